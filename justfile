@@ -1,0 +1,53 @@
+# Each recipe is a step of scripts/test, which is what runs before a merge.
+
+# Every step.
+all:
+    ./scripts/test
+
+# Formatting.
+fmt:
+    ./scripts/test fmt
+
+# Lints, with every feature and with none.
+clippy:
+    ./scripts/test clippy clippy-minimal
+
+# Unit and integration tests.
+test:
+    ./scripts/test test
+
+# The code in the documentation.
+doctest:
+    ./scripts/test doctest
+
+# The documentation builds without a warning, private items too.
+doc:
+    ./scripts/test doc
+
+# Licences, banned crates, sources, advisories.
+deny:
+    ./scripts/test deny
+
+# Every example, run against the emulator.
+examples:
+    ./scripts/test examples
+
+# Microsoft's own client libraries against the emulator.
+emulator:
+    ./scripts/test emulator
+
+# Real MCP clients against `entrada demo`.
+clients:
+    ./scripts/test clients
+
+# MCP's conformance suite against the authorization server.
+conformance:
+    ./scripts/test conformance
+
+# Sign-in and consent in a real browser.
+browser:
+    ./scripts/test browser
+
+# A short run of each fuzz target.
+fuzz:
+    ./scripts/test fuzz
