@@ -1,0 +1,89 @@
+"""Real MCP clients, unmodified, against `entrada demo`.
+
+Each registers, signs in, calls `echo` and `whoami`, refreshes when its access token has expired, and is refused once
+its grant is revoked. A client program gets the demo's ready line in INTEROP_DEMO and the command that plays the person
+at the browser in INTEROP_AGENT, both JSON, and exits 0 when all of that happened.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+from oauth import Client
+from programs import DEBUG, NODE, ROOT, TOOLS, demo
+
+ACCESS_TOKEN_LIFETIME = 4
+# What the guard may go on believing of a grant it has just looked up, and some.
+REVOCATION_REACHES_ALL = 15
+CLIENT_LIMIT = 120
+HERE = ROOT / "interop"
+
+
+def clients() -> dict[str, list[str]]:
+    """Every client program, by name."""
+    scripts = TOOLS / "node" / "clients"
+    shutil.copytree(HERE / "clients", scripts, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.py"))
+    node = str(NODE)
+    return {
+        "python mcp, auto": [sys.executable, str(HERE / "clients" / "python_mcp.py"), "auto"],
+        "python mcp, legacy": [sys.executable, str(HERE / "clients" / "python_mcp.py"), "legacy"],
+        "typescript sdk 1.x": [node, str(scripts / "typescript_sdk.mjs")],
+        "typescript client 2.x, auto": [node, str(scripts / "typescript_client.mjs"), "auto"],
+        "typescript client 2.x, legacy": [node, str(scripts / "typescript_client.mjs"), "legacy"],
+        "rmcp": [str(DEBUG / "examples" / "sign_in")],
+    }
+
+
+def run(name: str, command: list[str], ready: dict) -> bool:
+    agent = [sys.executable, str(HERE / "user_agent.py")]
+    agent += ["--username", ready["username"], "--password", ready["password"]]
+    env = {**os.environ, "INTEROP_DEMO": json.dumps(ready), "INTEROP_AGENT": json.dumps(agent)}
+    started = time.monotonic()
+    try:
+        done = subprocess.run(
+            command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CLIENT_LIMIT
+        )
+        status, output = done.returncode, done.stdout + done.stderr
+    except subprocess.TimeoutExpired as late:
+        status, output = "timeout", f"{late.stdout or b''}{late.stderr or b''}"
+    except OSError as error:
+        status, output = "not started", str(error)
+    print(f"{'ok    ' if status == 0 else 'FAILED'} {name} ({time.monotonic() - started:.1f} s)", flush=True)
+    if status != 0:
+        print(f"status {status}\n{output}")
+    return status == 0
+
+
+def revocation_reaches_the_guard(ready: dict) -> None:
+    """With an access token that has not expired, so that only the revocation can refuse it."""
+    client = Client(ready["mcp_url"])
+    assert client.initialize().status == 401
+    client.sign_in(ready["username"], ready["password"])
+    assert client.initialize().status == 200
+    assert client.refresh().status == 200
+    assert client.initialize().status == 200
+    assert client.revoke().status == 200
+    deadline = time.monotonic() + REVOCATION_REACHES_ALL
+    while (reply := client.initialize()).status == 200:
+        assert time.monotonic() < deadline, "a revoked grant is still honoured"
+        time.sleep(0.25)
+    assert reply.status == 401 and 'error="invalid_token"' in reply.headers["www-authenticate"], reply
+    refused = client.refresh()
+    assert (refused.status, refused.json()["error"]) == (400, "invalid_grant"), refused
+    print("ok     revocation reaches the guard and the token endpoint", flush=True)
+
+
+def main() -> int:
+    with demo() as ready:
+        revocation_reaches_the_guard(ready)
+    with demo("--access-token-lifetime", ACCESS_TOKEN_LIFETIME) as ready:
+        results = [run(name, command, ready) for name, command in clients().items()]
+    print(f"{len(results)} clients: {results.count(True)} passed, {results.count(False)} failed")
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
