@@ -1,1 +1,12 @@
-//! Placeholder.
+//! Sign people and machines in to MCP servers with Microsoft Entra ID.
+
+pub mod access_token;
+pub mod grant;
+pub mod jwt;
+pub mod keys;
+pub mod oauth;
+pub mod platform;
+pub mod secret;
+pub mod store;
+
+pub use access_token::VerifiedToken;

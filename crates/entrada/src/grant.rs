@@ -1,0 +1,414 @@
+//! The life of one authorization: a request, a consent, a code, a grant, each made by consuming
+//! the one before. Pure: `now` and drawn bytes are arguments.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use crate::access_token::Principal;
+use crate::keys::SealingKeys;
+use crate::oauth::client::ClientId;
+use crate::oauth::resource::ResourceIndicator;
+use crate::oauth::scope::Scope;
+use crate::platform::{SecureRandom, Timestamp};
+use crate::secret::{EntraAccessToken, EntraRefreshToken, Hashed, RefreshToken, sealable};
+
+mod code;
+mod refresh_token;
+mod request;
+
+pub use code::{AuthenticatedClient, CODE_LIFETIME, CodeRequest, IssuedCode, RedeemError};
+pub use refresh_token::{PresentedRefreshToken, RefreshTerm, Succession};
+pub use request::{
+    AuthorizationRequest, ConsentAnswer, ConsentDenied, ConsentedRequest, LOGIN_LIFETIME, Login,
+    LoginHints, SignedIn, Upstream,
+};
+
+use refresh_token::SealedSuccessor;
+
+/// How long a rotated refresh token is still answered, for a client whose response was lost.
+pub const ROTATION_GRACE: Duration = Duration::from_secs(30);
+
+/// Names a [`Grant`]; the `sid` of every token issued under it. 128 random bits.
+#[derive(Clone, Copy, Eq, Hash, PartialEq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct GrantId([u8; 16]);
+
+/// The text names no grant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not the name of a grant")]
+#[non_exhaustive]
+pub struct GrantIdError;
+
+impl GrantId {
+    /// Draws a new name.
+    pub fn generate(random: &dyn SecureRandom) -> Self {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes);
+        Self(bytes)
+    }
+
+    /// Parses a name as it stands in `sid`.
+    ///
+    /// # Errors
+    ///
+    /// [`GrantIdError`] if it is not 16 bytes in base64url.
+    pub fn parse(text: &str) -> Result<Self, GrantIdError> {
+        let mut bytes = [0; 16];
+        match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
+            Ok(16) => Ok(Self(bytes)),
+            Ok(_) | Err(_) => Err(GrantIdError),
+        }
+    }
+
+    /// The name, to use as a key in a store.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// Wraps a key read back from a store.
+    pub fn from_stored(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for GrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for GrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GrantId({self})")
+    }
+}
+
+impl TryFrom<String> for GrantId {
+    type Error = GrantIdError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<GrantId> for String {
+    fn from(id: GrantId) -> Self {
+        id.to_string()
+    }
+}
+
+/// The tokens Entra gave for a grant. They never leave the server except towards Entra.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[non_exhaustive]
+pub struct HeldTokens {
+    /// For our own API: what on-behalf-of presents.
+    #[serde(with = "sealable")]
+    pub access_token: EntraAccessToken,
+    /// When the access token ends.
+    pub expires_at: Timestamp,
+    /// Present if Entra granted `offline_access`.
+    #[serde(with = "sealable::optional")]
+    pub refresh_token: Option<EntraRefreshToken>,
+}
+
+impl HeldTokens {
+    /// Holds what Entra gave.
+    pub fn new(
+        access_token: EntraAccessToken,
+        refresh_token: Option<EntraRefreshToken>,
+        expires_at: Timestamp,
+    ) -> Self {
+        Self {
+            access_token,
+            expires_at,
+            refresh_token,
+        }
+    }
+
+    /// What Entra gave now; the refresh token it gave before stays if it sent no new one
+    /// (RFC 6749 §6).
+    fn renewed(&self, newer: Self) -> Self {
+        let refresh_token = newer.refresh_token.or_else(|| self.refresh_token.clone());
+        Self {
+            refresh_token,
+            ..newer
+        }
+    }
+}
+
+/// How long things live.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Lifetimes {
+    /// Our access tokens.
+    pub access_token: Duration,
+    /// Our refresh tokens, counted anew at each use: Entra's own last 90 days without use.
+    pub refresh_token: Duration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        let day = Duration::from_secs(24 * 60 * 60);
+        Self {
+            access_token: Duration::from_secs(60 * 60),
+            refresh_token: 90 * day,
+        }
+    }
+}
+
+/// What one user allowed one client to do, and the Entra tokens behind it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Grant {
+    id: GrantId,
+    version: u64,
+    client_id: ClientId,
+    principal: Principal,
+    scope: Scope,
+    resource: ResourceIndicator,
+    held: HeldTokens,
+    refresh: Option<Rotation>,
+    issued_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+/// Where a family of refresh tokens stands.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Rotation {
+    current: Hashed<RefreshToken>,
+    previous: Option<Rotated>,
+}
+
+/// The token before the current one, and the current one for those who hold it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Rotated {
+    token: Hashed<RefreshToken>,
+    at: Timestamp,
+    successor: SealedSuccessor,
+}
+
+/// What to do with a refresh request.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum RefreshDecision {
+    /// The newest token: refresh at Entra, then rotate.
+    Rotate,
+    /// The last answer was lost, or two requests raced: give this token again.
+    Repeat(RefreshToken),
+    /// A token of ours from before the last one: it was stolen or replayed. Revoke the grant,
+    /// then answer `invalid_grant` (RFC 9700 §4.14.2).
+    Revoke,
+}
+
+/// Why a refresh was refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RefreshError {
+    /// The token was issued to another client: `invalid_grant`.
+    #[error("the refresh token was issued to another client")]
+    WrongClient,
+    /// The grant was not used for too long: `invalid_grant`.
+    #[error("the grant has expired")]
+    Expired,
+    /// More was asked for than was granted: `invalid_scope` (RFC 6749 §6).
+    #[error("the scope exceeds what was granted")]
+    ScopeExceeded,
+    /// Another resource was asked for: `invalid_target` (RFC 8707 §2.2).
+    #[error("the grant is for another resource")]
+    WrongResource,
+}
+
+/// What a client asks of the refresh grant besides the token (RFC 6749 §6, RFC 8707 §2.2).
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct RefreshRequest {
+    /// A narrower scope.
+    pub scope: Option<Scope>,
+    /// The resources named.
+    pub resources: Vec<ResourceIndicator>,
+}
+
+impl RefreshRequest {
+    /// Asks for `scope` at `resources`.
+    pub fn new(scope: Option<Scope>, resources: Vec<ResourceIndicator>) -> Self {
+        Self { scope, resources }
+    }
+}
+
+/// What Entra said when it refreshed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Renewal {
+    /// The new tokens.
+    pub held: HeldTokens,
+    /// The user, if Entra told anew.
+    pub principal: Option<Principal>,
+    /// What Entra still grants.
+    pub scope: Scope,
+}
+
+impl Renewal {
+    /// What Entra said.
+    pub fn new(held: HeldTokens, principal: Option<Principal>, scope: Scope) -> Self {
+        Self {
+            held,
+            principal,
+            scope,
+        }
+    }
+}
+
+impl Grant {
+    /// The grant's name.
+    pub fn id(&self) -> GrantId {
+        self.id
+    }
+
+    /// How often it was stored; the fence of [`Store::put_grant`](crate::store::Store::put_grant).
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The client that holds it.
+    pub fn client_id(&self) -> &ClientId {
+        &self.client_id
+    }
+
+    /// The user who gave it.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// What it allows.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Where it allows it.
+    pub fn resource(&self) -> &ResourceIndicator {
+        &self.resource
+    }
+
+    /// The Entra tokens behind it.
+    pub(crate) fn held(&self) -> &HeldTokens {
+        &self.held
+    }
+
+    /// When it ends if it is not used.
+    pub fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    /// Whether it still stands.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        now < self.expires_at
+    }
+
+    /// How long an access token issued now may live: without a refresh token, no longer than
+    /// Entra's own.
+    pub fn access_token_lifetime(&self, lifetimes: Lifetimes, now: Timestamp) -> Duration {
+        match self.refresh {
+            Some(_) => lifetimes.access_token,
+            None => lifetimes.access_token.min(self.held.expires_at.since(now)),
+        }
+    }
+
+    /// Decides a refresh request (RFC 6749 §6).
+    ///
+    /// # Errors
+    ///
+    /// [`RefreshError`] if client, age, scope or resource do not fit.
+    pub fn refresh(
+        &self,
+        presented: &PresentedRefreshToken,
+        client: &AuthenticatedClient,
+        request: &RefreshRequest,
+        now: Timestamp,
+    ) -> Result<RefreshDecision, RefreshError> {
+        if self.client_id != *client.id() {
+            return Err(RefreshError::WrongClient);
+        }
+        if !self.is_live(now) {
+            return Err(RefreshError::Expired);
+        }
+        if request
+            .scope
+            .as_ref()
+            .is_some_and(|scope| !self.scope.covers(scope))
+        {
+            return Err(RefreshError::ScopeExceeded);
+        }
+        if !request
+            .resources
+            .iter()
+            .all(|resource| resource.names_same(&self.resource))
+        {
+            return Err(RefreshError::WrongResource);
+        }
+        let hashed = presented.token().hashed();
+        let Some(rotation) = &self.refresh else {
+            return Ok(RefreshDecision::Revoke);
+        };
+        if hashed == rotation.current {
+            return Ok(RefreshDecision::Rotate);
+        }
+        let repeated = rotation
+            .previous
+            .as_ref()
+            .filter(|last| last.token == hashed && now.since(last.at) <= ROTATION_GRACE)
+            .and_then(|last| presented.open_successor(&last.successor));
+        Ok(repeated.map_or(RefreshDecision::Revoke, RefreshDecision::Repeat))
+    }
+
+    /// Puts the successor in place of the presented token (RFC 9700 §4.14.2), with what Entra said
+    /// if it was asked.
+    #[must_use]
+    pub fn rotated(
+        &self,
+        succession: Succession,
+        renewal: Option<Renewal>,
+        now: Timestamp,
+    ) -> Self {
+        let mut grant = renewal.map_or_else(|| self.clone(), |renewal| self.renewed(renewal));
+        grant.version = self.version + 1;
+        grant.expires_at = succession.next.expires_at;
+        grant.refresh = Some(Rotation {
+            current: succession.next.token,
+            previous: Some(Rotated {
+                token: succession.presented,
+                at: now,
+                successor: succession.sealed,
+            }),
+        });
+        grant
+    }
+
+    /// The grant after Entra was asked for it: its scope can only shrink.
+    fn renewed(&self, renewal: Renewal) -> Self {
+        Self {
+            held: self.held.renewed(renewal.held),
+            principal: renewal.principal.unwrap_or_else(|| self.principal.clone()),
+            scope: self.scope.intersection(&renewal.scope),
+            ..self.clone()
+        }
+    }
+}
+
+impl RefreshToken {
+    /// Draws a token for the grant `id`, and marks it as ours.
+    ///
+    /// `None` if the crypto library fails.
+    pub(crate) fn issue(
+        id: GrantId,
+        keys: &SealingKeys,
+        random: &dyn SecureRandom,
+    ) -> Option<Self> {
+        refresh_token::issue(id, keys, random)
+    }
+}
+
+#[cfg(test)]
+mod tests;

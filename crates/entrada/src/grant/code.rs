@@ -1,0 +1,183 @@
+//! From a code to a grant.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AuthorizationRequest, Grant, GrantId, HeldTokens, RefreshTerm, Rotation, SignedIn};
+use crate::access_token::Principal;
+use crate::oauth::client::ClientId;
+use crate::oauth::resource::ResourceIndicator;
+use crate::oauth::scope::Scope;
+use crate::platform::Timestamp;
+use crate::secret::{AuthorizationCode, CodeVerifier};
+
+/// How long a code may wait (OAuth 2.1 §4.1.2 says at most ten minutes; we say one).
+pub const CODE_LIFETIME: Duration = Duration::from_secs(60);
+
+/// A code we issued, with what it stands for.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct IssuedCode {
+    id: GrantId,
+    request: AuthorizationRequest,
+    principal: Principal,
+    held: HeldTokens,
+    scope: Scope,
+    issued_at: Timestamp,
+}
+
+/// An `authorization_code` token request (RFC 6749 §4.1.3, RFC 7636 §4.5, RFC 8707 §2.2).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CodeRequest {
+    /// The code presented.
+    pub code: AuthorizationCode,
+    /// The verifier presented.
+    pub code_verifier: CodeVerifier,
+    /// The redirect URI presented.
+    pub redirect_uri: Option<String>,
+    /// The resources named.
+    pub resources: Vec<ResourceIndicator>,
+}
+
+impl CodeRequest {
+    /// A request without redirect URI and resource.
+    pub fn new(code: AuthorizationCode, code_verifier: CodeVerifier) -> Self {
+        Self {
+            code,
+            code_verifier,
+            redirect_uri: None,
+            resources: Vec::new(),
+        }
+    }
+}
+
+/// Why a code did not become a grant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedeemError {
+    /// The code was issued to another client: `invalid_grant`.
+    #[error("the code was issued to another client")]
+    WrongClient,
+    /// The redirect URI is not the one the code was sent to: `invalid_grant`.
+    #[error("redirect_uri differs from the authorization request")]
+    WrongRedirectUri,
+    /// The verifier does not answer the challenge: `invalid_grant`.
+    #[error("code_verifier does not answer the code_challenge")]
+    WrongVerifier,
+    /// The code is too old: `invalid_grant`.
+    #[error("the code has expired")]
+    Expired,
+    /// Another resource was asked for: `invalid_target`.
+    #[error("the code is for another resource")]
+    WrongResource,
+}
+
+/// A client that proved who it is at the token endpoint (OAuth 2.1 §2.4).
+///
+/// Made by client authentication only: see `authorization_server/client_auth.rs`.
+#[derive(Clone, Debug)]
+pub struct AuthenticatedClient(ClientId);
+
+impl AuthenticatedClient {
+    /// Claims the proof. Called by client authentication, and nowhere else.
+    pub(crate) fn assertion(id: ClientId) -> Self {
+        Self(id)
+    }
+
+    /// Which client it is.
+    pub fn id(&self) -> &ClientId {
+        &self.0
+    }
+}
+
+impl IssuedCode {
+    pub(super) fn new(
+        id: GrantId,
+        request: AuthorizationRequest,
+        signed_in: SignedIn,
+        now: Timestamp,
+    ) -> Self {
+        let SignedIn {
+            principal,
+            held,
+            scope,
+        } = signed_in;
+        Self {
+            id,
+            request,
+            principal,
+            held,
+            scope,
+            issued_at: now,
+        }
+    }
+
+    /// The grant this code will become.
+    pub fn grant_id(&self) -> GrantId {
+        self.id
+    }
+
+    /// Whether the grant comes with a refresh token: the client can use one, and so can we.
+    pub fn is_refreshable(&self) -> bool {
+        self.request.refreshable && self.held.refresh_token.is_some()
+    }
+
+    /// Turns the code into a grant (RFC 6749 §4.1.3).
+    ///
+    /// # Errors
+    ///
+    /// [`RedeemError`] if client, redirect URI, verifier, age or resource do not fit.
+    pub fn redeem(
+        self,
+        presented: &CodeRequest,
+        client: &AuthenticatedClient,
+        first: Option<RefreshTerm>,
+        now: Timestamp,
+    ) -> Result<Grant, RedeemError> {
+        let request = self.request;
+        if request.client_id != *client.id() {
+            return Err(RedeemError::WrongClient);
+        }
+        // OAuth 2.1 §4.1.3 dropped the parameter: the verifier binds the code. If it is sent, it
+        // must be right.
+        let sent_to = request.redirect.uri().as_str();
+        if presented
+            .redirect_uri
+            .as_ref()
+            .is_some_and(|uri| uri != sent_to)
+        {
+            return Err(RedeemError::WrongRedirectUri);
+        }
+        if !request.challenge.is_answered_by(&presented.code_verifier) {
+            return Err(RedeemError::WrongVerifier);
+        }
+        if now.since(self.issued_at) > CODE_LIFETIME {
+            return Err(RedeemError::Expired);
+        }
+        if !presented
+            .resources
+            .iter()
+            .all(|asked| asked.names_same(&request.resource))
+        {
+            return Err(RedeemError::WrongResource);
+        }
+        // Without a refresh token nothing outlives Entra's own token.
+        let expires_at = first.map_or(self.held.expires_at, |first| first.expires_at);
+        Ok(Grant {
+            id: self.id,
+            version: 1,
+            client_id: request.client_id,
+            principal: self.principal,
+            scope: self.scope,
+            resource: request.resource,
+            held: self.held,
+            refresh: first.map(|first| Rotation {
+                current: first.token,
+                previous: None,
+            }),
+            issued_at: now,
+            expires_at,
+        })
+    }
+}

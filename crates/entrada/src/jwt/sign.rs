@@ -1,0 +1,227 @@
+//! Keys that sign our own tokens.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::jwks::{Algorithm, Jwk, VerificationKey};
+
+/// A private key of ours, named by its thumbprint (RFC 7638).
+#[derive(Clone)]
+pub struct SigningKey {
+    kid: String,
+    key: Arc<KeyPair>,
+    pkcs8: Zeroizing<Vec<u8>>,
+    public: VerificationKey,
+    jwk: Jwk,
+}
+
+enum KeyPair {
+    Es256(EcdsaKeyPair),
+    EdDsa(Ed25519KeyPair),
+}
+
+/// A key could not be used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SigningKeyError {
+    /// The bytes are no private key of that algorithm.
+    #[error("not a private key of that algorithm in PKCS#8")]
+    Rejected,
+    /// We do not sign with that algorithm.
+    #[error("tokens are signed with ES256 or EdDSA")]
+    Algorithm,
+    /// The crypto library failed.
+    #[error("signing failed")]
+    Failed,
+}
+
+impl SigningKey {
+    /// Makes a new key.
+    ///
+    /// # Errors
+    ///
+    /// [`SigningKeyError::Algorithm`] for an algorithm we do not sign with.
+    pub fn generate(algorithm: Algorithm) -> Result<Self, SigningKeyError> {
+        let rng = SystemRandom::new();
+        let pkcs8 = match algorithm {
+            Algorithm::Es256 => {
+                EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &rng)
+            }
+            Algorithm::EdDsa => Ed25519KeyPair::generate_pkcs8(&rng),
+            Algorithm::Rs256 => return Err(SigningKeyError::Algorithm),
+        };
+        Self::from_pkcs8(
+            algorithm,
+            pkcs8.map_err(|_| SigningKeyError::Failed)?.as_ref(),
+        )
+    }
+
+    /// Reads a key.
+    ///
+    /// # Errors
+    ///
+    /// [`SigningKeyError`] if it is not a private key of `algorithm`.
+    pub fn from_pkcs8(algorithm: Algorithm, pkcs8: &[u8]) -> Result<Self, SigningKeyError> {
+        let encode = |bytes: &[u8]| Some(URL_SAFE_NO_PAD.encode(bytes));
+        let (key, mut jwk, thumbprint) = match algorithm {
+            Algorithm::Es256 => {
+                let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8)
+                    .map_err(|_| SigningKeyError::Rejected)?;
+                let point = key.public_key().as_ref();
+                let (x, y) = point
+                    .get(1..33)
+                    .zip(point.get(33..65))
+                    .ok_or(SigningKeyError::Rejected)?;
+                let (x, y) = (encode(x), encode(y));
+                let jwk = Jwk {
+                    kty: "EC".to_owned(),
+                    crv: Some("P-256".to_owned()),
+                    x,
+                    y,
+                    ..Jwk::default()
+                };
+                let thumbprint = format!(
+                    r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#,
+                    jwk.x.as_deref().unwrap_or_default(),
+                    jwk.y.as_deref().unwrap_or_default()
+                );
+                (KeyPair::Es256(key), jwk, thumbprint)
+            }
+            Algorithm::EdDsa => {
+                let key =
+                    Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| SigningKeyError::Rejected)?;
+                let x = encode(key.public_key().as_ref());
+                let jwk = Jwk {
+                    kty: "OKP".to_owned(),
+                    crv: Some("Ed25519".to_owned()),
+                    x,
+                    ..Jwk::default()
+                };
+                let thumbprint = format!(
+                    r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#,
+                    jwk.x.as_deref().unwrap_or_default()
+                );
+                (KeyPair::EdDsa(key), jwk, thumbprint)
+            }
+            Algorithm::Rs256 => return Err(SigningKeyError::Algorithm),
+        };
+        // RFC 7638 §3: the digest of the required members in order.
+        let kid = URL_SAFE_NO_PAD.encode(digest(&SHA256, thumbprint.as_bytes()));
+        jwk.kid = Some(kid.clone());
+        jwk.usage = Some("sig".to_owned());
+        jwk.alg = Some(algorithm.as_str().to_owned());
+        let public = VerificationKey::from_jwk(&jwk).ok_or(SigningKeyError::Rejected)?;
+        Ok(Self {
+            kid,
+            key: Arc::new(key),
+            pkcs8: Zeroizing::new(pkcs8.to_vec()),
+            public,
+            jwk,
+        })
+    }
+
+    /// The key's name.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// What it signs with.
+    pub fn algorithm(&self) -> Algorithm {
+        self.public.algorithm()
+    }
+
+    /// The public half, to verify with.
+    pub fn verification_key(&self) -> VerificationKey {
+        self.public.clone()
+    }
+
+    /// The public half, to publish.
+    pub(crate) fn jwk(&self) -> &Jwk {
+        &self.jwk
+    }
+
+    /// The private half, to keep in a key file.
+    pub(crate) fn pkcs8(&self) -> &[u8] {
+        &self.pkcs8
+    }
+
+    /// Signs `claims` as a token of kind `typ` (RFC 7515 §5.1).
+    ///
+    /// # Errors
+    ///
+    /// [`SigningKeyError::Failed`] if the crypto library fails.
+    pub fn sign(&self, typ: &str, claims: &impl Serialize) -> Result<String, SigningKeyError> {
+        #[derive(Serialize)]
+        struct Header<'a> {
+            alg: &'a str,
+            typ: &'a str,
+            kid: &'a str,
+        }
+        let header = Header {
+            alg: self.algorithm().as_str(),
+            typ,
+            kid: &self.kid,
+        };
+        let part = |json: serde_json::Result<Vec<u8>>| {
+            json.map(|json| URL_SAFE_NO_PAD.encode(json))
+                .map_err(|_| SigningKeyError::Failed)
+        };
+        let mut token = part(serde_json::to_vec(&header))?;
+        token.push('.');
+        token.push_str(&part(serde_json::to_vec(claims))?);
+        let signature = match &*self.key {
+            KeyPair::Es256(key) => key
+                .sign(&SystemRandom::new(), token.as_bytes())
+                .map_err(|_| SigningKeyError::Failed)?,
+            KeyPair::EdDsa(key) => key
+                .try_sign(token.as_bytes())
+                .map_err(|_| SigningKeyError::Failed)?,
+        };
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Ok(token)
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey")
+            .field("kid", &self.kid)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_survive_a_round_trip_and_keep_their_name() {
+        for algorithm in [Algorithm::Es256, Algorithm::EdDsa] {
+            let key = SigningKey::generate(algorithm).unwrap();
+            let again = SigningKey::from_pkcs8(algorithm, key.pkcs8()).unwrap();
+            assert_eq!(key.kid(), again.kid());
+        }
+        assert!(SigningKey::generate(Algorithm::Rs256).is_err());
+        assert!(SigningKey::from_pkcs8(Algorithm::Es256, b"junk").is_err());
+    }
+
+    #[test]
+    fn debug_hides_the_private_half() {
+        let key = SigningKey::generate(Algorithm::Es256).unwrap();
+        assert_eq!(
+            format!("{key:?}"),
+            format!("SigningKey {{ kid: {:?}, .. }}", key.kid())
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! A token nobody has checked yet.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+
+/// The longest token looked at: Entra's largest, with 200 groups, are about half of this.
+const LONGEST: usize = 16 * 1024;
+
+/// A compact JWS whose signature is not checked (RFC 7515 §3.1).
+///
+/// It gives what choosing a key needs, and nothing else: its claims are out of reach until
+/// [`verify`](super::verify::verify) has seen them.
+#[derive(Clone)]
+pub struct UnverifiedJwt<'a> {
+    header: Header,
+    pub(super) signing_input: &'a str,
+    pub(super) payload: Vec<u8>,
+    pub(super) signature: Vec<u8>,
+}
+
+/// The members of a JOSE header we act upon (RFC 7515 §4.1).
+#[derive(Clone, Debug, Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+    typ: Option<String>,
+    crit: Option<serde_json::Value>,
+    nonce: Option<serde_json::Value>,
+}
+
+/// The text is no compact JWS we understand.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MalformedJwt {
+    /// It is too long to be looked at.
+    #[error("the token is too long")]
+    TooLong,
+    /// It has not three parts in base64url.
+    #[error("the token is not three parts in base64url")]
+    Parts,
+    /// Its header is not a JSON object with an `alg`.
+    #[error("the token's header is not understood")]
+    Header,
+    /// Its header has extensions that must be understood, and are not (RFC 7515 §4.1.11).
+    #[error("the token's header demands an extension")]
+    Critical,
+}
+
+impl<'a> UnverifiedJwt<'a> {
+    /// Takes a token apart.
+    ///
+    /// # Errors
+    ///
+    /// [`MalformedJwt`] if it is no compact JWS (`invalid_token`).
+    pub fn parse(token: &'a str) -> Result<Self, MalformedJwt> {
+        if token.len() > LONGEST {
+            return Err(MalformedJwt::TooLong);
+        }
+        let (signing_input, signature) = token.rsplit_once('.').ok_or(MalformedJwt::Parts)?;
+        let (header, payload) = signing_input.split_once('.').ok_or(MalformedJwt::Parts)?;
+        let decode = |part: &str| {
+            URL_SAFE_NO_PAD
+                .decode(part)
+                .map_err(|_| MalformedJwt::Parts)
+        };
+        // A payload with a dot in it fails to decode, so there are exactly three parts.
+        let (header, payload, signature) = (decode(header)?, decode(payload)?, decode(signature)?);
+        let header: Header = serde_json::from_slice(&header).map_err(|_| MalformedJwt::Header)?;
+        if header.crit.is_some() {
+            return Err(MalformedJwt::Critical);
+        }
+        Ok(Self {
+            header,
+            signing_input,
+            payload,
+            signature,
+        })
+    }
+
+    /// Which key the token says it was signed with.
+    pub fn kid(&self) -> Option<&str> {
+        self.header.kid.as_deref()
+    }
+
+    /// Which algorithm the token says it was signed with.
+    pub fn alg(&self) -> &str {
+        &self.header.alg
+    }
+
+    /// What kind of token it says it is (RFC 8725 §3.11).
+    pub fn typ(&self) -> Option<&str> {
+        self.header.typ.as_deref()
+    }
+
+    /// Whether its header holds a `nonce`, as tokens for Microsoft Graph do: nobody but Graph can
+    /// check their signature.
+    pub fn has_header_nonce(&self) -> bool {
+        self.header.nonce.is_some()
+    }
+
+    /// Who the token says issued it: good for choosing a verifier, not for believing.
+    pub fn issuer(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Iss {
+            iss: String,
+        }
+        serde_json::from_slice(&self.payload)
+            .ok()
+            .map(|Iss { iss }| iss)
+    }
+}
+
+impl std::fmt::Debug for UnverifiedJwt<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UnverifiedJwt")
+            .field("header", &self.header)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(token: &str) -> MalformedJwt {
+        UnverifiedJwt::parse(token).unwrap_err()
+    }
+
+    fn with_header(json: &str) -> String {
+        format!("{}.e30.AA", URL_SAFE_NO_PAD.encode(json))
+    }
+
+    #[test]
+    fn only_compact_jws_parse() {
+        let good = with_header(r#"{"alg":"RS256","kid":"1","typ":"JWT"}"#);
+        let jwt = UnverifiedJwt::parse(&good).unwrap();
+        assert_eq!(
+            (jwt.alg(), jwt.kid(), jwt.typ()),
+            ("RS256", Some("1"), Some("JWT"))
+        );
+        assert_eq!(jwt.issuer(), None);
+        for token in ["", ".", "..", "a.b", "e30.e30.e30.e30", &format!("{good}=")] {
+            assert!(UnverifiedJwt::parse(token).is_err(), "{token}");
+        }
+        assert_eq!(error(&with_header("[]")), MalformedJwt::Header);
+        assert_eq!(error(&with_header(r#"{"kid":"1"}"#)), MalformedJwt::Header);
+        assert_eq!(
+            error(&with_header(r#"{"alg":"RS256","crit":[]}"#)),
+            MalformedJwt::Critical
+        );
+        assert_eq!(error(&"a".repeat(LONGEST + 1)), MalformedJwt::TooLong);
+    }
+}

@@ -1,0 +1,366 @@
+//! From an unverified token to claims one may act upon.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::jwks::{Algorithm, VerificationKey};
+use super::unverified::{MalformedJwt, UnverifiedJwt};
+use crate::platform::Timestamp;
+
+/// Where the tenant stands in Entra's issuer templates.
+const TENANT_PLACEHOLDER: &str = "{tenantid}";
+
+/// What a token must be.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Expected<'a> {
+    /// Who issued it.
+    pub issuer: ExpectedIssuer<'a>,
+    /// Whom it is for: one of these.
+    pub audience: &'a [&'a str],
+    /// The algorithms allowed (RFC 8725 §3.1).
+    pub algorithms: &'a [Algorithm],
+    /// The kind of token (RFC 8725 §3.11).
+    pub typ: ExpectedType,
+    /// By how much the two clocks may differ.
+    pub leeway: Duration,
+}
+
+impl<'a> Expected<'a> {
+    /// Expects a token of `typ` from `issuer` for one of `audience`.
+    pub const fn new(
+        issuer: ExpectedIssuer<'a>,
+        audience: &'a [&'a str],
+        algorithms: &'a [Algorithm],
+        typ: ExpectedType,
+    ) -> Self {
+        Self {
+            issuer,
+            audience,
+            algorithms,
+            typ,
+            leeway: Duration::ZERO,
+        }
+    }
+}
+
+/// Who must have issued a token.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum ExpectedIssuer<'a> {
+    /// This issuer, byte for byte.
+    Exactly(&'a str),
+    /// Whoever this template names once `{tenantid}` is replaced by the token's own `tid`: how
+    /// Entra's multi-tenant authorities write their issuer.
+    PerTenant(&'a str),
+}
+
+/// What kind of token it must be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ExpectedType {
+    /// `at+jwt`: an access token of ours (RFC 9068 §2.1).
+    AccessToken,
+    /// `JWT` or none: what Entra writes on all of its tokens.
+    Jwt,
+}
+
+/// Claims of a token whose signature, issuer, audience, type and times all hold.
+///
+/// Only [`verify`] makes one.
+///
+/// ```compile_fail
+/// let claims = entrada::jwt::verify::VerifiedClaims { ..Default::default() };
+/// ```
+///
+/// ```
+/// fn subject(claims: &entrada::jwt::verify::VerifiedClaims) -> Option<&str> {
+///     claims.claims().sub.as_deref()
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct VerifiedClaims(Claims);
+
+impl VerifiedClaims {
+    /// The claims.
+    pub fn claims(&self) -> &Claims {
+        &self.0
+    }
+
+    /// The claims, to take apart.
+    pub fn into_claims(self) -> Claims {
+        self.0
+    }
+}
+
+/// The claims we know, ours and Entra's (RFC 7519 §4.1, RFC 9068 §2.2, Microsoft's
+/// *access token claims reference* and *ID token claims reference*).
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "each field is the claim of its name")]
+#[non_exhaustive]
+pub struct Claims {
+    pub iss: String,
+    pub aud: Audience,
+    pub exp: Timestamp,
+    pub nbf: Option<Timestamp>,
+    pub iat: Option<Timestamp>,
+    pub sub: Option<String>,
+    pub jti: Option<String>,
+    pub client_id: Option<String>,
+    pub scope: Option<String>,
+    pub sid: Option<String>,
+    pub nonce: Option<String>,
+    pub tid: Option<String>,
+    pub oid: Option<String>,
+    pub name: Option<String>,
+    pub preferred_username: Option<String>,
+    #[serde(default)]
+    pub roles: Vec<String>,
+    #[serde(default)]
+    pub groups: Vec<String>,
+}
+
+/// One audience or several (RFC 7519 §4.1.3).
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Audience {
+    /// A single one.
+    One(String),
+    /// A list.
+    Many(Vec<String>),
+}
+
+impl Audience {
+    /// Whether `name` is among them.
+    pub fn contains(&self, name: &str) -> bool {
+        match self {
+            Self::One(one) => one == name,
+            Self::Many(many) => many.iter().any(|one| one == name),
+        }
+    }
+}
+
+/// Why a token is not accepted: `invalid_token` (RFC 6750 §3.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JwtError {
+    /// It is no token at all.
+    #[error(transparent)]
+    Malformed(#[from] MalformedJwt),
+    /// It names an algorithm that is not allowed, or not the key's.
+    #[error("the token's algorithm is not allowed")]
+    Algorithm,
+    /// It is a token of another kind.
+    #[error("the token is of another kind")]
+    Type,
+    /// No key has the name it gives.
+    #[error("the token's key is unknown")]
+    UnknownKey,
+    /// Its signature does not hold.
+    #[error("the token's signature does not hold")]
+    Signature,
+    /// A claim is missing or of the wrong kind.
+    #[error("the token's claims are not understood")]
+    Claims,
+    /// Somebody else issued it.
+    #[error("the token is from another issuer")]
+    Issuer,
+    /// It is for somebody else.
+    #[error("the token is for another audience")]
+    Audience,
+    /// Its time is over.
+    #[error("the token has expired")]
+    Expired,
+    /// Its time has not come.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+}
+
+/// Checks a token against the key it was said to be signed with (RFC 7519 §7.2, RFC 8725 §3).
+///
+/// # Errors
+///
+/// [`JwtError`], the first rule that is broken.
+pub fn verify(
+    jwt: &UnverifiedJwt<'_>,
+    key: &VerificationKey,
+    expected: &Expected<'_>,
+    now: Timestamp,
+) -> Result<VerifiedClaims, JwtError> {
+    if jwt.alg() != key.algorithm().as_str() || !expected.algorithms.contains(&key.algorithm()) {
+        return Err(JwtError::Algorithm);
+    }
+    if !expected.typ.admits(jwt.typ()) {
+        return Err(JwtError::Type);
+    }
+    if !key.signed(jwt.signing_input.as_bytes(), &jwt.signature) {
+        return Err(JwtError::Signature);
+    }
+    let claims: Claims = serde_json::from_slice(&jwt.payload).map_err(|_| JwtError::Claims)?;
+    if !expected.issuer.admits(&claims, key) {
+        return Err(JwtError::Issuer);
+    }
+    if !expected
+        .audience
+        .iter()
+        .any(|name| claims.aud.contains(name))
+    {
+        return Err(JwtError::Audience);
+    }
+    if now >= claims.exp + expected.leeway {
+        return Err(JwtError::Expired);
+    }
+    let begins = claims.nbf.max(claims.iat);
+    if begins.is_some_and(|begins| begins > now + expected.leeway) {
+        return Err(JwtError::NotYetValid);
+    }
+    Ok(VerifiedClaims(claims))
+}
+
+impl ExpectedType {
+    fn admits(self, typ: Option<&str>) -> bool {
+        match self {
+            // RFC 7515 §4.1.9: a media type, compared without case, `application/` left out.
+            Self::AccessToken => typ.is_some_and(|typ| {
+                typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt")
+            }),
+            Self::Jwt => typ.is_none_or(|typ| typ.eq_ignore_ascii_case("jwt")),
+        }
+    }
+}
+
+impl ExpectedIssuer<'_> {
+    /// Whether the token's issuer is the one expected, and the key is one that issuer signs with:
+    /// a key for personal accounts must not vouch for an organisation's user.
+    fn admits(self, claims: &Claims, key: &VerificationKey) -> bool {
+        let filled = |template: &str| match &claims.tid {
+            Some(tid) if is_guid(tid) => template.replace(TENANT_PLACEHOLDER, tid) == claims.iss,
+            _ => template == claims.iss,
+        };
+        let issuer_fits = match self {
+            Self::Exactly(issuer) => issuer == claims.iss,
+            Self::PerTenant(template) => filled(template),
+        };
+        issuer_fits && key.issuer().is_none_or(filled)
+    }
+}
+
+/// Whether `text` is a GUID as Entra writes tenants.
+pub(crate) fn is_guid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jwt::sign::SigningKey;
+
+    const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+
+    fn key() -> SigningKey {
+        SigningKey::generate(Algorithm::Es256).unwrap()
+    }
+
+    fn claims(iss: &str) -> serde_json::Value {
+        serde_json::json!({
+            "iss": iss, "aud": "https://mcp", "exp": 2000, "iat": 1000, "tid": TENANT,
+        })
+    }
+
+    fn check(key: &SigningKey, token: &str, now: u64) -> Result<VerifiedClaims, JwtError> {
+        let expected = Expected::new(
+            ExpectedIssuer::Exactly("https://as"),
+            &["https://mcp"],
+            &[Algorithm::Es256],
+            ExpectedType::AccessToken,
+        );
+        let jwt = UnverifiedJwt::parse(token)?;
+        verify(
+            &jwt,
+            &key.verification_key(),
+            &expected,
+            Timestamp::from_unix(now),
+        )
+    }
+
+    #[test]
+    fn every_claim_is_held_against_what_is_expected() {
+        let key = key();
+        let verdict = |name: &str, value: serde_json::Value, now| {
+            let mut claims = claims("https://as");
+            match value {
+                serde_json::Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
+                value => claims[name] = value,
+            }
+            check(&key, &key.sign("at+jwt", &claims).unwrap(), now).map(|_| ())
+        };
+        for (name, value, now, expected) in [
+            ("iss", "https://as".into(), 1000, Ok(())),
+            ("iss", "https://as".into(), 1999, Ok(())),
+            ("iss", "https://as".into(), 2000, Err(JwtError::Expired)),
+            ("iss", "https://as".into(), 999, Err(JwtError::NotYetValid)),
+            ("iss", "https://as/".into(), 1000, Err(JwtError::Issuer)),
+            ("iss", ().into(), 1000, Err(JwtError::Claims)),
+            ("aud", serde_json::json!(["x", "https://mcp"]), 1000, Ok(())),
+            ("aud", "https://mcp/".into(), 1000, Err(JwtError::Audience)),
+            ("aud", ().into(), 1000, Err(JwtError::Claims)),
+            ("exp", ().into(), 1000, Err(JwtError::Claims)),
+            ("exp", "2000".into(), 1000, Err(JwtError::Claims)),
+            ("exp", (-1).into(), 1000, Err(JwtError::Claims)),
+            ("nbf", 1500.into(), 1400, Err(JwtError::NotYetValid)),
+            ("nbf", 1500.into(), 1500, Ok(())),
+        ] {
+            assert_eq!(
+                verdict(name, value.clone(), now),
+                expected,
+                "{name} {value} {now}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_token_does_not_choose_how_it_is_checked() {
+        let (ours, theirs) = (key(), key());
+        let claims = claims("https://as");
+        let good = ours.sign("at+jwt", &claims).unwrap();
+        assert!(check(&ours, &good, 1000).is_ok());
+        let error = |token: &str| check(&ours, token, 1000).map(|_| ()).unwrap_err();
+        assert_eq!(
+            error(&theirs.sign("at+jwt", &claims).unwrap()),
+            JwtError::Signature
+        );
+        assert_eq!(error(&ours.sign("JWT", &claims).unwrap()), JwtError::Type);
+        let eddsa = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        assert_eq!(
+            error(&eddsa.sign("at+jwt", &claims).unwrap()),
+            JwtError::Algorithm
+        );
+        assert_eq!(
+            check(&eddsa, &eddsa.sign("at+jwt", &claims).unwrap(), 1000).map(|_| ()),
+            Err(JwtError::Algorithm)
+        );
+    }
+
+    #[test]
+    fn templates_are_filled_with_a_tenant_and_nothing_else() {
+        let key = key().verification_key();
+        let admits = |iss: &str, tid: Option<&str>| {
+            let mut claims: Claims = serde_json::from_value(claims(iss)).unwrap();
+            claims.tid = tid.map(str::to_owned);
+            ExpectedIssuer::PerTenant("https://login/{tenantid}/v2.0").admits(&claims, &key)
+        };
+        assert!(admits(
+            &format!("https://login/{TENANT}/v2.0"),
+            Some(TENANT)
+        ));
+        assert!(!admits(&format!("https://login/{TENANT}/v2.0"), None));
+        assert!(!admits("https://login/evil/v2.0", Some("evil")));
+        assert!(!admits("https://evil/", Some("https://evil/")));
+    }
+}

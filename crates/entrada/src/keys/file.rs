@@ -1,0 +1,316 @@
+//! A key ring in a file that nobody else may read.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{KeyRing, SealingKey, SealingKeys, TimedKey};
+use crate::jwt::jwks::Algorithm;
+use crate::jwt::sign::{SigningKey, SigningKeyError};
+use crate::platform::{SecureRandom, Timestamp};
+
+/// The only version there is.
+const FORMAT: u32 = 1;
+
+/// A file that holds a [`KeyRing`], readable by its owner alone.
+///
+/// # Security
+///
+/// Whoever reads the file can mint access tokens and open every stored record.
+#[derive(Clone, Debug)]
+pub struct KeyFile(PathBuf);
+
+/// Why a key file could not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFileError {
+    /// The file could not be read or written.
+    #[error("cannot use the key file {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Others than its owner may read the file.
+    #[error("the key file {} must be readable by its owner only (chmod 600)", .0.display())]
+    Exposed(PathBuf),
+    /// The file is no key file of a format we know.
+    #[error("{} is not a key file of this version", .0.display())]
+    Format(PathBuf),
+    /// A key could not be made.
+    #[error(transparent)]
+    Key(#[from] SigningKeyError),
+}
+
+#[derive(Deserialize, Serialize)]
+struct Document {
+    format: u32,
+    signing: Vec<SigningRecord>,
+    sealing: Vec<Zeroizing<String>>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct SigningRecord {
+    algorithm: Algorithm,
+    signs_from: Timestamp,
+    pkcs8: Zeroizing<String>,
+}
+
+impl KeyFile {
+    /// Names the file. Nothing is read yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Reads the ring, or makes one if there is no file yet.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError`] says what to mend; a file that is not understood is never overwritten.
+    pub fn load_or_create(
+        &self,
+        algorithm: Algorithm,
+        random: &dyn SecureRandom,
+        now: Timestamp,
+    ) -> Result<KeyRing, KeyFileError> {
+        match File::open(&self.0) {
+            Ok(file) => self.load(&file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let ring = KeyRing::generate(algorithm, random, now)?;
+                match self.write(&ring, |temporary, target| fs::hard_link(temporary, target)) {
+                    Ok(()) => Ok(ring),
+                    // Another process was first: its ring is the one in use.
+                    Err(KeyFileError::Io { source, .. })
+                        if source.kind() == io::ErrorKind::AlreadyExists =>
+                    {
+                        self.load(&File::open(&self.0).map_err(|error| self.io(error))?)
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) => Err(self.io(error)),
+        }
+    }
+
+    /// Replaces the ring in one step: a reader sees the old one or the new one.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError::Io`]; the old file then still stands.
+    pub fn save(&self, ring: &KeyRing) -> Result<(), KeyFileError> {
+        self.write(ring, |temporary, target| fs::rename(temporary, target))
+    }
+
+    fn load(&self, file: &File) -> Result<KeyRing, KeyFileError> {
+        self.refuse_exposed(file)?;
+        let format = || KeyFileError::Format(self.0.clone());
+        let text = Zeroizing::new(io::read_to_string(file).map_err(|error| self.io(error))?);
+        let document: Document = serde_json::from_str(&text).map_err(|_| format())?;
+        if document.format != FORMAT {
+            return Err(format());
+        }
+        let mut signing = Vec::new();
+        for record in document.signing {
+            let pkcs8 = STANDARD
+                .decode(&*record.pkcs8)
+                .map(Zeroizing::new)
+                .map_err(|_| format())?;
+            let key = SigningKey::from_pkcs8(record.algorithm, &pkcs8)?;
+            signing.push(TimedKey {
+                key,
+                signs_from: record.signs_from,
+            });
+        }
+        let mut sealing: Option<SealingKeys> = None;
+        for text in document.sealing {
+            let mut bytes = Zeroizing::new([0; 32]);
+            match STANDARD.decode_slice(&*text, &mut *bytes) {
+                Ok(32) => {}
+                Ok(_) | Err(_) => return Err(format()),
+            }
+            let key = SealingKey::new(*bytes);
+            sealing = Some(match sealing {
+                Some(ring) => ring.with(key),
+                None => SealingKeys::new(key),
+            });
+        }
+        sealing
+            .and_then(|sealing| KeyRing::from_parts(signing, sealing))
+            .ok_or_else(format)
+    }
+
+    fn write(
+        &self,
+        ring: &KeyRing,
+        publish: impl FnOnce(&Path, &Path) -> io::Result<()>,
+    ) -> Result<(), KeyFileError> {
+        let signing = ring.signing().iter().map(|timed| SigningRecord {
+            algorithm: timed.key.algorithm(),
+            signs_from: timed.signs_from,
+            pkcs8: Zeroizing::new(STANDARD.encode(timed.key.pkcs8())),
+        });
+        let mut sealing: Vec<_> = ring.sealing().newest_first().collect();
+        sealing.reverse();
+        let document = Document {
+            format: FORMAT,
+            signing: signing.collect(),
+            sealing: sealing
+                .iter()
+                .map(|key| Zeroizing::new(STANDARD.encode(key.bytes())))
+                .collect(),
+        };
+        let text = serde_json::to_vec_pretty(&document).map(Zeroizing::new);
+        let text = text.map_err(|error| self.io(error.into()))?;
+        self.write_bytes(&text, publish)
+            .map_err(|error| self.io(error))
+    }
+
+    fn write_bytes(
+        &self,
+        text: &[u8],
+        publish: impl FnOnce(&Path, &Path) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let folder = self
+            .0
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or_else(|| Path::new("."));
+        fs::create_dir_all(folder)?;
+        let temporary = self.0.with_extension(format!("{}.tmp", std::process::id()));
+        let written = create_private(&temporary).and_then(|mut file| {
+            file.write_all(text)?;
+            file.sync_all()?;
+            publish(&temporary, &self.0)?;
+            File::open(folder)?.sync_all()
+        });
+        // Renamed away on success by `save`; a link or a leftover otherwise.
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => written.and(Err(error)),
+            _ => written,
+        }
+    }
+
+    fn io(&self, source: io::Error) -> KeyFileError {
+        KeyFileError::Io {
+            path: self.0.clone(),
+            source,
+        }
+    }
+
+    #[cfg(unix)]
+    fn refuse_exposed(&self, file: &File) -> Result<(), KeyFileError> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = file
+            .metadata()
+            .map_err(|error| self.io(error))?
+            .permissions()
+            .mode();
+        if mode.trailing_zeros() >= 6 {
+            Ok(())
+        } else {
+            Err(KeyFileError::Exposed(self.0.clone()))
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn refuse_exposed(&self, _file: &File) -> Result<(), KeyFileError> {
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+fn create_private(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+}
+
+#[cfg(not(unix))]
+fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::keys::Purpose;
+    use crate::platform::SystemRandom;
+
+    fn open(path: &Path) -> Result<KeyRing, KeyFileError> {
+        let now = Timestamp::from_unix(1);
+        KeyFile::new(path).load_or_create(Algorithm::Es256, &SystemRandom::default(), now)
+    }
+
+    #[test]
+    fn the_ring_survives_and_nobody_else_reads_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/keys.json");
+        let first = open(&path).unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        let sealed = first
+            .sealing()
+            .seal(Purpose::new("x", b""), b"y", &SystemRandom::default())
+            .unwrap();
+        let now = Timestamp::from_unix(2);
+        let rotated = first
+            .rotated(Algorithm::EdDsa, &SystemRandom::default(), now)
+            .unwrap();
+        KeyFile::new(&path).save(&rotated).unwrap();
+        let again = open(&path).unwrap();
+        assert_eq!(again.published().count(), 2);
+        assert!(
+            again
+                .sealing()
+                .open(Purpose::new("x", b""), &sealed)
+                .is_ok()
+        );
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_not_right_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        open(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(open(&path), Err(KeyFileError::Exposed(_))));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        for text in [
+            "",
+            "{}",
+            r#"{"format":2,"signing":[],"sealing":[]}"#,
+            r#"{"format":1,"signing":[],"sealing":[]}"#,
+        ] {
+            fs::write(&path, text).unwrap();
+            assert!(
+                matches!(open(&path), Err(KeyFileError::Format(_))),
+                "{text}"
+            );
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Authenticated encryption of records, and message authentication, under keys with names.
+
+use std::fmt;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
+use aws_lc_rs::hmac;
+use zeroize::Zeroizing;
+
+use crate::platform::SecureRandom;
+
+/// The layout: `version ‖ key id ‖ salt ‖ ciphertext ‖ tag`.
+const VERSION: u8 = 1;
+const ID_LEN: usize = 4;
+const SALT_LEN: usize = 32;
+const HEADER_LEN: usize = 1 + ID_LEN + SALT_LEN;
+
+/// What something is sealed for: it opens for nothing else.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Purpose<'a> {
+    /// The kind of record.
+    pub collection: &'static str,
+    /// Which record of that kind.
+    pub key: &'a [u8],
+}
+
+impl<'a> Purpose<'a> {
+    /// The record `key` of `collection`.
+    pub const fn new(collection: &'static str, key: &'a [u8]) -> Self {
+        Self { collection, key }
+    }
+
+    /// Both, so that no other pair gives the same bytes.
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.collection.len() + 1 + self.key.len());
+        bytes.extend_from_slice(self.collection.as_bytes());
+        bytes.push(0);
+        bytes.extend_from_slice(self.key);
+        bytes
+    }
+}
+
+/// A 256-bit key from which every record's own key is derived.
+#[derive(Clone)]
+pub struct SealingKey {
+    id: [u8; ID_LEN],
+    bytes: Zeroizing<[u8; 32]>,
+}
+
+/// It was sealed under no key of ours, for another purpose, or was tampered with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the sealed bytes do not open")]
+#[non_exhaustive]
+pub struct Unopened;
+
+impl SealingKey {
+    /// Draws a new key.
+    pub fn generate(random: &dyn SecureRandom) -> Self {
+        let mut bytes = Zeroizing::new([0; 32]);
+        random.fill(&mut *bytes);
+        Self::new(*bytes)
+    }
+
+    /// Uses `bytes` as a key. They must be uniformly random.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        let mut id = [0; ID_LEN];
+        let name = digest(&SHA256, &[b"entrada key id".as_slice(), &bytes].concat());
+        for (to, from) in id.iter_mut().zip(name.as_ref()) {
+            *to = *from;
+        }
+        Self {
+            id,
+            bytes: Zeroizing::new(bytes),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
+    /// The key for one record: a fresh one each time, so that a nonce can never be used twice.
+    fn record_key(&self, salt: &[u8], purpose: &[u8]) -> Result<LessSafeKey, Unopened> {
+        let info = [purpose];
+        let prk = Salt::new(HKDF_SHA256, salt).extract(self.bytes.as_slice());
+        let okm = prk.expand(&info, &AES_256_GCM).map_err(|_| Unopened)?;
+        Ok(LessSafeKey::new(UnboundKey::from(okm)))
+    }
+
+    fn mac_key(&self, collection: &'static str) -> Result<hmac::Key, Unopened> {
+        let info = [b"mac\0".as_slice(), collection.as_bytes()];
+        let prk = Salt::new(HKDF_SHA256, b"entrada").extract(self.bytes.as_slice());
+        let okm = prk.expand(&info, hmac::HMAC_SHA256).map_err(|_| Unopened)?;
+        Ok(hmac::Key::from(okm))
+    }
+}
+
+impl fmt::Debug for SealingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealingKey")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sealing keys: the newest seals, all of them open.
+#[derive(Clone, Debug)]
+pub struct SealingKeys {
+    newest: SealingKey,
+    older: Vec<SealingKey>,
+}
+
+impl SealingKeys {
+    /// A ring of one.
+    pub fn new(key: SealingKey) -> Self {
+        Self {
+            newest: key,
+            older: Vec::new(),
+        }
+    }
+
+    /// The same ring, sealing with `key` from now on.
+    #[must_use]
+    pub fn with(&self, key: SealingKey) -> Self {
+        Self {
+            newest: key,
+            older: self.newest_first().cloned().collect(),
+        }
+    }
+
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = &SealingKey> {
+        std::iter::once(&self.newest).chain(&self.older)
+    }
+
+    /// Encrypts `plain` so that it opens for `purpose` alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Unopened`] if the crypto library fails.
+    pub fn seal(
+        &self,
+        purpose: Purpose<'_>,
+        plain: &[u8],
+        random: &dyn SecureRandom,
+    ) -> Result<Vec<u8>, Unopened> {
+        let mut sealed = Vec::with_capacity(HEADER_LEN + plain.len() + 16);
+        sealed.push(VERSION);
+        sealed.extend_from_slice(&self.newest.id);
+        let mut salt = [0; SALT_LEN];
+        random.fill(&mut salt);
+        sealed.extend_from_slice(&salt);
+        let purpose = purpose.bytes();
+        let mut record = Zeroizing::new(plain.to_vec());
+        let tag = self
+            .newest
+            .record_key(&salt, &purpose)?
+            .seal_in_place_separate_tag(
+                zero_nonce(),
+                Aad::from([&sealed, &*purpose].concat()),
+                &mut record,
+            )
+            .map_err(|_| Unopened)?;
+        sealed.extend_from_slice(&record);
+        sealed.extend_from_slice(tag.as_ref());
+        Ok(sealed)
+    }
+
+    /// Decrypts what [`seal`](Self::seal) made for `purpose`.
+    ///
+    /// # Errors
+    ///
+    /// [`Unopened`] if any bit differs, or the key is gone.
+    pub fn open(
+        &self,
+        purpose: Purpose<'_>,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Unopened> {
+        let (header, ciphertext) = sealed.split_at_checked(HEADER_LEN).ok_or(Unopened)?;
+        let (version, rest) = header.split_first().ok_or(Unopened)?;
+        let (id, salt) = rest.split_at_checked(ID_LEN).ok_or(Unopened)?;
+        if *version != VERSION {
+            return Err(Unopened);
+        }
+        let key = self
+            .newest_first()
+            .find(|key| key.id == id)
+            .ok_or(Unopened)?;
+        let purpose = purpose.bytes();
+        let mut record = Zeroizing::new(ciphertext.to_vec());
+        let length = key
+            .record_key(salt, &purpose)?
+            .open_in_place(
+                zero_nonce(),
+                Aad::from([header, &purpose].concat()),
+                &mut record,
+            )
+            .map_err(|_| Unopened)?
+            .len();
+        record.truncate(length);
+        Ok(record)
+    }
+
+    /// Authenticates `message` with the newest key (RFC 2104).
+    ///
+    /// # Errors
+    ///
+    /// [`Unopened`] if the crypto library fails.
+    pub fn authenticate(
+        &self,
+        collection: &'static str,
+        message: &[u8],
+    ) -> Result<[u8; 16], Unopened> {
+        let mut tag = [0; 16];
+        let full = hmac::sign(&self.newest.mac_key(collection)?, message);
+        for (to, from) in tag.iter_mut().zip(full.as_ref()) {
+            *to = *from;
+        }
+        Ok(tag)
+    }
+
+    /// Whether a key of the ring authenticated `message`, compared in constant time.
+    pub fn is_authentic(&self, collection: &'static str, message: &[u8], tag: &[u8]) -> bool {
+        self.newest_first().any(|key| {
+            let Ok(mac_key) = key.mac_key(collection) else {
+                return false;
+            };
+            let full = hmac::sign(&mac_key, message);
+            let expected = full.as_ref().get(..16).unwrap_or_default();
+            aws_lc_rs::constant_time::verify_slices_are_equal(expected, tag).is_ok()
+        })
+    }
+}
+
+/// Every record has a key of its own, so the nonce need not vary.
+fn zero_nonce() -> Nonce {
+    Nonce::assume_unique_for_key([0; NONCE_LEN])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::SystemRandom;
+
+    fn ring() -> SealingKeys {
+        SealingKeys::new(SealingKey::generate(&SystemRandom::default()))
+    }
+
+    const PURPOSE: Purpose<'_> = Purpose::new("grant", b"1");
+
+    #[test]
+    fn what_is_sealed_opens_for_its_purpose_alone() {
+        let ring = ring();
+        let sealed = ring
+            .seal(PURPOSE, b"secret", &SystemRandom::default())
+            .unwrap();
+        assert_eq!(&**ring.open(PURPOSE, &sealed).unwrap(), b"secret");
+        for other in [Purpose::new("grant", b"2"), Purpose::new("gran", b"t\x001")] {
+            assert_eq!(ring.open(other, &sealed).unwrap_err(), Unopened);
+        }
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert_eq!(
+                ring.open(PURPOSE, &changed).unwrap_err(),
+                Unopened,
+                "byte {at}"
+            );
+        }
+        for length in 0..sealed.len() {
+            assert!(
+                ring.open(PURPOSE, &sealed[..length]).is_err(),
+                "length {length}"
+            );
+        }
+    }
+
+    #[test]
+    fn older_keys_still_open_and_foreign_ones_do_not() {
+        let random = SystemRandom::default();
+        let old = ring();
+        let new = old.with(SealingKey::generate(&random));
+        let sealed = old.seal(PURPOSE, b"secret", &random).unwrap();
+        assert!(new.open(PURPOSE, &sealed).is_ok());
+        assert!(
+            old.open(PURPOSE, &new.seal(PURPOSE, b"x", &random).unwrap())
+                .is_err()
+        );
+        assert!(ring().open(PURPOSE, &sealed).is_err());
+    }
+
+    #[test]
+    fn tags_hold_for_their_message_and_collection() {
+        let ring = ring();
+        let tag = ring.authenticate("session", b"message").unwrap();
+        assert!(ring.is_authentic("session", b"message", &tag));
+        assert!(
+            ring.with(SealingKey::generate(&SystemRandom::default()))
+                .is_authentic("session", b"message", &tag)
+        );
+        assert!(!ring.is_authentic("session", b"other", &tag));
+        assert!(!ring.is_authentic("refresh", b"message", &tag));
+        assert!(!ring.is_authentic("session", b"message", &tag[..15]));
+        assert!(!ring.is_authentic("session", b"message", b""));
+    }
+}

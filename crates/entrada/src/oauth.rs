@@ -1,0 +1,11 @@
+//! OAuth's nouns, each parsed once and right from then on. Pure.
+
+pub mod client;
+pub mod error;
+pub mod issuer;
+pub mod metadata;
+pub mod params;
+pub mod pkce;
+pub mod redirect_uri;
+pub mod resource;
+pub mod scope;

@@ -1,0 +1,462 @@
+//! Clients and how they register.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{ErrorCode, ErrorResponse};
+use super::redirect_uri::{RedirectUri, TrustedRedirect};
+use crate::platform::Timestamp;
+
+/// How many redirect URIs a client may register.
+const MOST_REDIRECT_URIS: usize = 16;
+
+/// How long a client's name may be, in characters.
+const LONGEST_NAME: usize = 100;
+
+/// How long an identifier may be; ours are far shorter.
+const LONGEST_ID: usize = 256;
+
+/// A client identifier (RFC 6749 §2.2).
+#[derive(Clone, Debug, Eq, Hash, PartialEq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct ClientId(String);
+
+/// The text is no client identifier.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not a client identifier")]
+#[non_exhaustive]
+pub struct ClientIdError;
+
+impl ClientId {
+    /// Parses an identifier (RFC 6749 appendix A.1).
+    ///
+    /// # Errors
+    ///
+    /// [`ClientIdError`] if it is empty, too long, or holds anything but visible ASCII.
+    pub fn parse(text: &str) -> Result<Self, ClientIdError> {
+        let fits = !text.is_empty()
+            && text.len() <= LONGEST_ID
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ClientIdError)
+        }
+    }
+
+    /// The identifier.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// `application_type` (OpenID Connect Dynamic Client Registration §2).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ApplicationType {
+    /// An app on the user's device: loopback or private-use redirects.
+    #[default]
+    Native,
+    /// A server of its own.
+    Web,
+}
+
+/// The grant types a client may register.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum GrantType {
+    /// `authorization_code` (RFC 6749 §4.1)
+    AuthorizationCode,
+    /// `refresh_token` (RFC 6749 §6)
+    RefreshToken,
+}
+
+/// A registered client. All of them are public: none is given a secret (RFC 6749 §2.1).
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Client {
+    id: ClientId,
+    issued_at: Timestamp,
+    metadata: ClientMetadata,
+}
+
+/// What a client says of itself (RFC 7591 §2), checked.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ClientMetadata {
+    redirect_uris: Vec<RedirectUri>,
+    name: Option<String>,
+    application_type: ApplicationType,
+    grant_types: Vec<GrantType>,
+}
+
+/// A registration request as it comes over the wire (RFC 7591 §2): nothing in it is checked.
+///
+/// Members we have no use for are left out, as RFC 7591 §2 asks.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct UnverifiedClientMetadata {
+    /// Where codes may go.
+    pub redirect_uris: Option<Vec<String>>,
+    /// What the client calls itself.
+    pub client_name: Option<String>,
+    /// Whether it is an app or a server.
+    pub application_type: Option<String>,
+    /// What it wants to ask the token endpoint.
+    pub grant_types: Option<Vec<String>>,
+    /// What it wants to ask the authorization endpoint.
+    pub response_types: Option<Vec<String>>,
+    /// How it wants to prove itself.
+    pub token_endpoint_auth_method: Option<String>,
+}
+
+/// Why metadata was refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientMetadataError {
+    /// There is no redirect URI.
+    #[error("redirect_uris is missing or empty")]
+    NoRedirectUri,
+    /// There are too many redirect URIs.
+    #[error("redirect_uris has too many members")]
+    TooManyRedirectUris,
+    /// None of the redirect URIs is acceptable.
+    #[error("no member of redirect_uris is acceptable")]
+    RedirectUris,
+    /// `application_type` is neither `native` nor `web`.
+    #[error("application_type is unknown")]
+    ApplicationType,
+    /// `grant_types` lacks `authorization_code`.
+    #[error("grant_types lacks authorization_code")]
+    GrantTypes,
+    /// `response_types` lacks `code`.
+    #[error("response_types lacks code")]
+    ResponseTypes,
+    /// `token_endpoint_auth_method` needs keys, which registration does not take.
+    #[error("token_endpoint_auth_method is not supported")]
+    AuthMethod,
+}
+
+impl From<ClientMetadataError> for ErrorResponse {
+    fn from(error: ClientMetadataError) -> Self {
+        use ClientMetadataError as E;
+        let (code, description) = match error {
+            E::NoRedirectUri => (
+                ErrorCode::InvalidClientMetadata,
+                "redirect_uris must name at least one URI",
+            ),
+            E::TooManyRedirectUris => (
+                ErrorCode::InvalidClientMetadata,
+                "redirect_uris may name at most 16 URIs",
+            ),
+            E::RedirectUris => (
+                ErrorCode::InvalidRedirectUri,
+                "a redirect URI must be https, http on a loopback host, or a private-use scheme, \
+                 without fragment and credentials",
+            ),
+            E::ApplicationType => (
+                ErrorCode::InvalidClientMetadata,
+                "application_type must be native or web",
+            ),
+            E::GrantTypes => (
+                ErrorCode::InvalidClientMetadata,
+                "grant_types must hold authorization_code",
+            ),
+            E::ResponseTypes => (
+                ErrorCode::InvalidClientMetadata,
+                "response_types must hold code",
+            ),
+            E::AuthMethod => (
+                ErrorCode::InvalidClientMetadata,
+                "token_endpoint_auth_method must be none: registered clients are public",
+            ),
+        };
+        Self::new(code, description)
+    }
+}
+
+impl UnverifiedClientMetadata {
+    /// Checks what the client said.
+    ///
+    /// Redirect URIs outside the rules are dropped as long as one remains (RFC 7591 §3.2.1 lets
+    /// the server change metadata): clients register one list for several platforms. A method
+    /// with a shared secret becomes `none`, which the response says.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientMetadataError`] (`invalid_client_metadata` or `invalid_redirect_uri`).
+    pub fn check(self) -> Result<ClientMetadata, ClientMetadataError> {
+        use ClientMetadataError as E;
+        let asked = self
+            .redirect_uris
+            .filter(|uris| !uris.is_empty())
+            .ok_or(E::NoRedirectUri)?;
+        if asked.len() > MOST_REDIRECT_URIS {
+            return Err(E::TooManyRedirectUris);
+        }
+        let redirect_uris: Vec<_> = asked
+            .iter()
+            .filter_map(|uri| RedirectUri::parse(uri).ok())
+            .collect();
+        if redirect_uris.is_empty() {
+            return Err(E::RedirectUris);
+        }
+        let application_type = match self.application_type.as_deref() {
+            None | Some("native") => ApplicationType::Native,
+            Some("web") => ApplicationType::Web,
+            Some(_) => return Err(E::ApplicationType),
+        };
+        if self
+            .response_types
+            .is_some_and(|types| !types.iter().any(|kind| kind == "code"))
+        {
+            return Err(E::ResponseTypes);
+        }
+        match self.token_endpoint_auth_method.as_deref() {
+            None | Some("none" | "client_secret_basic" | "client_secret_post") => {}
+            Some(_) => return Err(E::AuthMethod),
+        }
+        Ok(ClientMetadata {
+            redirect_uris,
+            name: self.client_name.as_deref().and_then(presentable),
+            application_type,
+            grant_types: grant_types(self.grant_types.as_deref())?,
+        })
+    }
+}
+
+/// The grant types among `asked` that we know; both if none was asked for.
+fn grant_types(asked: Option<&[String]>) -> Result<Vec<GrantType>, ClientMetadataError> {
+    let known = [
+        ("authorization_code", GrantType::AuthorizationCode),
+        ("refresh_token", GrantType::RefreshToken),
+    ];
+    let wanted = |name: &str| asked.is_none_or(|asked| asked.iter().any(|word| word == name));
+    let granted: Vec<_> = known
+        .into_iter()
+        .filter(|(name, _)| wanted(name))
+        .map(|(_, grant)| grant)
+        .collect();
+    if granted.contains(&GrantType::AuthorizationCode) {
+        Ok(granted)
+    } else {
+        Err(ClientMetadataError::GrantTypes)
+    }
+}
+
+/// A name fit to be shown: one line, no control or direction-changing characters, not too long.
+fn presentable(name: &str) -> Option<String> {
+    let deceives = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    let cleaned: String = name
+        .chars()
+        .filter(|c| !deceives(*c))
+        .take(LONGEST_NAME)
+        .collect();
+    let trimmed = cleaned.trim();
+    (!trimmed.is_empty()).then(|| trimmed.to_owned())
+}
+
+impl ClientMetadata {
+    /// Where codes may go.
+    pub fn redirect_uris(&self) -> &[RedirectUri] {
+        &self.redirect_uris
+    }
+
+    /// What the client calls itself: its own claim, for nobody checked it.
+    pub fn unverified_name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Whether it is an app or a server.
+    pub fn application_type(&self) -> ApplicationType {
+        self.application_type
+    }
+
+    /// What it may ask the token endpoint.
+    pub fn grant_types(&self) -> &[GrantType] {
+        &self.grant_types
+    }
+}
+
+impl Client {
+    /// Registers a client under `id`.
+    pub fn register(id: ClientId, metadata: ClientMetadata, now: Timestamp) -> Self {
+        Self {
+            id,
+            issued_at: now,
+            metadata,
+        }
+    }
+
+    /// The client's identifier.
+    pub fn id(&self) -> &ClientId {
+        &self.id
+    }
+
+    /// When it registered.
+    pub fn issued_at(&self) -> Timestamp {
+        self.issued_at
+    }
+
+    /// What it said of itself.
+    pub fn metadata(&self) -> &ClientMetadata {
+        &self.metadata
+    }
+
+    /// Whether the client registered for `grant_type`.
+    pub fn may_use(&self, grant_type: GrantType) -> bool {
+        self.metadata.grant_types.contains(&grant_type)
+    }
+
+    /// Proves that `asked` is one of this client's redirect URIs (RFC 6749 §3.1.2.3). Without
+    /// `asked`, the only one registered is meant.
+    ///
+    /// `None` if it is not, or if it is not clear which one is meant: the answer is then a page,
+    /// never a redirect.
+    pub fn trusted_redirect(&self, asked: Option<&str>) -> Option<TrustedRedirect> {
+        let known = &self.metadata.redirect_uris;
+        let uri = match (asked, known.as_slice()) {
+            (None, [only]) => only.clone(),
+            (None, _) => return None,
+            (Some(asked), _) => {
+                let asked = RedirectUri::parse(asked).ok()?;
+                known
+                    .iter()
+                    .any(|known| known.admits(&asked))
+                    .then_some(asked)?
+            }
+        };
+        Some(TrustedRedirect::assertion(uri))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata(json: &str) -> Result<ClientMetadata, ClientMetadataError> {
+        serde_json::from_str::<UnverifiedClientMetadata>(json)
+            .unwrap()
+            .check()
+    }
+
+    #[test]
+    fn registration_rules() {
+        use ClientMetadataError as E;
+        for (json, expected) in [
+            (r#"{"redirect_uris":["https://h/cb"]}"#, Ok(())),
+            (
+                r#"{"redirect_uris":["https://h/cb"],"scope":"a b","foo":1,"client_uri":null}"#,
+                Ok(()),
+            ),
+            (
+                r#"{"redirect_uris":["https://h/cb"],"token_endpoint_auth_method":"client_secret_post"}"#,
+                Ok(()),
+            ),
+            (
+                r#"{"redirect_uris":["http://localhost/cb"],"application_type":"web"}"#,
+                Ok(()),
+            ),
+            (r#"{}"#, Err(E::NoRedirectUri)),
+            (r#"{"redirect_uris":null}"#, Err(E::NoRedirectUri)),
+            (r#"{"redirect_uris":[]}"#, Err(E::NoRedirectUri)),
+            (
+                r#"{"redirect_uris":["javascript:x"]}"#,
+                Err(E::RedirectUris),
+            ),
+            (
+                r#"{"redirect_uris":["http://evil.example/"]}"#,
+                Err(E::RedirectUris),
+            ),
+            (
+                r#"{"redirect_uris":["https://h/cb"],"application_type":"toaster"}"#,
+                Err(E::ApplicationType),
+            ),
+            (
+                r#"{"redirect_uris":["https://h/cb"],"grant_types":["refresh_token"]}"#,
+                Err(E::GrantTypes),
+            ),
+            (
+                r#"{"redirect_uris":["https://h/cb"],"response_types":["token"]}"#,
+                Err(E::ResponseTypes),
+            ),
+            (
+                r#"{"redirect_uris":["https://h/cb"],"token_endpoint_auth_method":"private_key_jwt"}"#,
+                Err(E::AuthMethod),
+            ),
+        ] {
+            assert_eq!(metadata(json).map(|_| ()), expected, "{json}");
+        }
+        let many = vec!["\"https://h/cb\""; 17].join(",");
+        let error = metadata(&format!(r#"{{"redirect_uris":[{many}]}}"#)).unwrap_err();
+        assert_eq!(error, E::TooManyRedirectUris);
+    }
+
+    #[test]
+    fn one_bad_redirect_uri_does_not_spoil_the_rest() {
+        let checked = metadata(
+            r#"{"redirect_uris":["cursor://anysphere.cursor-mcp/oauth/callback","http://10.0.0.1/","http://localhost:8787/callback"]}"#,
+        )
+        .unwrap();
+        let kept: Vec<_> = checked
+            .redirect_uris()
+            .iter()
+            .map(RedirectUri::as_str)
+            .collect();
+        assert_eq!(
+            kept,
+            [
+                "cursor://anysphere.cursor-mcp/oauth/callback",
+                "http://localhost:8787/callback"
+            ]
+        );
+    }
+
+    #[test]
+    fn names_are_one_honest_line() {
+        let name = |text: &str| presentable(text);
+        assert_eq!(
+            name(" Claude\u{202e}\n Code "),
+            Some("Claude Code".to_owned())
+        );
+        assert_eq!(name("\u{200b} \t"), None);
+        assert_eq!(name(&"x".repeat(500)).unwrap().len(), 100);
+    }
+
+    #[test]
+    fn a_redirect_is_trusted_only_if_registered() {
+        let client = |json| {
+            Client::register(
+                ClientId::parse("c").unwrap(),
+                metadata(json).unwrap(),
+                Timestamp::from_unix(0),
+            )
+        };
+        let one = client(r#"{"redirect_uris":["https://h/cb"]}"#);
+        let two = client(r#"{"redirect_uris":["https://h/cb","http://localhost/cb"]}"#);
+        let found = |client: &Client, asked| {
+            client
+                .trusted_redirect(asked)
+                .map(|to| to.uri().as_str().to_owned())
+        };
+        assert_eq!(found(&one, None).as_deref(), Some("https://h/cb"));
+        assert_eq!(found(&two, None), None);
+        assert_eq!(
+            found(&two, Some("http://localhost:7/cb")).as_deref(),
+            Some("http://localhost:7/cb")
+        );
+        assert_eq!(found(&two, Some("https://h/cb2")), None);
+        assert_eq!(found(&two, Some("not a uri")), None);
+    }
+}

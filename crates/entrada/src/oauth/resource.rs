@@ -1,0 +1,90 @@
+//! Resource indicators.
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// The URL of a protected resource (RFC 8707 §2): what an access token is for.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct ResourceIndicator(String);
+
+/// The text is not an absolute URL without a fragment: `invalid_target` (RFC 8707 §2).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not an absolute URL without a fragment")]
+#[non_exhaustive]
+pub struct ResourceIndicatorError;
+
+impl ResourceIndicator {
+    /// Parses a resource indicator, keeping its spelling.
+    ///
+    /// # Errors
+    ///
+    /// [`ResourceIndicatorError`] if it is relative or has a fragment (`invalid_target`).
+    pub fn parse(text: &str) -> Result<Self, ResourceIndicatorError> {
+        let url = Url::parse(text).map_err(|_| ResourceIndicatorError)?;
+        match (url.has_host(), url.fragment()) {
+            (true, None) => Ok(Self(text.to_owned())),
+            _ => Err(ResourceIndicatorError),
+        }
+    }
+
+    /// The resource as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether both name one resource.
+    ///
+    /// Scheme and host fold case, a default port is the same as none, a trailing slash does not
+    /// matter, and a query is left out: clients write one server in all these ways (MCP
+    /// authorization, *Canonical Server URI*).
+    pub fn names_same(&self, other: &Self) -> bool {
+        let canonical = |text: &str| {
+            Url::parse(text).ok().map(|url| {
+                let path = url.path().trim_end_matches('/').to_owned();
+                (
+                    url.scheme().to_owned(),
+                    url.host_str().map(str::to_owned),
+                    url.port(),
+                    path,
+                )
+            })
+        };
+        canonical(&self.0) == canonical(&other.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_server_has_many_spellings() {
+        let same = |a: &str, b: &str| {
+            let parse = |text| ResourceIndicator::parse(text).unwrap();
+            parse(a).names_same(&parse(b))
+        };
+        for (a, b, expected) in [
+            ("https://h/mcp", "https://h/mcp", true),
+            ("https://h/mcp", "HTTPS://H:443/mcp", true),
+            ("https://h/mcp", "https://h/mcp/", true),
+            ("https://h/mcp", "https://h/mcp?session=1", true),
+            ("https://h", "https://h/", true),
+            ("https://h/mcp", "https://h/MCP", false),
+            ("https://h/mcp", "https://h/mcp/x", false),
+            ("https://h/mcp", "https://h", false),
+            ("https://h/mcp", "http://h/mcp", false),
+            ("https://h/mcp", "https://h:8443/mcp", false),
+            ("https://h/mcp", "https://h.evil.com/mcp", false),
+        ] {
+            assert_eq!(same(a, b), expected, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn fragments_and_relative_references_are_refused() {
+        for text in ["https://h/mcp#x", "/mcp", "mcp", "", "urn:x"] {
+            assert!(ResourceIndicator::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The outside world: time, randomness and the network.
+//!
+//! Everything the library asks of the world goes through [`Platform`], so that a test can hold the
+//! clock, the dice and the wire, and so that no pure function can reach them by accident.
+
+use std::fmt::Debug;
+use std::ops::Add;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+mod system;
+
+pub use system::{SystemClock, SystemHttp, SystemHttpError, SystemRandom};
+
+/// Seconds since the Unix epoch: the `NumericDate` of RFC 7519 §2.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// Makes a timestamp from seconds since the Unix epoch.
+    pub const fn from_unix(seconds: u64) -> Self {
+        Self(seconds)
+    }
+
+    /// Seconds since the Unix epoch.
+    pub const fn as_unix(self) -> u64 {
+        self.0
+    }
+
+    /// How long ago `earlier` was; zero if it lies in the future.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_secs(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration.as_secs()))
+    }
+}
+
+/// Everything the library asks of the world, in one value.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Platform {
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Gives random bytes.
+    pub random: Arc<dyn SecureRandom>,
+    /// Sends HTTP requests.
+    pub http: Arc<dyn HttpTransport>,
+}
+
+impl Platform {
+    /// Puts a platform together.
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn SecureRandom>,
+        http: Arc<dyn HttpTransport>,
+    ) -> Self {
+        Self {
+            clock,
+            random,
+            http,
+        }
+    }
+
+    /// The operating system's clock and randomness, and a pooled HTTPS client.
+    ///
+    /// # Errors
+    ///
+    /// [`SystemHttpError`] if the system's certificate roots cannot be loaded.
+    pub fn system() -> Result<Self, SystemHttpError> {
+        Self::system_trusting(&[])
+    }
+
+    /// Like [`Platform::system`], trusting the certificate authorities in `pem` besides the
+    /// system's.
+    ///
+    /// # Errors
+    ///
+    /// [`SystemHttpError`] if `pem` holds no certificate, or the system's roots cannot be loaded.
+    ///
+    /// # Security
+    ///
+    /// Whoever holds the key of an added authority can pose as Entra.
+    pub fn system_trusting(pem: &[u8]) -> Result<Self, SystemHttpError> {
+        Ok(Self::new(
+            Arc::new(SystemClock),
+            Arc::new(SystemRandom),
+            Arc::new(SystemHttp::trusting(pem)?),
+        ))
+    }
+}
+
+/// Tells the time.
+pub trait Clock: Debug + Send + Sync {
+    /// The current time.
+    fn now(&self) -> Timestamp;
+}
+
+/// Gives cryptographically secure random bytes.
+///
+/// # Security
+///
+/// Codes, tokens and keys are drawn from here: an implementation an attacker can predict hands
+/// over every session. It must not fail quietly; if the system has no randomness it must panic.
+pub trait SecureRandom: Debug + Send + Sync {
+    /// Fills `out`.
+    fn fill(&self, out: &mut [u8]);
+}
+
+/// Sends one HTTP request, following no redirect.
+///
+/// # Security
+///
+/// A redirect that is followed carries client secrets and codes to whoever it points at. The
+/// implementation must bound time and response size: the peer may be hostile.
+#[async_trait]
+pub trait HttpTransport: Debug + Send + Sync {
+    /// Sends `request` and reads the whole response, up to the transport's size limit.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError`] if no complete response came. An HTTP error status is a response.
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, TransportError>;
+}
+
+/// No complete response came.
+#[derive(Debug, thiserror::Error)]
+#[error("no complete response from {host}")]
+#[non_exhaustive]
+pub struct TransportError {
+    /// The host asked.
+    pub host: String,
+    /// Why.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl TransportError {
+    /// Says that `host` gave no complete response, and why.
+    pub fn new(
+        host: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            host: host.into(),
+            source: source.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_saturates() {
+        let late = Timestamp::from_unix(u64::MAX);
+        assert_eq!(late + Duration::from_secs(1), late);
+        assert_eq!(Timestamp::from_unix(1).since(late), Duration::ZERO);
+    }
+}

@@ -1,0 +1,114 @@
+//! The real clock, the real dice, the real wire.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+
+use super::{Clock, HttpTransport, SecureRandom, Timestamp, TransportError};
+
+/// How long a connection may take to open.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an exchange may take from first byte to last.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How large a response may be: Entra's largest, its key sets, are a tenth of this.
+const RESPONSE_LIMIT: usize = 1 << 20;
+
+/// The operating system's clock.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the door the lint guards"
+    )]
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix(
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs()),
+        )
+    }
+}
+
+/// The operating system's randomness.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct SystemRandom;
+
+impl SecureRandom for SystemRandom {
+    fn fill(&self, out: &mut [u8]) {
+        aws_lc_rs::rand::fill(out).expect("the operating system gives randomness");
+    }
+}
+
+/// A pooled HTTPS client with a limit on everything.
+#[derive(Clone, Debug)]
+pub struct SystemHttp(reqwest::Client);
+
+/// The HTTPS client could not be built.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up the https client: is the added certificate authority PEM?")]
+#[non_exhaustive]
+pub struct SystemHttpError {
+    #[source]
+    source: reqwest::Error,
+}
+
+impl SystemHttp {
+    /// Makes a client that trusts the system's authorities and those in `pem`.
+    pub(super) fn trusting(pem: &[u8]) -> Result<Self, SystemHttpError> {
+        let added = reqwest::Certificate::from_pem_bundle(pem);
+        let client = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(EXCHANGE_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .user_agent(concat!("entrada/", env!("CARGO_PKG_VERSION")))
+            .tls_certs_merge(added.map_err(|source| SystemHttpError { source })?)
+            .build()
+            .map_err(|source| SystemHttpError { source })?;
+        Ok(Self(client))
+    }
+}
+
+#[async_trait]
+impl HttpTransport for SystemHttp {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        self.exchange(request)
+            .await
+            .map_err(|source| TransportError { host, source })
+    }
+}
+
+impl SystemHttp {
+    async fn exchange(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
+        let mut answer = self
+            .0
+            .execute(request.try_into()?)
+            .await
+            .map_err(reqwest::Error::without_url)?;
+        let mut body = BytesMut::new();
+        while let Some(chunk) = answer.chunk().await.map_err(reqwest::Error::without_url)? {
+            if body.len() + chunk.len() > RESPONSE_LIMIT {
+                return Err("the response is too large".into());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut response = http::Response::new(body.freeze());
+        *response.status_mut() = answer.status();
+        *response.headers_mut() = std::mem::take(answer.headers_mut());
+        Ok(response)
+    }
+}

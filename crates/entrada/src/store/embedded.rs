@@ -1,0 +1,7 @@
+//! Placeholder.
+/// x
+#[derive(Debug)]
+pub struct EmbeddedStore;
+/// x
+#[derive(Debug)]
+pub struct OpenStoreError;
