@@ -177,6 +177,32 @@ fn a_code_is_redeemed_by_its_client_with_its_verifier_in_time() {
 fn the_grant_holds_what_was_asked_and_granted_both() {
     let code = code();
     assert!(code.is_refreshable());
+    let grant = code
+        .redeem(&code_request(), &client("c"), None, at(100))
+        .unwrap();
+    assert_eq!(*grant.scope(), scope("read"));
+    assert_eq!(grant.expires_at(), at(5000));
+    assert_eq!(
+        grant.access_token_lifetime(LIFETIMES, at(4000)),
+        Duration::from_secs(1000)
+    );
+}
+
+/// A grant and the tokens of its family: one forgotten, one replaced at 200, one current.
+struct Family {
+    keys: SealingKeys,
+    grant: Grant,
+    tokens: [RefreshToken; 3],
+}
+
+fn family() -> Family {
+    let keys = SealingKeys::new(SealingKey::generate(&random()));
+    let code = code();
+    let issue = || RefreshToken::issue(code.grant_id(), &keys, &random()).unwrap();
+    let tokens = [issue(), issue(), issue()];
+    let presented =
+        |token: &RefreshToken| PresentedRefreshToken::authenticate(token.clone(), &keys).unwrap();
+    let [a, b, c] = &tokens;
     let succeed = |old: &RefreshToken, new: &RefreshToken, now: u64| {
         presented(old)
             .succeeded_by(new, at(now + 10_000), [1; 32])
