@@ -231,7 +231,8 @@ class Browser(unittest.TestCase):
         self.assertEqual(told["iss"], self.ready["issuer"])
         self.assertNotIn("code", told)
         self.driver.back()
-        self.leave(self.button(APPROVE).click)
+        if approve := self.button(APPROVE):
+            self.leave(approve.click)
         self.error_page("denied-already")
 
     def test_an_unknown_client_meets_a_page_and_no_redirect(self):
