@@ -24,7 +24,7 @@ mod sealed;
 #[cfg(feature = "embedded")]
 pub use embedded::{EmbeddedStore, OpenStoreError};
 pub use memory::MemoryStore;
-pub use sealed::SealedStore;
+pub use sealed::{RecordError, SealedStore};
 
 /// A record encrypted by a [`SealedStore`].
 #[derive(Clone, Debug, Eq, PartialEq)]

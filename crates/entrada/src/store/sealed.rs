@@ -1,4 +1,308 @@
-//! Placeholder.
-/// x
-#[derive(Debug)]
-pub struct SealedStore;
+//! The records of a store, sealed and opened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Entry, Redeemed, Sealed, Store, StoreError, Written};
+use crate::grant::{ConsentedRequest, Grant, GrantId, IssuedCode};
+use crate::keys::{Keys, Purpose};
+use crate::oauth::client::{Client, ClientId};
+use crate::platform::{SecureRandom, Timestamp};
+use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
+
+mod record;
+
+pub use record::RecordError;
+
+const CLIENT: &str = "store client";
+const REQUEST: &str = "store request";
+const CODE: &str = "store code";
+const GRANT: &str = "store grant";
+
+/// How long an ended grant is kept, so that it is told from one that never was even where clocks
+/// differ.
+const GRANT_KEPT: Duration = Duration::from_secs(60 * 60);
+
+/// How long a revoked grant is remembered: far longer than the redemption that may still store its
+/// first version. Later versions need no memory, for there is nothing left for them to follow.
+const REVOCATION_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A [`Store`] of records: what goes in is sealed, what comes out is opened and in date.
+///
+/// A record opens only as the kind it was stored as and under the key it was stored under, so
+/// whoever writes to the backend can drop records or bring back old ones, but neither read nor make
+/// nor exchange them.
+#[derive(Clone, Debug)]
+pub struct SealedStore {
+    store: Arc<dyn Store>,
+    keys: Keys,
+    random: Arc<dyn SecureRandom>,
+}
+
+impl SealedStore {
+    /// Seals what `store` keeps with the newest of `keys`, and opens it with any of them.
+    pub fn new(store: Arc<dyn Store>, keys: Keys, random: Arc<dyn SecureRandom>) -> Self {
+        Self {
+            store,
+            keys,
+            random,
+        }
+    }
+
+    /// Stores a client, or stores it anew.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails.
+    pub async fn put_client(
+        &self,
+        client: &Client,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let key = hashed(client.id());
+        let entry = self.entry(Purpose::new(CLIENT, key.as_bytes()), client, expires_at)?;
+        self.store.put_client(&key, entry).await
+    }
+
+    /// Looks up a client.
+    ///
+    /// One whose record no key opens is not there: after the keys were lost a client that is told
+    /// so registers anew, while one that is told to try later is stuck for good.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails.
+    pub async fn client(
+        &self,
+        id: &ClientId,
+        now: Timestamp,
+    ) -> Result<Option<Client>, StoreError> {
+        let key = hashed(id);
+        let Some(sealed) = self.store.client(&key).await? else {
+            return Ok(None);
+        };
+        match self.open(Purpose::new(CLIENT, key.as_bytes()), &sealed, now) {
+            Err(RecordError::Unopened) => {
+                tracing::warn!(client_id = %id, "a stored client does not open under any key");
+                Ok(None)
+            }
+            opened => opened.map_err(StoreError::new),
+        }
+    }
+
+    /// Stores a login under way, unless its state was ever used.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails; the state may then be used up.
+    pub async fn put_request(
+        &self,
+        request: &ConsentedRequest,
+        expires_at: Timestamp,
+    ) -> Result<Written, StoreError> {
+        let state = request.upstream_state();
+        self.put_or_spend(state, Some(request), expires_at).await
+    }
+
+    /// Uses up the state of a login the user denied, unless it was ever used: the consent page
+    /// cannot be answered a second time, nor a second way.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails; the state may then be used up.
+    pub async fn spend_request(
+        &self,
+        state: &UpstreamState,
+        until: Timestamp,
+    ) -> Result<Written, StoreError> {
+        self.put_or_spend(state, None, until).await
+    }
+
+    /// A denied login is stored as the record of none, which [`take_request`](Self::take_request)
+    /// cannot mistake for one that was allowed.
+    async fn put_or_spend(
+        &self,
+        state: &UpstreamState,
+        request: Option<&ConsentedRequest>,
+        expires_at: Timestamp,
+    ) -> Result<Written, StoreError> {
+        let key = state.hashed();
+        let purpose = Purpose::new(REQUEST, key.as_bytes());
+        let entry = self.entry(purpose, &request, expires_at)?;
+        self.store.put_request(&key, entry).await
+    }
+
+    /// Takes a login under way: of any number of calls with one state, at most one sees it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails; the login may then be lost.
+    pub async fn take_request(
+        &self,
+        state: &UpstreamState,
+        now: Timestamp,
+    ) -> Result<Option<ConsentedRequest>, StoreError> {
+        let key = state.hashed();
+        let Some(sealed) = self.store.take_request(&key).await? else {
+            return Ok(None);
+        };
+        let purpose = Purpose::new(REQUEST, key.as_bytes());
+        let request: Option<Option<_>> =
+            self.open(purpose, &sealed, now).map_err(StoreError::new)?;
+        Ok(request.flatten())
+    }
+
+    /// Stores a code. A replay of it is noticed until `expires_at`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails.
+    pub async fn put_code(
+        &self,
+        code: &AuthorizationCode,
+        issued: &IssuedCode,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let key = code.hashed();
+        let entry = self.entry(Purpose::new(CODE, key.as_bytes()), issued, expires_at)?;
+        self.store.put_code(&key, &issued.grant_id(), entry).await
+    }
+
+    /// Spends a code: of any number of calls with one code, at most one sees [`Redeemed::Fresh`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails; the code may then be spent.
+    pub async fn redeem_code(
+        &self,
+        code: &AuthorizationCode,
+        now: Timestamp,
+    ) -> Result<Redeemed<IssuedCode>, StoreError> {
+        let key = code.hashed();
+        match self.store.redeem_code(&key).await? {
+            Redeemed::Fresh(sealed) => self
+                .open(Purpose::new(CODE, key.as_bytes()), &sealed, now)
+                .map(|issued| issued.map_or(Redeemed::Unknown, Redeemed::Fresh))
+                .map_err(StoreError::new),
+            Redeemed::Replayed(grant) => Ok(Redeemed::Replayed(grant)),
+            Redeemed::Unknown => Ok(Redeemed::Unknown),
+        }
+    }
+
+    /// Stores a grant, if the version before it is what is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails; the grant may then have been stored.
+    pub async fn put_grant(&self, grant: &Grant) -> Result<Written, StoreError> {
+        let id = grant.id();
+        let kept_until = grant.expires_at() + GRANT_KEPT;
+        let entry = self.entry(Purpose::new(GRANT, id.as_bytes()), grant, kept_until)?;
+        self.store.put_grant(&id, grant.version(), entry).await
+    }
+
+    /// Looks up a grant; one that was revoked is not there. Whether it still stands, the grant
+    /// says.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails.
+    pub async fn grant(&self, id: &GrantId, now: Timestamp) -> Result<Option<Grant>, StoreError> {
+        match self.store.grant(id).await? {
+            Some(sealed) => self
+                .open(Purpose::new(GRANT, id.as_bytes()), &sealed, now)
+                .map_err(StoreError::new),
+            None => Ok(None),
+        }
+    }
+
+    /// Ends a grant, now or when it comes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails; the grant may then still stand.
+    pub async fn revoke_grant(&self, id: &GrantId, now: Timestamp) -> Result<(), StoreError> {
+        self.store.revoke_grant(id, now + REVOCATION_KEPT).await
+    }
+
+    /// Forgets what expired before `now`; answers how many entries the store forgot.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails; the rest is swept next time.
+    pub async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.store.sweep(now).await
+    }
+
+    /// Seals a value that travels outside the store, such as a form's hidden field, in base64url.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Unwritable`] if the value or the crypto library fails.
+    pub fn seal_for(
+        &self,
+        purpose: Purpose<'_>,
+        value: &impl Serialize,
+    ) -> Result<String, RecordError> {
+        let sealed = self.sealed(purpose, value, Timestamp::from_unix(u64::MAX))?;
+        Ok(URL_SAFE_NO_PAD.encode(sealed))
+    }
+
+    /// Opens what [`seal_for`](Self::seal_for) sealed for `purpose`; `None` if it is anything else.
+    ///
+    /// The value must say itself how long it is good.
+    pub fn open_for<T: DeserializeOwned>(&self, purpose: Purpose<'_>, sealed: &str) -> Option<T> {
+        let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        let ring = self.keys.current();
+        let plain = ring.sealing().open(purpose, &sealed).ok()?;
+        record::read(&plain, Timestamp::from_unix(0)).ok()?
+    }
+
+    fn entry(
+        &self,
+        purpose: Purpose<'_>,
+        record: &impl Serialize,
+        expires_at: Timestamp,
+    ) -> Result<Entry, StoreError> {
+        let sealed = self.sealed(purpose, record, expires_at);
+        let sealed = Sealed::from_stored(sealed.map_err(StoreError::new)?);
+        Ok(Entry::new(sealed, expires_at))
+    }
+
+    fn sealed(
+        &self,
+        purpose: Purpose<'_>,
+        record: &impl Serialize,
+        expires_at: Timestamp,
+    ) -> Result<Vec<u8>, RecordError> {
+        let plain = record::write(record, expires_at)?;
+        let ring = self.keys.current();
+        ring.sealing()
+            .seal(purpose, &plain, &*self.random)
+            .map_err(|_| RecordError::Unwritable)
+    }
+
+    /// Opens a record; `None` if it is out of date, for a store may forget late.
+    fn open<T: DeserializeOwned>(
+        &self,
+        purpose: Purpose<'_>,
+        sealed: &Sealed,
+        now: Timestamp,
+    ) -> Result<Option<T>, RecordError> {
+        let ring = self.keys.current();
+        let plain = ring
+            .sealing()
+            .open(purpose, sealed.as_bytes())
+            .map_err(|_| RecordError::Unopened)?;
+        record::read(&plain, now)
+    }
+}
+
+fn hashed(id: &ClientId) -> Hashed<ClientId> {
+    Hashed::of(id.as_str())
+}
