@@ -20,6 +20,7 @@ pub mod conformance;
 mod embedded;
 mod memory;
 mod sealed;
+mod slot;
 
 #[cfg(feature = "embedded")]
 pub use embedded::{EmbeddedStore, OpenStoreError};
@@ -118,7 +119,8 @@ pub trait Store: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the backend fails.
+    /// [`StoreError`] if the backend fails, or if a code was ever stored under that digest: a spent
+    /// code must not come back.
     async fn put_code(
         &self,
         code: &Hashed<AuthorizationCode>,
@@ -155,7 +157,8 @@ pub trait Store: Debug + Send + Sync {
     async fn grant(&self, id: &GrantId) -> Result<Option<Sealed>, StoreError>;
 
     /// Ends a grant, now or when it comes: a replayed code may be seen before the first use of it
-    /// has stored its grant. The grant stays ended at least until `until`.
+    /// has stored its grant. The grant stays ended at least until `until`, and a later call never
+    /// makes that sooner.
     ///
     /// # Errors
     ///

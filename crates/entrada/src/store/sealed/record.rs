@@ -52,11 +52,11 @@ pub(super) fn read<T: DeserializeOwned>(
     now: Timestamp,
 ) -> Result<Option<T>, RecordError> {
     let content = |column| RecordError::Content { column };
-    let (format, rest) = plain.split_first().ok_or(content(0))?;
+    let (format, rest) = plain.split_first().ok_or_else(|| content(0))?;
     if *format != FORMAT {
         return Err(RecordError::Format(*format));
     }
-    let (expires_at, json) = rest.split_first_chunk().ok_or(content(0))?;
+    let (expires_at, json) = rest.split_first_chunk().ok_or_else(|| content(0))?;
     if now >= Timestamp::from_unix(u64::from_be_bytes(*expires_at)) {
         return Ok(None);
     }
