@@ -27,12 +27,15 @@ def clients() -> dict[str, list[str]]:
     scripts = TOOLS / "node" / "clients"
     shutil.copytree(HERE / "clients", scripts, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.py"))
     node = str(NODE)
+    bridge = TOOLS / "node" / "node_modules" / "mcp-remote" / "dist" / "proxy.js"
+    mcp_remote = [sys.executable, str(HERE / "clients" / "mcp_remote.py"), node, str(bridge), "39397"]
     return {
         "python mcp, auto": [sys.executable, str(HERE / "clients" / "python_mcp.py"), "auto"],
         "python mcp, legacy": [sys.executable, str(HERE / "clients" / "python_mcp.py"), "legacy"],
         "typescript sdk 1.x": [node, str(scripts / "typescript_sdk.mjs")],
         "typescript client 2.x, auto": [node, str(scripts / "typescript_client.mjs"), "auto"],
         "typescript client 2.x, legacy": [node, str(scripts / "typescript_client.mjs"), "legacy"],
+        "mcp-remote": mcp_remote,
         "rmcp": [str(DEBUG / "examples" / "sign_in")],
     }
 
