@@ -1,12 +1,14 @@
 //! Sign people and machines in to MCP servers with Microsoft Entra ID.
 
 pub mod access_token;
+pub mod entra;
 pub mod grant;
 pub mod jwt;
 pub mod keys;
 pub mod oauth;
 pub mod platform;
 pub mod secret;
+mod single_flight;
 pub mod store;
 
 pub use access_token::VerifiedToken;

@@ -1,0 +1,204 @@
+//! What Entra's refusals mean.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+
+use crate::jwt::verify::JwtError;
+use crate::platform::TransportError;
+
+/// How long to wait where Entra does not say.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// The longest wait we pass on.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// Why Entra gave no tokens.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EntraError {
+    /// No response came.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// Entra is overloaded, or we ask too often.
+    #[error("entra is not available now (http status {status})")]
+    Unavailable {
+        /// The status it answered with.
+        status: StatusCode,
+        /// How long it asked us to wait.
+        retry_after: Duration,
+    },
+    /// Entra said no.
+    #[error("entra refused: {0}")]
+    Refused(Refusal),
+    /// The response is not one we understand.
+    #[error("entra's answer is not understood")]
+    Malformed,
+    /// The ID token does not hold.
+    #[error("entra's id token does not hold")]
+    IdToken(#[source] JwtError),
+    /// The ID token is for another login, or lacks the claims that name a user.
+    #[error("entra's id token is not for this login")]
+    WrongLogin,
+}
+
+/// What Entra said when it refused. Its description is left out: it can name people.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{error} (AADSTS{codes:?}, correlation id {correlation_id:?}, trace id {trace_id:?})")]
+#[non_exhaustive]
+pub struct Refusal {
+    /// `error`
+    pub error: String,
+    /// `suberror`
+    pub suberror: Option<String>,
+    /// `error_codes`: the numbers after `AADSTS`
+    pub codes: Vec<u32>,
+    /// `correlation_id`, for Microsoft's support
+    pub correlation_id: Option<String>,
+    /// `trace_id`, for Microsoft's support
+    pub trace_id: Option<String>,
+}
+
+/// What helps.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// Ask again, after so long.
+    Retry(Duration),
+    /// The user must sign in again: the authorization behind the request is over.
+    SignInAgain,
+    /// The operator must mend the app registration or our configuration of it.
+    FixConfiguration,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: String,
+    suberror: Option<String>,
+    #[serde(default)]
+    error_codes: Vec<u32>,
+    correlation_id: Option<String>,
+    trace_id: Option<String>,
+}
+
+impl EntraError {
+    /// Reads a response that is not a success.
+    ///
+    /// Microsoft says to act on `error`, never on the numbers; a throttled answer is plain text.
+    pub(super) fn from_http(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+            let retry_after = retry_after(headers);
+            return Self::Unavailable {
+                status,
+                retry_after,
+            };
+        }
+        match serde_json::from_slice(body) {
+            Ok(ErrorBody {
+                error,
+                suberror,
+                error_codes,
+                correlation_id,
+                trace_id,
+            }) => Self::Refused(Refusal {
+                error,
+                suberror,
+                codes: error_codes,
+                correlation_id,
+                trace_id,
+            }),
+            Err(_) => Self::Malformed,
+        }
+    }
+
+    /// What helps.
+    ///
+    /// Only Entra saying so ends a grant: everything else leaves it as it is.
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Transport(_) | Self::Malformed => Remedy::Retry(DEFAULT_RETRY_AFTER),
+            Self::Unavailable { retry_after, .. } => Remedy::Retry(*retry_after),
+            Self::Refused(refusal) => match refusal.error.as_str() {
+                "invalid_grant"
+                | "interaction_required"
+                | "login_required"
+                | "consent_required"
+                | "access_denied" => Remedy::SignInAgain,
+                "temporarily_unavailable" | "server_error" => Remedy::Retry(DEFAULT_RETRY_AFTER),
+                _ => Remedy::FixConfiguration,
+            },
+            Self::IdToken(_) | Self::WrongLogin => Remedy::SignInAgain,
+        }
+    }
+}
+
+/// `Retry-After` in seconds (RFC 9110 §10.2.3), within reason.
+fn retry_after(headers: &HeaderMap) -> Duration {
+    let value = headers
+        .get(http::header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok());
+    let seconds = value
+        .and_then(|text| text.trim().parse().ok())
+        .map(Duration::from_secs);
+    seconds
+        .unwrap_or(DEFAULT_RETRY_AFTER)
+        .min(LONGEST_RETRY_AFTER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_entra_saying_so_ends_a_grant() {
+        let remedy = |status: u16, body: &str| {
+            let status = StatusCode::from_u16(status).unwrap();
+            EntraError::from_http(status, &HeaderMap::new(), body.as_bytes()).remedy()
+        };
+        let retry = Remedy::Retry(DEFAULT_RETRY_AFTER);
+        for (status, body, expected) in [
+            (
+                400,
+                r#"{"error":"invalid_grant","error_codes":[70008]}"#,
+                Remedy::SignInAgain,
+            ),
+            (
+                400,
+                r#"{"error":"interaction_required"}"#,
+                Remedy::SignInAgain,
+            ),
+            (400, r#"{"error":"server_error"}"#, retry),
+            (
+                401,
+                r#"{"error":"invalid_client","error_codes":[7000222]}"#,
+                Remedy::FixConfiguration,
+            ),
+            (
+                400,
+                r#"{"error":"invalid_tenant"}"#,
+                Remedy::FixConfiguration,
+            ),
+            (429, "Too Many Requests", retry),
+            (503, r#"{"error":"invalid_grant"}"#, retry),
+            (502, "<html>", retry),
+            (400, "<html>", retry),
+            (400, r#"{"error":"x\u0027\r\n"}"#, Remedy::FixConfiguration),
+        ] {
+            assert_eq!(remedy(status, body), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn waiting_is_bounded() {
+        let wait = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("retry-after", text.parse().unwrap());
+            retry_after(&headers).as_secs()
+        };
+        assert_eq!(
+            (wait("60"), wait("0"), wait("999999"), wait("soon")),
+            (60, 0, 3600, 5)
+        );
+    }
+}

@@ -1,0 +1,158 @@
+//! Entra's signing keys, fetched when needed and kept as long as they help.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Uri;
+
+use super::error::EntraError;
+use crate::jwt::jwks::{Jwks, VerificationKey};
+use crate::platform::{Platform, Timestamp};
+use crate::single_flight::Turns;
+
+/// How long a fetched set is taken as fresh: what Entra's own cache header says.
+const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How often a key we do not know, or a set past its time, may cause a fetch (Microsoft,
+/// *signing key rollover*: at most once in five minutes).
+const COOL_DOWN: Duration = Duration::from_secs(5 * 60);
+
+/// The keys of one authority.
+///
+/// A key that was seen once stays: Entra's edges answer differently, and one that lacks a key
+/// must not log everybody out. Nobody who holds a usable key waits for a fetch.
+#[derive(Debug)]
+pub struct EntraKeys {
+    uri: Uri,
+    platform: Platform,
+    known: RwLock<Known>,
+    turns: Turns<()>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Known {
+    keys: Arc<Vec<VerificationKey>>,
+    fetched_at: Option<Timestamp>,
+    tried_at: Option<Timestamp>,
+}
+
+/// What to do about a key.
+#[derive(Debug)]
+enum Plan {
+    /// It is known.
+    Use(VerificationKey),
+    /// It may be known after a fetch.
+    Fetch,
+    /// A fetch was tried a moment ago.
+    GiveUp,
+}
+
+impl Known {
+    fn plan(&self, kid: &str, now: Timestamp) -> Plan {
+        let key = self.keys.iter().find(|key| key.kid() == Some(kid));
+        let fresh = self.fetched_at.is_some_and(|at| now.since(at) < FRESH);
+        let tried = self.tried_at.is_some_and(|at| now.since(at) < COOL_DOWN);
+        match (key, fresh, tried) {
+            (Some(key), true, _) | (Some(key), false, true) => Plan::Use(key.clone()),
+            (_, _, false) => Plan::Fetch,
+            (None, _, true) => Plan::GiveUp,
+        }
+    }
+}
+
+impl EntraKeys {
+    /// The keys published at `uri`. Nothing is fetched yet.
+    pub fn new(uri: Uri, platform: Platform) -> Self {
+        Self {
+            uri,
+            platform,
+            known: RwLock::default(),
+            turns: Turns::default(),
+        }
+    }
+
+    /// The key named `kid`; `None` if Entra does not publish it.
+    ///
+    /// # Errors
+    ///
+    /// [`EntraError`] if the key is not known and Entra could not be asked.
+    pub async fn key(
+        &self,
+        kid: &str,
+        now: Timestamp,
+    ) -> Result<Option<VerificationKey>, EntraError> {
+        match self.known().plan(kid, now) {
+            Plan::Use(key) => return Ok(Some(key)),
+            Plan::GiveUp => return self.missing(),
+            Plan::Fetch => {}
+        }
+        let _turn = self.turns.wait(&()).await;
+        match self.known().plan(kid, now) {
+            Plan::Use(key) => Ok(Some(key)),
+            Plan::GiveUp => self.missing(),
+            Plan::Fetch => {
+                let fetched = self.fetch().await;
+                self.learn(&fetched, now);
+                let found = self
+                    .known()
+                    .keys
+                    .iter()
+                    .find(|key| key.kid() == Some(kid))
+                    .cloned();
+                match (found, fetched) {
+                    (None, Err(error)) => Err(error),
+                    (found, _) => Ok(found),
+                }
+            }
+        }
+    }
+
+    /// Without a single key the fetch must have failed: say that we cannot tell.
+    fn missing(&self) -> Result<Option<VerificationKey>, EntraError> {
+        if self.known().fetched_at.is_some() {
+            Ok(None)
+        } else {
+            Err(EntraError::Malformed)
+        }
+    }
+
+    fn known(&self) -> Known {
+        self.known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    async fn fetch(&self) -> Result<Jwks, EntraError> {
+        let mut request = http::Request::new(Bytes::new());
+        request.uri_mut().clone_from(&self.uri);
+        let response = self.platform.http.send(request).await?;
+        if !response.status().is_success() {
+            let (status, headers) = (response.status(), response.headers());
+            return Err(EntraError::from_http(status, headers, response.body()));
+        }
+        let jwks = Jwks::parse(response.body()).map_err(|_| EntraError::Malformed)?;
+        if jwks.iter().next().is_some() {
+            Ok(jwks)
+        } else {
+            Err(EntraError::Malformed)
+        }
+    }
+
+    fn learn(&self, fetched: &Result<Jwks, EntraError>, now: Timestamp) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.tried_at = Some(now);
+        if let Ok(jwks) = fetched {
+            let kept = known
+                .keys
+                .iter()
+                .filter(|old| !jwks.iter().any(|new| new.kid() == old.kid()));
+            known.keys = Arc::new(jwks.iter().chain(kept).take(MOST_KEYS).cloned().collect());
+            known.fetched_at = Some(now);
+        }
+    }
+}
+
+/// How many keys are kept; Entra publishes about a dozen at a time.
+const MOST_KEYS: usize = 256;
