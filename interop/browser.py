@@ -24,6 +24,7 @@ FLAGS = """
 """.split()
 NARROW = 320
 APPROVE, DENY = re.compile("allow|approve|continue", re.I), re.compile("deny|cancel|decline", re.I)
+SIGN_IN = re.compile("sign in|log in|next", re.I)
 # The least contrast of text and its background (WCAG 2.2 §1.4.3).
 CONTRAST = 4.5
 
@@ -119,10 +120,10 @@ class Browser(unittest.TestCase):
         return False
 
     def sign_in(self) -> None:
-        self.driver.find_element(By.CSS_SELECTOR, "input[type=text], input[type=email]").send_keys(self.ready["username"])
-        password = self.driver.find_element(By.CSS_SELECTOR, "input[type=password]")
-        password.send_keys(self.ready["password"])
-        self.leave(password.submit)
+        visible = "input:not([type=hidden]):not([type=password])"
+        self.driver.find_element(By.CSS_SELECTOR, visible).send_keys(self.ready["username"])
+        self.driver.find_element(By.CSS_SELECTOR, "input[type=password]").send_keys(self.ready["password"])
+        self.leave(self.button(SIGN_IN).click)
 
     def press(self, *keys: str) -> None:
         webdriver.ActionChains(self.driver).send_keys(*keys).perform()

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 HOPS = 25
 APPROVE = re.compile(r"allow|approve|accept|continue|yes", re.I)
 DENY = re.compile(r"deny|decline|cancel|refuse|no\b", re.I)
+SIGN_IN = re.compile(r"sign.?in|log.?in|next|submit", re.I)
 
 
 @dataclass
@@ -98,6 +99,7 @@ class UserAgent:
         self.username, self.password = username, password
         self.answer_to_consent = APPROVE if approves else DENY
         self.pages: list[str] = []
+        self._origin = "null"
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}),
             urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()),
@@ -107,15 +109,18 @@ class UserAgent:
     def fetch(self, url: str, form: dict[str, str] | None = None) -> Answer:
         request = urllib.request.Request(url, headers={"Accept": "text/html,*/*"})
         if form is not None:
-            origin = urllib.parse.urlsplit(url)
             request.data = urllib.parse.urlencode(form).encode()
-            request.add_header("Origin", f"{origin.scheme}://{origin.netloc}")
+            request.add_header("Origin", self._origin)
         try:
             response = self._opener.open(request, timeout=30)
         except urllib.error.HTTPError as error:
             response = error
         with response:
             headers = {name.lower(): value for name, value in response.headers.items()}
+            # A page without a referrer sends its forms without an origin (Fetch §3.2).
+            site = urllib.parse.urlsplit(url)
+            hidden = headers.get("referrer-policy") == "no-referrer"
+            self._origin = "null" if hidden else f"{site.scheme}://{site.netloc}"
             return Answer(url, response.status, headers, response.read().decode("utf-8", "replace"))
 
     def authorize(self, url: str) -> Answer:
@@ -140,7 +145,7 @@ class UserAgent:
     def _submit(self, url: str, page: Page) -> tuple[str, dict[str, str] | None]:
         login = next((f for f in page.forms if f.asks_who()), None)
         if login:
-            form, button = login, next(iter(login.buttons), None)
+            form, button = login, login.button(SIGN_IN)
         else:
             form = next((f for f in page.forms if f.button(self.answer_to_consent)), None)
             if form is None:
