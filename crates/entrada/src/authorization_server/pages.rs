@@ -1,0 +1,177 @@
+//! What a person sees: the consent page and the error page.
+//!
+//! No script, and nothing from elsewhere: the only style is our own, inline, named by its digest
+//! in the content security policy. Every value is escaped by the template engine; the client's
+//! own words are isolated as well, so that their direction cannot reorder ours.
+
+mod headers;
+mod permission;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use askama::Template;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use self::permission::Permission;
+use crate::oauth::client::ClientId;
+use crate::oauth::redirect_uri::RedirectUri;
+use crate::oauth::scope::{Scope, ScopeToken};
+
+/// What the server's own scopes let a client do, in words that finish “the app will be able to”.
+pub(crate) type ScopeDescriptions = BTreeMap<ScopeToken, String>;
+
+/// Asks the user whether a client may use the protected server (RFC 6819 §5.2.3.2; MCP security
+/// best practices, *Consent UI Requirements*).
+///
+/// The answer comes back as a form: `request` and `answer`, which is `allow` or `deny`.
+///
+/// # Security
+///
+/// Because the page has no referrer, browsers send `Origin: null` with the form. What binds the
+/// answer to this browser is the sealed request and its cookie, and `Sec-Fetch-Site`.
+#[derive(Clone, Copy)]
+pub(crate) struct ConsentPage<'a> {
+    /// What people call the protected server.
+    pub(crate) server_name: &'a str,
+    /// What the client calls itself: its own claim, unchecked.
+    pub(crate) client_name: Option<&'a str>,
+    /// The host the client's metadata document was fetched from, if it has one.
+    pub(crate) verified_host: Option<&'a str>,
+    /// The client's identifier.
+    pub(crate) client_id: &'a ClientId,
+    /// Where the code will go.
+    pub(crate) redirect: &'a RedirectUri,
+    /// What the client will be able to do.
+    pub(crate) scopes: &'a Scope,
+    /// What Entra will be asked for besides, for the server's own use.
+    pub(crate) additional_scopes: &'a Scope,
+    /// The configured words for `scopes`.
+    pub(crate) descriptions: &'a ScopeDescriptions,
+    /// The request the answer belongs to.
+    pub(crate) sealed_request: &'a str,
+    /// Where the answer goes.
+    pub(crate) action: &'a str,
+    /// Entra's origin, where the answer is redirected.
+    pub(crate) entra_origin: &'a str,
+}
+
+/// Tells the user what went wrong where no client can be told.
+#[derive(Clone, Copy, Debug, Template)]
+#[template(path = "error.html")]
+pub(crate) struct ErrorPage<'a> {
+    /// The status of the response.
+    pub(crate) status: StatusCode,
+    /// What happened, in a few words.
+    pub(crate) title: &'static str,
+    /// What happened, in a sentence.
+    pub(crate) message: &'static str,
+    /// What the user can do now.
+    pub(crate) advice: &'static str,
+    /// Finds the event in the log.
+    pub(crate) correlation_id: &'a str,
+}
+
+/// Sends the browser to `location` with 303, so that a form is never sent on (RFC 9700 §4.12).
+///
+/// Codes and states ride in these locations: the answer is not kept, and where the browser goes
+/// next does not learn where it came from.
+pub(crate) fn redirect(location: &str) -> Response {
+    let Ok(location) = HeaderValue::try_from(location) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let mut headers = headers::private();
+    headers.insert(header::LOCATION, location);
+    (StatusCode::SEE_OTHER, headers).into_response()
+}
+
+/// What the template of the consent page needs.
+#[derive(Template)]
+#[template(path = "consent.html")]
+struct ConsentTemplate<'a> {
+    server_name: &'a str,
+    client_name: Option<&'a str>,
+    verified_host: Option<&'a str>,
+    client_id: &'a ClientId,
+    redirect_uri: &'a str,
+    destination: Destination,
+    permissions: Vec<Permission<'a>>,
+    additional_permissions: Vec<Permission<'a>>,
+    sealed_request: &'a str,
+    action: &'a str,
+}
+
+/// Where a code goes, as a person would say it.
+#[derive(Debug)]
+struct Destination {
+    name: String,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Place {
+    Website,
+    ThisComputer,
+    App,
+}
+
+impl Destination {
+    fn of(redirect: &RedirectUri) -> Self {
+        let scheme = redirect.as_str().split(':').next().unwrap_or_default();
+        let place = match scheme.to_ascii_lowercase().as_str() {
+            "https" if !redirect.is_loopback() => Place::Website,
+            "http" | "https" => Place::ThisComputer,
+            _ => Place::App,
+        };
+        let name = match place {
+            Place::Website | Place::ThisComputer => redirect.destination(),
+            Place::App => format!("{scheme}:"),
+        };
+        Self { name, place }
+    }
+}
+
+impl fmt::Debug for ConsentPage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The sealed request answers for the user, so it stays out of logs.
+        f.debug_struct("ConsentPage")
+            .field("client_id", self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl IntoResponse for ConsentPage<'_> {
+    fn into_response(self) -> Response {
+        let form_action = headers::form_action(self.redirect, self.entra_origin);
+        let page = ConsentTemplate {
+            server_name: self.server_name,
+            client_name: self.client_name,
+            verified_host: self.verified_host,
+            client_id: self.client_id,
+            redirect_uri: self.redirect.as_str(),
+            destination: Destination::of(self.redirect),
+            permissions: permission::of_server(self.scopes, self.descriptions),
+            additional_permissions: permission::of_microsoft(self.additional_scopes),
+            sealed_request: self.sealed_request,
+            action: self.action,
+        };
+        html(StatusCode::OK, headers::page(&form_action), &page)
+    }
+}
+
+impl IntoResponse for ErrorPage<'_> {
+    fn into_response(self) -> Response {
+        html(self.status, headers::page("'none'"), &self)
+    }
+}
+
+fn html(status: StatusCode, headers: HeaderMap, page: &impl Template) -> Response {
+    match page.render() {
+        Ok(body) => (status, headers, body).into_response(),
+        // Writing to a string does not fail.
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
