@@ -104,55 +104,51 @@ fn every_answer_to_a_browser_carries_the_security_headers() {
 
 #[tokio::test]
 async fn what_a_client_says_stays_text() {
-    for (client_name, client_id, redirect, scopes) in [
-        ("<script>alert(1)</script>", "c", "https://h/", "a"),
+    let tame = elements(&hostile_page("n", "c", "https://h/", "a b").await);
+    for (name, id, redirect, scopes) in [
+        ("<script>alert(1)</script>", "c", "https://h/", "a b"),
         (
             "</style><img src=x onerror=alert(1)>",
             "c",
             "https://h/",
-            "a",
+            "a b",
         ),
         (
             "\"><form action=https://evil.example>",
             "c",
             "https://h/",
-            "a",
+            "a b",
         ),
-        ("' onmouseover='alert(1)", "c", "https://h/", "a"),
-        ("&lt;b&gt;", "c", "https://h/", "a"),
-        ("{{ 7 * 7 }}{% include x %}", "c", "https://h/", "a"),
-        ("n", "\"><script>alert(1)</script>", "https://h/", "a"),
-        ("n", "c", "https://h/?'onmouseover='alert(1)", "a"),
-        ("n", "c", "com.example:/cb?a=1&b='", "a"),
+        ("' onmouseover='alert(1)", "c", "https://h/", "a b"),
+        ("&lt;b&gt;", "c", "https://h/", "a b"),
+        ("{{ 7 * 7 }}{% include x %}", "c", "https://h/", "a b"),
+        ("n", "\"><script>alert(1)</script>", "https://h/", "a b"),
+        ("n", "c", "https://h/?'onmouseover='alert(1)&lt;b", "a b"),
         ("n", "c", "https://h/", "<script>alert(1)</script> '><b>"),
     ] {
-        let page = ConsentPage {
-            client_name: Some(client_name),
-            client_id: &ClientId::parse(client_id).unwrap(),
-            redirect: &RedirectUri::parse(redirect).unwrap(),
-            scopes: &Scope::parse(scopes).unwrap(),
-            server_name: "s",
-            verified_host: Some(client_name),
-            additional_scopes: &Scope::parse(scopes).unwrap(),
-            descriptions: &ScopeDescriptions::new(),
-            sealed_request: client_name,
-            action: "/consent",
-            entra_origin: "https://login.example",
-        };
-        let hostile = elements(&body(page.into_response()).await);
-        let tame = ConsentPage {
-            client_name: Some("n"),
-            client_id: &ClientId::parse("c").unwrap(),
-            verified_host: Some("n"),
-            sealed_request: "n",
-            ..page
-        };
-        let tame = elements(&body(tame.into_response()).await);
-        assert_eq!(
-            hostile, tame,
-            "{client_name} {client_id} {redirect} {scopes}"
-        );
+        let page = hostile_page(name, id, redirect, scopes).await;
+        assert_eq!(elements(&page), tame, "{name} {id} {redirect} {scopes}");
+        assert!(!page.contains(name) || name == "n" || name.starts_with("{{"));
     }
+}
+
+/// A page with `name` wherever text without a grammar of its own can stand.
+async fn hostile_page(name: &str, id: &str, redirect: &str, scopes: &str) -> String {
+    let scopes = Scope::parse(scopes).unwrap();
+    let page = ConsentPage {
+        server_name: name,
+        client_name: Some(name),
+        verified_host: Some(name),
+        client_id: &ClientId::parse(id).unwrap(),
+        redirect: &RedirectUri::parse(redirect).unwrap(),
+        scopes: &scopes,
+        additional_scopes: &scopes,
+        descriptions: &ScopeDescriptions::new(),
+        sealed_request: name,
+        action: name,
+        entra_origin: "https://login.example",
+    };
+    body(page.into_response()).await
 }
 
 /// The names of all elements and attributes.
