@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn short_and_long_are_inverse() {
         let names = ScopeNames::new("api://app");
-        let scope = |text| Scope::parse(text).unwrap();
+        let scope = |text: &str| Scope::parse(text).unwrap();
         let graph = "https://graph.microsoft.com/User.Read";
         for (short, long) in [
             (
