@@ -51,16 +51,21 @@ class Program:
         lines.put("")
 
     def __exit__(self, failed, *_) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            status = self.process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            status = self.process.wait()
+        status = stop(self.process)
         self._reader.join()
         self.process.stdout.close()
         if status and not failed:
             raise RuntimeError(f"{self.command[0]} ended with {status} on SIGTERM")
+
+
+def stop(process: subprocess.Popen) -> int:
+    """Asks a program to end, makes it end if it does not, and gives its exit status."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(timeout=15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def demo(*options: object) -> Program:

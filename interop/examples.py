@@ -1,0 +1,104 @@
+"""Runs every example of the workspace. A server is run against the emulator, and must protect its tools."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+from oauth import Client
+from programs import ARTEFACTS, DEBUG, ROOT, emulator, stop
+
+# From the emulator's built-in directory.
+TENANT = "10000000-0000-4000-8000-000000000001"
+CLIENT_ID = "30000000-0000-4000-8000-000000000001"
+CLIENT_SECRET = "mcp~8Q.a-public_test-secret_0123456789ab"
+USERNAME, PASSWORD = "alice@contoso.onmicrosoft.com", "password"
+
+# A client, which `clients.py` runs.
+NOT_A_SERVER = {"sign_in"}
+READY_WITHIN = 20
+
+
+def examples() -> list[str]:
+    """Every example there is, so that a new one cannot be forgotten."""
+    metadata = json.loads(subprocess.check_output(["cargo", "metadata", "--no-deps", "--format-version", "1"], cwd=ROOT))
+    targets = [target for package in metadata["packages"] for target in package["targets"]]
+    return sorted(t["name"] for t in targets if "example" in t["kind"] and t["name"] not in NOT_A_SERVER)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(port: int, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + READY_WITHIN
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            assert process.poll() is None, f"ended with {process.returncode}"
+            assert time.monotonic() < deadline, "does not listen"
+            time.sleep(0.05)
+
+
+def use(base_url: str) -> None:
+    client = Client(f"{base_url}/mcp")
+    refused = client.initialize()
+    assert refused.status == 401 and "resource_metadata=" in refused.headers["www-authenticate"], refused
+    client.sign_in(USERNAME, PASSWORD)
+    assert client.call("echo", message="hello") == "hello"
+    assert USERNAME in client.call("whoami")
+    assert client.refresh().status == 200
+    assert USERNAME in client.call("whoami")
+    assert client.revoke().status == 200
+
+
+def run(name: str, authority_host: str, ca_file: pathlib.Path) -> bool:
+    port = free_port()
+    base_url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as data, open(ARTEFACTS / f"{name}.log", "wb") as log:
+        env = {
+            **os.environ,
+            "ENTRADA_TENANT_ID": TENANT,
+            "ENTRADA_CLIENT_ID": CLIENT_ID,
+            "ENTRADA_CLIENT_SECRET": CLIENT_SECRET,
+            "ENTRADA_BASE_URL": base_url,
+            "ENTRADA_LISTEN": f"127.0.0.1:{port}",
+            "ENTRADA_REQUIRED_SCOPES": "mcp.read",
+            "ENTRADA_AUTHORITY_HOST": authority_host,
+            "ENTRADA_CA_FILE": str(ca_file),
+            "ENTRADA_DATA_DIR": data,
+        }
+        command = [DEBUG / "examples" / name]
+        process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            wait_for(port, process)
+            use(base_url)
+            verdict = None
+        except Exception as error:  # noqa: BLE001 - whatever went wrong is this example's verdict
+            verdict = error
+        finally:
+            stop(process)
+    print(f"ok     {name}" if verdict is None else f"FAILED {name}: {verdict!r}; see {log.name}", flush=True)
+    return verdict is None
+
+
+def main() -> int:
+    ARTEFACTS.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        ca_file = pathlib.Path(folder) / "ca.pem"
+        with emulator("--ca-file", ca_file) as ready:
+            results = [run(name, ready["authority_host"], ca_file) for name in examples()]
+    print(f"{len(results)} examples: {results.count(True)} passed, {results.count(False)} failed")
+    return 0 if results and all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
