@@ -1,0 +1,374 @@
+//! Access tokens, claim by claim.
+//!
+//! Which version a token has is decided by the resource's `requestedAccessTokenVersion`, not by the
+//! endpoint that was asked. Tokens for Microsoft Graph are v1 with a header nobody else can check.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use crate::directory::app::App;
+use crate::directory::user::{User, roles_at};
+use crate::directory::{Directory, Tenant};
+use crate::jwt::{Claims, sign, sign_for_graph};
+use crate::keys::KeyRing;
+use crate::random;
+use crate::scope::{GrantedScopes, Party, ResourceScopes};
+
+/// How far in the past Entra dates what it issues.
+pub(crate) const BACKDATE: u64 = 300;
+/// How many groups a token lists at most.
+pub(crate) const GROUPS_LIMIT: usize = 200;
+
+/// How somebody signed in.
+#[derive(Debug, Clone)]
+pub(crate) struct SignIn {
+    pub(crate) session_id: String,
+    pub(crate) auth_time: u64,
+    /// Whether a second factor was shown.
+    pub(crate) mfa: bool,
+    /// The authentication contexts that were asked for and met.
+    pub(crate) acrs: Vec<String>,
+}
+
+/// How a client proved who it is: the claims `azpacr` and `appidacr`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ClientProof {
+    None,
+    Secret,
+    Certificate,
+}
+
+impl ClientProof {
+    fn acr(self) -> &'static str {
+        match self {
+            Self::None => "0",
+            Self::Secret => "1",
+            Self::Certificate => "2",
+        }
+    }
+}
+
+/// The signing end: where, when, with what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mint<'a> {
+    pub(crate) base: &'a str,
+    pub(crate) keys: &'a KeyRing,
+    pub(crate) now: u64,
+    pub(crate) lifetime: u64,
+}
+
+/// A user's permission, to be written into a token.
+#[derive(Debug)]
+pub(crate) struct Delegation<'a> {
+    pub(crate) party: Party<'a>,
+    pub(crate) resource: &'a App,
+    pub(crate) asked: &'a ResourceScopes,
+    pub(crate) granted: &'a GrantedScopes,
+    pub(crate) sign_in: &'a SignIn,
+    pub(crate) proof: ClientProof,
+    /// Whether names may be in it: `profile` was consented to.
+    pub(crate) profile: bool,
+    /// The client capabilities sent with the request, as `xms_cc`.
+    pub(crate) capabilities: &'a [String],
+    /// The `sub` of the assertion an on-behalf-of token came from.
+    pub(crate) assertion_sub: Option<&'a str>,
+}
+
+/// An application's own permission, to be written into a token.
+#[derive(Debug)]
+pub(crate) struct AppOnly<'a> {
+    pub(crate) tenant: &'a Tenant,
+    pub(crate) client: &'a App,
+    pub(crate) resource: &'a App,
+    pub(crate) audience: &'a str,
+    pub(crate) proof: ClientProof,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    V1,
+    V2,
+}
+
+fn version(resource: &App) -> Version {
+    match resource.requested_access_token_version {
+        Some(2) if !resource.is_graph() => Version::V2,
+        _ => Version::V1,
+    }
+}
+
+impl Mint<'_> {
+    /// The token of a user.
+    pub(crate) fn delegated(&self, delegation: &Delegation<'_>) -> String {
+        let version = version(delegation.resource);
+        let mut claims = match version {
+            Version::V1 => self.delegated_v1(delegation),
+            Version::V2 => self.delegated_v2(delegation),
+        };
+        put_memberships(&mut claims, &delegation.party, delegation.resource);
+        put_optional(&mut claims, delegation);
+        if delegation.resource.is_graph() {
+            put_graph_extras(&mut claims, delegation);
+        }
+        self.sign(version, &claims, delegation.resource)
+    }
+
+    fn delegated_v2(&self, delegation: &Delegation<'_>) -> Claims {
+        let Party {
+            tenant,
+            client,
+            user,
+            directory,
+        } = delegation.party;
+        let mut claims = Claims::default();
+        claims.put("aud", delegation.resource.client_id.as_str());
+        claims.put("iss", v2_issuer(self.base, &tenant.id));
+        self.put_times(&mut claims);
+        claims.put_some("acrs", list(&delegation.sign_in.acrs));
+        claims.put("aio", aio(delegation.sign_in.mfa));
+        claims.put("azp", client.client_id.as_str());
+        claims.put("azpacr", delegation.proof.acr());
+        claims.put_some("idp", home_idp(directory, user));
+        if delegation.profile {
+            claims.put("name", user.name.as_str());
+            claims.put("oid", user.oid.as_str());
+            claims.put("preferred_username", user.sign_in_name());
+        }
+        claims.put("rh", rh());
+        claims.put_list("roles", user.roles_at(&delegation.resource.client_id));
+        claims.put("scp", delegation.granted.names.join(" "));
+        claims.put("sid", delegation.sign_in.session_id.as_str());
+        claims.put("sub", pairwise(&user.oid, &delegation.resource.client_id));
+        claims.put("tid", tenant.id.as_str());
+        claims.put("uti", random::opaque(16));
+        claims.put("ver", "2.0");
+        claims.put("xms_ftd", random::opaque(40));
+        claims
+    }
+
+    fn delegated_v1(&self, delegation: &Delegation<'_>) -> Claims {
+        let Party {
+            tenant,
+            client,
+            user,
+            directory,
+        } = delegation.party;
+        let mut claims = Claims::default();
+        claims.put("aud", delegation.asked.named());
+        claims.put("iss", v1_issuer(&tenant.id));
+        self.put_times(&mut claims);
+        claims.put("acr", "1");
+        claims.put_some("acrs", list(&delegation.sign_in.acrs));
+        claims.put("aio", aio(delegation.sign_in.mfa));
+        claims.put("amr", amr(delegation.sign_in));
+        claims.put("appid", client.client_id.as_str());
+        claims.put("appidacr", delegation.proof.acr());
+        claims.put("family_name", user.family_name.as_str());
+        claims.put("given_name", user.given_name.as_str());
+        claims.put_some("idp", home_idp(directory, user));
+        claims.put("ipaddr", "203.0.113.7");
+        claims.put("name", user.name.as_str());
+        claims.put("oid", user.oid.as_str());
+        claims.put("rh", rh());
+        claims.put_list("roles", user.roles_at(&delegation.resource.client_id));
+        claims.put("scp", delegation.granted.names.join(" "));
+        claims.put("sid", delegation.sign_in.session_id.as_str());
+        claims.put("sub", pairwise(&user.oid, &delegation.resource.client_id));
+        claims.put("tid", tenant.id.as_str());
+        claims.put("unique_name", unique_name(user));
+        if !user.is_guest() {
+            claims.put("upn", user.username.as_str());
+        }
+        claims.put("uti", random::opaque(16));
+        claims.put("ver", "1.0");
+        claims
+    }
+
+    /// The token of an application signed in as itself.
+    pub(crate) fn app_only(&self, request: &AppOnly<'_>) -> String {
+        let AppOnly {
+            tenant,
+            client,
+            resource,
+            ..
+        } = request;
+        let version = version(resource);
+        let (audience, issuer, azp, azpacr, ver) = match version {
+            Version::V1 => {
+                let issuer = v1_issuer(&tenant.id);
+                (request.audience, issuer, "appid", "appidacr", "1.0")
+            }
+            Version::V2 => {
+                let issuer = v2_issuer(self.base, &tenant.id);
+                (resource.client_id.as_str(), issuer, "azp", "azpacr", "2.0")
+            }
+        };
+        let object_id = client.object_id();
+        let mut claims = Claims::default();
+        claims.put("aud", audience);
+        claims.put("iss", issuer.as_str());
+        self.put_times(&mut claims);
+        claims.put("aio", aio(false));
+        claims.put(azp, client.client_id.as_str());
+        claims.put(azpacr, request.proof.acr());
+        if version == Version::V1 {
+            claims.put("idp", issuer);
+        }
+        let wanted = &resource.optional_claims.access_token;
+        if resource.is_graph() || wanted.iter().any(|name| name == "idtyp") {
+            claims.put("idtyp", "app");
+        }
+        claims.put("oid", object_id.as_str());
+        claims.put("rh", rh());
+        claims.put_list(
+            "roles",
+            roles_at(&client.app_role_assignments, &resource.client_id),
+        );
+        claims.put("sub", object_id);
+        claims.put("tid", tenant.id.as_str());
+        claims.put("uti", random::opaque(16));
+        claims.put("ver", ver);
+        self.sign(version, &claims, resource)
+    }
+
+    pub(crate) fn put_times(&self, claims: &mut Claims) {
+        let dated = self.now.saturating_sub(BACKDATE);
+        claims.put("iat", dated);
+        claims.put("nbf", dated);
+        claims.put("exp", self.now + self.lifetime);
+    }
+
+    fn sign(&self, version: Version, claims: &Claims, resource: &App) -> String {
+        let key = self.keys.active();
+        let mut header = Claims::default();
+        header.put("typ", "JWT");
+        header.put("alg", "RS256");
+        if version == Version::V1 {
+            header.put("x5t", key.kid());
+        }
+        header.put("kid", key.kid());
+        if resource.is_graph() {
+            sign_for_graph(&header, claims, key)
+        } else {
+            sign(&header, claims, key)
+        }
+    }
+}
+
+pub(crate) fn v2_issuer(base: &str, tenant_id: &str) -> String {
+    format!("{base}/{tenant_id}/v2.0")
+}
+
+// Fixed in every cloud that shares the public one's v1 issuer, whatever host was asked.
+pub(crate) fn v1_issuer(tenant_id: &str) -> String {
+    format!("https://sts.windows.net/{tenant_id}/")
+}
+
+/// The same user under a different name at every application.
+pub(crate) fn pairwise(oid: &str, client_id: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, format!("{oid}|{client_id}").as_bytes()))
+}
+
+/// Whether the token with this `aio` came from a sign-in with a second factor.
+///
+/// Entra keeps its own notes in this claim; what they say here is nobody's business either.
+pub(crate) fn aio_tells_mfa(aio: &str) -> bool {
+    aio.starts_with("AX")
+}
+
+fn aio(mfa: bool) -> String {
+    let prefix = if mfa { "AX" } else { "AW" };
+    format!("{prefix}{}", random::opaque(45))
+}
+
+pub(crate) fn rh() -> String {
+    format!("1.A{}.", random::opaque(40))
+}
+
+pub(crate) fn amr(sign_in: &SignIn) -> Vec<String> {
+    let second = sign_in.mfa.then_some("mfa");
+    std::iter::once("pwd")
+        .chain(second)
+        .map(str::to_owned)
+        .collect()
+}
+
+pub(crate) fn unique_name(user: &User) -> &str {
+    user.sign_in_name()
+}
+
+/// The identity provider of an account from elsewhere.
+pub(crate) fn home_idp(directory: &Directory, user: &User) -> Option<String> {
+    let home = user.home_username.as_deref()?;
+    let account = directory.user(home)?;
+    let tenant = directory.tenant(&account.tenant)?;
+    Some(if tenant.id == crate::builtin::CONSUMERS_TENANT_ID {
+        "live.com".to_owned()
+    } else {
+        v1_issuer(&tenant.id)
+    })
+}
+
+fn list(values: &[String]) -> Option<Value> {
+    (!values.is_empty()).then(|| json!(values))
+}
+
+/// `groups`, or where to look them up, and `wids`.
+pub(crate) fn put_memberships(claims: &mut Claims, party: &Party<'_>, app: &App) {
+    if app.group_membership_claims.lists_groups() {
+        let groups = party.user.all_groups();
+        if groups.len() > GROUPS_LIMIT {
+            let endpoint = format!(
+                "https://graph.windows.net/{}/users/{}/getMemberObjects",
+                party.tenant.id, party.user.oid
+            );
+            claims.put("_claim_names", json!({"groups": "src1"}));
+            claims.put("_claim_sources", json!({"src1": {"endpoint": endpoint}}));
+        } else {
+            claims.put_list("groups", groups);
+        }
+    }
+    if app.group_membership_claims.lists_directory_roles() {
+        claims.put_list("wids", party.user.directory_roles.clone());
+    }
+}
+
+fn put_optional(claims: &mut Claims, delegation: &Delegation<'_>) {
+    let Party { tenant, user, .. } = delegation.party;
+    for name in &delegation.resource.optional_claims.access_token {
+        match name.as_str() {
+            "acct" => claims.put("acct", u8::from(user.is_guest())),
+            "auth_time" => claims.put("auth_time", delegation.sign_in.auth_time),
+            "email" => claims.put_some("email", user.email.clone()),
+            "family_name" => claims.put("family_name", user.family_name.as_str()),
+            "given_name" => claims.put("given_name", user.given_name.as_str()),
+            "idtyp" => claims.put("idtyp", "user"),
+            "tenant_region_scope" => claims.put("tenant_region_scope", tenant.region.as_str()),
+            "upn" => claims.put("upn", user.username.as_str()),
+            "xms_cc" => claims.put_some("xms_cc", list(delegation.capabilities)),
+            _ => {}
+        }
+    }
+}
+
+fn put_graph_extras(claims: &mut Claims, delegation: &Delegation<'_>) {
+    let Party {
+        tenant,
+        client,
+        user,
+        ..
+    } = delegation.party;
+    claims.put("acct", u8::from(user.is_guest()));
+    claims.put("app_displayname", client.display_name.as_str());
+    claims.put("idtyp", "user");
+    claims.put("platf", "14");
+    claims.put("puid", "10032000ABCDEF01");
+    claims.put("tenant_region_scope", tenant.region.as_str());
+    claims.put_list("wids", user.directory_roles.clone());
+    if let Some(sub) = delegation.assertion_sub {
+        claims.put("xms_st", json!({"sub": sub}));
+    }
+    claims.put("xms_tcdt", 1_500_000_000);
+}

@@ -1,0 +1,121 @@
+//! The pages people see. They hold no script, but for the one line that posts a form back.
+
+use askama::Template;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_FRAME_OPTIONS};
+use http::{HeaderName, StatusCode};
+
+use crate::calendar::timestamp;
+use crate::emulator::Call;
+use crate::error::Aadsts;
+
+/// Asks for name and password.
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+pub(crate) struct SignInPage<'a> {
+    pub(crate) action: &'a str,
+    pub(crate) context: &'a str,
+    pub(crate) application: &'a str,
+    pub(crate) hint: &'a str,
+    pub(crate) problem: Option<String>,
+}
+
+/// Asks which signed-in account to go on with.
+#[derive(Template)]
+#[template(path = "pick_account.html")]
+pub(crate) struct PickAccountPage<'a> {
+    pub(crate) action: &'a str,
+    pub(crate) context: &'a str,
+    pub(crate) application: &'a str,
+    pub(crate) accounts: &'a [(String, String)],
+}
+
+/// Asks for the second factor.
+#[derive(Template)]
+#[template(path = "second_factor.html")]
+pub(crate) struct SecondFactorPage<'a> {
+    pub(crate) action: &'a str,
+    pub(crate) context: &'a str,
+    pub(crate) username: &'a str,
+    pub(crate) problem: Option<String>,
+}
+
+/// Asks for consent.
+#[derive(Template)]
+#[template(path = "consent.html")]
+pub(crate) struct ConsentPage<'a> {
+    pub(crate) action: &'a str,
+    pub(crate) context: &'a str,
+    pub(crate) application: &'a str,
+    pub(crate) publisher: &'a str,
+    pub(crate) username: &'a str,
+    pub(crate) permissions: &'a [Permission],
+    /// Whether the user may consent for everybody.
+    pub(crate) admin: bool,
+}
+
+/// One line of the consent page.
+#[derive(Debug)]
+pub(crate) struct Permission {
+    pub(crate) description: String,
+    pub(crate) name: String,
+}
+
+/// Tells that nothing can be done.
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
+    code: u32,
+    message: String,
+    trace: &'a str,
+    correlation: &'a str,
+    timestamp: String,
+}
+
+/// Tells that the browser is signed out.
+#[derive(Template)]
+#[template(path = "signed_out.html")]
+pub(crate) struct SignedOutPage;
+
+/// Posts parameters back (OAuth 2.0 Form Post Response Mode).
+#[derive(Template)]
+#[template(path = "form_post.html")]
+pub(crate) struct FormPost<'a> {
+    pub(crate) action: &'a str,
+    pub(crate) fields: &'a [(&'static str, String)],
+}
+
+/// The error page: Entra gives it status 200, and says the real one in its text.
+pub(crate) fn error_page(error: &Aadsts, strict: bool, call: &Call) -> Response {
+    let status = if strict {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::OK
+    };
+    let html = ErrorPage {
+        code: error.code(),
+        message: error.to_string(),
+        trace: &call.ids.trace,
+        correlation: &call.ids.correlation,
+        timestamp: timestamp(call.now),
+    }
+    .render();
+    page(status, html)
+}
+
+/// A rendered page with the headers every page has.
+pub(crate) fn page(status: StatusCode, html: askama::Result<String>) -> Response {
+    const HEADERS: [(HeaderName, &str); 4] = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CACHE_CONTROL, "no-store, no-cache"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (CONTENT_SECURITY_POLICY, "frame-ancestors 'none'"),
+    ];
+    match html {
+        Ok(html) => (status, HEADERS, html).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a page could not be rendered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

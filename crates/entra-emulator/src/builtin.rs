@@ -1,0 +1,106 @@
+//! The names in the built-in directory, for tests and demonstrations to use.
+//!
+//! The directory itself is `directory/contoso.toml`, which doubles as the example of the format.
+//! The numbers are made so that a log line can be read: tenants begin with `1`, users with `2`,
+//! applications with `3`.
+
+use crate::directory::Directory;
+
+/// The base URL the emulator says it has when it is driven in-process and none was given.
+pub const BASE_URL: &str = "https://login.emulator.test";
+
+/// The tenant every other constant belongs to unless it says otherwise.
+pub const TENANT_ID: &str = "10000000-0000-4000-8000-000000000001";
+/// The domain of [`TENANT_ID`].
+pub const TENANT_DOMAIN: &str = "contoso.onmicrosoft.com";
+/// A second tenant, of another organisation.
+pub const FABRIKAM_TENANT_ID: &str = "10000000-0000-4000-8000-000000000002";
+/// The domain of [`FABRIKAM_TENANT_ID`].
+pub const FABRIKAM_TENANT_DOMAIN: &str = "fabrikam.onmicrosoft.com";
+/// The tenant Microsoft keeps personal accounts in.
+pub const CONSUMERS_TENANT_ID: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
+/// The application id of Microsoft Graph, the same in every tenant.
+pub const GRAPH_APP_ID: &str = "00000003-0000-0000-c000-000000000000";
+
+/// The password of every user in the directory.
+pub const PASSWORD: &str = "password";
+/// The code every second factor accepts.
+pub const MFA_CODE: &str = "123456";
+
+/// An ordinary user.
+pub const ALICE: &str = "alice@contoso.onmicrosoft.com";
+/// The object id of [`ALICE`].
+pub const ALICE_OID: &str = "20000000-0000-4000-8000-000000000001";
+/// Another ordinary user.
+pub const BOB: &str = "bob@contoso.onmicrosoft.com";
+/// The object id of [`BOB`].
+pub const BOB_OID: &str = "20000000-0000-4000-8000-000000000002";
+/// A user in more groups than a token can list.
+pub const GRACE_MANY_GROUPS: &str = "grace@contoso.onmicrosoft.com";
+/// A user who needs a second factor at every sign-in.
+pub const MALLORY_MFA: &str = "mfa@contoso.onmicrosoft.com";
+/// A user whose account is disabled.
+pub const DISABLED: &str = "disabled@contoso.onmicrosoft.com";
+/// An administrator, who may consent for the whole tenant.
+pub const ADMIN: &str = "admin@contoso.onmicrosoft.com";
+/// A user of [`FABRIKAM_TENANT_ID`] who is also a guest in [`TENANT_ID`].
+pub const DANA_GUEST: &str = "dana@fabrikam.onmicrosoft.com";
+/// The object id [`DANA_GUEST`] has in [`TENANT_ID`].
+pub const DANA_GUEST_OID: &str = "20000000-0000-4000-8000-000000000007";
+/// A user of [`FABRIKAM_TENANT_ID`] and of nothing else.
+pub const FRANK: &str = "frank@fabrikam.onmicrosoft.com";
+/// A personal account.
+pub const PAT_PERSONAL: &str = "pat@outlook.example";
+
+/// The single-tenant MCP server application: confidential, v2 tokens.
+pub const CLIENT_ID: &str = "30000000-0000-4000-8000-000000000001";
+/// The client secret of [`CLIENT_ID`].
+pub const CLIENT_SECRET: &str = "mcp~8Q.a-public_test-secret_0123456789ab";
+/// The Application ID URI of [`CLIENT_ID`].
+pub const IDENTIFIER_URI: &str = "api://30000000-0000-4000-8000-000000000001";
+/// An application of [`TENANT_ID`] that users of every tenant may sign in to.
+pub const MULTI_TENANT_CLIENT_ID: &str = "30000000-0000-4000-8000-000000000002";
+/// The client secret of [`MULTI_TENANT_CLIENT_ID`].
+pub const MULTI_TENANT_CLIENT_SECRET: &str = "multi~7W.a-public_test-secret_0123456789";
+/// An application whose access tokens are v1.
+pub const V1_CLIENT_ID: &str = "30000000-0000-4000-8000-000000000003";
+/// The client secret of [`V1_CLIENT_ID`].
+pub const V1_CLIENT_SECRET: &str = "v1~6E.a-public_test-secret_0123456789abc";
+/// A daemon, which signs in as itself.
+pub const DAEMON_CLIENT_ID: &str = "30000000-0000-4000-8000-000000000004";
+/// The client secret of [`DAEMON_CLIENT_ID`].
+pub const DAEMON_CLIENT_SECRET: &str = "daemon~5R.a-public_test-secret_012345678";
+/// The certificate of [`DAEMON_CLIENT_ID`], PEM.
+pub const DAEMON_CERTIFICATE: &str = include_str!("../fixtures/daemon.crt.pem");
+/// The private key of [`DAEMON_CERTIFICATE`], PKCS#8 PEM. Public: it is a test key.
+pub const DAEMON_PRIVATE_KEY: &str = include_str!("../fixtures/daemon.key.pem");
+/// An API that the MCP server calls on behalf of its users.
+pub const DOWNSTREAM_CLIENT_ID: &str = "30000000-0000-4000-8000-000000000005";
+/// The Application ID URI of [`DOWNSTREAM_CLIENT_ID`].
+pub const DOWNSTREAM_IDENTIFIER_URI: &str = "api://downstream.contoso.onmicrosoft.com";
+/// An MCP server whose Application ID URI is its own URL.
+pub const URL_CLIENT_ID: &str = "30000000-0000-4000-8000-000000000006";
+/// The Application ID URI of [`URL_CLIENT_ID`].
+pub const URL_IDENTIFIER_URI: &str = "https://mcp.contoso.onmicrosoft.com/mcp";
+/// The client secret of [`URL_CLIENT_ID`].
+pub const URL_CLIENT_SECRET: &str = "url~4T.a-public_test-secret_0123456789ab";
+/// A public client: desktop, command line.
+pub const PUBLIC_CLIENT_ID: &str = "30000000-0000-4000-8000-000000000007";
+/// A single-page application.
+pub const SPA_CLIENT_ID: &str = "30000000-0000-4000-8000-000000000008";
+/// An API for which nobody has consented to anything.
+pub const UNCONSENTED_CLIENT_ID: &str = "30000000-0000-4000-8000-000000000009";
+/// The Application ID URI of [`UNCONSENTED_CLIENT_ID`].
+pub const UNCONSENTED_IDENTIFIER_URI: &str = "api://unconsented.contoso.onmicrosoft.com";
+
+/// The redirect URI of the MCP server application on `localhost`, where the port is ignored.
+pub const LOCALHOST_REDIRECT_URI: &str = "http://localhost/auth/callback";
+/// The redirect URI of the MCP server application in production.
+pub const REDIRECT_URI: &str = "https://mcp.example.com/auth/callback";
+
+/// The built-in directory as TOML: the example of the format.
+pub const DIRECTORY_TOML: &str = include_str!("../directory/contoso.toml");
+
+pub(crate) fn directory() -> Directory {
+    Directory::from_toml(DIRECTORY_TOML).expect("a test parses the built-in directory")
+}

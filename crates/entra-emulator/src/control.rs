@@ -1,0 +1,190 @@
+//! What makes the emulator misbehave, and tells what it saw.
+
+pub(crate) mod http;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::directory::Directory;
+use crate::emulator::Shared;
+use crate::faults::{Endpoint, Failure};
+use crate::keys::SigningKey;
+
+/// The emulator's steering wheel. Clones steer the same emulator.
+///
+/// Over HTTP the same stands under `/control/`: `POST /control/{action}` with the arguments as a
+/// JSON object, for instance `POST /control/fail-next` with
+/// `{"endpoint": "token", "calls": 1, "failure": {"status": 500}}`.
+#[derive(Debug, Clone)]
+pub struct Control {
+    shared: Arc<Shared>,
+}
+
+impl Control {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Publishes a new signing key beside the old ones, signs with it, and says its `kid`.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "the rotation matters more often than the id"
+    )]
+    pub fn rotate_keys(&self) -> String {
+        self.shared.state().keys.rotate()
+    }
+
+    /// Stops publishing a key, and says whether it was published.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "the caller mostly knows the key is there"
+    )]
+    pub fn retire_key(&self, kid: &str) -> bool {
+        self.shared.state().keys.retire(kid)
+    }
+
+    /// The `kid` of every published key, the signing one first.
+    pub fn keys(&self) -> Vec<String> {
+        let state = self.shared.state();
+        let active = state.keys.active().kid();
+        let others = state.keys.published().map(SigningKey::kid);
+        std::iter::once(active)
+            .chain(others.filter(|kid| *kid != active))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Moves the emulator's clock forward.
+    pub fn advance(&self, by: Duration) {
+        self.shared.state().clock_offset += by.as_secs();
+    }
+
+    /// The emulator's time, in seconds since 1970.
+    pub fn now(&self) -> u64 {
+        self.shared.now()
+    }
+
+    /// Fixes the lifetime of access tokens; `None` lets it vary between 60 and 90 minutes again.
+    pub fn set_token_lifetime(&self, lifetime: impl Into<Option<Duration>>) {
+        let lifetime: Option<Duration> = lifetime.into();
+        self.shared.state().token_lifetime = lifetime.map(|lifetime| lifetime.as_secs());
+    }
+
+    /// Makes the next `calls` of `endpoint` fail.
+    pub fn fail_next(&self, endpoint: Endpoint, calls: u64, failure: Failure) {
+        let mut state = self.shared.state();
+        state.faults.fail_next(endpoint, calls, failure);
+    }
+
+    /// Makes the next `calls` of `endpoint` wait before they are answered.
+    pub fn delay_next(&self, endpoint: Endpoint, calls: u64, delay: Duration) {
+        let mut state = self.shared.state();
+        state.faults.delay_next(endpoint, calls, delay);
+    }
+
+    /// Answers the next `calls` of `endpoint` with 429 and `Retry-After`.
+    pub fn throttle_next(&self, endpoint: Endpoint, calls: u64, retry_after_secs: u64) {
+        let retry_after = retry_after_secs;
+        self.fail_next(endpoint, calls, Failure::Throttle { retry_after });
+    }
+
+    /// Disables an account: sign-ins fail from now on, and so does what was granted.
+    pub fn disable_user(&self, username: &str) {
+        self.change_directory(|directory| {
+            if let Some(user) = directory.user_mut(username) {
+                user.disabled = true;
+            }
+        });
+    }
+
+    /// Enables an account again.
+    pub fn enable_user(&self, username: &str) {
+        self.change_directory(|directory| {
+            if let Some(user) = directory.user_mut(username) {
+                user.disabled = false;
+            }
+        });
+    }
+
+    /// Revokes every refresh token and code of a user, guest objects included.
+    pub fn revoke_refresh_tokens(&self, username: &str) {
+        let now = self.shared.now();
+        let mut state = self.shared.state();
+        for oid in oids(&state.directory, username) {
+            state.revoke(&oid, now);
+        }
+    }
+
+    /// Demands, or no longer demands, a second factor of a user before on-behalf-of calls succeed.
+    pub fn demand_mfa_at_obo(&self, username: &str, demanded: bool) {
+        let mut state = self.shared.state();
+        for oid in oids(&state.directory, username) {
+            if demanded {
+                state.mfa_at_obo.insert(oid);
+            } else {
+                state.mfa_at_obo.remove(&oid);
+            }
+        }
+    }
+
+    /// Takes back every consent given to a client.
+    pub fn revoke_consent(&self, client_id: &str) {
+        self.change_directory(|directory| {
+            directory
+                .consents
+                .retain(|given| given.client_id != client_id);
+        });
+    }
+
+    /// Takes back what was consented of one resource to a client.
+    pub fn revoke_consent_to(&self, client_id: &str, resource: &str) {
+        self.change_directory(|directory| {
+            directory
+                .consents
+                .retain(|given| given.client_id != client_id || given.resource != resource);
+        });
+    }
+
+    /// Changes the directory while the emulator runs.
+    pub fn change_directory(&self, change: impl FnOnce(&mut Directory)) {
+        change(&mut self.shared.state().directory);
+    }
+
+    /// Forgets who is signed in, in every browser.
+    pub fn sign_everybody_out(&self) {
+        self.shared.state().browsers.clear();
+    }
+
+    /// How often `endpoint` was called since the start or the last reset.
+    pub fn calls(&self, endpoint: Endpoint) -> u64 {
+        self.shared.state().faults.calls(endpoint)
+    }
+
+    /// Counts from zero again.
+    pub fn reset_calls(&self) {
+        self.shared.state().faults.reset_calls();
+    }
+
+    /// The parameters of the last authorization request, in order, as they came.
+    pub fn last_authorize_query(&self) -> Option<Vec<(String, String)>> {
+        self.shared.state().last_authorize_query.clone()
+    }
+
+    /// The parameters of the last token request, in order, as they came: secrets included.
+    pub fn last_token_form(&self) -> Option<Vec<(String, String)>> {
+        self.shared.state().last_token_form.clone()
+    }
+}
+
+// One account can have an object in several tenants.
+fn oids(directory: &Directory, username: &str) -> Vec<String> {
+    directory
+        .users
+        .iter()
+        .filter(|user| {
+            user.username.eq_ignore_ascii_case(username)
+                || user.sign_in_name().eq_ignore_ascii_case(username)
+        })
+        .map(|user| user.oid.clone())
+        .collect()
+}

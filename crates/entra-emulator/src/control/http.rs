@@ -1,0 +1,159 @@
+//! The control API for people and scripts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::control::Control;
+use crate::emulator::Shared;
+use crate::faults::{Endpoint, Failure};
+
+pub(crate) fn router() -> Router<Arc<Shared>> {
+    Router::new().route("/control/{action}", post(act).get(act))
+}
+
+/// One order, as `POST /control/{action}` with the other members as a JSON object.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case", deny_unknown_fields)]
+enum Action {
+    Advance {
+        seconds: u64,
+    },
+    Calls {
+        endpoint: Endpoint,
+    },
+    DelayNext {
+        endpoint: Endpoint,
+        calls: u64,
+        milliseconds: u64,
+    },
+    DemandMfaAtObo {
+        user: String,
+        demanded: bool,
+    },
+    DisableUser {
+        user: String,
+    },
+    EnableUser {
+        user: String,
+    },
+    FailNext {
+        endpoint: Endpoint,
+        calls: u64,
+        failure: Failure,
+    },
+    Keys,
+    LastAuthorizeQuery,
+    LastTokenForm,
+    Now,
+    ResetCalls,
+    RetireKey {
+        kid: String,
+    },
+    RevokeConsent {
+        client_id: String,
+        #[serde(default)]
+        resource: Option<String>,
+    },
+    RevokeRefreshTokens {
+        user: String,
+    },
+    RotateKeys,
+    SetTokenLifetime {
+        seconds: Option<u64>,
+    },
+    SignEverybodyOut,
+    ThrottleNext {
+        endpoint: Endpoint,
+        calls: u64,
+        retry_after: u64,
+    },
+}
+
+async fn act(
+    State(shared): State<Arc<Shared>>,
+    Path(action): Path<String>,
+    body: String,
+) -> Response {
+    let arguments: Result<Map<String, Value>, _> = if body.trim().is_empty() {
+        Ok(Map::new())
+    } else {
+        serde_json::from_str(&body)
+    };
+    let parsed = arguments.and_then(|mut members| {
+        members.insert("action".to_owned(), Value::from(action));
+        serde_json::from_value::<Action>(Value::from(members))
+    });
+    match parsed {
+        Ok(action) => Json(action.carry_out(&Control::new(shared))).into_response(),
+        Err(error) => {
+            let body = json!({"error": error.to_string()});
+            (StatusCode::BAD_REQUEST, Json(body)).into_response()
+        }
+    }
+}
+
+impl Action {
+    fn carry_out(self, control: &Control) -> Value {
+        match self {
+            Self::Advance { seconds } => control.advance(Duration::from_secs(seconds)),
+            Self::Calls { endpoint } => return json!({"calls": control.calls(endpoint)}),
+            Self::DelayNext {
+                endpoint,
+                calls,
+                milliseconds,
+            } => {
+                control.delay_next(endpoint, calls, Duration::from_millis(milliseconds));
+            }
+            Self::DemandMfaAtObo { user, demanded } => control.demand_mfa_at_obo(&user, demanded),
+            Self::DisableUser { user } => control.disable_user(&user),
+            Self::EnableUser { user } => control.enable_user(&user),
+            Self::FailNext {
+                endpoint,
+                calls,
+                failure,
+            } => {
+                control.fail_next(endpoint, calls, failure);
+            }
+            Self::Keys => return json!({"kids": control.keys()}),
+            Self::LastAuthorizeQuery => {
+                return json!({"parameters": control.last_authorize_query()});
+            }
+            Self::LastTokenForm => return json!({"parameters": control.last_token_form()}),
+            Self::Now => return json!({"now": control.now()}),
+            Self::ResetCalls => control.reset_calls(),
+            Self::RetireKey { kid } => return json!({"retired": control.retire_key(&kid)}),
+            Self::RevokeConsent {
+                client_id,
+                resource: None,
+            } => control.revoke_consent(&client_id),
+            Self::RevokeConsent {
+                client_id,
+                resource: Some(resource),
+            } => {
+                control.revoke_consent_to(&client_id, &resource);
+            }
+            Self::RevokeRefreshTokens { user } => control.revoke_refresh_tokens(&user),
+            Self::RotateKeys => return json!({"kid": control.rotate_keys()}),
+            Self::SetTokenLifetime { seconds } => {
+                control.set_token_lifetime(seconds.map(Duration::from_secs));
+            }
+            Self::SignEverybodyOut => control.sign_everybody_out(),
+            Self::ThrottleNext {
+                endpoint,
+                calls,
+                retry_after,
+            } => {
+                control.throttle_next(endpoint, calls, retry_after);
+            }
+        }
+        json!({})
+    }
+}

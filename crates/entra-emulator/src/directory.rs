@@ -1,0 +1,434 @@
+//! Tenants, users, applications and what they consented to.
+//!
+//! Written as TOML; `directory/contoso.toml` in this crate shows every setting. Field names follow
+//! the Microsoft Graph `application` and `user` resources where those have one.
+
+pub mod app;
+pub mod user;
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use crate::builtin;
+use crate::directory::app::App;
+use crate::directory::user::User;
+use crate::keys::Certificate;
+
+/// Everything the pretend Entra knows about people and programs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Directory {
+    /// Whether a `login_hint` is enough to sign in, with no page shown.
+    #[serde(default)]
+    pub auto_sign_in: bool,
+    /// What an authorization request without a `login_hint` is taken to have sent.
+    #[serde(default)]
+    pub default_login_hint: Option<String>,
+    /// The organisations.
+    #[serde(default)]
+    pub tenants: Vec<Tenant>,
+    /// The people.
+    #[serde(default)]
+    pub users: Vec<User>,
+    /// The app registrations.
+    #[serde(default)]
+    pub apps: Vec<App>,
+    /// What has been consented to.
+    #[serde(default)]
+    pub consents: Vec<Consent>,
+}
+
+/// One organisation.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Tenant {
+    /// The tenant GUID.
+    pub id: String,
+    /// Its verified domain.
+    pub domain: String,
+    /// What people call it.
+    pub display_name: String,
+    /// `tenant_region_scope` in its metadata.
+    pub region: String,
+}
+
+/// One `oauth2PermissionGrant`: scopes of a resource that a client may use for a user.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Consent {
+    /// The tenant it was given in, by GUID or domain.
+    pub tenant: String,
+    /// The client it was given to.
+    pub client_id: String,
+    /// The application id of the resource.
+    pub resource: String,
+    /// Scope values, without prefix. Those of `OpenID` Connect belong to Microsoft Graph.
+    pub scopes: Vec<String>,
+    /// The user who gave it, by name; `None` when an administrator gave it for all.
+    pub user: Option<String>,
+}
+
+/// Why a directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DirectoryError {
+    /// The file is not TOML of the right shape.
+    #[error("the directory is not valid TOML")]
+    Toml(#[from] toml::de::Error),
+    /// Something names a tenant that is not in the directory.
+    #[error("{what} names the tenant '{tenant}', which is not in the directory")]
+    UnknownTenant {
+        /// What names it.
+        what: String,
+        /// The name.
+        tenant: String,
+    },
+    /// Two registrations share an application id or an Application ID URI.
+    #[error("two applications are called '{0}'")]
+    DuplicateApp(String),
+    /// An id is not a GUID.
+    #[error("'{0}' is not a GUID")]
+    NotAGuid(String),
+    /// An Application ID URI ends with a slash, which Entra refuses.
+    #[error("the identifier URI '{0}' ends with a slash")]
+    IdentifierUri(String),
+    /// A registration's certificate cannot be read.
+    #[error("the certificate of application '{0}' is not a PEM certificate with an RSA key")]
+    Certificate(String),
+    /// A registration open to personal accounts must issue v2 tokens.
+    #[error("application '{0}' is open to personal accounts, so it must ask for version 2 tokens")]
+    PersonalNeedsV2(String),
+}
+
+impl Default for Directory {
+    /// The built-in directory; its names are in [`builtin`].
+    fn default() -> Self {
+        builtin::directory()
+    }
+}
+
+impl Directory {
+    /// A directory with nothing in it but Microsoft Graph and the tenant of personal accounts.
+    pub fn empty() -> Self {
+        let mut directory = Self {
+            auto_sign_in: false,
+            default_login_hint: None,
+            tenants: Vec::new(),
+            users: Vec::new(),
+            apps: Vec::new(),
+            consents: Vec::new(),
+        };
+        directory.add_what_microsoft_owns();
+        directory
+    }
+
+    /// Reads a directory from TOML.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError`] says what is wrong with the file.
+    pub fn from_toml(text: &str) -> Result<Self, DirectoryError> {
+        let mut directory: Self = toml::from_str(text)?;
+        directory.add_what_microsoft_owns();
+        directory.check()?;
+        Ok(directory)
+    }
+
+    fn add_what_microsoft_owns(&mut self) {
+        if self.tenant_by_id(builtin::CONSUMERS_TENANT_ID).is_none() {
+            self.tenants.push(Tenant {
+                id: builtin::CONSUMERS_TENANT_ID.to_owned(),
+                domain: "consumers.example".to_owned(),
+                display_name: "Personal accounts".to_owned(),
+                region: String::new(),
+            });
+        }
+        if self.app(builtin::GRAPH_APP_ID).is_none() {
+            self.apps.push(App::graph());
+        }
+    }
+
+    fn check(&self) -> Result<(), DirectoryError> {
+        let mut names = BTreeSet::new();
+        for app in &self.apps {
+            self.check_app(app)?;
+            let own = std::iter::once(&app.client_id).chain(&app.identifier_uris);
+            if let Some(twice) = own.into_iter().find(|name| !names.insert(name.as_str())) {
+                return Err(DirectoryError::DuplicateApp(twice.clone()));
+            }
+        }
+        for user in &self.users {
+            self.known(&user.tenant, &user.username)?;
+            guid(&user.oid)?;
+        }
+        for tenant in &self.tenants {
+            guid(&tenant.id)?;
+        }
+        for consent in &self.consents {
+            self.known(&consent.tenant, "a consent")?;
+        }
+        Ok(())
+    }
+
+    fn check_app(&self, app: &App) -> Result<(), DirectoryError> {
+        guid(&app.client_id)?;
+        if app.is_graph() {
+            return Ok(());
+        }
+        for tenant in std::iter::once(&app.tenant).chain(&app.installed_in) {
+            self.known(tenant, &app.display_name)?;
+        }
+        if let Some(uri) = app.identifier_uris.iter().find(|uri| uri.ends_with('/')) {
+            return Err(DirectoryError::IdentifierUri(uri.clone()));
+        }
+        for pem in &app.certificates {
+            Certificate::from_pem(pem)
+                .ok_or_else(|| DirectoryError::Certificate(app.display_name.clone()))?;
+        }
+        if app.sign_in_audience.admits_personal() && app.requested_access_token_version != Some(2) {
+            return Err(DirectoryError::PersonalNeedsV2(app.display_name.clone()));
+        }
+        Ok(())
+    }
+
+    fn known(&self, tenant: &str, what: &str) -> Result<(), DirectoryError> {
+        match self.tenant(tenant) {
+            Some(_) => Ok(()),
+            None => Err(DirectoryError::UnknownTenant {
+                what: what.to_owned(),
+                tenant: tenant.to_owned(),
+            }),
+        }
+    }
+
+    /// The tenant with this GUID or domain.
+    pub fn tenant(&self, name: &str) -> Option<&Tenant> {
+        self.tenants.iter().find(|tenant| {
+            tenant.id.eq_ignore_ascii_case(name) || tenant.domain.eq_ignore_ascii_case(name)
+        })
+    }
+
+    pub(crate) fn tenant_by_id(&self, id: &str) -> Option<&Tenant> {
+        self.tenants.iter().find(|tenant| tenant.id == id)
+    }
+
+    /// The registration with this application id.
+    pub fn app(&self, client_id: &str) -> Option<&App> {
+        self.apps
+            .iter()
+            .find(|app| app.client_id.eq_ignore_ascii_case(client_id))
+    }
+
+    /// The registration with this application id, to change.
+    pub fn app_mut(&mut self, client_id: &str) -> Option<&mut App> {
+        self.apps
+            .iter_mut()
+            .find(|app| app.client_id.eq_ignore_ascii_case(client_id))
+    }
+
+    /// The registration a scope's prefix names: by application id or Application ID URI.
+    pub(crate) fn resource(&self, named: &str) -> Option<&App> {
+        self.apps
+            .iter()
+            .find(|app| app.client_id == named || app.identifier_uris.iter().any(|u| u == named))
+    }
+
+    /// The user who signs in with this name, home account first.
+    pub fn user(&self, username: &str) -> Option<&User> {
+        self.users
+            .iter()
+            .find(|user| user.username.eq_ignore_ascii_case(username))
+    }
+
+    /// The user who signs in with this name, to change.
+    pub fn user_mut(&mut self, username: &str) -> Option<&mut User> {
+        self.users
+            .iter_mut()
+            .find(|user| user.username.eq_ignore_ascii_case(username))
+    }
+
+    pub(crate) fn user_by_oid(&self, oid: &str) -> Option<&User> {
+        self.users.iter().find(|user| user.oid == oid)
+    }
+
+    /// The object a home account has in `tenant`: itself, or its guest.
+    pub(crate) fn user_in(&self, tenant: &Tenant, username: &str) -> Option<&User> {
+        self.users.iter().find(|user| {
+            self.belongs(user, tenant) && user.sign_in_name().eq_ignore_ascii_case(username)
+        })
+    }
+
+    pub(crate) fn belongs(&self, user: &User, tenant: &Tenant) -> bool {
+        self.tenant(&user.tenant)
+            .is_some_and(|home| home.id == tenant.id)
+    }
+
+    /// Whether `app` has a service principal in `tenant`.
+    pub(crate) fn is_installed(&self, app: &App, tenant: &Tenant) -> bool {
+        let named = |name: &String| self.tenant(name).is_some_and(|t| t.id == tenant.id);
+        app.is_graph() || named(&app.tenant) || app.installed_in.iter().any(named)
+    }
+
+    /// The scopes of `resource` that `client` may use for `user` in `tenant`.
+    pub(crate) fn consented(
+        &self,
+        tenant: &Tenant,
+        client: &App,
+        resource: &App,
+        user: &User,
+    ) -> BTreeSet<String> {
+        let mut scopes: BTreeSet<String> = self
+            .consents
+            .iter()
+            .filter(|consent| {
+                self.tenant(&consent.tenant)
+                    .is_some_and(|t| t.id == tenant.id)
+                    && consent.client_id == client.client_id
+                    && consent.resource == resource.client_id
+                    && consent
+                        .user
+                        .as_ref()
+                        .is_none_or(|name| name.eq_ignore_ascii_case(&user.username))
+            })
+            .flat_map(|consent| consent.scopes.iter().cloned())
+            .collect();
+        let pre_authorized = resource
+            .pre_authorized_applications
+            .iter()
+            .filter(|known| known.client_id == client.client_id);
+        scopes.extend(pre_authorized.flat_map(|known| known.scopes.iter().cloned()));
+        scopes.retain(|scope| resource.scope(scope).is_some());
+        scopes
+    }
+}
+
+fn guid(id: &str) -> Result<(), DirectoryError> {
+    if is_guid(id) {
+        Ok(())
+    } else {
+        Err(DirectoryError::NotAGuid(id.to_owned()))
+    }
+}
+
+pub(crate) fn is_guid(text: &str) -> bool {
+    let groups: Vec<&str> = text.split('-').collect();
+    let lengths = groups.iter().map(|group| group.len());
+    lengths.eq([8, 4, 4, 4, 12])
+        && groups
+            .iter()
+            .all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_builtin_constant_names_something_in_the_directory() {
+        let directory = Directory::default();
+        for user in [
+            builtin::ALICE,
+            builtin::BOB,
+            builtin::GRACE_MANY_GROUPS,
+            builtin::MALLORY_MFA,
+            builtin::DISABLED,
+            builtin::ADMIN,
+            builtin::DANA_GUEST,
+            builtin::FRANK,
+            builtin::PAT_PERSONAL,
+        ] {
+            let found = directory.user(user).unwrap_or_else(|| panic!("{user}"));
+            assert_eq!(found.password, builtin::PASSWORD, "{user}");
+        }
+        for (client_id, secret, uri) in [
+            (
+                builtin::CLIENT_ID,
+                Some(builtin::CLIENT_SECRET),
+                Some(builtin::IDENTIFIER_URI),
+            ),
+            (
+                builtin::MULTI_TENANT_CLIENT_ID,
+                Some(builtin::MULTI_TENANT_CLIENT_SECRET),
+                None,
+            ),
+            (builtin::V1_CLIENT_ID, Some(builtin::V1_CLIENT_SECRET), None),
+            (
+                builtin::DAEMON_CLIENT_ID,
+                Some(builtin::DAEMON_CLIENT_SECRET),
+                None,
+            ),
+            (
+                builtin::DOWNSTREAM_CLIENT_ID,
+                None,
+                Some(builtin::DOWNSTREAM_IDENTIFIER_URI),
+            ),
+            (
+                builtin::URL_CLIENT_ID,
+                Some(builtin::URL_CLIENT_SECRET),
+                Some(builtin::URL_IDENTIFIER_URI),
+            ),
+            (builtin::PUBLIC_CLIENT_ID, None, None),
+            (builtin::SPA_CLIENT_ID, None, None),
+            (
+                builtin::UNCONSENTED_CLIENT_ID,
+                None,
+                Some(builtin::UNCONSENTED_IDENTIFIER_URI),
+            ),
+            (builtin::GRAPH_APP_ID, None, None),
+        ] {
+            let app = directory.app(client_id).unwrap();
+            if let Some(secret) = secret {
+                assert_eq!(app.secrets[0].value, secret, "{client_id}");
+            }
+            if let Some(uri) = uri {
+                assert_eq!(directory.resource(uri).unwrap().client_id, client_id);
+            }
+        }
+        let daemon = directory.app(builtin::DAEMON_CLIENT_ID).unwrap();
+        assert_eq!(
+            daemon.certificates[0].trim(),
+            builtin::DAEMON_CERTIFICATE.trim()
+        );
+        assert_eq!(
+            directory.user_by_oid(builtin::ALICE_OID).unwrap().username,
+            builtin::ALICE
+        );
+        assert_eq!(
+            directory.user_by_oid(builtin::BOB_OID).unwrap().username,
+            builtin::BOB
+        );
+    }
+
+    #[test]
+    fn a_directory_with_a_mistake_is_refused() {
+        let tenant =
+            "[[tenants]]\nid = '10000000-0000-4000-8000-000000000001'\ndomain = 'a.example'\n";
+        let app = "[[apps]]\ntenant = 'a.example'\ndisplay_name = 'A'\n";
+        let id = "client_id = '30000000-0000-4000-8000-000000000001'\n";
+        for (toml, wanted) in [
+            ("colour = 'blue'".to_owned(), "not valid TOML"),
+            (format!("{app}{id}"), "names the tenant"),
+            (format!("{tenant}{app}client_id = 'x'"), "not a GUID"),
+            (
+                format!("{tenant}{app}{id}identifier_uris = ['api://x/']"),
+                "ends with a slash",
+            ),
+            (format!("{tenant}{app}{id}{app}{id}"), "two applications"),
+            (
+                format!("{tenant}{app}{id}certificates = ['x']"),
+                "not a PEM certificate",
+            ),
+            (
+                format!("{tenant}{app}{id}sign_in_audience = 'PersonalMicrosoftAccount'"),
+                "version 2",
+            ),
+        ] {
+            let error = Directory::from_toml(&toml).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{toml}: {error}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Metadata, keys and instance discovery (OpenID Connect Discovery §4, RFC 7517).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use http::header::{ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
+use http::{HeaderName, StatusCode};
+use serde::Serialize;
+use serde_json::json;
+use url::Url;
+
+mod metadata;
+
+use crate::access_token::v2_issuer;
+use crate::authorize::request::Version;
+use crate::authorize::tenant::TenantSpecifier;
+use crate::builtin::CONSUMERS_TENANT_ID;
+use crate::discovery::metadata::{metadata_v1, metadata_v2};
+use crate::emulator::{Call, Shared};
+use crate::error::Aadsts;
+use crate::faults::Endpoint;
+use crate::keys::Jwk;
+use crate::state::State as EmulatorState;
+
+pub(crate) fn router() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/{tenant}/v2.0/.well-known/openid-configuration", get(v2))
+        .route("/{tenant}/.well-known/openid-configuration", get(v1))
+        .route("/{tenant}/discovery/v2.0/keys", get(keys_v2))
+        .route("/{tenant}/discovery/keys", get(keys_v1))
+        .route("/common/discovery/instance", get(instance))
+        .route("/common/userrealm/{user}", get(user_realm))
+}
+
+async fn v2(
+    State(shared): State<Arc<Shared>>,
+    Extension(call): Extension<Call>,
+    Path(tenant): Path<String>,
+) -> Response {
+    metadata(&shared, &call, &tenant, Version::V2).await
+}
+
+async fn v1(
+    State(shared): State<Arc<Shared>>,
+    Extension(call): Extension<Call>,
+    Path(tenant): Path<String>,
+) -> Response {
+    metadata(&shared, &call, &tenant, Version::V1).await
+}
+
+async fn metadata(shared: &Shared, call: &Call, tenant: &str, version: Version) -> Response {
+    if let Some(answer) = shared.admit(&[Endpoint::Discovery], call).await {
+        return answer;
+    }
+    let state = shared.state();
+    match TenantSpecifier::parse(tenant, &state.directory) {
+        Err(error) => refuse(&error, call),
+        Ok(specifier) => match version {
+            Version::V1 => document(metadata_v1(shared, &state, call, &specifier)),
+            Version::V2 => document(metadata_v2(shared, &state, call, &specifier)),
+        },
+    }
+}
+
+async fn keys_v2(
+    State(shared): State<Arc<Shared>>,
+    Extension(call): Extension<Call>,
+    Path(tenant): Path<String>,
+) -> Response {
+    keys(&shared, &call, &tenant, Version::V2).await
+}
+
+async fn keys_v1(
+    State(shared): State<Arc<Shared>>,
+    Extension(call): Extension<Call>,
+    Path(tenant): Path<String>,
+) -> Response {
+    keys(&shared, &call, &tenant, Version::V1).await
+}
+
+async fn keys(shared: &Shared, call: &Call, tenant: &str, version: Version) -> Response {
+    if let Some(answer) = shared.admit(&[Endpoint::Keys], call).await {
+        return answer;
+    }
+    let state = shared.state();
+    match TenantSpecifier::parse(tenant, &state.directory) {
+        Err(error) => refuse(&error, call),
+        Ok(specifier) => document(json!({
+            "keys": key_document(&state, call, &specifier, version)
+        })),
+    }
+}
+
+// Each key says whose tokens it may sign: those of any organisation, of one, of personal accounts.
+fn key_document(
+    state: &EmulatorState,
+    call: &Call,
+    specifier: &TenantSpecifier,
+    version: Version,
+) -> Vec<Jwk> {
+    let issuer = |tenant: &str| (version == Version::V2).then(|| v2_issuer(&call.base, tenant));
+    let organizations = |tenant: &str| -> Vec<Jwk> {
+        let keys = state.keys.published();
+        keys.map(|key| key.jwk(issuer(tenant))).collect()
+    };
+    let personal = || -> Vec<Jwk> {
+        let keys = state.personal_keys.published();
+        keys.map(|key| key.jwk(issuer(CONSUMERS_TENANT_ID)))
+            .collect()
+    };
+    match specifier {
+        TenantSpecifier::Common => {
+            let mut keys = organizations("{tenantid}");
+            keys.extend(personal());
+            keys
+        }
+        TenantSpecifier::Organizations => organizations("{tenantid}"),
+        TenantSpecifier::Consumers => personal(),
+        TenantSpecifier::Tenant(id) if id == CONSUMERS_TENANT_ID => personal(),
+        TenantSpecifier::Tenant(id) => organizations(id),
+    }
+}
+
+const HEADERS: [(HeaderName, &str); 3] = [
+    (CACHE_CONTROL, "max-age=86400, private"),
+    (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+    (ACCESS_CONTROL_ALLOW_METHODS, "GET, OPTIONS"),
+];
+
+fn document(body: impl Serialize) -> Response {
+    (HEADERS, Json(body)).into_response()
+}
+
+fn refuse(error: &Aadsts, call: &Call) -> Response {
+    let body = error.body(&call.ids, &call.base, call.now);
+    (error.status(), HEADERS, Json(body)).into_response()
+}
+
+/// Says which hosts are the same cloud; clients ask before they trust an authority.
+async fn instance(
+    State(shared): State<Arc<Shared>>,
+    Extension(call): Extension<Call>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    if let Some(answer) = shared.admit(&[Endpoint::Discovery], &call).await {
+        return answer;
+    }
+    let asked = query
+        .get("authorization_endpoint")
+        .and_then(|endpoint| Url::parse(endpoint).ok());
+    let own = Url::parse(&call.base).ok();
+    let Some(asked) = asked.filter(|url| is_known(url, own.as_ref())) else {
+        let error = Aadsts::UnknownInstance;
+        let body = error.body(&call.ids, &call.base, call.now);
+        return (StatusCode::BAD_REQUEST, HEADERS, Json(body)).into_response();
+    };
+    let tenant = asked
+        .path_segments()
+        .and_then(|mut segments| segments.next())
+        .filter(|segment| !segment.is_empty())
+        .unwrap_or("common");
+    let endpoint = format!(
+        "{}/{tenant}/v2.0/.well-known/openid-configuration",
+        call.base
+    );
+    if query
+        .get("api-version")
+        .is_some_and(|version| version == "1.0")
+    {
+        return document(json!({"tenant_discovery_endpoint": endpoint}));
+    }
+    document(InstanceDocument {
+        tenant_discovery_endpoint: endpoint,
+        api_version: "1.1",
+        metadata: clouds(own.as_ref()),
+    })
+}
+
+#[derive(Serialize)]
+struct InstanceDocument {
+    tenant_discovery_endpoint: String,
+    #[serde(rename = "api-version")]
+    api_version: &'static str,
+    metadata: Vec<Cloud>,
+}
+
+#[derive(Serialize)]
+struct Cloud {
+    preferred_network: String,
+    preferred_cache: String,
+    aliases: Vec<String>,
+}
+
+fn is_known(asked: &Url, own: Option<&Url>) -> bool {
+    let Some(host) = authority(asked) else {
+        return false;
+    };
+    own.and_then(authority).is_some_and(|own| own == host)
+        || CLOUDS.iter().any(|cloud| cloud.contains(&host.as_str()))
+}
+
+fn authority(url: &Url) -> Option<String> {
+    let host = url.host_str()?;
+    Some(match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    })
+}
+
+const CLOUDS: [&[&str]; 5] = [
+    &[
+        "login.microsoftonline.com",
+        "login.windows.net",
+        "login.microsoft.com",
+        "sts.windows.net",
+    ],
+    &["login.partner.microsoftonline.cn", "login.chinacloudapi.cn"],
+    &["login.microsoftonline.de"],
+    &["login.microsoftonline.us", "login.usgovcloudapi.net"],
+    &["login-us.microsoftonline.com"],
+];
+
+// The emulator's own host stands first, as a cloud of its own.
+fn clouds(own: Option<&Url>) -> Vec<Cloud> {
+    let own = own.and_then(authority).map(|host| Cloud {
+        preferred_network: host.clone(),
+        preferred_cache: host.clone(),
+        aliases: vec![host],
+    });
+    let known = CLOUDS.iter().filter_map(|aliases| {
+        let first = *aliases.first()?;
+        let cache = match first {
+            "login.microsoftonline.com" => "login.windows.net",
+            other => other,
+        };
+        Some(Cloud {
+            preferred_network: first.to_owned(),
+            preferred_cache: cache.to_owned(),
+            aliases: aliases.iter().map(|&alias| alias.to_owned()).collect(),
+        })
+    });
+    own.into_iter().chain(known).collect()
+}
+
+async fn user_realm(Path(user): Path<String>) -> Response {
+    let domain = user.rsplit_once('@').map_or("", |(_, domain)| domain);
+    document(json!({
+        "ver": "1.0",
+        "account_type": "Managed",
+        "domain_name": domain,
+        "cloud_instance_name": "microsoftonline.com",
+        "cloud_audience_urn": "urn:federation:MicrosoftOnline",
+    }))
+}

@@ -1,0 +1,206 @@
+//! The emulator itself: options in, router out.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::extract::{Request, State as RouterState};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use http::header::HOST;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+use crate::builtin;
+use crate::control::Control;
+use crate::directory::Directory;
+use crate::error::RequestIds;
+use crate::quirks::Quirks;
+use crate::server::{Listen, Listener, Running, ServeError, serve};
+use crate::state::State;
+use crate::{authorize, control, discovery, graph, token};
+
+/// Tells the time, in seconds since 1970.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// How an emulator is to be.
+#[derive(Clone)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "options are written as a struct literal with `..Default::default()`"
+)]
+pub struct Options {
+    /// The tenants, users and applications.
+    pub directory: Directory,
+    /// The clock; [`Control::advance`] moves it further.
+    pub clock: Clock,
+    /// Where the emulator says it is, without a trailing slash in effect.
+    ///
+    /// When `None` it is where the request came in, and [`builtin::BASE_URL`] in-process.
+    pub base_url: Option<Url>,
+    /// Where Microsoft Graph says it is; `{base_url}/graph` when `None`.
+    pub graph_url: Option<Url>,
+    /// What decides the token lifetimes, which vary as Entra's do.
+    pub seed: u64,
+    /// Which Entra to pretend to be.
+    pub quirks: Quirks,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            directory: Directory::default(),
+            clock: Arc::new(system_clock),
+            base_url: None,
+            graph_url: None,
+            seed: 0,
+            quirks: Quirks::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("base_url", &self.base_url)
+            .field("graph_url", &self.graph_url)
+            .field("seed", &self.seed)
+            .field("quirks", &self.quirks)
+            .finish_non_exhaustive()
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the default clock is the system's; tests give their own"
+)]
+fn system_clock() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+/// A pretend Microsoft Entra ID. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Emulator {
+    shared: Arc<Shared>,
+}
+
+/// What every handler holds.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    state: Mutex<State>,
+}
+
+impl Emulator {
+    /// Makes an emulator. It opens no sockets.
+    pub fn new(options: Options) -> Self {
+        let state = Mutex::new(State::new(options.directory.clone(), options.seed));
+        Self {
+            shared: Arc::new(Shared { options, state }),
+        }
+    }
+
+    /// The whole emulator as a router, to be driven in-process or mounted at a host's root.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .merge(discovery::router())
+            .merge(authorize::router())
+            .merge(token::router())
+            .merge(graph::router())
+            .merge(control::http::router())
+            .layer(from_fn_with_state(Arc::clone(&self.shared), describe_call))
+            .with_state(Arc::clone(&self.shared))
+    }
+
+    /// Listens, with tasks that end when the answer is dropped or shut down.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError`] when an address cannot be bound or no certificate can be made.
+    pub async fn serve(&self, listen: Listen) -> Result<Running, ServeError> {
+        serve(self.router(), listen).await
+    }
+
+    /// What makes the emulator misbehave, and tells what it saw.
+    pub fn control(&self) -> Control {
+        Control::new(Arc::clone(&self.shared))
+    }
+}
+
+impl Shared {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        (self.options.clock)() + self.state().clock_offset
+    }
+
+    pub(crate) fn graph_url(&self, base: &str) -> String {
+        match &self.options.graph_url {
+            Some(url) => trimmed(url),
+            None => format!("{base}/graph"),
+        }
+    }
+
+    fn base(&self, listener: Option<&Listener>, headers: &HeaderMap) -> String {
+        match (&self.options.base_url, listener) {
+            (Some(url), _) => trimmed(url),
+            (None, Some(listener)) => listener.base(headers.get(HOST)),
+            (None, None) => builtin::BASE_URL.to_owned(),
+        }
+    }
+}
+
+fn trimmed(url: &Url) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
+/// What is known of a request before anything of it is read.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    /// Scheme and authority the emulator has for this caller.
+    pub(crate) base: String,
+    pub(crate) ids: RequestIds,
+    pub(crate) now: u64,
+}
+
+async fn describe_call(
+    RouterState(shared): RouterState<Arc<Shared>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let headers = request.headers();
+    let client_request_id = headers
+        .get("client-request-id")
+        .and_then(|id| id.to_str().ok())
+        .map(str::to_owned);
+    let call = Call {
+        base: shared.base(request.extensions().get::<Listener>(), headers),
+        ids: RequestIds::new(client_request_id.as_deref()),
+        now: shared.now(),
+    };
+    let echo = headers.contains_key("return-client-request-id");
+    let ids = call.ids.clone();
+    request.extensions_mut().insert(call);
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    put(headers, "x-ms-request-id", &ids.trace);
+    put(
+        headers,
+        "x-ms-ests-server",
+        "2.1.22222.3 - EMULATOR ProdSlices",
+    );
+    put(headers, "x-content-type-options", "nosniff");
+    if echo {
+        put(headers, "client-request-id", &ids.correlation);
+    }
+    response
+}
+
+fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}

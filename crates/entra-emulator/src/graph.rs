@@ -1,0 +1,373 @@
+//! A little Microsoft Graph: profile, mail and memberships, for Graph's own tokens only.
+
+mod access;
+mod paging;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use http::{HeaderMap, StatusCode};
+use serde_json::{Map, Value, json};
+
+use crate::calendar::timestamp;
+use crate::directory::user::{Message, User};
+use crate::emulator::{Call, Shared};
+use crate::faults::Endpoint;
+use crate::graph::access::{Caller, Denied};
+use crate::graph::paging::Page;
+use crate::state::State as EmulatorState;
+
+pub(crate) fn router() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/graph/v1.0/me", get(me))
+        .route("/graph/v1.0/me/messages", get(messages))
+        .route("/graph/v1.0/me/getMemberObjects", post(own_member_objects))
+        .route("/graph/v1.0/me/transitiveMemberOf", get(own_memberships))
+        .route("/graph/v1.0/users/{user}", get(user))
+        .route(
+            "/graph/v1.0/users/{user}/getMemberObjects",
+            post(member_objects),
+        )
+        .route(
+            "/graph/v1.0/users/{user}/transitiveMemberOf",
+            get(memberships),
+        )
+        .route("/graph/oidc/userinfo", get(user_info))
+}
+
+type Parameters = Query<HashMap<String, String>>;
+
+async fn me(
+    State(shared): State<Arc<Shared>>,
+    Extension(call): Extension<Call>,
+    headers: HeaderMap,
+) -> Response {
+    let visit = Visit {
+        shared: &shared,
+        call: &call,
+        headers: &headers,
+    };
+    let answer = |_: &EmulatorState, caller: &Caller, user: &User| {
+        caller.require_any(&["User.Read", "User.Read.All", "Directory.Read.All"])?;
+        Ok(profile(user, &visit.root("$metadata#users/$entity")))
+    };
+    visit.answer(Whose::Caller, answer).await
+}
+
+async fn user(
+    State(shared): State<Arc<Shared>>,
+    Extension(call): Extension<Call>,
+    Path(user): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let visit = Visit {
+        shared: &shared,
+        call: &call,
+        headers: &headers,
+    };
+    let answer = |_: &EmulatorState, caller: &Caller, user: &User| {
+        caller.require_about(
+            user,
+            &["User.Read"],
+            &["User.Read.All", "Directory.Read.All"],
+        )?;
+        Ok(profile(user, &visit.root("$metadata#users/$entity")))
+    };
+    visit.answer(Whose::Named(&user), answer).await
+}
+
+async fn messages(
+    State(shared): State<Arc<Shared>>,
+    Extension(call): Extension<Call>,
+    headers: HeaderMap,
+    Query(query): Parameters,
+) -> Response {
+    let visit = Visit {
+        shared: &shared,
+        call: &call,
+        headers: &headers,
+    };
+    let answer = |_: &EmulatorState, caller: &Caller, user: &User| {
+        caller.require_mail()?;
+        let all: Vec<Value> = user
+            .messages
+            .iter()
+            .enumerate()
+            .map(|(n, mail)| message(n, mail, user, call.now))
+            .collect();
+        let url = visit.root("me/messages");
+        let context = format!("$metadata#users('{}')/messages", user.oid);
+        Ok(Page::asked(&query, 10).of(&all, &visit.root(&context), &url))
+    };
+    visit.answer(Whose::Caller, answer).await
+}
+
+async fn own_memberships(
+    State(shared): State<Arc<Shared>>,
+    Extension(call): Extension<Call>,
+    headers: HeaderMap,
+    Query(query): Parameters,
+) -> Response {
+    let visit = Visit {
+        shared: &shared,
+        call: &call,
+        headers: &headers,
+    };
+    let list = Memberships {
+        visit: &visit,
+        query: &query,
+        path: "me/transitiveMemberOf".to_owned(),
+    };
+    visit
+        .answer(Whose::Caller, |_, caller, user| list.of(caller, user))
+        .await
+}
+
+async fn memberships(
+    State(shared): State<Arc<Shared>>,
+    Extension(call): Extension<Call>,
+    Path(user): Path<String>,
+    headers: HeaderMap,
+    Query(query): Parameters,
+) -> Response {
+    let visit = Visit {
+        shared: &shared,
+        call: &call,
+        headers: &headers,
+    };
+    let path = format!("users/{user}/transitiveMemberOf");
+    let list = Memberships {
+        visit: &visit,
+        query: &query,
+        path,
+    };
+    visit
+        .answer(Whose::Named(&user), |_, caller, user| list.of(caller, user))
+        .await
+}
+
+async fn own_member_objects(
+    State(shared): State<Arc<Shared>>,
+    Extension(call): Extension<Call>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    let visit = Visit {
+        shared: &shared,
+        call: &call,
+        headers: &headers,
+    };
+    let answer =
+        |_: &EmulatorState, caller: &Caller, user: &User| visit.object_ids(caller, user, &body);
+    visit.answer(Whose::Caller, answer).await
+}
+
+async fn member_objects(
+    State(shared): State<Arc<Shared>>,
+    Extension(call): Extension<Call>,
+    Path(user): Path<String>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    let visit = Visit {
+        shared: &shared,
+        call: &call,
+        headers: &headers,
+    };
+    let answer =
+        |_: &EmulatorState, caller: &Caller, user: &User| visit.object_ids(caller, user, &body);
+    visit.answer(Whose::Named(&user), answer).await
+}
+
+async fn user_info(
+    State(shared): State<Arc<Shared>>,
+    Extension(call): Extension<Call>,
+    headers: HeaderMap,
+) -> Response {
+    let visit = Visit {
+        shared: &shared,
+        call: &call,
+        headers: &headers,
+    };
+    let answer = |_: &EmulatorState, caller: &Caller, user: &User| {
+        caller.require_any(&["openid"])?;
+        Ok(json!({
+            "sub": caller.sub(),
+            "name": user.name,
+            "family_name": user.family_name,
+            "given_name": user.given_name,
+            "email": user.email,
+        }))
+    };
+    visit.answer(Whose::Caller, answer).await
+}
+
+/// Whose data a path names.
+#[derive(Debug, Clone, Copy)]
+enum Whose<'a> {
+    Caller,
+    /// By object id or `userPrincipalName`.
+    Named(&'a str),
+}
+
+/// One request to Graph.
+struct Visit<'a> {
+    shared: &'a Shared,
+    call: &'a Call,
+    headers: &'a HeaderMap,
+}
+
+impl Visit<'_> {
+    async fn answer(
+        &self,
+        whose: Whose<'_>,
+        answer: impl Fn(&EmulatorState, &Caller, &User) -> Result<Value, Denied>,
+    ) -> Response {
+        if let Some(answer) = self.shared.admit(&[Endpoint::Graph], self.call).await {
+            return answer;
+        }
+        let state = self.shared.state();
+        let answered = Caller::of(self.headers, &state, self.call.now).and_then(|caller| {
+            let user = find(whose, &caller, &state)?;
+            answer(&state, &caller, user)
+        });
+        match answered {
+            Ok(body) => Json(body).into_response(),
+            Err(denied) => self.refuse(&denied),
+        }
+    }
+
+    fn object_ids(&self, caller: &Caller, user: &User, body: &str) -> Result<Value, Denied> {
+        caller.require_memberships(user)?;
+        let body: Map<String, Value> = serde_json::from_str(body)
+            .map_err(|_| Denied::BadRequest("Unable to read JSON request payload."))?;
+        let security_only = body.get("securityEnabledOnly").and_then(Value::as_bool);
+        let security_only = security_only.ok_or(Denied::BadRequest(
+            "The parameter 'securityEnabledOnly' is required.",
+        ))?;
+        let mut ids = user.all_groups();
+        if !security_only {
+            ids.extend(user.directory_roles.iter().cloned());
+        }
+        Ok(json!({"@odata.context": self.root("$metadata#Collection(Edm.String)"), "value": ids}))
+    }
+
+    fn root(&self, path: &str) -> String {
+        format!("{}/v1.0/{path}", self.shared.graph_url(&self.call.base))
+    }
+
+    fn refuse(&self, denied: &Denied) -> Response {
+        let body = json!({"error": {
+            "code": denied.code(),
+            "message": denied.to_string(),
+            "innerError": {
+                "date": timestamp(self.call.now).trim_end_matches('Z').replace(' ', "T"),
+                "request-id": self.call.ids.trace,
+                "client-request-id": self.call.ids.correlation,
+            },
+        }});
+        let mut response = (denied.status(), Json(body)).into_response();
+        if denied.status() == StatusCode::UNAUTHORIZED {
+            let challenge = format!(
+                "Bearer realm=\"\", authorization_uri=\"{}/common/oauth2/authorize\", \
+                 client_id=\"{}\"",
+                self.call.base,
+                crate::builtin::GRAPH_APP_ID
+            );
+            if let Ok(value) = challenge.parse() {
+                let headers = response.headers_mut();
+                headers.insert(http::header::WWW_AUTHENTICATE, value);
+            }
+        }
+        response
+    }
+}
+
+fn find<'s>(
+    whose: Whose<'_>,
+    caller: &Caller,
+    state: &'s EmulatorState,
+) -> Result<&'s User, Denied> {
+    let directory = &state.directory;
+    let tenant = directory.tenant_by_id(caller.tenant_id());
+    let tenant = tenant.ok_or(Denied::InvalidToken("Invalid tenant."))?;
+    let found = match whose {
+        Whose::Caller => directory.user_by_oid(caller.oid()),
+        Whose::Named(name) => directory
+            .users
+            .iter()
+            .filter(|user| directory.belongs(user, tenant))
+            .find(|user| user.oid == name || user.username.eq_ignore_ascii_case(name)),
+    };
+    match (found, whose) {
+        (Some(user), _) => Ok(user),
+        (None, Whose::Caller) => Err(Denied::MeWithoutUser),
+        (None, Whose::Named(name)) => Err(Denied::NotFound(name.to_owned())),
+    }
+}
+
+/// A list of groups and roles, page by page.
+struct Memberships<'a> {
+    visit: &'a Visit<'a>,
+    query: &'a HashMap<String, String>,
+    path: String,
+}
+
+impl Memberships<'_> {
+    fn of(&self, caller: &Caller, user: &User) -> Result<Value, Denied> {
+        caller.require_memberships(user)?;
+        let groups = user.all_groups().into_iter().map(|id| {
+            json!({
+                "@odata.type": "#microsoft.graph.group",
+                "displayName": format!("Group {}", id.get(24..).unwrap_or_default()),
+                "securityEnabled": true,
+                "id": id,
+            })
+        });
+        let roles = user.directory_roles.iter().map(|template| {
+            json!({
+                "@odata.type": "#microsoft.graph.directoryRole",
+                "id": template,
+                "roleTemplateId": template,
+            })
+        });
+        let all: Vec<Value> = groups.chain(roles).collect();
+        let context = self.visit.root("$metadata#directoryObjects");
+        let url = self.visit.root(&self.path);
+        Ok(Page::asked(self.query, 100).of(&all, &context, &url))
+    }
+}
+
+fn profile(user: &User, context: &str) -> Value {
+    json!({
+        "@odata.context": context,
+        "businessPhones": [],
+        "displayName": user.name,
+        "givenName": user.given_name,
+        "jobTitle": null,
+        "mail": user.email,
+        "mobilePhone": null,
+        "officeLocation": null,
+        "preferredLanguage": null,
+        "surname": user.family_name,
+        "userPrincipalName": user.username,
+        "id": user.oid,
+    })
+}
+
+fn message(n: usize, mail: &Message, user: &User, now: u64) -> Value {
+    let address = |address: &str| json!({"emailAddress": {"name": address, "address": address}});
+    json!({
+        "id": format!("AAMk{n:08}"),
+        "subject": mail.subject,
+        "bodyPreview": mail.preview,
+        "isRead": false,
+        "receivedDateTime": timestamp(now.saturating_sub(3600 * (n as u64 + 1))).replace(' ', "T"),
+        "from": address(&mail.from),
+        "toRecipients": [address(user.email.as_deref().unwrap_or(&user.username))],
+    })
+}

@@ -1,0 +1,126 @@
+//! Id tokens, claim by claim. Their version is that of the endpoint.
+
+use crate::access_token::{
+    self, Mint, SignIn, amr, home_idp, pairwise, put_memberships, unique_name, v1_issuer, v2_issuer,
+};
+use crate::authorize::request::Version;
+use crate::jwt::{Claims, sign};
+use crate::random;
+use crate::scope::{Party, ScopeRequest};
+
+/// How long an id token is valid.
+pub(crate) const LIFETIME: u64 = 3600;
+
+/// What goes into an id token besides the user.
+#[derive(Debug)]
+pub(crate) struct IdTokenRequest<'a> {
+    pub(crate) party: Party<'a>,
+    pub(crate) asked: &'a ScopeRequest,
+    pub(crate) sign_in: &'a SignIn,
+    pub(crate) nonce: Option<&'a str>,
+    pub(crate) version: Version,
+    /// The code it is issued beside (`OpenID` Connect Core §3.3.2.11).
+    pub(crate) code: Option<&'a str>,
+}
+
+impl Mint<'_> {
+    /// The id token of a user.
+    pub(crate) fn id_token(&self, request: &IdTokenRequest<'_>) -> String {
+        let mint = Self {
+            lifetime: LIFETIME,
+            ..*self
+        };
+        let mut claims = match request.version {
+            Version::V1 => mint.id_token_v1(request),
+            Version::V2 => mint.id_token_v2(request),
+        };
+        put_memberships(&mut claims, &request.party, request.party.client);
+        let key = self.keys.active();
+        let mut header = Claims::default();
+        header.put("typ", "JWT");
+        header.put("alg", "RS256");
+        if request.version == Version::V1 {
+            header.put("x5t", key.kid());
+        }
+        header.put("kid", key.kid());
+        sign(&header, &claims, key)
+    }
+
+    fn id_token_v2(&self, request: &IdTokenRequest<'_>) -> Claims {
+        let Party {
+            tenant,
+            client,
+            user,
+            directory,
+        } = request.party;
+        let mut claims = Claims::default();
+        claims.put("aud", client.client_id.as_str());
+        claims.put("iss", v2_issuer(self.base, &tenant.id));
+        self.put_times(&mut claims);
+        claims.put_some("idp", home_idp(directory, user));
+        claims.put("aio", random::opaque(45));
+        claims.put_some("c_hash", request.code.map(half_hash));
+        if request.party.has_oidc(request.asked, "email") {
+            claims.put_some("email", user.email.clone());
+        }
+        let profile = request.party.has_oidc(request.asked, "profile");
+        if profile {
+            claims.put("name", user.name.as_str());
+        }
+        claims.put_some("nonce", request.nonce);
+        if profile {
+            claims.put("oid", user.oid.as_str());
+            claims.put("preferred_username", user.sign_in_name());
+        }
+        claims.put("rh", access_token::rh());
+        claims.put_list("roles", user.roles_at(&client.client_id));
+        claims.put("sid", request.sign_in.session_id.as_str());
+        claims.put("sub", pairwise(&user.oid, &client.client_id));
+        claims.put("tid", tenant.id.as_str());
+        claims.put("uti", random::opaque(16));
+        claims.put("ver", "2.0");
+        claims
+    }
+
+    fn id_token_v1(&self, request: &IdTokenRequest<'_>) -> Claims {
+        let Party {
+            tenant,
+            client,
+            user,
+            directory,
+        } = request.party;
+        let mut claims = Claims::default();
+        claims.put("aud", client.client_id.as_str());
+        claims.put("iss", v1_issuer(&tenant.id));
+        self.put_times(&mut claims);
+        claims.put("amr", amr(request.sign_in));
+        claims.put_some("c_hash", request.code.map(half_hash));
+        claims.put("family_name", user.family_name.as_str());
+        claims.put("given_name", user.given_name.as_str());
+        claims.put_some("idp", home_idp(directory, user));
+        claims.put("ipaddr", "203.0.113.7");
+        claims.put("name", user.name.as_str());
+        claims.put_some("nonce", request.nonce);
+        claims.put("oid", user.oid.as_str());
+        claims.put("rh", access_token::rh());
+        claims.put_list("roles", user.roles_at(&client.client_id));
+        claims.put("sub", pairwise(&user.oid, &client.client_id));
+        claims.put("tid", tenant.id.as_str());
+        claims.put("unique_name", unique_name(user));
+        if !user.is_guest() {
+            claims.put("upn", user.username.as_str());
+        }
+        claims.put("uti", random::opaque(16));
+        claims.put("ver", "1.0");
+        claims
+    }
+}
+
+// The left half of the SHA-256 (OpenID Connect Core §3.3.2.11).
+fn half_hash(code: &str) -> String {
+    use aws_lc_rs::digest::{SHA256, digest};
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let hash = digest(&SHA256, code.as_bytes());
+    URL_SAFE_NO_PAD.encode(hash.as_ref().get(..16).unwrap_or_default())
+}

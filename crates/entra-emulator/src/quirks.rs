@@ -1,0 +1,46 @@
+//! Where Entra leaves the RFCs, and what the emulator therefore does.
+//!
+//! | Entra | the RFC |
+//! |---|---|
+//! | `scope` values carry their resource as a prefix; the last slash divides them | RFC 6749 §3.3 leaves values to the server |
+//! | `resource` must equal the prefix of the scopes, else `AADSTS9010010` | RFC 8707 §2: `resource` selects the audience |
+//! | the audience of a v2 token is the application id, whatever `resource` said | RFC 8707 §2.2 |
+//! | `scp` holds short names, the response's `scope` long ones | RFC 9068 §2.2.3: the claim is `scope` |
+//! | a token also carries scopes consented to earlier | RFC 6749 §3.3: at most what was asked |
+//! | access tokens have `typ` `JWT`, no `jti` and no `client_id` | RFC 9068 §2 |
+//! | keys have no `alg`, and each has an `issuer` | RFC 7517 §4 |
+//! | the `issuer` of `/common` metadata is the template `{tenantid}` | RFC 8414 §3.3 |
+//! | v1 tokens come from `sts.windows.net`, which no metadata URL leads to | OpenID Connect Discovery §4.3 |
+//! | metadata is at `{issuer}/.well-known/openid-configuration` alone | RFC 8414 §3.1 |
+//! | metadata does not say `code_challenge_methods_supported`, though PKCE works | RFC 8414 §2 |
+//! | an absent `code_challenge_method` means `plain` | RFC 7636 §4.3 (the same; OAuth 2.1 forbids it) |
+//! | responses carry no `iss` | RFC 9207 |
+//! | a redeemed code is refused, but nothing it got is revoked | RFC 6749 §4.1.2 |
+//! | old refresh tokens stay valid after rotation | RFC 6819 §5.2.2.3 |
+//! | the port of `http://localhost` redirect URIs is ignored, that of `127.0.0.1` is not | RFC 8252 §7.3: the other way round |
+//! | errors in the authorization request often stay on a page of Entra's, with status 200 | RFC 6749 §4.1.2.1 |
+//! | an unknown client is `unauthorized_client` with 400 | RFC 6749 §5.2: `invalid_client` |
+//! | 401 answers carry no `WWW-Authenticate` | RFC 6749 §5.2 |
+//! | tokens are dated five minutes back | – |
+//! | tokens for Microsoft Graph fail the ordinary signature check | RFC 7515 §5.2 |
+//! | a throttled answer is the text `Too Many Requests` | RFC 6749 §5.2: JSON |
+//! | client assertions may be padded base64url | RFC 7515 §2 |
+//!
+//! What no source settles, and what was chosen: the status of an error page (200, see
+//! [`Quirks::strict_error_pages`]); the `error` of `AADSTS28000` (`invalid_request`); that a wrong
+//! `code_verifier` does not spend the code; an assertion of another tenant is `AADSTS50013`.
+
+/// Which Entra to pretend to be, where there is more than one.
+#[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "options are written as a struct literal with `..Default::default()`"
+)]
+pub struct Quirks {
+    /// Whether error pages have status 400 rather than Entra's 200.
+    pub strict_error_pages: bool,
+    /// Whether every `resource` parameter is refused with `AADSTS901002`, as before March 2026.
+    pub pre_2026_resource: bool,
+    /// Whether metadata says `code_challenge_methods_supported`, which Entra's does not.
+    pub advertise_pkce: bool,
+}

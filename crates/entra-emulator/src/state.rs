@@ -1,0 +1,153 @@
+//! What changes while the emulator runs.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::access_token::SignIn;
+use crate::authorize::interaction::{Interaction, SignedIn};
+use crate::authorize::request::CodeChallenge;
+use crate::builtin;
+use crate::directory::app::Platform;
+use crate::directory::{Directory, Tenant};
+use crate::faults::Faults;
+use crate::keys::KeyRing;
+use crate::random;
+use crate::scope::ScopeRequest;
+
+/// How long a code can be redeemed.
+pub(crate) const CODE_LIFETIME: u64 = 600;
+/// How long spent and expired records are remembered, to tell them from unknown ones.
+const MEMORY: u64 = 24 * 3600;
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) directory: Directory,
+    pub(crate) keys: KeyRing,
+    pub(crate) personal_keys: KeyRing,
+    pub(crate) clock_offset: u64,
+    /// The fixed lifetime of access tokens, when there is one.
+    pub(crate) token_lifetime: Option<u64>,
+    seed: u64,
+    lifetimes_drawn: u64,
+    pub(crate) codes: HashMap<String, Code>,
+    pub(crate) refresh_tokens: HashMap<String, RefreshToken>,
+    pub(crate) interactions: HashMap<String, Interaction>,
+    /// Who is signed in, by the value of the session cookie.
+    pub(crate) browsers: HashMap<String, Vec<SignedIn>>,
+    /// When, and how many times, the refresh tokens of an object id were revoked.
+    revocations: HashMap<String, Revocation>,
+    /// The object ids that need a second factor before an on-behalf-of call succeeds.
+    pub(crate) mfa_at_obo: HashSet<String>,
+    pub(crate) faults: Faults,
+    pub(crate) last_authorize_query: Option<Vec<(String, String)>>,
+    pub(crate) last_token_form: Option<Vec<(String, String)>>,
+}
+
+/// What a grant belongs to.
+#[derive(Debug, Clone)]
+pub(crate) struct Holder {
+    pub(crate) tenant_id: String,
+    pub(crate) client_id: String,
+    pub(crate) oid: String,
+    pub(crate) sign_in: SignIn,
+    pub(crate) platform: Platform,
+    /// How often the user's grants had been revoked when this one was made.
+    pub(crate) revocations: u64,
+    pub(crate) issued_at: u64,
+}
+
+/// An authorization code (RFC 6749 §4.1.2).
+#[derive(Debug, Clone)]
+pub(crate) struct Code {
+    pub(crate) holder: Holder,
+    pub(crate) redirect_uri: Option<String>,
+    pub(crate) asked: ScopeRequest,
+    pub(crate) nonce: Option<String>,
+    pub(crate) challenge: Option<CodeChallenge>,
+    pub(crate) capabilities: Vec<String>,
+    pub(crate) redeemed: bool,
+}
+
+/// A refresh token. It belongs to a user and a client, not to a resource.
+#[derive(Debug, Clone)]
+pub(crate) struct RefreshToken {
+    pub(crate) holder: Holder,
+    pub(crate) asked: ScopeRequest,
+    /// When it ends whatever happens: single-page applications have a day.
+    pub(crate) ends_at: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Revocation {
+    count: u64,
+    at: u64,
+}
+
+impl State {
+    pub(crate) fn new(directory: Directory, seed: u64) -> Self {
+        Self {
+            directory,
+            keys: KeyRing::new(),
+            personal_keys: KeyRing::personal(),
+            clock_offset: 0,
+            token_lifetime: None,
+            seed,
+            lifetimes_drawn: 0,
+            codes: HashMap::new(),
+            refresh_tokens: HashMap::new(),
+            interactions: HashMap::new(),
+            browsers: HashMap::new(),
+            revocations: HashMap::new(),
+            mfa_at_obo: HashSet::new(),
+            faults: Faults::default(),
+            last_authorize_query: None,
+            last_token_form: None,
+        }
+    }
+
+    /// The keys that sign for `tenant`: personal accounts have their own.
+    pub(crate) fn keys_of(&self, tenant: &Tenant) -> &KeyRing {
+        if tenant.id == builtin::CONSUMERS_TENANT_ID {
+            &self.personal_keys
+        } else {
+            &self.keys
+        }
+    }
+
+    /// The lifetime of the next access token.
+    pub(crate) fn next_lifetime(&mut self) -> u64 {
+        self.lifetimes_drawn += 1;
+        self.token_lifetime
+            .unwrap_or_else(|| random::token_lifetime(self.seed, self.lifetimes_drawn))
+    }
+
+    pub(crate) fn put_code(&mut self, code: Code) -> String {
+        let now = code.holder.issued_at;
+        self.codes
+            .retain(|_, kept| kept.holder.issued_at + MEMORY > now);
+        let name = random::artifact();
+        self.codes.insert(name.clone(), code);
+        name
+    }
+
+    pub(crate) fn put_refresh_token(&mut self, token: RefreshToken) -> String {
+        let name = random::artifact();
+        self.refresh_tokens.insert(name.clone(), token);
+        name
+    }
+
+    /// How often the grants of `oid` have been revoked.
+    pub(crate) fn revocations(&self, oid: &str) -> u64 {
+        self.revocations.get(oid).map_or(0, |known| known.count)
+    }
+
+    /// When the grants of `oid` were last revoked.
+    pub(crate) fn tokens_valid_from(&self, oid: &str) -> u64 {
+        self.revocations.get(oid).map_or(0, |known| known.at)
+    }
+
+    pub(crate) fn revoke(&mut self, oid: &str, now: u64) {
+        let known = self.revocations.entry(oid.to_owned()).or_default();
+        known.count += 1;
+        known.at = now;
+    }
+}
