@@ -9,7 +9,6 @@ mod permission;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use askama::Template;
@@ -17,12 +16,9 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use self::permission::Permission;
-use crate::oauth::client::ClientId;
+use super::correlation::CorrelationId;
 use crate::oauth::redirect_uri::RedirectUri;
-use crate::oauth::scope::{Scope, ScopeToken};
-
-/// What the server's own scopes let a client do, in words that finish “the app will be able to”.
-pub(crate) type ScopeDescriptions = BTreeMap<ScopeToken, String>;
+use crate::oauth::scope::Scope;
 
 /// Asks the user whether a client may use the protected server (RFC 6819 §5.2.3.2; MCP security
 /// best practices, *Consent UI Requirements*).
@@ -39,24 +35,20 @@ pub(crate) struct ConsentPage<'a> {
     pub(crate) server_name: &'a str,
     /// What the client calls itself: its own claim, unchecked.
     pub(crate) client_name: Option<&'a str>,
-    /// The host the client's metadata document was fetched from, if it has one.
-    pub(crate) verified_host: Option<&'a str>,
     /// The client's identifier.
-    pub(crate) client_id: &'a ClientId,
+    pub(crate) client_id: &'a str,
     /// Where the code will go.
     pub(crate) redirect: &'a RedirectUri,
     /// What the client will be able to do.
     pub(crate) scopes: &'a Scope,
     /// What Entra will be asked for besides, for the server's own use.
     pub(crate) additional_scopes: &'a Scope,
-    /// The configured words for `scopes`.
-    pub(crate) descriptions: &'a ScopeDescriptions,
     /// The request the answer belongs to.
     pub(crate) sealed_request: &'a str,
     /// Where the answer goes.
     pub(crate) action: &'a str,
-    /// Entra's origin, where the answer is redirected.
-    pub(crate) entra_origin: &'a str,
+    /// Entra's origin, where the answer is redirected first.
+    pub(crate) form_action_sources: &'a str,
 }
 
 /// Tells the user what went wrong where no client can be told.
@@ -73,6 +65,18 @@ pub(crate) struct ErrorPage<'a> {
     pub(crate) advice: &'static str,
     /// Finds the event in the log.
     pub(crate) correlation_id: &'a str,
+}
+
+/// Says that the fault is ours.
+pub(crate) fn trouble(correlation: &CorrelationId) -> Response {
+    ErrorPage {
+        status: StatusCode::INTERNAL_SERVER_ERROR,
+        title: "Something went wrong",
+        message: "This server made a mistake of its own. Nothing was shared.",
+        advice: "Wait a minute, then start again from your app.",
+        correlation_id: correlation.as_str(),
+    }
+    .into_response()
 }
 
 /// Sends the browser to `location` with 303, so that a form is never sent on (RFC 9700 §4.12).
@@ -94,8 +98,7 @@ pub(crate) fn redirect(location: &str) -> Response {
 struct ConsentTemplate<'a> {
     server_name: &'a str,
     client_name: Option<&'a str>,
-    verified_host: Option<&'a str>,
-    client_id: &'a ClientId,
+    client_id: &'a str,
     redirect_uri: &'a str,
     destination: Destination,
     permissions: Vec<Permission<'a>>,
@@ -138,22 +141,22 @@ impl fmt::Debug for ConsentPage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The sealed request answers for the user, so it stays out of logs.
         f.debug_struct("ConsentPage")
-            .field("client_id", self.client_id)
+            .field("client_id", &self.client_id)
             .finish_non_exhaustive()
     }
 }
 
-impl IntoResponse for ConsentPage<'_> {
-    fn into_response(self) -> Response {
-        let form_action = headers::form_action(self.redirect, self.entra_origin);
+impl ConsentPage<'_> {
+    /// The page, with the headers that guard it.
+    pub(crate) fn into_response(self) -> Response {
+        let form_action = headers::form_action(self.redirect, self.form_action_sources);
         let page = ConsentTemplate {
             server_name: self.server_name,
             client_name: self.client_name,
-            verified_host: self.verified_host,
             client_id: self.client_id,
             redirect_uri: self.redirect.as_str(),
             destination: Destination::of(self.redirect),
-            permissions: permission::of_server(self.scopes, self.descriptions),
+            permissions: permission::of_server(self.scopes),
             additional_permissions: permission::of_microsoft(self.additional_scopes),
             sealed_request: self.sealed_request,
             action: self.action,
@@ -162,8 +165,9 @@ impl IntoResponse for ConsentPage<'_> {
     }
 }
 
-impl IntoResponse for ErrorPage<'_> {
-    fn into_response(self) -> Response {
+impl ErrorPage<'_> {
+    /// The page, with the headers that guard it.
+    pub(crate) fn into_response(self) -> Response {
         html(self.status, headers::page("'none'"), &self)
     }
 }

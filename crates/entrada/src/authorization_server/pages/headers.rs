@@ -71,14 +71,11 @@ fn policy(form_action: &str) -> HeaderValue {
 ///
 /// Chrome and Safari hold every redirect after a form against them: Entra, then whatever identity
 /// provider the user's organisation signs in with, then the client.
-pub(super) fn form_action(redirect: &RedirectUri, entra_origin: &str) -> String {
+pub(super) fn form_action(redirect: &RedirectUri, extra: &str) -> String {
     let mut sources = "'self' https:".to_owned();
     let client = redirect.form_action();
-    for source in [Some(entra_origin), client.as_deref()] {
-        let Some(source) = source.filter(|source| is_plain(source)) else {
-            continue;
-        };
-        if !source.starts_with("https:") {
+    for source in extra.split(' ').chain(client.as_deref()) {
+        if is_plain(source) && !source.starts_with("https:") {
             sources.push(' ');
             sources.push_str(source);
         }
@@ -89,7 +86,8 @@ pub(super) fn form_action(redirect: &RedirectUri, entra_origin: &str) -> String 
 /// Whether `source` is one expression: the host of a URL may hold `;` and `,`, which would end
 /// the directive.
 fn is_plain(source: &str) -> bool {
-    source
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"+-./:_".contains(&byte))
+    !source.is_empty()
+        && source
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-./:_".contains(&byte))
 }

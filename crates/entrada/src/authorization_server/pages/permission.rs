@@ -1,6 +1,5 @@
 //! Scopes, in words.
 
-use super::ScopeDescriptions;
 use crate::oauth::scope::{Scope, ScopeToken};
 
 /// One line of what is asked for.
@@ -8,21 +7,18 @@ use crate::oauth::scope::{Scope, ScopeToken};
 pub(super) struct Permission<'a> {
     pub(super) name: &'a str,
     /// Words that finish “will be able to”, if we have any.
-    pub(super) words: Option<&'a str>,
+    pub(super) words: Option<&'static str>,
 }
 
 /// The scopes of the protected server. Microsoft's words do not apply: the server may call a
 /// scope of its own `Mail.Read`.
-pub(super) fn of_server<'a>(
-    scope: &'a Scope,
-    descriptions: &'a ScopeDescriptions,
-) -> Vec<Permission<'a>> {
-    let permission = |token: &'a ScopeToken| Permission {
-        name: token.as_str(),
-        words: match descriptions.get(token) {
-            Some(words) => Some(words),
-            None => known(OPENID, token.as_str()),
-        },
+pub(super) fn of_server(scope: &Scope) -> Vec<Permission<'_>> {
+    let permission = |token| {
+        let name = ScopeToken::as_str(token);
+        Permission {
+            name,
+            words: known(OPENID, name),
+        }
     };
     scope.iter().map(permission).collect()
 }

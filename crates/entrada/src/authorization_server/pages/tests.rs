@@ -19,19 +19,16 @@ const USUAL: Case = Case {
 
 impl Case {
     fn response(&self) -> Response {
-        let read = ScopeToken::parse("mcp.read").unwrap();
         ConsentPage {
             server_name: "Contoso <Tools>",
             client_name: self.client_name,
-            verified_host: None,
-            client_id: &ClientId::parse(self.client_id).unwrap(),
+            client_id: self.client_id,
             redirect: &RedirectUri::parse(self.redirect).unwrap(),
             scopes: &Scope::parse(self.scopes).unwrap(),
             additional_scopes: &Scope::parse(self.additional_scopes).unwrap(),
-            descriptions: &ScopeDescriptions::from([(read, "look things up".to_owned())]),
             sealed_request: "c2VhbGVk",
             action: "/consent",
-            entra_origin: "https://login.microsoftonline.com",
+            form_action_sources: "https://login.microsoftonline.com",
         }
         .into_response()
     }
@@ -138,15 +135,13 @@ async fn hostile_page(name: &str, id: &str, redirect: &str, scopes: &str) -> Str
     let page = ConsentPage {
         server_name: name,
         client_name: Some(name),
-        verified_host: Some(name),
-        client_id: &ClientId::parse(id).unwrap(),
+        client_id: id,
         redirect: &RedirectUri::parse(redirect).unwrap(),
         scopes: &scopes,
         additional_scopes: &scopes,
-        descriptions: &ScopeDescriptions::new(),
         sealed_request: name,
         action: name,
-        entra_origin: "https://login.example",
+        form_action_sources: "https://login.example",
     };
     body(page.into_response()).await
 }
@@ -275,8 +270,6 @@ fn luminance(css: &str, name: &str) -> f64 {
 #[test]
 fn known_scopes_have_words() {
     let scope = Scope::parse("openid Mail.Read mcp.read x").unwrap();
-    let read = ScopeToken::parse("mcp.read").unwrap();
-    let descriptions = ScopeDescriptions::from([(read, "look things up".to_owned())]);
     let words = |permissions: Vec<Permission<'_>>| {
         permissions
             .iter()
@@ -285,8 +278,8 @@ fn known_scopes_have_words() {
     };
     let some = |text: &str| Some(text.to_owned());
     assert_eq!(
-        words(permission::of_server(&scope, &descriptions)),
-        [some("know who you are"), None, some("look things up"), None]
+        words(permission::of_server(&scope)),
+        [some("know who you are"), None, None, None]
     );
     assert_eq!(
         words(permission::of_microsoft(&scope)),
