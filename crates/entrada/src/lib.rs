@@ -1,12 +1,14 @@
 //! Sign people and machines in to MCP servers with Microsoft Entra ID.
 
 pub mod access_token;
+pub mod authorization_server;
 pub mod entra;
 pub mod grant;
 pub mod jwt;
 pub mod keys;
 pub mod oauth;
 pub mod platform;
+pub mod resource_server;
 pub mod secret;
 mod single_flight;
 pub mod store;

@@ -128,7 +128,8 @@ impl EntraError {
                 "temporarily_unavailable" | "server_error" => Remedy::Retry(DEFAULT_RETRY_AFTER),
                 _ => Remedy::FixConfiguration,
             },
-            Self::IdToken(_) | Self::WrongLogin => Remedy::SignInAgain,
+            // Keys we lack or clocks that differ: no word of Entra about the user.
+            Self::IdToken(_) | Self::WrongLogin => Remedy::FixConfiguration,
         }
     }
 }

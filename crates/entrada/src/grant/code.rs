@@ -118,6 +118,11 @@ impl IssuedCode {
         self.id
     }
 
+    /// What the grant will allow.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
     /// Whether the grant comes with a refresh token: the client can use one, and so can we.
     pub fn is_refreshable(&self) -> bool {
         self.request.refreshable && self.held.refresh_token.is_some()

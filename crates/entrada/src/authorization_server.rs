@@ -1,0 +1,240 @@
+//! The authorization server that MCP clients talk to: one endpoint a file.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::{get, post};
+use http::{HeaderName, HeaderValue, Method, header};
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
+use url::Url;
+
+use crate::entra::EntraClient;
+use crate::grant::Lifetimes;
+use crate::keys::Keys;
+use crate::oauth::issuer::Issuer;
+use crate::oauth::resource::ResourceIndicator;
+use crate::platform::{Platform, Timestamp};
+use crate::store::{SealedStore, StoreError};
+
+mod authorize;
+mod callback;
+mod client_auth;
+mod consent;
+mod cookie;
+mod correlation;
+mod issuer;
+mod metadata;
+mod pages;
+mod quota;
+mod register;
+mod renewal;
+mod revoke;
+mod scope_policy;
+mod token;
+
+pub use authorize::AuthorizeError;
+pub use callback::CallbackError;
+pub use client_auth::ClientAuthError;
+pub use consent::ConsentError;
+pub use correlation::CorrelationId;
+pub use issuer::IssuedVerifier;
+pub use register::RegisterError;
+pub use renewal::RenewalError;
+pub use revoke::RevokeError;
+pub use scope_policy::{ScopePolicy, ScopePolicyError};
+pub use token::TokenError;
+
+use quota::Quota;
+use renewal::Renewer;
+
+/// How large a request to any of our endpoints may be.
+const BODY_LIMIT: usize = 64 * 1024;
+
+/// Whether the user is asked before Entra is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ConsentMode {
+    /// At every login.
+    #[default]
+    Always,
+    /// Never.
+    ///
+    /// # Security
+    ///
+    /// Any client that registers gets the tokens of any user it lures onto a link, for Entra
+    /// remembers its own consent for all of our clients at once (MCP security best practices,
+    /// *Confused Deputy*). For development alone.
+    InsecureSkip,
+}
+
+/// What the authorization server is told.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AuthorizationServerConfig {
+    /// Its name.
+    pub issuer: Issuer,
+    /// Where its endpoints hang.
+    pub base_url: Url,
+    /// The path of the callback that Entra knows, below the base URL.
+    pub redirect_path: String,
+    /// The resource it issues tokens for.
+    pub resource: ResourceIndicator,
+    /// What people call that resource.
+    pub resource_name: String,
+    /// The scopes there are.
+    pub scopes: ScopePolicy,
+    /// How long things live.
+    pub lifetimes: Lifetimes,
+    /// Whether users are asked.
+    pub consent: ConsentMode,
+}
+
+/// The authorization server that MCP clients talk to; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AuthorizationServer(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: AuthorizationServerConfig,
+    endpoints: Endpoints,
+    entra: Arc<EntraClient>,
+    store: SealedStore,
+    keys: Keys,
+    renewer: Renewer,
+    registrations: Quota,
+    platform: Platform,
+}
+
+/// Where the endpoints are.
+#[derive(Clone, Debug)]
+struct Endpoints {
+    base: String,
+    prefix: String,
+    secure: bool,
+}
+
+impl Endpoints {
+    fn new(base_url: &Url) -> Self {
+        Self {
+            base: base_url.as_str().trim_end_matches('/').to_owned(),
+            prefix: base_url.path().trim_end_matches('/').to_owned(),
+            secure: base_url.scheme() == "https",
+        }
+    }
+
+    /// The absolute URL of an endpoint.
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// The path of an endpoint on its host.
+    fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.prefix)
+    }
+}
+
+impl AuthorizationServer {
+    /// Puts the server together.
+    pub fn new(
+        config: AuthorizationServerConfig,
+        entra: Arc<EntraClient>,
+        store: SealedStore,
+        keys: Keys,
+        platform: Platform,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            endpoints: Endpoints::new(&config.base_url),
+            renewer: Renewer::new(
+                Arc::clone(&entra),
+                store.clone(),
+                keys.clone(),
+                config.lifetimes,
+                Arc::clone(&platform.random),
+            ),
+            config,
+            entra,
+            store,
+            keys,
+            registrations: Quota::default(),
+            platform,
+        }))
+    }
+
+    /// What the guard verifies our access tokens with.
+    pub fn verifier(&self) -> IssuedVerifier {
+        IssuedVerifier::new(
+            self.0.config.issuer.clone(),
+            self.0.config.resource.clone(),
+            self.0.store.clone(),
+            self.0.keys.clone(),
+        )
+    }
+
+    /// Forgets what has expired. To be called now and then, by one replica or by all.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails; the rest is swept next time.
+    pub async fn sweep(&self) -> Result<u64, StoreError> {
+        self.0.store.sweep(self.now()).await
+    }
+
+    pub(crate) fn renewer(&self) -> &Renewer {
+        &self.0.renewer
+    }
+
+    /// The endpoints, to be mounted at the root of the origin.
+    pub fn router(&self) -> Router {
+        let at = |path: &str| self.0.endpoints.path(path);
+        let browser = Router::new()
+            .route(&at("/authorize"), get(authorize::get).post(authorize::post).head(not_by_head))
+            .route(&at("/consent"), post(consent::post))
+            .route(&at(&self.0.config.redirect_path), get(callback::get).head(not_by_head));
+        let mut machine = Router::new()
+            .route(&at("/register"), post(register::post))
+            .route(&at("/token"), post(token::post))
+            .route(&at("/revoke"), post(revoke::post))
+            .route(&at("/.well-known/jwks.json"), get(metadata::jwks))
+            .route("/.well-known/oauth-authorization-server", get(metadata::get));
+        let inserted = self.0.config.issuer.path();
+        if !inserted.is_empty() {
+            let path = format!("/.well-known/oauth-authorization-server{inserted}");
+            machine = machine.route(&path, get(metadata::get));
+        }
+        browser
+            .merge(machine.layer(cross_origin()))
+            .layer(DefaultBodyLimit::max(BODY_LIMIT))
+            .layer(self.transport_security())
+            .layer(middleware::from_fn_with_state(self.clone(), correlation::correlate))
+            .with_state(self.clone())
+    }
+
+    /// `Strict-Transport-Security`, where there is transport security (RFC 6797 §7.2).
+    fn transport_security(&self) -> SetResponseHeaderLayer<Option<HeaderValue>> {
+        let year = HeaderValue::from_static("max-age=31536000");
+        let value = self.0.endpoints.secure.then_some(year);
+        SetResponseHeaderLayer::if_not_present(header::STRICT_TRANSPORT_SECURITY, value)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.platform.clock.now()
+    }
+}
+
+/// A browser that only looks ahead must not spend a code or open a login.
+async fn not_by_head() -> http::StatusCode {
+    http::StatusCode::METHOD_NOT_ALLOWED
+}
+
+/// Any page may read these endpoints: they take no cookie (OAuth 2.1, *Browser-Based Apps*).
+fn cross_origin() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([header::WWW_AUTHENTICATE, HeaderName::from_static("retry-after")])
+        .max_age(std::time::Duration::from_secs(600))
+}

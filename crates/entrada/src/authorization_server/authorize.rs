@@ -1,0 +1,257 @@
+//! `GET` and `POST /authorize`: the authorization endpoint (RFC 6749 §3.1).
+
+use axum::body::Bytes;
+use axum::extract::{Extension, RawQuery, State};
+use axum::response::Response;
+use http::{HeaderMap, header};
+
+use super::correlation::CorrelationId;
+use super::pages::{self, ConsentPage};
+use super::{AuthorizationServer, ConsentMode, ScopePolicy, cookie, token};
+use crate::grant::{AuthorizationRequest, LoginHints};
+use crate::keys::Purpose;
+use crate::oauth::client::{Client, ClientId, GrantType};
+use crate::oauth::error::{ErrorCode, ErrorResponse};
+use crate::oauth::params::{Params, ParamsError};
+use crate::oauth::pkce::CodeChallenge;
+use crate::oauth::redirect_uri::TrustedRedirect;
+use crate::oauth::resource::ResourceIndicator;
+use crate::platform::Timestamp;
+use crate::secret::{BrowserBinding, Hashed, UpstreamState};
+use crate::store::StoreError;
+
+mod refusal;
+
+pub use refusal::AuthorizeError;
+pub(super) use refusal::AnswerTo;
+
+/// What a consent form is sealed for.
+pub(super) const CONSENT_FORM: Purpose<'static> = Purpose::new("consent-form", b"");
+
+/// The longest `state` a client may send; it travels through the consent form.
+const LONGEST_STATE: usize = 4096;
+
+/// The longest hint passed on to Entra.
+const LONGEST_HINT: usize = 320;
+
+pub(super) async fn get(
+    State(server): State<AuthorizationServer>,
+    Extension(correlation): Extension<CorrelationId>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let query = query.unwrap_or_default();
+    server.authorize(query.as_bytes(), &headers, &correlation).await
+}
+
+pub(super) async fn post(
+    State(server): State<AuthorizationServer>,
+    Extension(correlation): Extension<CorrelationId>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    server.authorize(&body, &headers, &correlation).await
+}
+
+/// What is drawn for a request before it is decided.
+struct Drawn {
+    upstream_state: UpstreamState,
+    browser: Hashed<BrowserBinding>,
+}
+
+/// What a request is held against.
+struct Policy<'a> {
+    scopes: &'a ScopePolicy,
+    resource: &'a ResourceIndicator,
+}
+
+impl AuthorizationServer {
+    async fn authorize(
+        &self,
+        encoded: &[u8],
+        headers: &HeaderMap,
+        correlation: &CorrelationId,
+    ) -> Response {
+        let random = &*self.0.platform.random;
+        let cookies = cookie::Cookies::new(self.0.endpoints.secure);
+        let (browser, set_cookie) = cookies.browser_or_new(headers, random);
+        let drawn =
+            Drawn { upstream_state: UpstreamState::generate(random), browser: browser.hashed() };
+        let now = self.now();
+        let outcome = match self.load(encoded, now).await {
+            Ok(loaded) => self.decide(loaded, drawn, now),
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok((request, client)) => {
+                let mut page = match self.0.config.consent {
+                    ConsentMode::Always => self.ask(&request, &client, correlation),
+                    ConsentMode::InsecureSkip => self.forward(request, now, correlation).await,
+                };
+                page.headers_mut().append(header::SET_COOKIE, set_cookie);
+                page
+            }
+            Err(error) => self.refuse_authorization(&error, headers, correlation),
+        }
+    }
+
+    /// Everything that must hold before an error may be redirected.
+    async fn load(
+        &self,
+        encoded: &[u8],
+        now: Timestamp,
+    ) -> Result<(Params, Client, TrustedRedirect), AuthorizeError> {
+        let params = Params::parse(encoded).map_err(AuthorizeError::Params)?;
+        let id = params.get("client_id").ok_or(AuthorizeError::NoClient)?;
+        let id = ClientId::parse(id).map_err(|_| AuthorizeError::UnknownClient)?;
+        let client = self.0.store.client(&id, now).await.map_err(AuthorizeError::Store)?;
+        let client = client.ok_or(AuthorizeError::UnknownClient)?;
+        let redirect = client
+            .trusted_redirect(params.get("redirect_uri"))
+            .ok_or(AuthorizeError::UnregisteredRedirectUri)?;
+        Ok((params, client, redirect))
+    }
+
+    fn decide(
+        &self,
+        (params, client, redirect): (Params, Client, TrustedRedirect),
+        drawn: Drawn,
+        now: Timestamp,
+    ) -> Result<(AuthorizationRequest, Client), AuthorizeError> {
+        let config = &self.0.config;
+        let policy = Policy { scopes: &config.scopes, resource: &config.resource };
+        let request = decide(&params, &client, redirect, &policy, (drawn, now))?;
+        let skips = config.consent == ConsentMode::InsecureSkip;
+        // The user must be asked, and may not be.
+        if prompts(&params, "none") && !skips {
+            let to = AnswerTo::new(request.redirect, request.state);
+            return Err(AuthorizeError::ConsentRequired(to));
+        }
+        Ok((request, client))
+    }
+
+    fn ask(
+        &self,
+        request: &AuthorizationRequest,
+        client: &Client,
+        correlation: &CorrelationId,
+    ) -> Response {
+        let Ok(sealed) = self.0.store.seal_for(CONSENT_FORM, request) else {
+            return pages::trouble(correlation);
+        };
+        ConsentPage {
+            server_name: &self.0.config.resource_name,
+            client_name: client.metadata().unverified_name(),
+            client_id: client.id().as_str(),
+            redirect: request.redirect.uri(),
+            scopes: &request.scope,
+            additional_scopes: self.0.entra.additional_scope(),
+            sealed_request: &sealed,
+            action: &self.0.endpoints.path("/consent"),
+            form_action_sources: &self.0.entra.login_origin(),
+        }
+        .into_response()
+    }
+
+    fn refuse_authorization(
+        &self,
+        error: &AuthorizeError,
+        headers: &HeaderMap,
+        correlation: &CorrelationId,
+    ) -> Response {
+        let answer = ErrorResponse::from(error);
+        token::log(error, answer.error, correlation);
+        match error.answer_to() {
+            Some(to) => pages::redirect(&self.error_location(to, answer)),
+            None if wants_html(headers) => refusal::page(error, correlation),
+            None => self.machine_refusal(error, answer),
+        }
+    }
+
+    /// Where an error goes: with `state`, and with `iss` (RFC 9207 §2).
+    pub(super) fn error_location(&self, to: &AnswerTo, answer: ErrorResponse) -> String {
+        self.location(
+            to,
+            &[
+                ("error", answer.error.as_str()),
+                ("error_description", answer.error_description),
+            ],
+        )
+    }
+
+    /// Where an answer goes: with `state`, and with `iss` (RFC 9207 §2).
+    pub(super) fn location(&self, to: &AnswerTo, answer: &[(&str, &str)]) -> String {
+        let mut params = answer.to_vec();
+        params.extend(to.state.as_deref().map(|state| ("state", state)));
+        params.push(("iss", self.0.config.issuer.as_str()));
+        to.redirect.location(&params)
+    }
+}
+
+/// Decides an authorization request whose client and redirect URI are known (RFC 6749 §4.1.1,
+/// RFC 7636 §4.3, RFC 8707 §2).
+fn decide(
+    params: &Params,
+    client: &Client,
+    redirect: TrustedRedirect,
+    policy: &Policy<'_>,
+    (drawn, now): (Drawn, Timestamp),
+) -> Result<AuthorizationRequest, AuthorizeError> {
+    use AuthorizeError as E;
+    let state = params.get("state").map(str::to_owned);
+    let to = AnswerTo::new(redirect, state);
+    if to.state.as_ref().is_some_and(|state| state.len() > LONGEST_STATE) {
+        return Err(E::StateTooLong(AnswerTo { state: None, ..to }));
+    }
+    match params.get("response_type") {
+        Some("code") => {}
+        Some(_) => return Err(E::UnsupportedResponseType(to)),
+        None => return Err(E::NoResponseType(to)),
+    }
+    if params.get("response_mode").is_some_and(|mode| mode != "query") {
+        return Err(E::UnsupportedResponseMode(to));
+    }
+    let Some(challenge) = params.get("code_challenge") else { return Err(E::NoChallenge(to)) };
+    // RFC 7636 §4.3: a missing method means `plain`, which OAuth 2.1 §4.1.1 forbids us to take.
+    if params.get("code_challenge_method") != Some("S256") {
+        return Err(E::ChallengeMethod(to));
+    }
+    let Ok(challenge) = CodeChallenge::parse(challenge) else { return Err(E::Challenge(to)) };
+    let Ok(scope) = policy.scopes.effective(params.get("scope")) else { return Err(E::Scope(to)) };
+    let ours = |text: &str| {
+        ResourceIndicator::parse(text).is_ok_and(|asked| asked.names_same(policy.resource))
+    };
+    if !params.resources().all(ours) {
+        return Err(E::Target(to));
+    }
+    let hint = |name| params.get(name).filter(|hint| hint.len() <= LONGEST_HINT).map(str::to_owned);
+    Ok(AuthorizationRequest {
+        upstream_state: drawn.upstream_state,
+        client_id: client.id().clone(),
+        redirect: to.redirect,
+        state: to.state,
+        challenge,
+        scope,
+        resource: policy.resource.clone(),
+        hints: LoginHints {
+            login_hint: hint("login_hint"),
+            domain_hint: hint("domain_hint"),
+            fresh_login: prompts(params, "login"),
+        },
+        refreshable: client.may_use(GrantType::RefreshToken),
+        browser: drawn.browser,
+        asked_at: now,
+    })
+}
+
+/// Whether `prompt` holds `value` (OpenID Connect Core §3.1.2.1). Entra never sees the
+/// parameter: its `consent` asks every user for an administrator.
+fn prompts(params: &Params, value: &str) -> bool {
+    params.get("prompt").is_some_and(|prompt| prompt.split(' ').any(|word| word == value))
+}
+
+/// Whether a person looks at the answer.
+fn wants_html(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.into_iter().any(|value| value.contains("text/html"))
+}

@@ -1,0 +1,200 @@
+//! The two ways out of a refused authorization request: back to the client, or onto a page.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use super::{AuthorizationServer, CorrelationId, ErrorCode, ErrorResponse, ParamsError, StoreError};
+use crate::authorization_server::pages::ErrorPage;
+use crate::authorization_server::token;
+use crate::oauth::redirect_uri::TrustedRedirect;
+
+/// Where an answer goes, and what the client knows it by.
+#[derive(Clone, Debug)]
+pub struct AnswerTo {
+    pub(in crate::authorization_server) redirect: TrustedRedirect,
+    pub(in crate::authorization_server) state: Option<String>,
+}
+
+impl AnswerTo {
+    pub(in crate::authorization_server) fn new(
+        redirect: TrustedRedirect,
+        state: Option<String>,
+    ) -> Self {
+        Self { redirect, state }
+    }
+}
+
+/// Why an authorization request was refused.
+///
+/// What holds an [`AnswerTo`] goes back to the client; what holds none cannot (RFC 6749
+/// §4.1.2.1).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthorizeError {
+    /// The parameters cannot be read.
+    #[error(transparent)]
+    Params(ParamsError),
+    /// `client_id` is missing.
+    #[error("client_id is missing")]
+    NoClient,
+    /// No such client is registered.
+    #[error("the client is not registered")]
+    UnknownClient,
+    /// The redirect URI is not registered for the client.
+    #[error("redirect_uri is not registered for the client")]
+    UnregisteredRedirectUri,
+    /// The store failed before the client was known.
+    #[error(transparent)]
+    Store(StoreError),
+    /// `state` is longer than we carry.
+    #[error("state is too long")]
+    StateTooLong(AnswerTo),
+    /// `response_type` is missing.
+    #[error("response_type is missing")]
+    NoResponseType(AnswerTo),
+    /// `response_type` is not `code`.
+    #[error("response_type is not code")]
+    UnsupportedResponseType(AnswerTo),
+    /// `response_mode` is not `query`.
+    #[error("response_mode is not query")]
+    UnsupportedResponseMode(AnswerTo),
+    /// `code_challenge` is missing.
+    #[error("code_challenge is missing")]
+    NoChallenge(AnswerTo),
+    /// `code_challenge_method` is not `S256`.
+    #[error("code_challenge_method is not S256")]
+    ChallengeMethod(AnswerTo),
+    /// `code_challenge` is not a digest.
+    #[error("code_challenge is not an S256 challenge")]
+    Challenge(AnswerTo),
+    /// None of the scopes asked for exists.
+    #[error("no such scope")]
+    Scope(AnswerTo),
+    /// `resource` is not this server.
+    #[error("resource is not this server")]
+    Target(AnswerTo),
+    /// `prompt=none` was asked for, and the user has to be asked.
+    #[error("consent is needed and prompt is none")]
+    ConsentRequired(AnswerTo),
+}
+
+impl AuthorizeError {
+    pub(super) fn answer_to(&self) -> Option<&AnswerTo> {
+        match self {
+            Self::Params(_)
+            | Self::NoClient
+            | Self::UnknownClient
+            | Self::UnregisteredRedirectUri
+            | Self::Store(_) => None,
+            Self::StateTooLong(to)
+            | Self::NoResponseType(to)
+            | Self::UnsupportedResponseType(to)
+            | Self::UnsupportedResponseMode(to)
+            | Self::NoChallenge(to)
+            | Self::ChallengeMethod(to)
+            | Self::Challenge(to)
+            | Self::Scope(to)
+            | Self::Target(to)
+            | Self::ConsentRequired(to) => Some(to),
+        }
+    }
+}
+
+impl From<&AuthorizeError> for ErrorResponse {
+    fn from(error: &AuthorizeError) -> Self {
+        use AuthorizeError as E;
+        let (code, description) = match error {
+            E::Params(_) => (ErrorCode::InvalidRequest, "the parameters cannot be read"),
+            E::NoClient => (ErrorCode::InvalidRequest, "client_id is missing"),
+            E::UnknownClient => {
+                (ErrorCode::InvalidRequest, "the client is not registered: register it again")
+            }
+            E::UnregisteredRedirectUri => {
+                (ErrorCode::InvalidRequest, "redirect_uri is not registered for this client")
+            }
+            E::Store(_) => (ErrorCode::TemporarilyUnavailable, "try again later"),
+            E::StateTooLong(_) => (ErrorCode::InvalidRequest, "state is longer than 4096 bytes"),
+            E::NoResponseType(_) => (ErrorCode::InvalidRequest, "response_type is missing"),
+            E::UnsupportedResponseType(_) => {
+                (ErrorCode::UnsupportedResponseType, "response_type must be code")
+            }
+            E::UnsupportedResponseMode(_) => {
+                (ErrorCode::InvalidRequest, "response_mode must be query")
+            }
+            E::NoChallenge(_) => (ErrorCode::InvalidRequest, "code_challenge is missing"),
+            E::ChallengeMethod(_) => {
+                (ErrorCode::InvalidRequest, "code_challenge_method must be S256")
+            }
+            E::Challenge(_) => {
+                (ErrorCode::InvalidRequest, "code_challenge must be a SHA-256 in base64url")
+            }
+            E::Scope(_) => (ErrorCode::InvalidScope, "none of the scopes exists here"),
+            E::Target(_) => (ErrorCode::InvalidTarget, "resource must name this server"),
+            E::ConsentRequired(_) => {
+                (ErrorCode::ConsentRequired, "the user must be asked, and prompt is none")
+            }
+        };
+        Self::new(code, description)
+    }
+}
+
+/// What a person sees where no client can be trusted with the error.
+pub(super) fn page(error: &AuthorizeError, correlation: &CorrelationId) -> Response {
+    use AuthorizeError as E;
+    let (title, message, advice) = match error {
+        E::UnknownClient => (
+            "This app is not known here",
+            "The app that sent you here is not registered with this server, or no longer is.",
+            "Close this window, remove the server from your app and add it again: it will then \
+             register anew.",
+        ),
+        E::UnregisteredRedirectUri => (
+            "This link does not belong to the app",
+            "The address the sign-in would be sent to is not one the app registered.",
+            "Close this window. If you followed a link somebody sent you, do not use it again.",
+        ),
+        E::Store(_) => (
+            "Signing in is not possible right now",
+            "The server has a passing problem of its own.",
+            "Wait a minute, then start again from your app.",
+        ),
+        _ => (
+            "This link is not complete",
+            "The app sent you here with a request this server cannot read.",
+            "Close this window and start again from your app.",
+        ),
+    };
+    let status = ErrorResponse::from(error).error.status();
+    ErrorPage { status, title, message, advice, correlation_id: correlation.as_str() }
+        .into_response()
+}
+
+/// What a program is told in place of the page: how to register.
+#[derive(Serialize)]
+struct MachineRefusal {
+    #[serde(flatten)]
+    answer: ErrorResponse,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_endpoint: Option<String>,
+}
+
+impl AuthorizationServer {
+    pub(super) fn machine_refusal(
+        &self,
+        error: &AuthorizeError,
+        answer: ErrorResponse,
+    ) -> Response {
+        let register = self.0.endpoints.url("/register");
+        let unknown = matches!(error, AuthorizeError::UnknownClient);
+        let link = format!("<{register}>; rel=\"http://oauth.net/core/2.1/#registration\"");
+        let body = MachineRefusal { answer, registration_endpoint: unknown.then_some(register) };
+        let status: StatusCode = answer.error.status();
+        let mut response = token::uncached((status, Json(body)).into_response());
+        if let (true, Ok(link)) = (unknown, HeaderValue::try_from(link)) {
+            response.headers_mut().insert(header::LINK, link);
+        }
+        response
+    }
+}

@@ -1,0 +1,197 @@
+//! `POST /consent`: what the user answered.
+
+use axum::body::Bytes;
+use axum::extract::{Extension, State};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode, header};
+
+use super::authorize::{AnswerTo, CONSENT_FORM};
+use super::correlation::CorrelationId;
+use super::pages::{self, ErrorPage};
+use super::{AuthorizationServer, cookie, token};
+use crate::grant::{AuthorizationRequest, ConsentAnswer, LOGIN_LIFETIME, Login};
+use crate::oauth::error::{ErrorCode, ErrorResponse};
+use crate::oauth::params::Params;
+use crate::platform::Timestamp;
+use crate::secret::{BrowserBinding, CodeVerifier, Nonce};
+use crate::store::{StoreError, Written};
+
+/// Why an answer was not taken. All of them end on a page: where the form came from is in doubt.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConsentError {
+    /// The form is not one of ours.
+    #[error("the form is not one we showed")]
+    Form,
+    /// The form was posted by another site, or shown to another browser.
+    #[error("the form was not posted by the browser it was shown to")]
+    OtherBrowser,
+    /// The page stood open for too long.
+    #[error("the consent page has expired")]
+    Expired,
+    /// It was answered before.
+    #[error("the form was answered before")]
+    Answered,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<&ConsentError> for ErrorResponse {
+    fn from(error: &ConsentError) -> Self {
+        let (code, description) = match error {
+            ConsentError::Form => (ErrorCode::InvalidRequest, "the form is not one we showed"),
+            ConsentError::OtherBrowser => {
+                (ErrorCode::AccessDenied, "the form belongs to another browser")
+            }
+            ConsentError::Expired => (ErrorCode::InvalidRequest, "the consent page has expired"),
+            ConsentError::Answered => (ErrorCode::InvalidRequest, "the form was answered before"),
+            ConsentError::Store(_) => (ErrorCode::TemporarilyUnavailable, "try again later"),
+        };
+        Self::new(code, description)
+    }
+}
+
+pub(super) async fn post(
+    State(server): State<AuthorizationServer>,
+    Extension(correlation): Extension<CorrelationId>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let now = server.now();
+    let (request, answer) = match server.read_form(&headers, &body, now) {
+        Ok(read) => read,
+        Err(error) => return page(&error, &correlation),
+    };
+    match answer {
+        ConsentAnswer::Allow => server.forward(request, now, &correlation).await,
+        ConsentAnswer::Deny => match server.deny(request, now).await {
+            Ok(response) => response,
+            Err(error) => page(&error, &correlation),
+        },
+    }
+}
+
+impl AuthorizationServer {
+    /// Proves that the form is one of ours, fresh, and posted by the browser it was shown to.
+    fn read_form(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<(AuthorizationRequest, ConsentAnswer), ConsentError> {
+        let params = Params::parse(body).map_err(|_| ConsentError::Form)?;
+        let answer = match params.get("answer") {
+            Some("allow") => ConsentAnswer::Allow,
+            Some("deny") => ConsentAnswer::Deny,
+            Some(_) | None => return Err(ConsentError::Form),
+        };
+        let sealed = params.get("request").ok_or(ConsentError::Form)?;
+        let request: AuthorizationRequest =
+            self.0.store.open_for(CONSENT_FORM, sealed).ok_or(ConsentError::Form)?;
+        // A form can only be sealed for a browser whose cookie we saw, so another site cannot
+        // have one that fits its victim's; browsers that say where a form comes from must agree.
+        let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+        let cookies = cookie::Cookies::new(self.0.endpoints.secure);
+        let same_browser =
+            cookies.browser(headers).is_some_and(|browser| browser.hashed() == request.browser);
+        if !same_browser || site.is_some_and(|site| site != "same-origin") {
+            return Err(ConsentError::OtherBrowser);
+        }
+        if request.has_expired(now) {
+            return Err(ConsentError::Expired);
+        }
+        Ok((request, answer))
+    }
+
+    /// Sends the user on to Entra, once.
+    pub(super) async fn forward(
+        &self,
+        request: AuthorizationRequest,
+        now: Timestamp,
+        correlation: &CorrelationId,
+    ) -> Response {
+        let binding = BrowserBinding::generate(&*self.0.platform.random);
+        let state = request.upstream_state.clone();
+        let login = self.login(binding.clone());
+        let consented = match request.consent(ConsentAnswer::Allow, login, now) {
+            Ok(consented) => consented,
+            Err(denied) => {
+                let to = AnswerTo::new(denied.redirect, denied.state);
+                return pages::redirect(&self.error_location(&to, DENIED));
+            }
+        };
+        match self.0.store.put_request(&consented, now + LOGIN_LIFETIME).await {
+            Ok(Written::Yes) => {}
+            Ok(Written::Conflict | Written::Revoked) => {
+                return page(&ConsentError::Answered, correlation);
+            }
+            Err(error) => return page(&error.into(), correlation),
+        }
+        let cookies = cookie::Cookies::new(self.0.endpoints.secure);
+        let mut response = pages::redirect(self.0.entra.login_url(&consented).as_str());
+        let cookie = cookies.set_login(&state, &binding);
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+        response
+    }
+
+    fn login(&self, binding: BrowserBinding) -> Login {
+        let random = &*self.0.platform.random;
+        Login::new(CodeVerifier::generate(random), Nonce::generate(random), binding)
+    }
+
+    /// Tells the client that the user said no. The form cannot be answered again.
+    async fn deny(
+        &self,
+        request: AuthorizationRequest,
+        now: Timestamp,
+    ) -> Result<Response, ConsentError> {
+        let until = now + LOGIN_LIFETIME;
+        match self.0.store.spend_request(&request.upstream_state, until).await? {
+            Written::Yes => {}
+            Written::Conflict | Written::Revoked => return Err(ConsentError::Answered),
+        }
+        let to = AnswerTo::new(request.redirect, request.state);
+        Ok(pages::redirect(&self.error_location(&to, DENIED)))
+    }
+}
+
+/// What the client is told when the user said no.
+const DENIED: ErrorResponse =
+    ErrorResponse { error: ErrorCode::AccessDenied, error_description: "the user denied access" };
+
+fn page(error: &ConsentError, correlation: &CorrelationId) -> Response {
+    let answer = ErrorResponse::from(error);
+    token::log(error, answer.error, correlation);
+    let again = "Close this window and start again from your app.";
+    let (status, title, message, advice) = match error {
+        ConsentError::Form => {
+            (StatusCode::BAD_REQUEST, "This form cannot be used", "It is not one this server showed you, or it was changed.", again)
+        }
+        ConsentError::OtherBrowser => (
+            StatusCode::FORBIDDEN,
+            "This form belongs to another browser",
+            "Your answer did not come from the page this server showed to this browser. Cookies \
+             must be allowed for this site.",
+            "Close this window and start again from your app. If another site brought you here, \
+             do not go back to it.",
+        ),
+        ConsentError::Expired => (
+            StatusCode::BAD_REQUEST,
+            "This page stood open for too long",
+            "For your safety an answer counts for ten minutes.",
+            again,
+        ),
+        ConsentError::Answered => {
+            (StatusCode::BAD_REQUEST, "You answered this before", "An answer counts once.", again)
+        }
+        ConsentError::Store(_) => (
+            answer.error.status(),
+            "Signing in is not possible right now",
+            "The server has a passing problem of its own.",
+            "Wait a minute, then start again from your app.",
+        ),
+    };
+    ErrorPage { status, title, message, advice, correlation_id: correlation.as_str() }
+        .into_response()
+}

@@ -1,0 +1,82 @@
+//! One name for one request, on the page and in the log.
+
+use std::fmt;
+use std::fmt::Write as _;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderName, HeaderValue};
+
+use super::AuthorizationServer;
+use crate::platform::SecureRandom;
+
+const HEADER: HeaderName = HeaderName::from_static("x-correlation-id");
+
+/// Names a request, so that a person who reports a page leads to the line in the log.
+///
+/// Put one into the request's extensions to have yours used.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CorrelationId(String);
+
+/// The text cannot name a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not 1 to 64 letters, digits and dashes")]
+#[non_exhaustive]
+pub struct CorrelationIdError;
+
+impl CorrelationId {
+    /// Takes over a name given elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`CorrelationIdError`] if it is not 1 to 64 letters, digits and dashes.
+    pub fn parse(text: &str) -> Result<Self, CorrelationIdError> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if (1..=64).contains(&text.len()) && text.bytes().all(fits) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(CorrelationIdError)
+        }
+    }
+
+    /// Draws a new name.
+    pub fn generate(random: &dyn SecureRandom) -> Self {
+        let mut bytes = [0; 8];
+        random.fill(&mut bytes);
+        let hex = bytes.iter().fold(String::with_capacity(16), |mut hex, byte| {
+            // Writing to a string does not fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
+        Self(hex)
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CorrelationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Names the request, and says so in the response.
+pub(super) async fn correlate(
+    State(server): State<AuthorizationServer>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let given = request.extensions().get::<CorrelationId>().cloned();
+    let id = given.unwrap_or_else(|| CorrelationId::generate(&*server.0.platform.random));
+    let header = HeaderValue::from_str(id.as_str());
+    request.extensions_mut().insert(id);
+    let mut response = next.run(request).await;
+    if let Ok(value) = header {
+        response.headers_mut().entry(HEADER).or_insert(value);
+    }
+    response
+}

@@ -1,0 +1,256 @@
+//! Our access tokens: how they are minted, and how the guard verifies them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use quick_cache::sync::Cache;
+use serde::Serialize;
+
+use super::AuthorizationServer;
+use crate::access_token::{
+    AccessTokenVerifier, PresentedToken, Principal, TokenFacts, VerifiedToken, VerifyError,
+};
+use crate::grant::{Grant, GrantId};
+use crate::jwt::jwks::Algorithm;
+use crate::jwt::sign::SigningKeyError;
+use crate::jwt::unverified::UnverifiedJwt;
+use crate::jwt::verify::{Claims, Expected, ExpectedIssuer, ExpectedType, JwtError, verify};
+use crate::keys::{KeyRing, Keys};
+use crate::oauth::client::ClientId;
+use crate::oauth::issuer::Issuer;
+use crate::oauth::resource::ResourceIndicator;
+use crate::oauth::scope::Scope;
+use crate::platform::Timestamp;
+use crate::secret::{AccessToken, Hashed};
+use crate::store::SealedStore;
+
+/// How long a verdict is remembered. A revocation reaches every guard within this time.
+pub const GRANT_CACHE_TTL: Duration = Duration::from_secs(10);
+
+/// How long a verdict stands in while the store is down.
+pub const STORE_OUTAGE_GRACE: Duration = Duration::from_secs(60);
+
+/// How many verdicts are remembered.
+const MOST_VERDICTS: usize = 10_000;
+
+/// How many random bytes a `jti` has.
+const JTI_LEN: usize = 12;
+
+/// What we sign with.
+const ALGORITHMS: [Algorithm; 2] = [Algorithm::Es256, Algorithm::EdDsa];
+
+/// The claims of an access token (RFC 9068 §2.2). None of them tells a name, a mail or a group.
+#[derive(Serialize)]
+struct AccessTokenClaims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    sub: &'a str,
+    client_id: &'a str,
+    scope: &'a Scope,
+    sid: String,
+    iat: Timestamp,
+    exp: Timestamp,
+    jti: String,
+}
+
+impl AuthorizationServer {
+    /// Mints an access token under `grant`.
+    pub(super) fn mint(
+        &self,
+        grant: &Grant,
+        scope: &Scope,
+        lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<AccessToken, SigningKeyError> {
+        let mut jti = [0; JTI_LEN];
+        self.0.platform.random.fill(&mut jti);
+        let claims = AccessTokenClaims {
+            iss: self.0.config.issuer.as_str(),
+            aud: self.0.config.resource.as_str(),
+            sub: &subject(grant.principal()),
+            client_id: grant.client_id().as_str(),
+            scope,
+            sid: grant.id().to_string(),
+            iat: now,
+            exp: now + lifetime,
+            jti: URL_SAFE_NO_PAD.encode(jti),
+        };
+        let ring = self.0.keys.current();
+        let key = ring.signer(now).ok_or(SigningKeyError::Failed)?;
+        key.sign("at+jwt", &claims).map(AccessToken::new)
+    }
+
+    /// The grant an access token of ours was issued under.
+    pub(super) fn grant_of_access_token(&self, token: &str, now: Timestamp) -> Option<GrantId> {
+        let config = &self.0.config;
+        let claims = check(token, &self.0.keys.current(), (&config.issuer, &config.resource), now);
+        GrantId::parse(&claims.ok()?.sid?).ok()
+    }
+}
+
+/// The user as other servers may know them: stable, and telling nothing.
+fn subject(principal: &Principal) -> String {
+    let text = format!("entrada subject\0{}\0{}", principal.tenant_id, principal.object_id);
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, text.as_bytes()))
+}
+
+/// Checks everything about a token that can be told without its grant (RFC 9068 §4).
+fn check(
+    token: &str,
+    ring: &KeyRing,
+    (issuer, resource): (&Issuer, &ResourceIndicator),
+    now: Timestamp,
+) -> Result<Claims, JwtError> {
+    let jwt = UnverifiedJwt::parse(token)?;
+    let key = jwt.kid().and_then(|kid| ring.verification_key(kid)).ok_or(JwtError::UnknownKey)?;
+    let audience = [resource.as_str()];
+    let issuer = ExpectedIssuer::Exactly(issuer.as_str());
+    let expected = Expected::new(issuer, &audience, &ALGORITHMS, ExpectedType::AccessToken);
+    verify(&jwt, &key, &expected, now).map(|verified| verified.into_claims())
+}
+
+/// Verifies the access tokens this server issued.
+///
+/// A verdict is remembered for [`GRANT_CACHE_TTL`] by the token's digest; then its grant is read
+/// again. A signature is checked once.
+#[derive(Clone, Debug)]
+pub struct IssuedVerifier(Arc<Verifier>);
+
+#[derive(Debug)]
+struct Verifier {
+    issuer: Issuer,
+    resource: ResourceIndicator,
+    store: SealedStore,
+    keys: Keys,
+    verdicts: Cache<[u8; 32], Verdict>,
+}
+
+#[derive(Clone, Debug)]
+struct Verdict {
+    token: VerifiedToken,
+    grant: GrantId,
+    read_at: Timestamp,
+}
+
+/// What the signature of a token vouches for.
+struct Vouched {
+    grant: GrantId,
+    client_id: ClientId,
+    scope: Scope,
+    subject: String,
+    expires_at: Timestamp,
+}
+
+impl IssuedVerifier {
+    pub(super) fn new(
+        issuer: Issuer,
+        resource: ResourceIndicator,
+        store: SealedStore,
+        keys: Keys,
+    ) -> Self {
+        let verdicts = Cache::new(MOST_VERDICTS);
+        Self(Arc::new(Verifier { issuer, resource, store, keys, verdicts }))
+    }
+}
+
+#[async_trait]
+impl AccessTokenVerifier for IssuedVerifier {
+    fn recall(&self, presented: PresentedToken<'_>, now: Timestamp) -> Option<VerifiedToken> {
+        let verdict = self.0.verdicts.get(&key(presented))?;
+        let fresh = now.since(verdict.read_at) <= GRANT_CACHE_TTL && now >= verdict.read_at;
+        (fresh && now < verdict.token.expires_at).then_some(verdict.token)
+    }
+
+    async fn verify(
+        &self,
+        presented: PresentedToken<'_>,
+        now: Timestamp,
+    ) -> Result<VerifiedToken, VerifyError> {
+        let key = key(presented);
+        let remembered = self.0.verdicts.get(&key).filter(|known| now < known.token.expires_at);
+        let vouched = match &remembered {
+            Some(verdict) => verdict.vouched(),
+            None => self.vouched(presented, now)?,
+        };
+        let grant = match self.0.store.grant(&vouched.grant, now).await {
+            Ok(Some(grant)) => grant,
+            Ok(None) => {
+                self.0.verdicts.remove(&key);
+                return Err(VerifyError::GrantEnded);
+            }
+            Err(error) => return self.stand_in(remembered, error, now),
+        };
+        let id = vouched.grant;
+        let token = self.facts(vouched, &grant);
+        let verdict = Verdict { token: token.clone(), grant: id, read_at: now };
+        self.0.verdicts.insert(key, verdict);
+        Ok(token)
+    }
+}
+
+impl IssuedVerifier {
+    fn vouched(
+        &self,
+        presented: PresentedToken<'_>,
+        now: Timestamp,
+    ) -> Result<Vouched, VerifyError> {
+        let ring = self.0.keys.current();
+        let ours = (&self.0.issuer, &self.0.resource);
+        let claims = check(presented.expose(), &ring, ours, now)?;
+        let read = |claims: Claims| {
+            Some(Vouched {
+                grant: GrantId::parse(&claims.sid?).ok()?,
+                client_id: ClientId::parse(&claims.client_id?).ok()?,
+                scope: Scope::parse(&claims.scope?).ok()?,
+                subject: claims.sub?,
+                expires_at: claims.exp,
+            })
+        };
+        read(claims).ok_or(VerifyError::Token(JwtError::Claims))
+    }
+
+    fn facts(&self, vouched: Vouched, grant: &Grant) -> VerifiedToken {
+        let issuer = self.0.issuer.as_str().to_owned();
+        let Vouched { client_id, subject, expires_at, scope, grant: id } = vouched;
+        let mut facts = TokenFacts::new(issuer, subject, client_id, expires_at);
+        // What Entra took back from the grant since, the token does not give either.
+        facts.scope = scope.intersection(grant.scope());
+        facts.principal = grant.principal().clone();
+        facts.grant = Some(id.to_string());
+        VerifiedToken::assertion(facts)
+    }
+
+    /// The last verdict, for a while; without one nobody can tell.
+    fn stand_in(
+        &self,
+        remembered: Option<Verdict>,
+        error: crate::store::StoreError,
+        now: Timestamp,
+    ) -> Result<VerifiedToken, VerifyError> {
+        match remembered {
+            Some(verdict) if now.since(verdict.read_at) <= STORE_OUTAGE_GRACE => Ok(verdict.token),
+            Some(_) | None => Err(VerifyError::Unavailable(Box::new(error))),
+        }
+    }
+}
+
+impl Verdict {
+    fn vouched(&self) -> Vouched {
+        Vouched {
+            grant: self.grant,
+            client_id: self.token.client_id.clone(),
+            scope: self.token.scope.clone(),
+            subject: self.token.subject.clone(),
+            expires_at: self.token.expires_at,
+        }
+    }
+}
+
+/// The digest under which a token's verdict is remembered.
+fn key(presented: PresentedToken<'_>) -> [u8; 32] {
+    *Hashed::<AccessToken>::of(presented.expose()).as_bytes()
+}

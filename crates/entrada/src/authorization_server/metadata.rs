@@ -1,0 +1,54 @@
+//! What the server says of itself.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header;
+use serde::Serialize;
+
+use super::AuthorizationServer;
+use crate::keys::PUBLISH_AHEAD;
+use crate::oauth::metadata::AuthorizationServerMetadata;
+
+/// `GET /.well-known/oauth-authorization-server` (RFC 8414 §3).
+pub(super) async fn get(State(server): State<AuthorizationServer>) -> Response {
+    cached(3600, Json(server.metadata()))
+}
+
+/// `GET /.well-known/jwks.json` (RFC 7517 §5).
+pub(super) async fn jwks(State(server): State<AuthorizationServer>) -> Response {
+    #[derive(Serialize)]
+    struct KeySet<K> {
+        keys: Vec<K>,
+    }
+    let ring = server.0.keys.current();
+    // A copy must be gone before a new key signs.
+    cached(PUBLISH_AHEAD.as_secs() / 2, Json(KeySet { keys: ring.published().collect() }))
+}
+
+fn cached(seconds: u64, body: impl IntoResponse) -> Response {
+    ([(header::CACHE_CONTROL, format!("public, max-age={seconds}"))], body).into_response()
+}
+
+impl AuthorizationServer {
+    /// The discovery document (RFC 8414 §2).
+    pub fn metadata(&self) -> AuthorizationServerMetadata {
+        let url = |path: &str| self.0.endpoints.url(path);
+        AuthorizationServerMetadata {
+            issuer: self.0.config.issuer.clone(),
+            authorization_endpoint: url("/authorize"),
+            token_endpoint: url("/token"),
+            registration_endpoint: url("/register"),
+            revocation_endpoint: url("/revoke"),
+            jwks_uri: url("/.well-known/jwks.json"),
+            scopes_supported: self.0.config.scopes.advertised().iter().cloned().collect(),
+            response_types_supported: &["code"],
+            response_modes_supported: &["query"],
+            grant_types_supported: &["authorization_code", "refresh_token"],
+            token_endpoint_auth_methods_supported: &["none"],
+            revocation_endpoint_auth_methods_supported: &["none"],
+            code_challenge_methods_supported: &["S256"],
+            authorization_response_iss_parameter_supported: true,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! `POST /register`: dynamic client registration (RFC 7591 §3).
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Extension, State};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, StatusCode, header};
+use serde::Serialize;
+
+use super::correlation::CorrelationId;
+use super::{AuthorizationServer, token};
+use crate::oauth::client::{
+    ApplicationType, Client, ClientId, ClientMetadataError, GrantType, UnverifiedClientMetadata,
+};
+use crate::oauth::error::{ErrorCode, ErrorResponse};
+use crate::platform::{SecureRandom, Timestamp};
+use crate::store::StoreError;
+
+/// How long a registration that is never used is kept; clients store their id for months.
+const UNUSED_LIFETIME: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// How long a registration is kept after it was last used.
+pub(super) const USED_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// Why a registration was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// The body is not a JSON object of client metadata.
+    #[error("the request is not client metadata in json")]
+    Malformed,
+    /// The metadata breaks a rule.
+    #[error(transparent)]
+    Metadata(#[from] ClientMetadataError),
+    /// There were too many registrations in the last minute.
+    #[error("there were too many registrations")]
+    TooMany {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<&RegisterError> for ErrorResponse {
+    fn from(error: &RegisterError) -> Self {
+        match error {
+            RegisterError::Malformed => Self::new(
+                ErrorCode::InvalidClientMetadata,
+                "the body must be a JSON object of client metadata",
+            ),
+            RegisterError::Metadata(error) => (*error).into(),
+            RegisterError::TooMany { .. } => {
+                Self::new(ErrorCode::TooManyRequests, "too many registrations, try again later")
+            }
+            RegisterError::Store(_) => {
+                Self::new(ErrorCode::TemporarilyUnavailable, "try again later")
+            }
+        }
+    }
+}
+
+/// What the client is told (RFC 7591 §3.2.1). Nothing that is unset is written.
+#[derive(Serialize)]
+struct Registration<'a> {
+    client_id: &'a str,
+    client_id_issued_at: Timestamp,
+    redirect_uris: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_name: Option<&'a str>,
+    application_type: ApplicationType,
+    grant_types: &'a [GrantType],
+    response_types: &'static [&'static str],
+    token_endpoint_auth_method: &'static str,
+    scope: String,
+}
+
+pub(super) async fn post(
+    State(server): State<AuthorizationServer>,
+    Extension(correlation): Extension<CorrelationId>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let answer = match server.register(&headers, &body).await {
+        Ok(client) => {
+            tracing::info!(%correlation, client_id = %client.id(), "client registered");
+            (StatusCode::CREATED, Json(server.registration(&client))).into_response()
+        }
+        Err(error) => {
+            let retry_after = match &error {
+                RegisterError::TooMany { retry_after } => Some(*retry_after),
+                RegisterError::Store(_) => Some(token::STORE_RETRY_AFTER),
+                RegisterError::Malformed | RegisterError::Metadata(_) => None,
+            };
+            token::refuse(&error, (&error).into(), retry_after, &correlation)
+        }
+    };
+    token::uncached(answer)
+}
+
+impl AuthorizationServer {
+    async fn register(&self, headers: &HeaderMap, body: &[u8]) -> Result<Client, RegisterError> {
+        let now = self.now();
+        if !is_json(headers) {
+            return Err(RegisterError::Malformed);
+        }
+        let asked: UnverifiedClientMetadata =
+            serde_json::from_slice(body).map_err(|_| RegisterError::Malformed)?;
+        let metadata = asked.check()?;
+        self.0
+            .registrations
+            .spend(now)
+            .map_err(|retry_after| RegisterError::TooMany { retry_after })?;
+        let client = Client::register(draw_id(&*self.0.platform.random), metadata, now);
+        self.0.store.put_client(&client, now + UNUSED_LIFETIME).await?;
+        Ok(client)
+    }
+
+    fn registration<'a>(&self, client: &'a Client) -> Registration<'a> {
+        let metadata = client.metadata();
+        Registration {
+            client_id: client.id().as_str(),
+            client_id_issued_at: client.issued_at(),
+            redirect_uris: metadata.redirect_uris().iter().map(|uri| uri.as_str()).collect(),
+            client_name: metadata.unverified_name(),
+            application_type: metadata.application_type(),
+            grant_types: metadata.grant_types(),
+            response_types: &["code"],
+            token_endpoint_auth_method: "none",
+            scope: self.0.config.scopes.advertised().to_string(),
+        }
+    }
+}
+
+/// Identifiers of ours never look like the URL of a metadata document.
+fn draw_id(random: &dyn SecureRandom) -> ClientId {
+    let mut bytes = [0; 16];
+    random.fill(&mut bytes);
+    ClientId::parse(&URL_SAFE_NO_PAD.encode(bytes)).expect("base64url is visible ASCII")
+}
+
+/// Whether the body is said to be JSON. A form cannot be posted across origins as such.
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.and_then(|value| value.split(';').next()).map(str::trim);
+    essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+}

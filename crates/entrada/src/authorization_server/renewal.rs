@@ -1,0 +1,220 @@
+//! Refreshing, the one operation behind the refresh grant and on-behalf-of alike.
+//!
+//! At most one flight per grant in this process; across processes the grant's version is the
+//! fence, and who loses the race reads again and decides again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::entra::EntraClient;
+use crate::entra::error::{EntraError, Remedy};
+use crate::grant::{
+    AuthenticatedClient, Grant, GrantId, Lifetimes, PresentedRefreshToken, RefreshDecision,
+    RefreshError, RefreshRequest, Renewal,
+};
+use crate::keys::Keys;
+use crate::platform::{SecureRandom, Timestamp};
+use crate::secret::RefreshToken;
+use crate::single_flight::Turns;
+use crate::store::{SealedStore, StoreError, Written};
+
+/// How often a lost race is run again. Each loss means that somebody else made progress.
+const MOST_ROUNDS: usize = 8;
+
+/// How long before its end an Entra access token is replaced.
+const EARLY: Duration = Duration::from_secs(5 * 60);
+
+/// Refreshes grants.
+#[derive(Debug)]
+pub(crate) struct Renewer {
+    entra: Arc<EntraClient>,
+    store: SealedStore,
+    keys: Keys,
+    lifetimes: Lifetimes,
+    random: Arc<dyn SecureRandom>,
+    turns: Turns<GrantId>,
+}
+
+/// Why a grant was not refreshed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RenewalError {
+    /// The grant was revoked, or was never there.
+    #[error("the grant has ended")]
+    Ended,
+    /// The token was replaced long ago: it was stolen. The grant has been revoked.
+    #[error("a replaced refresh token was used again: its grant is revoked")]
+    Replayed,
+    /// The token does not fit the request.
+    #[error(transparent)]
+    Refused(#[from] RefreshError),
+    /// Entra said that the user must sign in again. The grant has been revoked.
+    #[error("entra wants the user to sign in again")]
+    SignInAgain(#[source] EntraError),
+    /// Entra gives no new tokens now, and its old one is over. Nothing is lost.
+    #[error("entra is not available, or our registration there needs mending")]
+    Unavailable {
+        /// What went wrong.
+        #[source]
+        error: EntraError,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Other replicas kept winning the race.
+    #[error("too many refreshes of one grant at once")]
+    Contended,
+    /// The crypto library failed.
+    #[error("the refresh token could not be made")]
+    Crypto,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How a refresh was answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum How {
+    /// Entra was asked, and the token replaced.
+    Rotated,
+    /// Entra could not be asked, but its last token still lives: the token was replaced.
+    RotatedWithoutEntra,
+    /// The last answer was given again.
+    Repeated,
+}
+
+/// A grant after its refresh token was used.
+#[derive(Debug)]
+pub(super) struct Rotated {
+    pub(super) grant: Grant,
+    pub(super) token: RefreshToken,
+    pub(super) how: How,
+}
+
+impl Rotated {
+    /// How long an access token issued now may live: no longer than Entra's own, where Entra
+    /// could not be asked whether the user may still come in.
+    pub(super) fn access_token_lifetime(&self, lifetimes: Lifetimes, now: Timestamp) -> Duration {
+        let lifetime = self.grant.access_token_lifetime(lifetimes, now);
+        match self.how {
+            How::Rotated | How::Repeated => lifetime,
+            How::RotatedWithoutEntra => lifetime.min(self.grant.held().expires_at.since(now)),
+        }
+    }
+}
+
+impl Renewer {
+    pub(super) fn new(
+        entra: Arc<EntraClient>,
+        store: SealedStore,
+        keys: Keys,
+        lifetimes: Lifetimes,
+        random: Arc<dyn SecureRandom>,
+    ) -> Self {
+        Self { entra, store, keys, lifetimes, random, turns: Turns::default() }
+    }
+
+    /// Uses a refresh token (RFC 6749 §6).
+    pub(super) async fn rotate(
+        &self,
+        presented: &PresentedRefreshToken,
+        client: &AuthenticatedClient,
+        request: &RefreshRequest,
+        now: Timestamp,
+    ) -> Result<Rotated, RenewalError> {
+        let id = presented.grant();
+        let _turn = self.turns.wait(&id).await;
+        for _ in 0..MOST_ROUNDS {
+            let grant = self.store.grant(&id, now).await?.ok_or(RenewalError::Ended)?;
+            match grant.refresh(presented, client, request, now)? {
+                RefreshDecision::Repeat(token) => {
+                    return Ok(Rotated { grant, token, how: How::Repeated });
+                }
+                RefreshDecision::Revoke => {
+                    self.store.revoke_grant(&id, now).await?;
+                    return Err(RenewalError::Replayed);
+                }
+                RefreshDecision::Rotate => {}
+            }
+            let (renewal, how) = match self.ask_entra(&grant, now).await? {
+                Some(renewal) => (Some(renewal), How::Rotated),
+                None => (None, How::RotatedWithoutEntra),
+            };
+            let (next, token) = self.succeed(&grant, presented, renewal, now)?;
+            match self.store.put_grant(&next).await? {
+                Written::Yes => return Ok(Rotated { grant: next, token, how }),
+                Written::Conflict => {}
+                Written::Revoked => return Err(RenewalError::Ended),
+            }
+        }
+        Err(RenewalError::Contended)
+    }
+
+    /// The grant with an Entra access token that still lives for a while.
+    pub(crate) async fn fresh(&self, id: &GrantId, now: Timestamp) -> Result<Grant, RenewalError> {
+        let lives = |grant: &Grant| now + EARLY < grant.held().expires_at;
+        let grant = self.store.grant(id, now).await?.ok_or(RenewalError::Ended)?;
+        if lives(&grant) {
+            return Ok(grant);
+        }
+        let _turn = self.turns.wait(id).await;
+        for _ in 0..MOST_ROUNDS {
+            let grant = self.store.grant(id, now).await?.ok_or(RenewalError::Ended)?;
+            if lives(&grant) {
+                return Ok(grant);
+            }
+            let Some(renewal) = self.ask_entra(&grant, now).await? else { return Ok(grant) };
+            let next = grant.refreshed(renewal);
+            match self.store.put_grant(&next).await? {
+                Written::Yes => return Ok(next),
+                Written::Conflict => {}
+                Written::Revoked => return Err(RenewalError::Ended),
+            }
+        }
+        Err(RenewalError::Contended)
+    }
+
+    /// Asks Entra for new tokens; `None` if it cannot be asked and need not be yet.
+    async fn ask_entra(
+        &self,
+        grant: &Grant,
+        now: Timestamp,
+    ) -> Result<Option<Renewal>, RenewalError> {
+        let Some(token) = &grant.held().refresh_token else { return Ok(None) };
+        let error = match self.entra.refresh(token, grant.scope(), now).await {
+            Ok(renewal) if grant.is_of(&renewal) => return Ok(Some(renewal)),
+            Ok(_) => EntraError::WrongLogin,
+            Err(error) => error,
+        };
+        let retry_after = match error.remedy() {
+            Remedy::SignInAgain => {
+                self.store.revoke_grant(&grant.id(), now).await?;
+                return Err(RenewalError::SignInAgain(error));
+            }
+            Remedy::Retry(retry_after) => retry_after,
+            Remedy::FixConfiguration => Duration::from_secs(60),
+        };
+        if now < grant.held().expires_at {
+            tracing::warn!(grant = %grant.id(), %error, "refreshing without entra");
+            return Ok(None);
+        }
+        Err(RenewalError::Unavailable { error, retry_after })
+    }
+
+    fn succeed(
+        &self,
+        grant: &Grant,
+        presented: &PresentedRefreshToken,
+        renewal: Option<Renewal>,
+        now: Timestamp,
+    ) -> Result<(Grant, RefreshToken), RenewalError> {
+        let ring = self.keys.current();
+        let mut salt = [0; 32];
+        self.random.fill(&mut salt);
+        let token = RefreshToken::issue(grant.id(), ring.sealing(), &*self.random)
+            .ok_or(RenewalError::Crypto)?;
+        let succession = presented
+            .succeeded_by(&token, now + self.lifetimes.refresh_token, salt)
+            .ok_or(RenewalError::Crypto)?;
+        Ok((grant.rotated(succession, renewal, now), token))
+    }
+}

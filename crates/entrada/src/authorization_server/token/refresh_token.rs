@@ -1,0 +1,47 @@
+//! `grant_type=refresh_token` (RFC 6749 §6).
+
+use super::{Issued, TokenError, resources};
+use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::correlation::CorrelationId;
+use crate::grant::{AuthenticatedClient, PresentedRefreshToken, RefreshRequest};
+use crate::oauth::params::Params;
+use crate::oauth::scope::Scope;
+use crate::platform::Timestamp;
+use crate::secret::RefreshToken;
+
+impl AuthorizationServer {
+    pub(super) async fn refresh(
+        &self,
+        params: &Params,
+        client: &AuthenticatedClient,
+        now: Timestamp,
+        correlation: &CorrelationId,
+    ) -> Result<Issued, TokenError> {
+        let token = params.get("refresh_token").ok_or(TokenError::Missing("refresh_token"))?;
+        let scope = self.narrower(params)?;
+        let request = RefreshRequest::new(scope, resources(params)?);
+        let ring = self.0.keys.current();
+        let presented = PresentedRefreshToken::authenticate(RefreshToken::new(token), ring.sealing())
+            .ok_or(TokenError::UnknownRefreshToken)?;
+        let rotated = self.0.renewer.rotate(&presented, client, &request, now).await;
+        let rotated = rotated.inspect_err(|error| {
+            tracing::debug!(%correlation, grant = %presented.grant(), %error, "refresh refused");
+        })?;
+        let grant = &rotated.grant;
+        tracing::info!(%correlation, grant = %grant.id(), how = ?rotated.how, "grant refreshed");
+        let scope = request.scope.map_or_else(
+            || grant.scope().clone(),
+            |narrower| narrower.intersection(grant.scope()),
+        );
+        let lifetime = rotated.access_token_lifetime(self.0.config.lifetimes, now);
+        self.issued(grant, scope, (Some(rotated.token), lifetime), now)
+    }
+
+    /// The scope asked for, in our spelling; what OpenID Connect adds does not count.
+    fn narrower(&self, params: &Params) -> Result<Option<Scope>, TokenError> {
+        let Some(text) = params.get("scope") else { return Ok(None) };
+        let asked = Scope::parse(text).map_err(|_| TokenError::Scope)?;
+        let ours = self.0.config.scopes.in_short(&asked);
+        Ok((!ours.is_empty()).then_some(ours))
+    }
+}
