@@ -1,0 +1,31 @@
+//! What stands in front of a protected resource: the guard, and the metadata that says where
+//! tokens come from.
+//!
+//! [`RequireBearerLayer`] lets a request through once an
+//! [`AccessTokenVerifier`](crate::access_token::AccessTokenVerifier) has vouched for its token.
+//! Behind it, handlers find a [`VerifiedToken`](crate::VerifiedToken) in the request extensions
+//! and no token. Whatever it refuses carries the [`Refusal`] in the response extensions.
+
+mod bearer;
+mod body;
+mod challenge;
+mod cors;
+mod extract;
+mod future;
+mod metadata;
+mod origin;
+mod protection;
+mod refusal;
+mod session;
+
+pub use bearer::{RequireBearer, RequireBearerLayer};
+pub use body::ResponseBody;
+pub use extract::Unguarded;
+pub use future::ResponseFuture;
+pub use metadata::{protected_resource_metadata, resource_metadata_url};
+pub use origin::{AllowedOrigin, AllowedOriginError};
+pub use protection::Protection;
+pub use refusal::{Caller, Refusal};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! The protected resource metadata document (RFC 9728 §3).
+
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::Method;
+use http::header::CACHE_CONTROL;
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+use url::Url;
+
+use crate::oauth::metadata::ProtectedResourceMetadata;
+
+const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+
+/// Where the metadata of `resource` stands: the well-known path comes before its own path
+/// (RFC 9728 §3.1).
+pub fn resource_metadata_url(resource: &Url) -> Url {
+    let mut url = resource.clone();
+    url.set_path(&format!("{WELL_KNOWN}{}", path_of(resource)));
+    url
+}
+
+/// Serves `document` under the path of `resource`, and at the root for clients that look nowhere
+/// else. Any web page may read it.
+pub fn protected_resource_metadata(resource: &Url, document: &ProtectedResourceMetadata) -> Router {
+    let document = Arc::new(document.clone());
+    let answer = move || async move { answer(&document) };
+    let path = path_of(resource);
+    let mut paths = vec![
+        WELL_KNOWN.to_owned(),
+        format!("{WELL_KNOWN}{path}"),
+        // Clients differ on whether a trailing slash of the resource belongs to the path.
+        format!("{WELL_KNOWN}{}", path.trim_end_matches('/')),
+        format!("{WELL_KNOWN}{}/", path.trim_end_matches('/')),
+    ];
+    paths.sort_unstable();
+    paths.dedup();
+    let mut router = Router::new().without_v07_checks();
+    for path in paths {
+        router = router.route(&path, get(answer.clone()));
+    }
+    let cors = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET])
+        .allow_headers(AllowHeaders::mirror_request());
+    router.layer(cors)
+}
+
+fn answer(document: &ProtectedResourceMetadata) -> Response {
+    let cached = [(CACHE_CONTROL, "public, max-age=3600")];
+    (cached, Json(document)).into_response()
+}
+
+/// The path that is put behind the well-known one: none for a resource at the root.
+fn path_of(resource: &Url) -> &str {
+    match resource.path() {
+        "/" => "",
+        path => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http::{Request, StatusCode};
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::oauth::issuer::Issuer;
+    use crate::oauth::scope::ScopeToken;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    fn router(resource: &str) -> Router {
+        let document = ProtectedResourceMetadata {
+            resource: resource.to_owned(),
+            authorization_servers: vec![Issuer::parse("https://h").unwrap()],
+            scopes_supported: vec![ScopeToken::parse("mcp.read").unwrap()],
+            bearer_methods_supported: &["header"],
+            resource_name: None,
+        };
+        protected_resource_metadata(&url(resource), &document)
+    }
+
+    fn get(path: &str) -> Request<Body> {
+        let request = Request::get(path).header("origin", "https://anywhere.example");
+        request.body(Body::empty()).unwrap()
+    }
+
+    #[test]
+    fn the_well_known_path_comes_first() {
+        let root = "https://h/.well-known/oauth-protected-resource";
+        for (resource, expected) in [
+            ("https://h", root.to_owned()),
+            ("https://h/", root.to_owned()),
+            ("https://h/mcp", format!("{root}/mcp")),
+            ("https://h/a/b/", format!("{root}/a/b/")),
+        ] {
+            assert_eq!(resource_metadata_url(&url(resource)).as_str(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_document_stands_at_the_path_and_at_the_root() {
+        let root = "/.well-known/oauth-protected-resource";
+        for (resource, path, expected) in [
+            ("https://h/mcp", "", StatusCode::OK),
+            ("https://h/mcp", "/mcp", StatusCode::OK),
+            ("https://h/mcp", "/mcp/", StatusCode::OK),
+            ("https://h/mcp/", "/mcp", StatusCode::OK),
+            ("https://h/mcp", "/other", StatusCode::NOT_FOUND),
+            ("https://h", "", StatusCode::OK),
+            ("https://h/", "/mcp", StatusCode::NOT_FOUND),
+            ("https://h/:id/*rest", "/:id/*rest", StatusCode::OK),
+            ("https://h/{id}", "/%7Bid%7D", StatusCode::OK),
+        ] {
+            let request = get(&format!("{root}{path}"));
+            let response = router(resource).oneshot(request).await.unwrap();
+            assert_eq!(response.status(), expected, "{resource} {path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_document_is_whole_and_for_everyone() {
+        let request = get("/.well-known/oauth-protected-resource/mcp");
+        let response = router("https://h/mcp").oneshot(request).await.unwrap();
+        let headers = response.headers();
+        assert_eq!(headers["access-control-allow-origin"], "*");
+        assert_eq!(headers["cache-control"], "public, max-age=3600");
+        assert_eq!(headers["content-type"], "application/json");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            document,
+            serde_json::json!({
+                "resource": "https://h/mcp",
+                "authorization_servers": ["https://h"],
+                "scopes_supported": ["mcp.read"],
+                "bearer_methods_supported": ["header"],
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn a_preflight_may_name_any_header() {
+        let request = Request::options("/.well-known/oauth-protected-resource")
+            .header("origin", "https://anywhere.example")
+            .header("access-control-request-method", "GET")
+            .header(
+                "access-control-request-headers",
+                "authorization,mcp-protocol-version",
+            )
+            .body(Body::empty())
+            .unwrap();
+        let response = router("https://h/mcp").oneshot(request).await.unwrap();
+        assert!(response.status().is_success());
+        assert_eq!(
+            response.headers()["access-control-allow-headers"],
+            "authorization,mcp-protocol-version"
+        );
+    }
+}
