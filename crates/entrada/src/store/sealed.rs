@@ -306,3 +306,6 @@ impl SealedStore {
 fn hashed(id: &ClientId) -> Hashed<ClientId> {
     Hashed::of(id.as_str())
 }
+
+#[cfg(test)]
+mod tests;

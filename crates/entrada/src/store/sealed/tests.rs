@@ -1,0 +1,242 @@
+//! What a sealed store gives back, and what it does not.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::access_token::Principal;
+use crate::grant::{
+    AuthenticatedClient, AuthorizationRequest, CodeRequest, ConsentAnswer, HeldTokens, Login,
+    LoginHints, SignedIn,
+};
+use crate::jwt::jwks::Algorithm;
+use crate::keys::KeyRing;
+use crate::oauth::client::UnverifiedClientMetadata;
+use crate::oauth::pkce::CodeChallenge;
+use crate::oauth::resource::ResourceIndicator;
+use crate::oauth::scope::Scope;
+use crate::platform::SystemRandom;
+use crate::secret::{BrowserBinding, CodeVerifier, EntraAccessToken, EntraRefreshToken, Nonce};
+use crate::store::MemoryStore;
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_unix(seconds)
+}
+
+fn ring() -> KeyRing {
+    KeyRing::generate(Algorithm::Es256, &SystemRandom::default(), at(0)).unwrap()
+}
+
+fn over(store: &Arc<MemoryStore>, ring: KeyRing) -> SealedStore {
+    let store = Arc::<MemoryStore>::clone(store);
+    SealedStore::new(store, Keys::new(ring), Arc::new(SystemRandom::default()))
+}
+
+fn sealed_store() -> (Arc<MemoryStore>, SealedStore) {
+    let bare = Arc::new(MemoryStore::new());
+    let sealed = over(&bare, ring());
+    (bare, sealed)
+}
+
+fn client(id: &str) -> Client {
+    let metadata = UnverifiedClientMetadata {
+        redirect_uris: Some(vec!["https://client.example/cb".to_owned()]),
+        ..UnverifiedClientMetadata::default()
+    };
+    let id = ClientId::parse(id).unwrap();
+    Client::register(id, metadata.check().unwrap(), at(0))
+}
+
+fn consented() -> ConsentedRequest {
+    let request = AuthorizationRequest {
+        upstream_state: UpstreamState::generate(&SystemRandom::default()),
+        client_id: ClientId::parse("c").unwrap(),
+        redirect: client("c").trusted_redirect(None).unwrap(),
+        state: None,
+        challenge: CodeChallenge::of(&CodeVerifier::new("verifier")),
+        scope: Scope::parse("read").unwrap(),
+        resource: ResourceIndicator::parse("https://mcp.example/mcp").unwrap(),
+        hints: LoginHints::default(),
+        refreshable: true,
+        browser: BrowserBinding::new("browser").hashed(),
+        asked_at: at(0),
+    };
+    let (verifier, nonce) = (CodeVerifier::new("ours"), Nonce::new("nonce"));
+    let login = Login::new(verifier, nonce, BrowserBinding::new("browser"));
+    request.consent(ConsentAnswer::Allow, login, at(0)).unwrap()
+}
+
+fn issued() -> IssuedCode {
+    let refresh = EntraRefreshToken::new("entra-refresh-secret");
+    let access = EntraAccessToken::new("entra-access-secret");
+    let held = HeldTokens::new(access, Some(refresh), at(5000));
+    let scope = Scope::parse("read").unwrap();
+    let id = GrantId::generate(&SystemRandom::default());
+    consented().complete(id, SignedIn::new(Principal::default(), held, scope), at(0))
+}
+
+/// A grant that ends at 5000, with its first tokens.
+fn grant() -> Grant {
+    let code = AuthorizationCode::new("code");
+    let presented = CodeRequest::new(code, CodeVerifier::new("verifier"));
+    let client = AuthenticatedClient::assertion(ClientId::parse("c").unwrap());
+    issued().redeem(&presented, &client, None, at(0)).unwrap()
+}
+
+fn reason(error: &StoreError) -> RecordError {
+    *error.source.downcast_ref().unwrap()
+}
+
+#[tokio::test]
+async fn records_come_back_until_they_expire() {
+    let (_, store) = sealed_store();
+    let registered = client("c");
+    store.put_client(&registered, at(100)).await.unwrap();
+    let found = store.client(registered.id(), at(99)).await.unwrap();
+    assert_eq!(found.unwrap().id(), registered.id());
+    let found = store.client(registered.id(), at(100)).await.unwrap();
+    assert!(found.is_none());
+
+    for (now, there) in [(99, true), (100, false)] {
+        let request = consented();
+        let written = store.put_request(&request, at(100)).await.unwrap();
+        assert_eq!(written, Written::Yes);
+        let state = request.upstream_state();
+        let taken = store.take_request(state, at(now)).await.unwrap();
+        assert_eq!(taken.is_some(), there);
+        assert!(store.take_request(state, at(now)).await.unwrap().is_none());
+    }
+
+    let (code, issued) = (AuthorizationCode::new("code"), issued());
+    store.put_code(&code, &issued, at(100)).await.unwrap();
+    match store.redeem_code(&code, at(99)).await.unwrap() {
+        Redeemed::Fresh(found) => assert_eq!(found.grant_id(), issued.grant_id()),
+        other => panic!("{other:?}"),
+    }
+    match store.redeem_code(&code, at(99)).await.unwrap() {
+        Redeemed::Replayed(found) => assert_eq!(found, issued.grant_id()),
+        other => panic!("{other:?}"),
+    }
+    let late = AuthorizationCode::new("late");
+    store.put_code(&late, &issued, at(100)).await.unwrap();
+    let redeemed = store.redeem_code(&late, at(100)).await.unwrap();
+    assert!(matches!(redeemed, Redeemed::Unknown));
+}
+
+#[tokio::test]
+async fn an_ended_grant_is_told_from_one_that_never_was() {
+    let (_, store) = sealed_store();
+    let grant = grant();
+    assert_eq!(store.put_grant(&grant).await.unwrap(), Written::Yes);
+    assert_eq!(store.put_grant(&grant).await.unwrap(), Written::Conflict);
+    for (now, is_live) in [(0, Some(true)), (5000, Some(false)), (5000 + 3600, None)] {
+        let found = store.grant(&grant.id(), at(now)).await.unwrap();
+        assert_eq!(found.map(|found| found.is_live(at(now))), is_live);
+    }
+    store.revoke_grant(&grant.id(), at(1)).await.unwrap();
+    assert!(store.grant(&grant.id(), at(1)).await.unwrap().is_none());
+    assert_eq!(store.put_grant(&grant).await.unwrap(), Written::Revoked);
+}
+
+#[tokio::test]
+async fn a_denied_login_can_neither_be_taken_nor_allowed_afterwards() {
+    let (_, store) = sealed_store();
+    let request = consented();
+    let state = request.upstream_state();
+    let spent = store.spend_request(state, at(100)).await.unwrap();
+    assert_eq!(spent, Written::Yes);
+    let allowed = store.put_request(&request, at(100)).await.unwrap();
+    assert_eq!(allowed, Written::Conflict);
+    assert!(store.take_request(state, at(1)).await.unwrap().is_none());
+    let again = store.spend_request(state, at(100)).await.unwrap();
+    assert_eq!(again, Written::Conflict);
+
+    let request = consented();
+    store.put_request(&request, at(100)).await.unwrap();
+    let state = request.upstream_state();
+    let denied = store.spend_request(state, at(100)).await.unwrap();
+    assert_eq!(denied, Written::Conflict);
+    assert!(store.take_request(state, at(1)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_backend_holds_nothing_that_reads() {
+    let (bare, store) = sealed_store();
+    let grant = grant();
+    store.put_grant(&grant).await.unwrap();
+    let sealed = bare.grant(&grant.id()).await.unwrap().unwrap();
+    for word in ["entra-access-secret", "entra-refresh-secret", "mcp.example"] {
+        let bytes = sealed.as_bytes();
+        assert!(!bytes.windows(word.len()).any(|it| it == word.as_bytes()));
+    }
+    assert!(!format!("{store:?}").contains("secret"));
+}
+
+#[tokio::test]
+async fn a_record_in_another_ones_place_does_not_open() {
+    let (bare, store) = sealed_store();
+    let (mine, theirs) = (grant(), grant());
+    store.put_grant(&theirs).await.unwrap();
+    let stolen = bare.grant(&theirs.id()).await.unwrap().unwrap();
+    let entry = Entry::new(stolen, at(100));
+    bare.put_grant(&mine.id(), 1, entry.clone()).await.unwrap();
+    let error = store.grant(&mine.id(), at(1)).await.unwrap_err();
+    assert_eq!(reason(&error), RecordError::Unopened);
+
+    let code = AuthorizationCode::new("code");
+    bare.put_code(&code.hashed(), &mine.id(), entry)
+        .await
+        .unwrap();
+    let error = store.redeem_code(&code, at(1)).await.unwrap_err();
+    assert_eq!(reason(&error), RecordError::Unopened);
+}
+
+#[tokio::test]
+async fn rotated_keys_open_old_records_and_lost_ones_fail_aloud() {
+    let bare = Arc::new(MemoryStore::new());
+    let old = ring();
+    let store = over(&bare, old.clone());
+    let (registered, grant) = (client("c"), grant());
+    store.put_client(&registered, at(100)).await.unwrap();
+    store.put_grant(&grant).await.unwrap();
+
+    let random = SystemRandom::default();
+    let rotated = old.rotated(Algorithm::Es256, &random, at(1)).unwrap();
+    let store = over(&bare, rotated);
+    let id = registered.id();
+    assert!(store.client(id, at(1)).await.unwrap().is_some());
+    assert!(store.grant(&grant.id(), at(1)).await.unwrap().is_some());
+
+    let store = over(&bare, ring());
+    let error = store.grant(&grant.id(), at(1)).await.unwrap_err();
+    assert_eq!(reason(&error), RecordError::Unopened);
+    assert!(store.client(id, at(1)).await.unwrap().is_none());
+    store.put_client(&registered, at(100)).await.unwrap();
+    assert!(store.client(id, at(1)).await.unwrap().is_some());
+}
+
+const FORM: Purpose<'_> = Purpose::new("form", b"");
+
+proptest! {
+    #[test]
+    fn a_travelling_value_opens_for_its_purpose_alone(value: (String, Option<u64>)) {
+        let (_, store) = sealed_store();
+        let sealed = store.seal_for(FORM, &value).unwrap();
+        prop_assert!(sealed.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
+        prop_assert_eq!(store.open_for(FORM, &sealed), Some(value));
+        for other in [Purpose::new("form", b"x"), Purpose::new("formx", b"")] {
+            prop_assert_eq!(store.open_for::<(String, Option<u64>)>(other, &sealed), None);
+        }
+    }
+
+    #[test]
+    fn a_changed_value_does_not_open(value: String, at: prop::sample::Index, to: char) {
+        let (_, store) = sealed_store();
+        let sealed = store.seal_for(FORM, &value).unwrap();
+        let at = at.index(sealed.len());
+        let mut changed = sealed.clone();
+        changed.replace_range(at..=at, &to.to_string());
+        prop_assume!(changed != sealed);
+        prop_assert_eq!(store.open_for::<String>(FORM, &changed), None);
+        prop_assert_eq!(store.open_for::<String>(FORM, &sealed[..at]), None);
+    }
+}
