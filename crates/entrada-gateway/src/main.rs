@@ -1,2 +1,2 @@
-//! Placeholder.
+//! The `entrada` program.
 fn main() {}

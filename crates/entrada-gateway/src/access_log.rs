@@ -1,0 +1,165 @@
+//! One line for each request, when its answer has ended.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http_body::{Frame, SizeHint};
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use entrada::VerifiedToken;
+use entrada::authorization_server::CorrelationId;
+use entrada::platform::SystemRandom;
+
+use crate::health;
+
+/// The header a [`CorrelationId`] travels in.
+pub(crate) const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+
+/// Gives every request of `router` a [`CorrelationId`] and a line in the log.
+pub fn observed(router: Router) -> Router {
+    router.layer(from_fn(observe))
+}
+
+async fn observe(mut request: Request, next: Next) -> Response {
+    let correlation_id = correlation_id(request.headers());
+    let mut line = Line::new(&request, correlation_id.clone());
+    let span = tracing::info_span!("request", %correlation_id);
+    request.extensions_mut().insert(correlation_id.clone());
+    let mut response = next.run(request).instrument(span).await;
+    if let Ok(id) = HeaderValue::from_str(correlation_id.as_str()) {
+        response.headers_mut().insert(CORRELATION_ID, id);
+    }
+    line.status = Some(response.status());
+    line.user = response.extensions_mut().remove::<VerifiedToken>();
+    response.map(|body| Body::new(Observed { body, line }))
+}
+
+/// The id a caller gave, if it can stand in a log, or a new one.
+fn correlation_id(headers: &HeaderMap) -> CorrelationId {
+    let given = headers.get(CORRELATION_ID).and_then(|id| id.to_str().ok());
+    given
+        .and_then(|id| CorrelationId::parse(id).ok())
+        .unwrap_or_else(|| CorrelationId::generate(&SystemRandom::default()))
+}
+
+/// What the line will say. It is written when this is dropped: then the answer has ended, or
+/// whoever asked has gone.
+#[derive(Debug)]
+struct Line {
+    correlation_id: CorrelationId,
+    method: Method,
+    /// The path alone: queries hold codes.
+    path: String,
+    peer: Option<SocketAddr>,
+    began: Instant,
+    status: Option<StatusCode>,
+    user: Option<VerifiedToken>,
+    bytes: u64,
+    ended: Option<Ended>,
+}
+
+/// How an answer ended.
+#[derive(Clone, Copy, Debug)]
+enum Ended {
+    Whole,
+    CutOff,
+}
+
+impl Line {
+    fn new(request: &Request, correlation_id: CorrelationId) -> Self {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        Self {
+            correlation_id,
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            peer: peer.map(|ConnectInfo(peer)| *peer),
+            began: Instant::now(),
+            status: None,
+            user: None,
+            bytes: 0,
+            ended: None,
+        }
+    }
+
+    fn outcome(&self) -> &'static str {
+        match (self.status, self.ended) {
+            (None, _) => "client left before the answer",
+            (Some(_), None) => "client left during the answer",
+            (Some(_), Some(Ended::CutOff)) => "upstream broke off",
+            (Some(status), Some(Ended::Whole)) if status.is_server_error() => "failed",
+            (Some(status), Some(Ended::Whole)) if status.is_client_error() => "refused",
+            (Some(_), Some(Ended::Whole)) => "answered",
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if health::is_probe(&self.path) {
+            return;
+        }
+        let principal = self.user.as_ref().map(|user| &user.principal);
+        tracing::info!(
+            correlation_id = %self.correlation_id,
+            method = %self.method,
+            path = self.path,
+            status = self.status.map(|status| status.as_u16()),
+            outcome = self.outcome(),
+            duration_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            bytes = self.bytes,
+            peer = self.peer.map(tracing::field::display),
+            tenant_id = principal.map(|principal| principal.tenant_id.as_str()),
+            object_id = principal.map(|principal| principal.object_id.as_str()),
+            client_id = self.user.as_ref().map(|user| user.client_id.as_str()),
+            "request"
+        );
+    }
+}
+
+/// A body that tells its [`Line`] how it fared.
+#[derive(Debug)]
+struct Observed {
+    body: Body,
+    line: Line,
+}
+
+impl http_body::Body for Observed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        match &frame {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                self.line.bytes += length as u64;
+                if self.body.is_end_stream() {
+                    self.line.ended = Some(Ended::Whole);
+                }
+            }
+            Some(Err(_)) => self.line.ended = Some(Ended::CutOff),
+            None => self.line.ended = Some(Ended::Whole),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,234 @@
+//! What can be set, where it may be set, and what it comes to.
+//!
+//! Every setting has one name. `tenant_id` is the flag `--tenant-id`, the variable
+//! `ENTRADA_TENANT_ID` and the key `tenant_id` of the configuration file; a flag wins over the
+//! environment, which wins over the file, which wins over the default. [`Settings::read`] finds
+//! everything that is wrong at once.
+
+mod file;
+mod flags;
+mod problem;
+mod source;
+mod table;
+mod value;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use entrada::secret::ClientSecret;
+use url::Url;
+
+pub use crate::config::flags::Flags;
+pub use crate::config::problem::{ConfigError, Problem};
+pub use crate::config::source::Environment;
+use crate::config::source::Sources;
+pub use crate::config::table::names;
+
+use crate::telemetry::LogSettings;
+use crate::upstream::headers::HostHeader;
+use crate::upstream::identity::IdentityHeader;
+
+/// Everything `entrada serve` was told.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// What speaks to Entra and to MCP clients.
+    pub provider: ProviderSettings,
+    /// What speaks to the MCP server.
+    pub upstream: UpstreamSettings,
+    /// Where to listen, and how to leave.
+    pub server: ServerSettings,
+    /// What is logged, and how.
+    pub log: LogSettings,
+}
+
+/// What the library is told. It checks the values itself, so they are as they were written.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct ProviderSettings {
+    /// The tenant: its id or a domain of it.
+    pub tenant_id: String,
+    /// The application (client) id of the app registration.
+    pub client_id: String,
+    /// The secret of the app registration.
+    pub client_secret: Option<ClientSecret>,
+    /// The public URL of this gateway.
+    pub base_url: String,
+    /// Scopes a token must have.
+    pub required_scopes: Vec<String>,
+    /// Further scopes to ask Entra for.
+    pub additional_scopes: Vec<String>,
+    /// The Application ID URI of the app registration.
+    pub identifier_uri: Option<String>,
+    /// The issuer, where it is not the base URL.
+    pub issuer_url: Option<String>,
+    /// The path of the protected server.
+    pub resource_path: String,
+    /// What people are told the protected server is called.
+    pub resource_name: Option<String>,
+    /// The path Entra sends people back to.
+    pub redirect_path: Option<String>,
+    /// Entra's host, and its port where that is not 443.
+    pub authority_host: Option<String>,
+    /// Whether Entra is spoken to without TLS.
+    pub insecure_http_authority: bool,
+    /// Certificate authorities to trust besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Where grants and keys are kept.
+    pub data_dir: PathBuf,
+    /// How long an access token lives.
+    pub access_token_lifetime: Option<Duration>,
+    /// How long a refresh token lives.
+    pub refresh_token_lifetime: Option<Duration>,
+    /// What access tokens are signed with.
+    pub signing_algorithm: Option<String>,
+    /// Origins whose pages may call the protected server.
+    pub allowed_origins: Vec<String>,
+}
+
+/// How requests are passed on.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct UpstreamSettings {
+    /// The MCP server.
+    pub url: Url,
+    /// The path that stands for `url` on our side.
+    pub resource_path: String,
+    /// What the MCP server sees as `Host`.
+    pub host_header: HostHeader,
+    /// What the MCP server is told about the user.
+    pub forward_identity: Vec<IdentityHeader>,
+    /// How large a request may be.
+    pub body_limit: u64,
+    /// How long the MCP server may take to begin its answer.
+    pub response_timeout: Option<Duration>,
+    /// Certificate authorities to trust besides the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl UpstreamSettings {
+    /// The defaults, for an MCP server at `url`, at the same path on our side.
+    pub fn new(url: Url) -> Self {
+        Self {
+            resource_path: url.path().to_owned(),
+            url,
+            host_header: HostHeader::Rewrite,
+            forward_identity: IdentityHeader::DEFAULT.to_vec(),
+            body_limit: table::BODY_LIMIT,
+            response_timeout: Some(table::UPSTREAM_TIMEOUT),
+            ca_file: None,
+        }
+    }
+}
+
+/// Where to listen, and how to leave.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ServerSettings {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// How long requests under way may take to end after a stop signal.
+    pub drain_timeout: Duration,
+}
+
+impl ServerSettings {
+    /// Listens on `listen` and gives requests under way `drain_timeout` to end.
+    pub const fn new(listen: SocketAddr, drain_timeout: Duration) -> Self {
+        Self {
+            listen,
+            drain_timeout,
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the settings from `flags`, from `environment` and from the file they name.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with every problem there is.
+    pub fn read(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
+        let mut sources = Sources::open(flags, environment);
+        let upstream = upstream(&mut sources);
+        let settings = Self {
+            provider: provider(&mut sources),
+            server: server(&mut sources),
+            log: log(&mut sources),
+            upstream: upstream.unwrap_or_else(|| UpstreamSettings::new(nowhere())),
+        };
+        sources.finish().map(|()| settings)
+    }
+}
+
+impl LogSettings {
+    /// Reads only what is said of logs; what is wrong elsewhere is left for later.
+    pub fn read(flags: &Flags, environment: &Environment) -> Self {
+        log(&mut Sources::open(flags, environment))
+    }
+}
+
+fn provider(sources: &mut Sources<'_>) -> ProviderSettings {
+    ProviderSettings {
+        tenant_id: sources.required("tenant_id"),
+        client_id: sources.required("client_id"),
+        client_secret: sources.secret("client_secret", "client_secret_file"),
+        base_url: sources.required("base_url"),
+        required_scopes: sources.list("required_scopes"),
+        additional_scopes: sources.list("additional_scopes"),
+        identifier_uri: sources.text("identifier_uri"),
+        issuer_url: sources.text("issuer_url"),
+        resource_path: sources.required("resource_path"),
+        resource_name: sources.text("resource_name"),
+        redirect_path: sources.text("redirect_path"),
+        authority_host: sources.text("authority_host"),
+        insecure_http_authority: sources.parsed("insecure_http_authority", value::switch)
+            == Some(true),
+        ca_file: sources.text("ca_file").map(PathBuf::from),
+        data_dir: sources.required("data_dir").into(),
+        access_token_lifetime: sources.parsed("access_token_lifetime", value::duration),
+        refresh_token_lifetime: sources.parsed("refresh_token_lifetime", value::duration),
+        signing_algorithm: sources.text("signing_algorithm"),
+        allowed_origins: sources.list("allowed_origins"),
+    }
+}
+
+fn upstream(sources: &mut Sources<'_>) -> Option<UpstreamSettings> {
+    let url = sources.required_as("upstream", value::upstream);
+    let host_header = sources.parsed("host_header", str::parse);
+    let identity = sources.parsed("forward_identity", IdentityHeader::parse_list);
+    let body_limit = sources.parsed("body_limit", value::size);
+    let timeout = sources.parsed("upstream_timeout", value::timeout);
+    Some(UpstreamSettings {
+        url: url?,
+        resource_path: sources.text("resource_path")?,
+        host_header: host_header?,
+        forward_identity: identity?,
+        body_limit: body_limit?,
+        response_timeout: timeout?,
+        ca_file: sources.text("ca_file").map(PathBuf::from),
+    })
+}
+
+fn server(sources: &mut Sources<'_>) -> ServerSettings {
+    let listen = sources.parsed("listen", value::address);
+    let drain_timeout = sources.parsed("drain_timeout", value::duration);
+    ServerSettings {
+        listen: listen.unwrap_or(table::LISTEN),
+        drain_timeout: drain_timeout.unwrap_or_default(),
+    }
+}
+
+fn log(sources: &mut Sources<'_>) -> LogSettings {
+    let format = sources.parsed("log_format", str::parse);
+    let level = sources.parsed("log_level", value::log_level);
+    LogSettings::new(format, level.unwrap_or_else(|| table::LOG_LEVEL.to_owned()))
+}
+
+/// What stands for the upstream until the problem with it is reported.
+fn nowhere() -> Url {
+    Url::parse("http://invalid/").expect("a constant is a URL")
+}
+
+#[cfg(test)]
+mod tests;

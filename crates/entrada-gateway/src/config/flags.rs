@@ -1,0 +1,74 @@
+//! The settings as command line flags.
+
+use std::collections::BTreeMap;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+
+use crate::config::table::{Place, SETTINGS, Setting};
+
+/// The settings given as flags.
+#[derive(Clone, Debug, Default)]
+pub struct Flags(BTreeMap<&'static str, String>);
+
+impl Flags {
+    /// The value of the flag for the setting called `name`.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}
+
+impl FromArgMatches for Flags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = SETTINGS.iter().filter(|setting| has_flag(setting));
+        let given = given.filter_map(|setting| {
+            let value = matches.get_one::<String>(setting.name)?;
+            Some((setting.name, value.clone()))
+        });
+        Ok(Self(given.collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.extend(Self::from_arg_matches(matches)?.0);
+        Ok(())
+    }
+}
+
+impl Args for Flags {
+    fn augment_args(command: Command) -> Command {
+        let command = command.args(SETTINGS.iter().filter(|setting| has_flag(setting)).map(arg));
+        command.next_help_heading("Other")
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+fn has_flag(setting: &Setting) -> bool {
+    setting.place != Place::OnlyInEnvironment
+}
+
+fn arg(setting: &'static Setting) -> Arg {
+    let default = setting
+        .default
+        .map(|default| format!(" [default: {default}]"));
+    let help = format!(
+        "{}{} [env: {}]",
+        setting.help,
+        default.unwrap_or_default(),
+        setting.variable()
+    );
+    let arg = Arg::new(setting.name)
+        .long(setting.flag())
+        .value_name(setting.value)
+        .action(ArgAction::Set)
+        .help_heading(setting.heading)
+        .help(help);
+    if setting.value == "BOOL" {
+        return arg
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true");
+    }
+    arg
+}

@@ -1,0 +1,217 @@
+//! Where values come from, and which one counts.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use entrada::secret::ClientSecret;
+
+use crate::config::file;
+use crate::config::flags::Flags;
+use crate::config::problem::{ConfigError, Problem};
+use crate::config::table::{Place, SETTINGS, Setting};
+
+/// The `ENTRADA_*` variables, as they were when the process started.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<&'static str, Result<String, NotText>>);
+
+/// A variable holds something that is not UTF-8.
+#[derive(Clone, Copy, Debug)]
+struct NotText;
+
+impl Environment {
+    /// Reads the variables of this process.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the environment"
+    )]
+    pub fn of_process() -> Self {
+        Self::gather(|name| match std::env::var(name) {
+            Ok(value) => Some(Ok(value)),
+            Err(std::env::VarError::NotPresent) => None,
+            Err(std::env::VarError::NotUnicode(_)) => Some(Err(NotText)),
+        })
+    }
+
+    /// Takes `variables` for the environment.
+    pub fn from_pairs(variables: &[(&str, &str)]) -> Self {
+        Self::gather(|name| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| Ok((*value).to_owned()))
+        })
+    }
+
+    fn gather(variable: impl Fn(&str) -> Option<Result<String, NotText>>) -> Self {
+        let named = |setting: &'static Setting| {
+            let value = variable(&setting.variable())?;
+            Some((setting.name, value))
+        };
+        Self(SETTINGS.iter().filter_map(named).collect())
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Where a value was found.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Origin {
+    Flag,
+    Environment,
+    /// File and line.
+    File(String),
+    Default,
+}
+
+/// A value, and where it was found.
+#[derive(Clone)]
+pub(super) struct Given {
+    pub(super) value: String,
+    pub(super) origin: Origin,
+}
+
+/// All places together, and what was wrong in them so far.
+pub(super) struct Sources<'a> {
+    flags: &'a Flags,
+    environment: &'a Environment,
+    file: BTreeMap<&'static str, Given>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Sources<'a> {
+    /// Brings the places together, and reads the file that flags or environment name.
+    pub(super) fn open(flags: &'a Flags, environment: &'a Environment) -> Self {
+        let mut sources = Self {
+            flags,
+            environment,
+            file: BTreeMap::new(),
+            problems: Vec::new(),
+        };
+        sources.reject_unreadable_variables();
+        if let Some(config) = sources.given("config") {
+            let (file, problems) = file::read(Path::new(&config.value));
+            sources.file = file;
+            sources.problems.extend(problems);
+        }
+        sources
+    }
+
+    /// The setting as text, where it was set.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.given(name).map(|given| given.value)
+    }
+
+    /// The setting as text; empty, and a problem, where it was not set.
+    pub(super) fn required(&mut self, name: &str) -> String {
+        self.required_as(name, |value| Ok(value.to_owned()))
+            .unwrap_or_default()
+    }
+
+    /// The setting read by `parse`; a problem where it was not set or cannot be read.
+    pub(super) fn required_as<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        if self.given(name).is_none() {
+            self.problems
+                .extend(Setting::named(name).map(Problem::missing));
+        }
+        self.parsed(name, parse)
+    }
+
+    /// The setting read by `parse`, where it was set; a problem where it cannot be read.
+    pub(super) fn parsed<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let given = self.given(name)?;
+        parse(&given.value)
+            .map_err(|what| self.wrong(name, &given.origin, &what))
+            .ok()
+    }
+
+    /// The setting as a list: words apart by spaces or commas.
+    pub(super) fn list(&self, name: &str) -> Vec<String> {
+        let text = self.text(name).unwrap_or_default();
+        let words = text.split([' ', ',', '\n', '\t']);
+        words
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The secret called `name`, or what the file called `file` holds.
+    pub(super) fn secret(&mut self, name: &str, file: &str) -> Option<ClientSecret> {
+        match (self.given(name), self.given(file)) {
+            (Some(_), Some(path)) => {
+                let what = format!("and {name} are both set: take one away");
+                self.wrong(file, &path.origin, &what);
+                None
+            }
+            (Some(secret), None) => Some(ClientSecret::new(secret.value)),
+            (None, Some(path)) => self.secret_in(file, &path),
+            (None, None) => None,
+        }
+    }
+
+    /// Ends the reading.
+    pub(super) fn finish(self) -> Result<(), ConfigError> {
+        if self.problems.is_empty() {
+            return Ok(());
+        }
+        Err(ConfigError::new(self.problems))
+    }
+
+    fn secret_in(&mut self, name: &str, path: &Given) -> Option<ClientSecret> {
+        let what = match std::fs::read_to_string(&path.value) {
+            Ok(text) if text.trim().is_empty() => "the file is empty".to_owned(),
+            Ok(text) => return Some(ClientSecret::new(text.trim())),
+            Err(error) => format!("the file cannot be read: {error}"),
+        };
+        self.wrong(name, &path.origin, &what);
+        None
+    }
+
+    /// The value that counts. One that is empty does not.
+    fn given(&self, name: &str) -> Option<Given> {
+        let setting = Setting::named(name)?;
+        let found = |value: &str, origin| {
+            let value = value.to_owned();
+            (!value.is_empty()).then_some(Given { value, origin })
+        };
+        let flag = || found(self.flags.get(name)?, Origin::Flag);
+        let variable = || {
+            let value = self.environment.0.get(name)?.as_ref();
+            found(value.ok()?, Origin::Environment)
+        };
+        let file = || self.file.get(name).cloned();
+        let default = || found(setting.default?, Origin::Default);
+        flag().or_else(variable).or_else(file).or_else(default)
+    }
+
+    fn wrong(&mut self, name: &str, origin: &Origin, what: &str) {
+        let setting = Setting::named(name);
+        self.problems
+            .extend(setting.map(|setting| Problem::wrong(setting, origin, what)));
+    }
+
+    fn reject_unreadable_variables(&mut self) {
+        for (name, value) in &self.environment.0 {
+            if let (Err(NotText), Some(setting)) = (value, Setting::named(name)) {
+                let what = "the value is not UTF-8";
+                self.problems
+                    .push(Problem::wrong(setting, &Origin::Environment, what));
+            }
+        }
+    }
+}
+
+/// Whether the file may hold `setting`.
+pub(super) fn belongs_in_file(setting: &Setting) -> bool {
+    setting.place == Place::Anywhere
+}

@@ -1,0 +1,139 @@
+//! The settings: every name, with what it means and what it is when nobody says.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// The default of `listen`.
+pub(super) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
+/// The default of `body_limit`.
+pub(super) const BODY_LIMIT: u64 = 4 << 20;
+/// The default of `upstream_timeout`.
+pub(super) const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(300);
+/// The default of `log_level`.
+pub(super) const LOG_LEVEL: &str = "info";
+
+/// One thing that can be set.
+#[derive(Debug)]
+pub(super) struct Setting {
+    /// The name: the key in the file, and what flag and variable are made of.
+    pub(super) name: &'static str,
+    /// The heading it stands under.
+    pub(super) heading: &'static str,
+    /// What kind of value it takes.
+    pub(super) value: &'static str,
+    /// The value when nobody says.
+    pub(super) default: Option<&'static str>,
+    /// Where it may be set.
+    pub(super) place: Place,
+    /// What it is.
+    pub(super) help: &'static str,
+}
+
+/// Where a setting may be set.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Place {
+    /// Flag, environment and file.
+    Anywhere,
+    /// Flag and environment: it says where the file is.
+    NotInFile,
+    /// The environment alone: flags are seen by every user of the machine, and configuration
+    /// files are kept in repositories.
+    OnlyInEnvironment,
+}
+
+impl Setting {
+    /// The setting called `name`.
+    pub(super) fn named(name: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.name == name)
+    }
+
+    /// The name of its flag, without the dashes.
+    pub(super) fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// The name of its variable.
+    pub(super) fn variable(&self) -> String {
+        format!("ENTRADA_{}", self.name.to_ascii_uppercase())
+    }
+}
+
+/// The names of all settings.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    SETTINGS.iter().map(|setting| setting.name)
+}
+
+const PROTECT: &str = "What to protect";
+const ENTRA: &str = "Microsoft Entra ID";
+const TOKENS: &str = "Tokens and records";
+const FORWARD: &str = "What the MCP server sees";
+const PROCESS: &str = "The process";
+
+const fn setting(
+    heading: &'static str,
+    name: &'static str,
+    value: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting {
+        name,
+        heading,
+        value,
+        default: None,
+        place: Place::Anywhere,
+        help,
+    }
+}
+
+impl Setting {
+    const fn or(mut self, default: &'static str) -> Self {
+        self.default = Some(default);
+        self
+    }
+
+    const fn only(mut self, place: Place) -> Self {
+        self.place = place;
+        self
+    }
+}
+
+/// All settings, in the order the help shows them.
+pub(super) const SETTINGS: &[Setting] = &[
+    setting(PROTECT, "upstream", "URL", "The MCP server to protect, such as http://127.0.0.1:3000/mcp"),
+    setting(PROTECT, "base_url", "URL", "The public URL of this gateway, such as https://mcp.example.com"),
+    setting(PROTECT, "resource_path", "PATH", "The path of the protected server on this gateway")
+        .or("/mcp"),
+    setting(PROTECT, "resource_name", "TEXT", "What people are told the protected server is called"),
+    setting(PROTECT, "listen", "ADDR:PORT", "The address to listen on").or("127.0.0.1:8000"),
+    setting(ENTRA, "tenant_id", "TENANT", "The tenant: its id, or a domain such as contoso.onmicrosoft.com"),
+    setting(ENTRA, "client_id", "ID", "The application (client) id of the app registration"),
+    setting(ENTRA, "client_secret", "SECRET", "The secret of the app registration")
+        .only(Place::OnlyInEnvironment),
+    setting(ENTRA, "client_secret_file", "FILE", "A file that holds the secret of the app registration"),
+    setting(ENTRA, "required_scopes", "SCOPES", "Scopes every token must have, by their short names, such as mcp.read"),
+    setting(ENTRA, "additional_scopes", "SCOPES", "Further scopes to ask for at sign-in, such as https://graph.microsoft.com/User.Read"),
+    setting(ENTRA, "identifier_uri", "URI", "The Application ID URI [default: api://CLIENT_ID]"),
+    setting(ENTRA, "redirect_path", "PATH", "The path Entra sends people back to [default: /auth/callback]"),
+    setting(ENTRA, "authority_host", "HOST[:PORT]", "Entra's host, for national clouds [default: login.microsoftonline.com]"),
+    setting(ENTRA, "insecure_http_authority", "BOOL", "Speak to Entra's host without TLS. For an emulator on loopback: whoever can listen reads every secret"),
+    setting(ENTRA, "ca_file", "FILE", "Certificate authorities (PEM) to trust besides the system's"),
+    setting(TOKENS, "data_dir", "DIR", "Where grants and keys are kept").or("entrada-data"),
+    setting(TOKENS, "issuer_url", "URL", "The issuer of our tokens [default: the base URL]"),
+    setting(TOKENS, "access_token_lifetime", "TIME", "How long an access token lives, such as 15m"),
+    setting(TOKENS, "refresh_token_lifetime", "TIME", "How long a refresh token lives, such as 30d"),
+    setting(TOKENS, "signing_algorithm", "ALG", "What our access tokens are signed with: ES256 or EdDSA"),
+    setting(FORWARD, "host_header", "MODE", "`rewrite` sends the server its own Host and no Origin, `preserve` what the client sent")
+        .or("rewrite"),
+    setting(FORWARD, "forward_identity", "NAMES", "Which X-Entrada-* headers to send: `all`, `none`, or names such as subject,roles")
+        .or("all"),
+    setting(FORWARD, "body_limit", "SIZE", "How large a request may be").or("4MiB"),
+    setting(FORWARD, "upstream_timeout", "TIME", "How long the server may take to begin an answer, or `none`; a stream that has begun has no limit")
+        .or("5m"),
+    setting(FORWARD, "allowed_origins", "ORIGINS", "Origins whose web pages may call the server [default: none]"),
+    setting(PROCESS, "config", "FILE", "A TOML file with any of these settings").only(Place::NotInFile),
+    setting(PROCESS, "drain_timeout", "TIME", "How long requests under way may take to end after SIGTERM")
+        .or("10s"),
+    setting(PROCESS, "log_format", "FORMAT", "`text` or `json` [default: text on a terminal, else json]"),
+    setting(PROCESS, "log_level", "LEVEL", "error, warn, info, debug, trace, or per part: info,entrada=debug")
+        .or(LOG_LEVEL),
+];

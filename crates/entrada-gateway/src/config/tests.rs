@@ -1,0 +1,217 @@
+use clap::{Args as _, Command, FromArgMatches as _};
+
+use super::*;
+
+/// The least one must say.
+const LEAST: [(&str, &str); 4] = [
+    ("ENTRADA_UPSTREAM", "http://127.0.0.1:3000/mcp"),
+    ("ENTRADA_TENANT_ID", "contoso.onmicrosoft.com"),
+    ("ENTRADA_CLIENT_ID", "30000000-0000-4000-8000-000000000001"),
+    ("ENTRADA_BASE_URL", "https://mcp.example.com"),
+];
+
+fn flags(line: &[&str]) -> Flags {
+    let command = Flags::augment_args(Command::new("serve").no_binary_name(true));
+    Flags::from_arg_matches(&command.try_get_matches_from(line).unwrap()).unwrap()
+}
+
+fn read(line: &[&str], variables: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+    Settings::read(&flags(line), &Environment::from_pairs(variables))
+}
+
+fn problems(line: &[&str], variables: &[(&str, &str)]) -> Vec<String> {
+    let error = read(line, variables).unwrap_err();
+    error.problems().iter().map(Problem::to_string).collect()
+}
+
+fn least_and<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    [more, &LEAST].concat()
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
+    let file = file("resource_path = \"/file\"");
+    let file = ("ENTRADA_CONFIG", file.path().to_str().unwrap());
+    let variable = ("ENTRADA_RESOURCE_PATH", "/variable");
+    let line: &[&str] = &["--resource-path", "/flag"];
+    for (line, variables, expected) in [
+        (line, vec![file, variable], "/flag"),
+        (&[], vec![file, variable], "/variable"),
+        (&[], vec![file], "/file"),
+        (&[], vec![file, ("ENTRADA_RESOURCE_PATH", "")], "/file"),
+        (&[], vec![], "/mcp"),
+    ] {
+        let settings = read(line, &least_and(&variables)).unwrap();
+        assert_eq!(settings.provider.resource_path, expected);
+        assert_eq!(settings.upstream.resource_path, expected);
+    }
+}
+
+#[test]
+fn every_setting_can_be_a_flag_a_variable_or_a_key() {
+    let file = file(
+        r#"
+        upstream = "http://127.0.0.1:3000/mcp"
+        base_url = "https://mcp.example.com"
+        tenant_id = "contoso.onmicrosoft.com"
+        client_id = "30000000-0000-4000-8000-000000000001"
+        required_scopes = ["mcp.read", "mcp.write"]
+        access_token_lifetime = 900
+        insecure_http_authority = true
+        host_header = "preserve"
+        "#,
+    );
+    let settings = read(&["--config", file.path().to_str().unwrap()], &[]).unwrap();
+    let provider = settings.provider;
+    assert_eq!(provider.required_scopes, ["mcp.read", "mcp.write"]);
+    assert_eq!(
+        provider.access_token_lifetime,
+        Some(Duration::from_secs(900))
+    );
+    assert!(provider.insecure_http_authority);
+    assert_eq!(settings.upstream.host_header, HostHeader::Preserve);
+    assert_eq!(settings.server.listen, table::LISTEN);
+}
+
+#[test]
+fn the_defaults_of_the_table_are_those_of_the_types() {
+    let settings = read(&[], &LEAST).unwrap();
+    let url = settings.upstream.url.clone();
+    let plain = UpstreamSettings::new(url);
+    assert_eq!(settings.upstream.body_limit, plain.body_limit);
+    assert_eq!(settings.upstream.response_timeout, plain.response_timeout);
+    assert_eq!(settings.upstream.forward_identity, plain.forward_identity);
+    assert_eq!(settings.upstream.host_header, plain.host_header);
+    assert_eq!(settings.log.level, table::LOG_LEVEL);
+}
+
+#[test]
+fn everything_wrong_is_told_at_once() {
+    let file =
+        file("tenant_id = 1.5\ntenent_id = \"x\"\n\nclient_secret = \"s3cret\"\nconfig = \"a\"");
+    let name = file.path().to_str().unwrap();
+    let found = problems(
+        &["--listen", "8000", "--config", name],
+        &[
+            ("ENTRADA_UPSTREAM", "ftp://user:s3cret@host"),
+            ("ENTRADA_BODY_LIMIT", "big"),
+            ("ENTRADA_CLIENT_SECRET_FILE", "/nowhere/at/all"),
+        ],
+    );
+    let expected = [
+        format!(
+            "{name}:1: tenant_id: write a string, a number, true or false, or a list of strings"
+        ),
+        format!("{name}:2: there is no setting \"tenent_id\": is tenant_id meant?"),
+        format!(
+            "{name}:4: client_secret does not belong in a configuration file: write \
+             client_secret_file, or set ENTRADA_CLIENT_SECRET"
+        ),
+        format!(
+            "{name}:5: config cannot be set in the file itself: give --config, or set ENTRADA_CONFIG"
+        ),
+        "ENTRADA_UPSTREAM: neither http:// nor https://: write a URL such as \
+         http://127.0.0.1:3000/mcp"
+            .to_owned(),
+        "ENTRADA_BODY_LIMIT: write a size such as 512KiB or 4MiB".to_owned(),
+        "tenant_id is missing: give --tenant-id TENANT, set ENTRADA_TENANT_ID, or write tenant_id \
+         = \"…\" in the configuration file"
+            .to_owned(),
+        "client_id is missing: give --client-id ID, set ENTRADA_CLIENT_ID, or write client_id = \
+         \"…\" in the configuration file"
+            .to_owned(),
+        "ENTRADA_CLIENT_SECRET_FILE: the file cannot be read: No such file or directory (os error \
+         2)"
+        .to_owned(),
+        "base_url is missing: give --base-url URL, set ENTRADA_BASE_URL, or write base_url = \"…\" \
+         in the configuration file"
+            .to_owned(),
+        "--listen: write an IP address and a port, such as 127.0.0.1:8000".to_owned(),
+    ];
+    let mut sorted = found.clone();
+    sorted.sort();
+    let mut expected = expected.to_vec();
+    expected.sort();
+    assert_eq!(sorted, expected);
+    assert!(!found.concat().contains("s3cret"));
+}
+
+#[test]
+fn a_file_that_is_not_toml_names_the_line() {
+    let file = file("upstream = \"http://127.0.0.1:3000\"\nbase_url = \n");
+    let name = file.path().to_str().unwrap();
+    let found = problems(&["--config", name], &LEAST);
+    assert!(
+        found
+            .iter()
+            .any(|problem| problem.starts_with(&format!("{name}:2: "))),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn the_secret_comes_from_the_environment_or_from_a_file() {
+    let file = file("s3cret\n");
+    let path = file.path().to_str().unwrap();
+    for (variables, expected) in [
+        (
+            vec![("ENTRADA_CLIENT_SECRET", "hush-hush")],
+            Some("hush-hush"),
+        ),
+        (vec![("ENTRADA_CLIENT_SECRET_FILE", path)], Some("s3cret")),
+        (vec![], None),
+    ] {
+        let settings = read(&[], &least_and(&variables)).unwrap();
+        let secret = settings.provider.client_secret.as_ref();
+        assert_eq!(secret.map(ClientSecret::expose), expected);
+        let shown = format!("{settings:?}");
+        assert!(!shown.contains("s3cret") && !shown.contains("hush-hush"));
+    }
+    let both = [
+        ("ENTRADA_CLIENT_SECRET", "hush-hush"),
+        ("ENTRADA_CLIENT_SECRET_FILE", path),
+    ];
+    let found = problems(&[], &least_and(&both));
+    assert_eq!(
+        found,
+        ["ENTRADA_CLIENT_SECRET_FILE: and client_secret are both set: take one away"]
+    );
+}
+
+#[test]
+fn a_secret_is_never_a_flag() {
+    let command = Flags::augment_args(Command::new("serve"));
+    let mut longs = command.get_arguments().filter_map(clap::Arg::get_long);
+    assert!(!longs.any(|long| long == "client-secret"));
+}
+
+#[test]
+fn values_are_read_as_people_write_them() {
+    for (text, seconds) in [
+        ("90", 90),
+        ("90s", 90),
+        ("15m", 900),
+        ("8h", 28800),
+        ("2d", 172_800),
+    ] {
+        assert_eq!(value::duration(text), Ok(Duration::from_secs(seconds)));
+    }
+    for text in ["", "0", "-1", "1.5h", "h", "15 m", "99999999999999999999d"] {
+        assert!(value::duration(text).is_err(), "{text}");
+    }
+    for (text, bytes) in [("0", 0), ("512", 512), ("64KiB", 65536), ("4MiB", 4 << 20)] {
+        assert_eq!(value::size(text), Ok(bytes));
+    }
+    for text in ["", "4MB", "MiB", "99999999999999999999"] {
+        assert!(value::size(text).is_err(), "{text}");
+    }
+    assert_eq!(value::timeout("none"), Ok(None));
+    assert!(value::upstream("http://user@host/mcp").is_err());
+    assert!(value::upstream("http://host/mcp#top").is_err());
+}

@@ -1,0 +1,86 @@
+//! How the values of settings are written.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+use url::Url;
+
+/// The URL of an MCP server: `http` or `https`, without credentials or fragment.
+pub(super) fn upstream(text: &str) -> Result<Url, String> {
+    let form = "write a URL such as http://127.0.0.1:3000/mcp";
+    let url = Url::parse(text).map_err(|error| format!("not a URL ({error}): {form}"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(format!("neither http:// nor https://: {form}"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("take the user name and password out of the URL".to_owned());
+    }
+    if url.fragment().is_some() {
+        return Err("take the # and what follows out of the URL".to_owned());
+    }
+    Ok(url)
+}
+
+/// An IP address and a port.
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "write an IP address and a port, such as 127.0.0.1:8000".to_owned())
+}
+
+/// A time: `90s`, `15m`, `8h`, `30d`, or a number of seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86400)];
+    let (number, unit) = split(text);
+    let unit = if unit.is_empty() { "s" } else { unit };
+    let seconds = units.iter().find(|(name, _)| *name == unit);
+    let seconds =
+        seconds.and_then(|(_, seconds)| number.parse::<u64>().ok()?.checked_mul(*seconds));
+    match seconds {
+        Some(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
+        _ => Err("write a time such as 90s, 15m, 8h or 30d".to_owned()),
+    }
+}
+
+/// A [`duration`], or `none` for no limit.
+pub(super) fn timeout(text: &str) -> Result<Option<Duration>, String> {
+    if text == "none" {
+        return Ok(None);
+    }
+    duration(text)
+        .map(Some)
+        .map_err(|what| format!("{what}, or none"))
+}
+
+/// A number of bytes: `65536`, `512KiB`, `4MiB`.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let units = [
+        ("", 1),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+    ];
+    let (number, unit) = split(text);
+    let bytes = units.iter().find(|(name, _)| *name == unit);
+    bytes
+        .and_then(|(_, bytes)| number.parse::<u64>().ok()?.checked_mul(*bytes))
+        .ok_or_else(|| "write a size such as 512KiB or 4MiB".to_owned())
+}
+
+/// `true` or `false`.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "write true or false".to_owned())
+}
+
+/// A level, or levels per part.
+pub(super) fn log_level(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text)
+        .map(|_| text.to_owned())
+        .map_err(|_| "write error, warn, info, debug or trace".to_owned())
+}
+
+/// The number at the start of `text`, and the rest.
+fn split(text: &str) -> (&str, &str) {
+    let end = text.find(|letter: char| !letter.is_ascii_digit());
+    text.split_at(end.unwrap_or(text.len()))
+}

@@ -1,0 +1,177 @@
+//! Sockets: accepting connections, and leaving in good order.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::response::Response;
+use http::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower::Service as _;
+
+/// A listener and what answers on it.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    router: Router,
+    drain_timeout: Duration,
+}
+
+impl Server {
+    /// Answers with `router` on `listener`. After a stop, requests under way have `drain_timeout`
+    /// to end.
+    pub const fn new(listener: TcpListener, router: Router, drain_timeout: Duration) -> Self {
+        Self {
+            listener,
+            router,
+            drain_timeout,
+        }
+    }
+
+    /// Serves until `stop`, then until requests under way have ended or their time is over.
+    pub async fn run(self, stop: CancellationToken) {
+        let http = Arc::new(builder());
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                Some(_) = connections.join_next() => continue,
+                () = stop.cancelled() => break,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let connection = Connection::new(self.router.clone(), peer);
+                    connections.spawn(connection.serve(stream, Arc::clone(&http), stop.clone()));
+                }
+                Err(error) => pause_after(&error).await,
+            }
+        }
+        drop(self.listener);
+        let drained = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.drain_timeout, drained)
+            .await
+            .is_err()
+        {
+            tracing::warn!("connections still open at the drain limit were closed");
+        }
+    }
+}
+
+/// The settings of HTTP/1.1 and of HTTP/2 without TLS.
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_headers(MAX_HEADERS);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE);
+    builder
+}
+
+/// What answers on one connection.
+#[derive(Clone, Debug)]
+struct Connection {
+    router: Router,
+    peer: SocketAddr,
+    /// Whether a whole request head has come yet.
+    spoke: Arc<AtomicBool>,
+}
+
+impl Connection {
+    fn new(router: Router, peer: SocketAddr) -> Self {
+        Self {
+            router,
+            peer,
+            spoke: Arc::default(),
+        }
+    }
+
+    async fn serve(
+        self,
+        stream: TcpStream,
+        http: Arc<Builder<TokioExecutor>>,
+        stop: CancellationToken,
+    ) {
+        // Events are small and wanted at once; a socket that cannot do it is only slower.
+        let _ = stream.set_nodelay(true);
+        let spoke = Arc::clone(&self.spoke);
+        let connection = http.serve_connection(TokioIo::new(stream), self);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = silence(spoke) => return,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "connection ended");
+        }
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for Connection {
+    type Response = Response;
+    type Error = std::convert::Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Self::Error>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.spoke.store(true, Ordering::Relaxed);
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(self.peer));
+        Box::pin(self.router.clone().call(request))
+    }
+}
+
+/// Ends when a connection has said nothing for too long after it opened. The header timeout begins
+/// only when the protocol is known, so it does not see those that never show theirs.
+async fn silence(spoke: Arc<AtomicBool>) {
+    tokio::time::sleep(HEAD_TIMEOUT).await;
+    if spoke.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Lets a passing shortage, of file descriptors say, pass.
+async fn pause_after(error: &io::Error) {
+    if matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    ) {
+        return;
+    }
+    tracing::error!(%error, "no connection can be accepted");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+/// How long a request's head may take to come, and a connection may be idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// How many headers a request may have: clients send one for each parameter a server names.
+const MAX_HEADERS: usize = 256;
+/// How large the headers of an HTTP/2 request may be.
+const MAX_HEADER_BYTES: u32 = 256 << 10;
+/// How often a silent HTTP/2 peer is asked whether it is there, and how long it may take to say.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long to wait before accepting again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(250);

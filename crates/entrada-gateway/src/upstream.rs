@@ -1,0 +1,10 @@
+//! The MCP server behind us, and the way to it.
+
+pub mod error;
+pub mod headers;
+pub mod http;
+pub mod identity;
+pub mod target;
+mod tls;
+
+pub use crate::upstream::tls::UpstreamError;

@@ -1,0 +1,275 @@
+//! Which headers go through, and which stop here.
+
+use std::str::FromStr;
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, EXPECT, HOST, ORIGIN, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// What the MCP server sees as `Host`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the configuration names every variant"
+)]
+pub enum HostHeader {
+    /// What the client sent, with its `Origin`.
+    Preserve,
+    /// The server's own name, and no `Origin`: ours was checked already, and a server that checks
+    /// it again knows only itself.
+    Rewrite,
+}
+
+impl FromStr for HostHeader {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "preserve" => Ok(Self::Preserve),
+            "rewrite" => Ok(Self::Rewrite),
+            _ => Err("write preserve or rewrite".to_owned()),
+        }
+    }
+}
+
+/// Makes a client's headers fit to be sent on. `authority` is the one in the request's target.
+pub fn clean_request(headers: &mut HeaderMap, host: HostHeader, authority: Option<&Authority>) {
+    strip_connection(headers);
+    let ours: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| stops_here(name))
+        .cloned()
+        .collect();
+    for name in ours {
+        headers.remove(name);
+    }
+    match host {
+        HostHeader::Rewrite => {
+            headers.remove(HOST);
+            headers.remove(ORIGIN);
+        }
+        HostHeader::Preserve => keep_host(headers, authority),
+    }
+}
+
+/// Makes a server's headers fit to be sent back.
+pub fn clean_response(headers: &mut HeaderMap) {
+    strip_connection(headers);
+    headers.remove(PROXY_AUTHENTICATE);
+    // The browser would keep it beside the cookies that bind sign-ins to it, and could never send
+    // it back: requests lose theirs.
+    headers.remove(SET_COOKIE);
+    if is_event_stream(headers) && !headers.contains_key(X_ACCEL_BUFFERING) {
+        headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    }
+}
+
+/// Whether the body is a stream of events.
+pub fn is_event_stream(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let essence = content_type.and_then(|value| value.split(|byte| *byte == b';').next());
+    essence.is_some_and(|essence| {
+        essence
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"text/event-stream")
+    })
+}
+
+/// Removes what concerns one connection only (RFC 9110 §7.6.1).
+fn strip_connection(headers: &mut HeaderMap) {
+    let nominated: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect();
+    for name in nominated {
+        headers.remove(name);
+    }
+    for name in [
+        CONNECTION,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        TE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// Whether a request header is not for the MCP server, or not for a client to say.
+fn stops_here(name: &HeaderName) -> bool {
+    if CREDENTIALS.contains(name) || *name == EXPECT || *name == X_REAL_IP {
+        return true;
+    }
+    // CGI and its heirs hand `x_entrada_subject` to programs as `x-entrada-subject`.
+    let name = name.as_str();
+    let says = |prefix: &str| {
+        name.len() >= prefix.len()
+            && name
+                .bytes()
+                .zip(prefix.bytes())
+                .all(|(have, want)| have == want || (have == b'_' && want == b'-'))
+    };
+    name == "forwarded" || says("x-forwarded-") || says("x-entrada-")
+}
+
+/// HTTP/2 has the host in the target, not in a header (RFC 9113 §8.3.1).
+fn keep_host(headers: &mut HeaderMap, authority: Option<&Authority>) {
+    let Some(authority) = authority.filter(|_| !headers.contains_key(HOST)) else {
+        return;
+    };
+    if let Ok(value) = HeaderValue::from_str(authority.as_str()) {
+        headers.insert(HOST, value);
+    }
+}
+
+/// What proves to us who the client is, and would let the MCP server pose as it.
+const CREDENTIALS: [HeaderName; 4] = [
+    AUTHORIZATION,
+    COOKIE,
+    HeaderName::from_static("dpop"),
+    PROXY_AUTHORIZATION,
+];
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            );
+        }
+        headers
+    }
+
+    fn cleaned(lines: &[(&str, &str)], host: HostHeader) -> Vec<(String, String)> {
+        let mut headers = headers(lines);
+        clean_request(&mut headers, host, None);
+        let lines = headers.iter();
+        lines
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn a_request_loses_these_headers() {
+        for name in [
+            "authorization",
+            "cookie",
+            "dpop",
+            "proxy-authorization",
+            "connection",
+            "keep-alive",
+            "te",
+            "upgrade",
+            "transfer-encoding",
+            "expect",
+            "forwarded",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x_forwarded_for",
+            "x-real-ip",
+            "x-entrada-subject",
+            "x-entrada-anything",
+            "x_entrada_subject",
+            "x-entrada_subject",
+            "host",
+            "origin",
+        ] {
+            let left = cleaned(&[(name, "value")], HostHeader::Rewrite);
+            assert_eq!(left, [], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_request_keeps_these_headers() {
+        for name in [
+            "accept",
+            "content-type",
+            "content-length",
+            "last-event-id",
+            "mcp-session-id",
+            "mcp-protocol-version",
+            "mcp-method",
+            "mcp-name",
+            "mcp-param-anything",
+            "traceparent",
+            "tracestate",
+            "baggage",
+            "user-agent",
+            "x-entradas",
+            "x-forwarded",
+        ] {
+            let left = cleaned(&[(name, "=?base64?w6Q=?=")], HostHeader::Rewrite);
+            assert_eq!(left, [(name.to_owned(), "=?base64?w6Q=?=".to_owned())]);
+        }
+    }
+
+    #[test]
+    fn what_connection_nominates_is_for_one_hop() {
+        let lines = [
+            ("connection", "keep-alive, X-Hop"),
+            ("connection", "x-other"),
+            ("x-hop", "1"),
+            ("x-other", "2"),
+            ("x-end", "3"),
+        ];
+        let left = cleaned(&lines, HostHeader::Rewrite);
+        assert_eq!(left, [("x-end".to_owned(), "3".to_owned())]);
+    }
+
+    #[test]
+    fn preserving_keeps_host_and_origin() {
+        let lines = [("host", "mcp.example.com"), ("origin", "https://a.example")];
+        assert_eq!(cleaned(&lines, HostHeader::Preserve).len(), 2);
+    }
+
+    #[test]
+    fn preserving_takes_the_host_from_the_target() {
+        let mut headers = HeaderMap::new();
+        let authority = Authority::from_static("mcp.example.com");
+        clean_request(&mut headers, HostHeader::Preserve, Some(&authority));
+        assert_eq!(headers[HOST], "mcp.example.com");
+    }
+
+    #[test]
+    fn event_streams_ask_not_to_be_buffered() {
+        for (content_type, asked) in [
+            ("text/event-stream", Some("no")),
+            ("Text/Event-Stream ; charset=utf-8", Some("no")),
+            ("application/json", None),
+            ("text/event-streams", None),
+        ] {
+            let mut headers = headers(&[("content-type", content_type)]);
+            clean_response(&mut headers);
+            let found = headers.get(X_ACCEL_BUFFERING);
+            assert_eq!(found.map(|value| value.to_str().unwrap()), asked);
+        }
+    }
+
+    #[test]
+    fn a_servers_own_wish_for_buffering_stands() {
+        let lines = [
+            ("content-type", "text/event-stream"),
+            ("x-accel-buffering", "yes"),
+        ];
+        let mut headers = headers(&lines);
+        clean_response(&mut headers);
+        assert_eq!(headers[X_ACCEL_BUFFERING], "yes");
+    }
+}

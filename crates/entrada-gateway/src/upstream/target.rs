@@ -1,0 +1,170 @@
+//! From a path on our side to a URL of the MCP server.
+
+use http::Uri;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use url::Url;
+
+/// The URL that stands behind the resource path.
+#[derive(Clone, Debug)]
+pub struct Target {
+    scheme: Scheme,
+    authority: Authority,
+    path: String,
+    query: Option<String>,
+    resource_path: String,
+    /// Where a request for the resource path itself goes: nearly every request.
+    whole: Uri,
+}
+
+/// The URL is not one that requests can be sent to.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("not a URL that requests can be sent to")]
+#[non_exhaustive]
+pub struct TargetError;
+
+/// The path does not lead to the MCP server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the path does not lead to the upstream")]
+#[non_exhaustive]
+pub struct Unmapped;
+
+impl Target {
+    /// Maps `resource_path` and what is below it to `url` and what is below that.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError`] if `url` has no host.
+    pub fn new(url: &Url, resource_path: &str) -> Result<Self, TargetError> {
+        let whole: Uri = url.as_str().parse().map_err(|_| TargetError)?;
+        let parts = whole.clone().into_parts();
+        Ok(Self {
+            scheme: parts.scheme.ok_or(TargetError)?,
+            authority: parts.authority.ok_or(TargetError)?,
+            path: url.path().to_owned(),
+            query: url.query().map(str::to_owned),
+            resource_path: resource_path.trim_end_matches('/').to_owned(),
+            whole,
+        })
+    }
+
+    /// The URL for what was `asked` of us.
+    ///
+    /// # Errors
+    ///
+    /// [`Unmapped`] if it is not at or below the resource path, or climbs out of it.
+    pub fn uri(&self, asked: &Uri) -> Result<Uri, Unmapped> {
+        let below = self.below(asked.path())?;
+        if below.is_empty() && asked.query().is_none() {
+            return Ok(self.whole.clone());
+        }
+        let mut target = match below {
+            "" => self.path.clone(),
+            below => format!("{}{below}", self.path.trim_end_matches('/')),
+        };
+        let queries = [self.query.as_deref(), asked.query()];
+        for (query, mark) in queries.into_iter().flatten().zip(['?', '&']) {
+            target.push(mark);
+            target.push_str(query);
+        }
+        let path_and_query: PathAndQuery = target.parse().map_err(|_| Unmapped)?;
+        Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority.clone())
+            .path_and_query(path_and_query)
+            .build()
+            .map_err(|_| Unmapped)
+    }
+
+    /// What of `path` is below the resource path: empty, or with a leading slash.
+    fn below<'a>(&self, path: &'a str) -> Result<&'a str, Unmapped> {
+        let below = path.strip_prefix(&self.resource_path).ok_or(Unmapped)?;
+        if self.resource_path.is_empty() && below == "/" {
+            return Ok("");
+        }
+        if !(below.is_empty() || below.starts_with('/')) || climbs(below) {
+            return Err(Unmapped);
+        }
+        Ok(below)
+    }
+}
+
+/// Whether a server may read `path` as one that leads upwards: dot segments, encoded or not, apart
+/// by slashes, backslashes or their encodings (RFC 3986 §6.2.2).
+fn climbs(path: &str) -> bool {
+    if !path.contains(['.', '%']) {
+        return false;
+    }
+    let plain = path
+        .to_ascii_lowercase()
+        .replace("%2e", ".")
+        .replace("%2f", "/")
+        .replace("%5c", "\\");
+    // Encoded twice, for servers that decode twice.
+    plain.contains("%25")
+        || plain
+            .split(['/', '\\'])
+            .any(|segment| matches!(segment, "." | ".."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mapped(upstream: &str, resource_path: &str, asked: &str) -> Result<String, Unmapped> {
+        let target = Target::new(&upstream.parse().unwrap(), resource_path).unwrap();
+        let uri = target.uri(&asked.parse().unwrap())?;
+        Ok(uri.to_string())
+    }
+
+    #[test]
+    fn paths_and_queries_are_appended() {
+        for (upstream, resource_path, asked, expected) in [
+            ("http://u:3000/mcp", "/mcp", "/mcp", "http://u:3000/mcp"),
+            ("http://u:3000/", "/mcp", "/mcp", "http://u:3000/"),
+            ("http://u/a/b", "/mcp", "/mcp/c/d", "http://u/a/b/c/d"),
+            ("http://u/a/", "/mcp", "/mcp/c", "http://u/a/c"),
+            ("http://u/a", "/mcp", "/mcp/", "http://u/a/"),
+            ("http://u/a", "/mcp", "/mcp?q=%20x", "http://u/a?q=%20x"),
+            ("http://u/a?k=1", "/mcp", "/mcp", "http://u/a?k=1"),
+            ("http://u/a?k=1", "/mcp", "/mcp/c?q", "http://u/a/c?k=1&q"),
+            ("http://u/mcp", "/", "/", "http://u/mcp"),
+            ("http://u/mcp", "/", "/c", "http://u/mcp/c"),
+            ("https://u/mcp", "/a/b", "/a/b/c", "https://u/mcp/c"),
+            ("http://u/mcp", "/mcp", "http://host/mcp", "http://u/mcp"),
+            (
+                "http://u/mcp",
+                "/mcp",
+                "/mcp/a.b/..c",
+                "http://u/mcp/a.b/..c",
+            ),
+        ] {
+            assert_eq!(
+                mapped(upstream, resource_path, asked).as_deref(),
+                Ok(expected)
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_climbs_out_of_the_resource() {
+        for asked in [
+            "/",
+            "/other",
+            "/mcpx",
+            "/mcp/..",
+            "/mcp/../admin",
+            "/mcp/./x",
+            "/mcp/%2e%2e/admin",
+            "/mcp/.%2E/admin",
+            "/mcp/..%2fadmin",
+            "/mcp/..%5Cadmin",
+            "/mcp/%252e%252e/admin",
+        ] {
+            assert_eq!(
+                mapped("http://u/mcp", "/mcp", asked),
+                Err(Unmapped),
+                "{asked}"
+            );
+        }
+    }
+}

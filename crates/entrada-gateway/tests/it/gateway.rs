@@ -1,0 +1,111 @@
+//! A gateway whose guard lets everybody in as Alice.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::middleware::{Next, from_fn};
+use bytes::Bytes;
+use entrada::VerifiedToken;
+use entrada::access_token::TokenFacts;
+use entrada::oauth::client::ClientId;
+use entrada::oauth::scope::Scope;
+use entrada::platform::Timestamp;
+use entrada_gateway::access_log::observed;
+use entrada_gateway::config::UpstreamSettings;
+use entrada_gateway::server::Server;
+use entrada_gateway::upstream::http::ReverseProxy;
+use http::{Request, Response, Uri};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) struct Gateway {
+    pub(crate) address: std::net::SocketAddr,
+    pub(crate) stop: CancellationToken,
+    pub(crate) serving: JoinSet<()>,
+    client: Client<HttpConnector, Body>,
+}
+
+impl Gateway {
+    /// In front of `upstream`, with the defaults.
+    pub(crate) async fn before(upstream: &str) -> Self {
+        Self::with(UpstreamSettings::new(upstream.parse().unwrap())).await
+    }
+
+    pub(crate) async fn with(settings: UpstreamSettings) -> Self {
+        let proxy = ReverseProxy::new(&settings).unwrap();
+        let guarded = Router::new()
+            .fallback_service(proxy)
+            .layer(from_fn(let_alice_in));
+        Self::serve(guarded).await
+    }
+
+    /// In front of `upstream`, with no guard at all.
+    pub(crate) async fn unguarded(upstream: &str) -> Self {
+        let settings = UpstreamSettings::new(upstream.parse().unwrap());
+        let proxy = ReverseProxy::new(&settings).unwrap();
+        Self::serve(Router::new().fallback_service(proxy)).await
+    }
+
+    async fn serve(router: Router) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let server = Server::new(listener, observed(router), Duration::from_millis(200));
+        let mut serving = JoinSet::new();
+        serving.spawn(server.run(stop.clone()));
+        Self {
+            address,
+            stop,
+            serving,
+            client: Client::builder(TokioExecutor::new()).build_http(),
+        }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> Uri {
+        format!("http://{}{path}", self.address).parse().unwrap()
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Response<Incoming> {
+        self.client.request(request).await.unwrap()
+    }
+
+    pub(crate) async fn post(&self, body: impl Into<Body>) -> Response<Incoming> {
+        let request = Request::post(self.url("/mcp")).body(body.into());
+        self.send(request.unwrap()).await
+    }
+}
+
+async fn let_alice_in(
+    mut request: Request<Body>,
+    next: Next,
+) -> Result<Response<Body>, Infallible> {
+    request.extensions_mut().insert(alice());
+    Ok(next.run(request).await)
+}
+
+fn alice() -> VerifiedToken {
+    let mut facts = TokenFacts::new(
+        "https://mcp.example.com".to_owned(),
+        "alice-subject".to_owned(),
+        ClientId::parse("client-1").unwrap(),
+        Timestamp::from_unix(4_000_000_000),
+    );
+    facts.scope = Scope::parse("mcp.read mcp.write").unwrap();
+    facts.principal.tenant_id = String::from("tenant-1");
+    facts.principal.object_id = String::from("object-1");
+    facts.principal.name = Some("Alïce Anders".to_owned());
+    facts.principal.roles = vec!["Mcp.Admin".to_owned(), "a,b".to_owned()];
+    VerifiedToken::assertion(facts)
+}
+
+pub(crate) async fn body(response: Response<Incoming>) -> Bytes {
+    response.into_body().collect().await.unwrap().to_bytes()
+}

@@ -1,0 +1,14 @@
+//! The gateway's parts on real sockets.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test sets up works, or the test fails"
+)]
+
+mod gateway;
+mod http2;
+mod leaving;
+mod passing;
+mod refusing;
+mod streams;
+mod upstream;
