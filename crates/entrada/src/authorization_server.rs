@@ -1,6 +1,9 @@
 //! The authorization server that MCP clients talk to: one endpoint a file.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -12,9 +15,10 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use url::Url;
 
 use crate::entra::EntraClient;
-use crate::grant::Lifetimes;
+use crate::grant::{GrantId, Lifetimes};
 use crate::keys::Keys;
 use crate::oauth::issuer::Issuer;
+use crate::oauth::redirect_uri::AllowedRedirects;
 use crate::oauth::resource::ResourceIndicator;
 use crate::platform::{Platform, Timestamp};
 use crate::store::{SealedStore, StoreError};
@@ -35,12 +39,12 @@ mod revoke;
 mod scope_policy;
 mod token;
 
-pub use authorize::AuthorizeError;
-pub use callback::CallbackError;
+pub use authorize::{AnswerTo, AuthorizeError};
+pub use callback::{CallbackError, UpstreamError};
 pub use client_auth::ClientAuthError;
 pub use consent::ConsentError;
-pub use correlation::CorrelationId;
-pub use issuer::IssuedVerifier;
+pub use correlation::{CorrelationId, CorrelationIdError};
+pub use issuer::{GRANT_CACHE_TTL, IssuedVerifier, STORE_OUTAGE_GRACE};
 pub use register::RegisterError;
 pub use renewal::RenewalError;
 pub use revoke::RevokeError;
@@ -52,6 +56,9 @@ use renewal::Renewer;
 
 /// How large a request to any of our endpoints may be.
 const BODY_LIMIT: usize = 64 * 1024;
+
+/// How often expired records are swept.
+const SWEEP_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// Whether the user is asked before Entra is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -90,6 +97,8 @@ pub struct AuthorizationServerConfig {
     pub lifetimes: Lifetimes,
     /// Whether users are asked.
     pub consent: ConsentMode,
+    /// Which redirect URIs clients may use at all.
+    pub allowed_redirects: AllowedRedirects,
 }
 
 /// The authorization server that MCP clients talk to; cheap to clone.
@@ -105,6 +114,7 @@ struct Inner {
     keys: Keys,
     renewer: Renewer,
     registrations: Quota,
+    swept_at: AtomicU64,
     platform: Platform,
 }
 
@@ -159,6 +169,7 @@ impl AuthorizationServer {
             store,
             keys,
             registrations: Quota::default(),
+            swept_at: AtomicU64::new(platform.clock.now().as_unix()),
             platform,
         }))
     }
@@ -182,6 +193,28 @@ impl AuthorizationServer {
         self.0.store.sweep(self.now()).await
     }
 
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if it does not.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        let nobody = GrantId::generate(&*self.0.platform.random);
+        self.0.store.grant(&nobody, self.now()).await.map(drop)
+    }
+
+    /// Sweeps now and then, in the wake of what makes records.
+    async fn sweep_if_due(&self, now: Timestamp) {
+        let due = now.since(Timestamp::from_unix(self.0.swept_at.load(Relaxed))) >= SWEEP_EVERY;
+        if !due {
+            return;
+        }
+        self.0.swept_at.store(now.as_unix(), Relaxed);
+        if let Err(error) = self.0.store.sweep(now).await {
+            tracing::warn!(%error, "expired records could not be swept");
+        }
+    }
+
     pub(crate) fn renewer(&self) -> &Renewer {
         &self.0.renewer
     }
@@ -190,15 +223,24 @@ impl AuthorizationServer {
     pub fn router(&self) -> Router {
         let at = |path: &str| self.0.endpoints.path(path);
         let browser = Router::new()
-            .route(&at("/authorize"), get(authorize::get).post(authorize::post).head(not_by_head))
+            .route(
+                &at("/authorize"),
+                get(authorize::get).post(authorize::post).head(not_by_head),
+            )
             .route(&at("/consent"), post(consent::post))
-            .route(&at(&self.0.config.redirect_path), get(callback::get).head(not_by_head));
+            .route(
+                &at(&self.0.config.redirect_path),
+                get(callback::get).head(not_by_head),
+            );
         let mut machine = Router::new()
             .route(&at("/register"), post(register::post))
             .route(&at("/token"), post(token::post))
             .route(&at("/revoke"), post(revoke::post))
             .route(&at("/.well-known/jwks.json"), get(metadata::jwks))
-            .route("/.well-known/oauth-authorization-server", get(metadata::get));
+            .route(
+                "/.well-known/oauth-authorization-server",
+                get(metadata::get),
+            );
         let inserted = self.0.config.issuer.path();
         if !inserted.is_empty() {
             let path = format!("/.well-known/oauth-authorization-server{inserted}");
@@ -208,7 +250,10 @@ impl AuthorizationServer {
             .merge(machine.layer(cross_origin()))
             .layer(DefaultBodyLimit::max(BODY_LIMIT))
             .layer(self.transport_security())
-            .layer(middleware::from_fn_with_state(self.clone(), correlation::correlate))
+            .layer(middleware::from_fn_with_state(
+                self.clone(),
+                correlation::correlate,
+            ))
             .with_state(self.clone())
     }
 
@@ -235,6 +280,9 @@ fn cross_origin() -> CorsLayer {
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([header::WWW_AUTHENTICATE, HeaderName::from_static("retry-after")])
-        .max_age(std::time::Duration::from_secs(600))
+        .expose_headers([
+            header::WWW_AUTHENTICATE,
+            HeaderName::from_static("retry-after"),
+        ])
+        .max_age(Duration::from_secs(600))
 }

@@ -389,15 +389,20 @@ impl Grant {
     /// The grant with what Entra said; its refresh token stays.
     #[must_use]
     pub fn refreshed(&self, renewal: Renewal) -> Self {
-        Self { version: self.version + 1, ..self.renewed(renewal) }
+        Self {
+            version: self.version + 1,
+            ..self.renewed(renewal)
+        }
     }
 
     /// Whether what Entra said is about the user who gave this grant (OpenID Connect Core §12.2).
     pub fn is_of(&self, renewal: &Renewal) -> bool {
-        let user = |principal: &Principal| {
-            (principal.tenant_id.clone(), principal.object_id.clone())
-        };
-        renewal.principal.as_ref().is_none_or(|now| user(now) == user(&self.principal))
+        let user =
+            |principal: &Principal| (principal.tenant_id.clone(), principal.object_id.clone());
+        renewal
+            .principal
+            .as_ref()
+            .is_none_or(|now| user(now) == user(&self.principal))
     }
 
     /// The grant after Entra was asked for it: its scope can only shrink.

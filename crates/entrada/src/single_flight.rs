@@ -40,7 +40,7 @@ impl<K> Default for Turns<K> {
     }
 }
 
-impl<K: Clone + Eq + Hash> Turns<K> {
+impl<K: Clone + Eq + Hash + Sync> Turns<K> {
     /// Waits for the turn for `key`.
     pub(crate) async fn wait(&self, key: &K) -> Turn<K> {
         let semaphore = {

@@ -22,8 +22,7 @@ use crate::store::StoreError;
 
 mod refusal;
 
-pub use refusal::AuthorizeError;
-pub(super) use refusal::AnswerTo;
+pub use refusal::{AnswerTo, AuthorizeError};
 
 /// What a consent form is sealed for.
 pub(super) const CONSENT_FORM: Purpose<'static> = Purpose::new("consent-form", b"");
@@ -41,7 +40,9 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Response {
     let query = query.unwrap_or_default();
-    server.authorize(query.as_bytes(), &headers, &correlation).await
+    server
+        .authorize(query.as_bytes(), &headers, &correlation)
+        .await
 }
 
 pub(super) async fn post(
@@ -75,8 +76,10 @@ impl AuthorizationServer {
         let random = &*self.0.platform.random;
         let cookies = cookie::Cookies::new(self.0.endpoints.secure);
         let (browser, set_cookie) = cookies.browser_or_new(headers, random);
-        let drawn =
-            Drawn { upstream_state: UpstreamState::generate(random), browser: browser.hashed() };
+        let drawn = Drawn {
+            upstream_state: UpstreamState::generate(random),
+            browser: browser.hashed(),
+        };
         let now = self.now();
         let outcome = match self.load(encoded, now).await {
             Ok(loaded) => self.decide(loaded, drawn, now),
@@ -104,10 +107,16 @@ impl AuthorizationServer {
         let params = Params::parse(encoded).map_err(AuthorizeError::Params)?;
         let id = params.get("client_id").ok_or(AuthorizeError::NoClient)?;
         let id = ClientId::parse(id).map_err(|_| AuthorizeError::UnknownClient)?;
-        let client = self.0.store.client(&id, now).await.map_err(AuthorizeError::Store)?;
+        let client = self
+            .0
+            .store
+            .client(&id, now)
+            .await
+            .map_err(AuthorizeError::Store)?;
         let client = client.ok_or(AuthorizeError::UnknownClient)?;
         let redirect = client
             .trusted_redirect(params.get("redirect_uri"))
+            .filter(|redirect| self.0.config.allowed_redirects.allow(redirect.uri()))
             .ok_or(AuthorizeError::UnregisteredRedirectUri)?;
         Ok((params, client, redirect))
     }
@@ -119,7 +128,10 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<(AuthorizationRequest, Client), AuthorizeError> {
         let config = &self.0.config;
-        let policy = Policy { scopes: &config.scopes, resource: &config.resource };
+        let policy = Policy {
+            scopes: &config.scopes,
+            resource: &config.resource,
+        };
         let request = decide(&params, &client, redirect, &policy, (drawn, now))?;
         let skips = config.consent == ConsentMode::InsecureSkip;
         // The user must be asked, and may not be.
@@ -200,7 +212,11 @@ fn decide(
     use AuthorizeError as E;
     let state = params.get("state").map(str::to_owned);
     let to = AnswerTo::new(redirect, state);
-    if to.state.as_ref().is_some_and(|state| state.len() > LONGEST_STATE) {
+    if to
+        .state
+        .as_ref()
+        .is_some_and(|state| state.len() > LONGEST_STATE)
+    {
         return Err(E::StateTooLong(AnswerTo { state: None, ..to }));
     }
     match params.get("response_type") {
@@ -208,23 +224,37 @@ fn decide(
         Some(_) => return Err(E::UnsupportedResponseType(to)),
         None => return Err(E::NoResponseType(to)),
     }
-    if params.get("response_mode").is_some_and(|mode| mode != "query") {
+    if params
+        .get("response_mode")
+        .is_some_and(|mode| mode != "query")
+    {
         return Err(E::UnsupportedResponseMode(to));
     }
-    let Some(challenge) = params.get("code_challenge") else { return Err(E::NoChallenge(to)) };
+    let Some(challenge) = params.get("code_challenge") else {
+        return Err(E::NoChallenge(to));
+    };
     // RFC 7636 §4.3: a missing method means `plain`, which OAuth 2.1 §4.1.1 forbids us to take.
     if params.get("code_challenge_method") != Some("S256") {
         return Err(E::ChallengeMethod(to));
     }
-    let Ok(challenge) = CodeChallenge::parse(challenge) else { return Err(E::Challenge(to)) };
-    let Ok(scope) = policy.scopes.effective(params.get("scope")) else { return Err(E::Scope(to)) };
+    let Ok(challenge) = CodeChallenge::parse(challenge) else {
+        return Err(E::Challenge(to));
+    };
+    let Ok(scope) = policy.scopes.effective(params.get("scope")) else {
+        return Err(E::Scope(to));
+    };
     let ours = |text: &str| {
         ResourceIndicator::parse(text).is_ok_and(|asked| asked.names_same(policy.resource))
     };
     if !params.resources().all(ours) {
         return Err(E::Target(to));
     }
-    let hint = |name| params.get(name).filter(|hint| hint.len() <= LONGEST_HINT).map(str::to_owned);
+    let hint = |name| {
+        params
+            .get(name)
+            .filter(|hint| hint.len() <= LONGEST_HINT)
+            .map(str::to_owned)
+    };
     Ok(AuthorizationRequest {
         upstream_state: drawn.upstream_state,
         client_id: client.id().clone(),
@@ -247,11 +277,18 @@ fn decide(
 /// Whether `prompt` holds `value` (OpenID Connect Core §3.1.2.1). Entra never sees the
 /// parameter: its `consent` asks every user for an administrator.
 fn prompts(params: &Params, value: &str) -> bool {
-    params.get("prompt").is_some_and(|prompt| prompt.split(' ').any(|word| word == value))
+    params
+        .get("prompt")
+        .is_some_and(|prompt| prompt.split(' ').any(|word| word == value))
 }
 
 /// Whether a person looks at the answer.
 fn wants_html(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accepted.into_iter().any(|value| value.contains("text/html"))
+    let accepted = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    accepted
+        .into_iter()
+        .any(|value| value.contains("text/html"))
 }

@@ -106,16 +106,24 @@ impl CallbackError {
 
 impl From<&CallbackError> for ErrorResponse {
     fn from(error: &CallbackError) -> Self {
-        let unavailable =
-            (ErrorCode::TemporarilyUnavailable, "signing in is not possible now, try again later");
-        let misconfigured =
-            (ErrorCode::ServerError, "the server's registration at Microsoft Entra needs mending");
-        let denied = (ErrorCode::AccessDenied, "Microsoft Entra did not sign the user in");
+        let unavailable = (
+            ErrorCode::TemporarilyUnavailable,
+            "signing in is not possible now, try again later",
+        );
+        let misconfigured = (
+            ErrorCode::ServerError,
+            "the server's registration at Microsoft Entra needs mending",
+        );
+        let denied = (
+            ErrorCode::AccessDenied,
+            "Microsoft Entra did not sign the user in",
+        );
         let (code, description) = match error {
             CallbackError::Malformed => (ErrorCode::InvalidRequest, "the callback cannot be read"),
-            CallbackError::OtherBrowser => {
-                (ErrorCode::AccessDenied, "the callback belongs to another browser")
-            }
+            CallbackError::OtherBrowser => (
+                ErrorCode::AccessDenied,
+                "the callback belongs to another browser",
+            ),
             CallbackError::UnknownLogin => {
                 (ErrorCode::InvalidRequest, "no such login is under way")
             }
@@ -145,12 +153,20 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Response {
     // A browser that only looks ahead must not spend the code.
-    if headers.get("sec-purpose").is_some_and(|value| value.as_bytes().starts_with(b"prefetch")) {
+    if headers
+        .get("sec-purpose")
+        .is_some_and(|value| value.as_bytes().starts_with(b"prefetch"))
+    {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     let Some((params, state)) = query
         .and_then(|query| Params::parse(query.as_bytes()).ok())
-        .and_then(|params| params.get("state").map(UpstreamState::new).map(|state| (params, state)))
+        .and_then(|params| {
+            params
+                .get("state")
+                .map(UpstreamState::new)
+                .map(|state| (params, state))
+        })
     else {
         return server.refuse_callback(&CallbackError::Malformed, &correlation);
     };
@@ -162,7 +178,9 @@ pub(super) async fn get(
         Err(error) => server.refuse_callback(&error, &correlation),
     };
     let cookies = cookie::Cookies::new(server.0.endpoints.secure);
-    response.headers_mut().append(header::SET_COOKIE, cookies.clear_login(&state));
+    response
+        .headers_mut()
+        .append(header::SET_COOKIE, cookies.clear_login(&state));
     response
 }
 
@@ -182,8 +200,15 @@ impl AuthorizationServer {
         let now = self.now();
         let cookies = cookie::Cookies::new(self.0.endpoints.secure);
         // Looked at before the login is taken: a scanner that follows the link ends nothing.
-        let binding = cookies.login(headers, state).ok_or(CallbackError::OtherBrowser)?;
-        let request = self.0.store.take_request(state, now).await.map_err(CallbackError::Store)?;
+        let binding = cookies
+            .login(headers, state)
+            .ok_or(CallbackError::OtherBrowser)?;
+        let request = self
+            .0
+            .store
+            .take_request(state, now)
+            .await
+            .map_err(CallbackError::Store)?;
         let request = request.ok_or(CallbackError::UnknownLogin)?;
         if !request.is_from(&binding) {
             return Err(CallbackError::OtherBrowser);
@@ -191,11 +216,20 @@ impl AuthorizationServer {
         if request.has_expired(now) {
             return Err(CallbackError::UnknownLogin);
         }
-        let to = AnswerTo::new(request.redirect().clone(), request.state().map(str::to_owned));
+        let to = AnswerTo::new(
+            request.redirect().clone(),
+            request.state().map(str::to_owned),
+        );
         if let Some(error) = params.get("error") {
-            return Err(CallbackError::Entra { error: UpstreamError::parse(error), to });
+            return Err(CallbackError::Entra {
+                error: UpstreamError::parse(error),
+                to,
+            });
         }
-        let code = params.get("code").map(EntraCode::new).ok_or(CallbackError::Malformed)?;
+        let code = params
+            .get("code")
+            .map(EntraCode::new)
+            .ok_or(CallbackError::Malformed)?;
         let issued = match self.complete(request, &code, now).await {
             Ok(issued) => issued,
             Err(error) => return Err(CallbackError::Redeem { error, to }),
@@ -205,7 +239,12 @@ impl AuthorizationServer {
         }
         let grant = issued.grant_id();
         let code = AuthorizationCode::generate(&*self.0.platform.random);
-        match self.0.store.put_code(&code, &issued, now + token::CODE_MEMORY).await {
+        match self
+            .0
+            .store
+            .put_code(&code, &issued, now + token::CODE_MEMORY)
+            .await
+        {
             Ok(()) => Ok((code, IssuedTo { grant, to })),
             Err(error) => Err(CallbackError::StoreCode { error, to }),
         }
@@ -258,13 +297,23 @@ fn page(error: &CallbackError, answer: ErrorResponse, correlation: &CorrelationI
             "The server has a passing problem of its own.",
             "Wait a minute, then start again from your app.",
         ),
-        _ => (
+        CallbackError::Malformed
+        | CallbackError::Entra { .. }
+        | CallbackError::NothingGranted(_)
+        | CallbackError::Redeem { .. }
+        | CallbackError::StoreCode { .. } => (
             StatusCode::BAD_REQUEST,
             "This link is not complete",
             "Microsoft sent you back with an answer this server cannot read.",
             again,
         ),
     };
-    ErrorPage { status, title, message, advice, correlation_id: correlation.as_str() }
-        .into_response()
+    ErrorPage {
+        status,
+        title,
+        message,
+        advice,
+        correlation_id: correlation.as_str(),
+    }
+    .into_response()
 }

@@ -44,15 +44,18 @@ impl From<&ClientAuthError> for ErrorResponse {
     fn from(error: &ClientAuthError) -> Self {
         let (code, description) = match error {
             ClientAuthError::Missing => (ErrorCode::InvalidClient, "client_id is missing"),
-            ClientAuthError::Unknown { .. } => {
-                (ErrorCode::InvalidClient, "the client is not registered: register it again")
-            }
-            ClientAuthError::Ambiguous => {
-                (ErrorCode::InvalidRequest, "the client must be named in one way")
-            }
-            ClientAuthError::UnexpectedSecret { .. } => {
-                (ErrorCode::InvalidClient, "the client is public: send no secret")
-            }
+            ClientAuthError::Unknown { .. } => (
+                ErrorCode::InvalidClient,
+                "the client is not registered: register it again",
+            ),
+            ClientAuthError::Ambiguous => (
+                ErrorCode::InvalidRequest,
+                "the client must be named in one way",
+            ),
+            ClientAuthError::UnexpectedSecret { .. } => (
+                ErrorCode::InvalidClient,
+                "the client is public: send no secret",
+            ),
             ClientAuthError::Store(_) => (ErrorCode::TemporarilyUnavailable, "try again later"),
         };
         Self::new(code, description)
@@ -62,7 +65,10 @@ impl From<&ClientAuthError> for ErrorResponse {
 impl ClientAuthError {
     /// Whether the answer must carry `WWW-Authenticate: Basic` (RFC 6749 §5.2).
     pub(super) fn wants_basic(&self) -> bool {
-        matches!(self, Self::Unknown { basic: true } | Self::UnexpectedSecret { basic: true })
+        matches!(
+            self,
+            Self::Unknown { basic: true } | Self::UnexpectedSecret { basic: true }
+        )
     }
 }
 
@@ -103,20 +109,34 @@ fn presented(headers: &HeaderMap, params: &Params) -> Result<Presented, ClientAu
     let body_secret = params.get("client_secret").is_some();
     let Some(value) = headers.get(header::AUTHORIZATION) else {
         let id = in_body.ok_or(ClientAuthError::Missing)?.to_owned();
-        return Ok(Presented { id, secret: body_secret, basic: false });
+        return Ok(Presented {
+            id,
+            secret: body_secret,
+            basic: false,
+        });
     };
-    let (id, secret) = value.to_str().ok().and_then(basic).ok_or(ClientAuthError::Ambiguous)?;
+    let (id, secret) = value
+        .to_str()
+        .ok()
+        .and_then(basic)
+        .ok_or(ClientAuthError::Ambiguous)?;
     if body_secret || in_body.is_some_and(|in_body| in_body != id) {
         return Err(ClientAuthError::Ambiguous);
     }
-    Ok(Presented { id, secret: !secret.is_empty(), basic: true })
+    Ok(Presented {
+        id,
+        secret: !secret.is_empty(),
+        basic: true,
+    })
 }
 
 /// Id and secret of a `Basic` header, form-decoded as RFC 6749 §2.3.1 wants.
 fn basic(value: &str) -> Option<(String, String)> {
     let (scheme, credentials) = value.split_once(' ')?;
     let decoded = STANDARD.decode(credentials.trim()).ok()?;
-    let text = scheme.eq_ignore_ascii_case("basic").then(|| String::from_utf8(decoded).ok())??;
+    let text = scheme
+        .eq_ignore_ascii_case("basic")
+        .then(|| String::from_utf8(decoded).ok())??;
     let (id, secret) = text.split_once(':')?;
     let plain = |part: &str| {
         // A single name without a value decodes as itself.
@@ -158,7 +178,11 @@ mod tests {
             (Some("c:s"), "client_secret=s", two_ways()),
             (Some("no colon"), "client_id=c", two_ways()),
         ] {
-            assert_eq!(read(authorization, body), expected, "{authorization:?} {body}");
+            assert_eq!(
+                read(authorization, body),
+                expected,
+                "{authorization:?} {body}"
+            );
         }
     }
 }

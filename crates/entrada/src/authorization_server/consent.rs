@@ -41,9 +41,10 @@ impl From<&ConsentError> for ErrorResponse {
     fn from(error: &ConsentError) -> Self {
         let (code, description) = match error {
             ConsentError::Form => (ErrorCode::InvalidRequest, "the form is not one we showed"),
-            ConsentError::OtherBrowser => {
-                (ErrorCode::AccessDenied, "the form belongs to another browser")
-            }
+            ConsentError::OtherBrowser => (
+                ErrorCode::AccessDenied,
+                "the form belongs to another browser",
+            ),
             ConsentError::Expired => (ErrorCode::InvalidRequest, "the consent page has expired"),
             ConsentError::Answered => (ErrorCode::InvalidRequest, "the form was answered before"),
             ConsentError::Store(_) => (ErrorCode::TemporarilyUnavailable, "try again later"),
@@ -87,14 +88,20 @@ impl AuthorizationServer {
             Some(_) | None => return Err(ConsentError::Form),
         };
         let sealed = params.get("request").ok_or(ConsentError::Form)?;
-        let request: AuthorizationRequest =
-            self.0.store.open_for(CONSENT_FORM, sealed).ok_or(ConsentError::Form)?;
+        let request: AuthorizationRequest = self
+            .0
+            .store
+            .open_for(CONSENT_FORM, sealed)
+            .ok_or(ConsentError::Form)?;
         // A form can only be sealed for a browser whose cookie we saw, so another site cannot
         // have one that fits its victim's; browsers that say where a form comes from must agree.
-        let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+        let site = headers
+            .get("sec-fetch-site")
+            .and_then(|value| value.to_str().ok());
         let cookies = cookie::Cookies::new(self.0.endpoints.secure);
-        let same_browser =
-            cookies.browser(headers).is_some_and(|browser| browser.hashed() == request.browser);
+        let same_browser = cookies
+            .browser(headers)
+            .is_some_and(|browser| browser.hashed() == request.browser);
         if !same_browser || site.is_some_and(|site| site != "same-origin") {
             return Err(ConsentError::OtherBrowser);
         }
@@ -121,7 +128,12 @@ impl AuthorizationServer {
                 return pages::redirect(&self.error_location(&to, DENIED));
             }
         };
-        match self.0.store.put_request(&consented, now + LOGIN_LIFETIME).await {
+        match self
+            .0
+            .store
+            .put_request(&consented, now + LOGIN_LIFETIME)
+            .await
+        {
             Ok(Written::Yes) => {}
             Ok(Written::Conflict | Written::Revoked) => {
                 return page(&ConsentError::Answered, correlation);
@@ -137,7 +149,11 @@ impl AuthorizationServer {
 
     fn login(&self, binding: BrowserBinding) -> Login {
         let random = &*self.0.platform.random;
-        Login::new(CodeVerifier::generate(random), Nonce::generate(random), binding)
+        Login::new(
+            CodeVerifier::generate(random),
+            Nonce::generate(random),
+            binding,
+        )
     }
 
     /// Tells the client that the user said no. The form cannot be answered again.
@@ -147,7 +163,12 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<Response, ConsentError> {
         let until = now + LOGIN_LIFETIME;
-        match self.0.store.spend_request(&request.upstream_state, until).await? {
+        match self
+            .0
+            .store
+            .spend_request(&request.upstream_state, until)
+            .await?
+        {
             Written::Yes => {}
             Written::Conflict | Written::Revoked => return Err(ConsentError::Answered),
         }
@@ -157,17 +178,22 @@ impl AuthorizationServer {
 }
 
 /// What the client is told when the user said no.
-const DENIED: ErrorResponse =
-    ErrorResponse { error: ErrorCode::AccessDenied, error_description: "the user denied access" };
+const DENIED: ErrorResponse = ErrorResponse {
+    error: ErrorCode::AccessDenied,
+    error_description: "the user denied access",
+};
 
 fn page(error: &ConsentError, correlation: &CorrelationId) -> Response {
     let answer = ErrorResponse::from(error);
     token::log(error, answer.error, correlation);
     let again = "Close this window and start again from your app.";
     let (status, title, message, advice) = match error {
-        ConsentError::Form => {
-            (StatusCode::BAD_REQUEST, "This form cannot be used", "It is not one this server showed you, or it was changed.", again)
-        }
+        ConsentError::Form => (
+            StatusCode::BAD_REQUEST,
+            "This form cannot be used",
+            "It is not one this server showed you, or it was changed.",
+            again,
+        ),
         ConsentError::OtherBrowser => (
             StatusCode::FORBIDDEN,
             "This form belongs to another browser",
@@ -182,9 +208,12 @@ fn page(error: &ConsentError, correlation: &CorrelationId) -> Response {
             "For your safety an answer counts for ten minutes.",
             again,
         ),
-        ConsentError::Answered => {
-            (StatusCode::BAD_REQUEST, "You answered this before", "An answer counts once.", again)
-        }
+        ConsentError::Answered => (
+            StatusCode::BAD_REQUEST,
+            "You answered this before",
+            "An answer counts once.",
+            again,
+        ),
         ConsentError::Store(_) => (
             answer.error.status(),
             "Signing in is not possible right now",
@@ -192,6 +221,12 @@ fn page(error: &ConsentError, correlation: &CorrelationId) -> Response {
             "Wait a minute, then start again from your app.",
         ),
     };
-    ErrorPage { status, title, message, advice, correlation_id: correlation.as_str() }
-        .into_response()
+    ErrorPage {
+        status,
+        title,
+        message,
+        advice,
+        correlation_id: correlation.as_str(),
+    }
+    .into_response()
 }

@@ -39,13 +39,19 @@ impl Cookies {
         headers: &HeaderMap,
         random: &dyn SecureRandom,
     ) -> (BrowserBinding, HeaderValue) {
-        let binding = self.browser(headers).unwrap_or_else(|| BrowserBinding::generate(random));
+        let binding = self
+            .browser(headers)
+            .unwrap_or_else(|| BrowserBinding::generate(random));
         let cookie = self.set(&self.name(BROWSER), binding.expose());
         (binding, cookie)
     }
 
     /// The cookie of the login that `state` names.
-    pub(super) fn login(self, headers: &HeaderMap, state: &UpstreamState) -> Option<BrowserBinding> {
+    pub(super) fn login(
+        self,
+        headers: &HeaderMap,
+        state: &UpstreamState,
+    ) -> Option<BrowserBinding> {
         value_of(headers, &self.login_name(state))
     }
 
@@ -77,9 +83,8 @@ impl Cookies {
 
     fn written(self, name: &str, value: &str, max_age: u64) -> HeaderValue {
         let secure = if self.secure { "; Secure" } else { "" };
-        let text = format!(
-            "{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}"
-        );
+        let text =
+            format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}");
         let mut cookie = HeaderValue::try_from(text).expect("names and values are base64url");
         cookie.set_sensitive(true);
         cookie
@@ -88,8 +93,13 @@ impl Cookies {
 
 /// The value of one cookie, if it has the form ours have (RFC 6265 §4.2.1).
 fn value_of(headers: &HeaderMap, name: &str) -> Option<BrowserBinding> {
-    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
+    let lines = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|line| line.to_str().ok());
+    let mut pairs = lines
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.find(|(known, _)| known.trim() == name)?;
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let value = value.trim();
@@ -118,7 +128,11 @@ mod tests {
             headers.insert(header::COOKIE, format!("a=b; {pair}").parse().unwrap());
             let found = cookies.login(&headers, &state).unwrap();
             assert_eq!(found.expose(), binding.expose());
-            assert!(cookies.login(&headers, &UpstreamState::generate(&random)).is_none());
+            assert!(
+                cookies
+                    .login(&headers, &UpstreamState::generate(&random))
+                    .is_none()
+            );
             // On https the name anybody may set is not read.
             assert!(Cookies::new(!secure).login(&headers, &state).is_none());
         }

@@ -44,11 +44,13 @@ impl CorrelationId {
     pub fn generate(random: &dyn SecureRandom) -> Self {
         let mut bytes = [0; 8];
         random.fill(&mut bytes);
-        let hex = bytes.iter().fold(String::with_capacity(16), |mut hex, byte| {
-            // Writing to a string does not fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
+        let hex = bytes
+            .iter()
+            .fold(String::with_capacity(16), |mut hex, byte| {
+                // Writing to a string does not fail.
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            });
         Self(hex)
     }
 

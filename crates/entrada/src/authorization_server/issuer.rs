@@ -18,7 +18,9 @@ use crate::grant::{Grant, GrantId};
 use crate::jwt::jwks::Algorithm;
 use crate::jwt::sign::SigningKeyError;
 use crate::jwt::unverified::UnverifiedJwt;
-use crate::jwt::verify::{Claims, Expected, ExpectedIssuer, ExpectedType, JwtError, verify};
+use crate::jwt::verify::{
+    Claims, Expected, ExpectedIssuer, ExpectedType, JwtError, VerifiedClaims, verify,
+};
 use crate::keys::{KeyRing, Keys};
 use crate::oauth::client::ClientId;
 use crate::oauth::issuer::Issuer;
@@ -26,7 +28,7 @@ use crate::oauth::resource::ResourceIndicator;
 use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
 use crate::secret::{AccessToken, Hashed};
-use crate::store::SealedStore;
+use crate::store::{SealedStore, StoreError};
 
 /// How long a verdict is remembered. A revocation reaches every guard within this time.
 pub const GRANT_CACHE_TTL: Duration = Duration::from_secs(10);
@@ -87,14 +89,22 @@ impl AuthorizationServer {
     /// The grant an access token of ours was issued under.
     pub(super) fn grant_of_access_token(&self, token: &str, now: Timestamp) -> Option<GrantId> {
         let config = &self.0.config;
-        let claims = check(token, &self.0.keys.current(), (&config.issuer, &config.resource), now);
+        let claims = check(
+            token,
+            &self.0.keys.current(),
+            (&config.issuer, &config.resource),
+            now,
+        );
         GrantId::parse(&claims.ok()?.sid?).ok()
     }
 }
 
 /// The user as other servers may know them: stable, and telling nothing.
 fn subject(principal: &Principal) -> String {
-    let text = format!("entrada subject\0{}\0{}", principal.tenant_id, principal.object_id);
+    let text = format!(
+        "entrada subject\0{}\0{}",
+        principal.tenant_id, principal.object_id
+    );
     URL_SAFE_NO_PAD.encode(digest(&SHA256, text.as_bytes()))
 }
 
@@ -106,11 +116,14 @@ fn check(
     now: Timestamp,
 ) -> Result<Claims, JwtError> {
     let jwt = UnverifiedJwt::parse(token)?;
-    let key = jwt.kid().and_then(|kid| ring.verification_key(kid)).ok_or(JwtError::UnknownKey)?;
+    let key = jwt
+        .kid()
+        .and_then(|kid| ring.verification_key(kid))
+        .ok_or(JwtError::UnknownKey)?;
     let audience = [resource.as_str()];
     let issuer = ExpectedIssuer::Exactly(issuer.as_str());
     let expected = Expected::new(issuer, &audience, &ALGORITHMS, ExpectedType::AccessToken);
-    verify(&jwt, &key, &expected, now).map(|verified| verified.into_claims())
+    verify(&jwt, &key, &expected, now).map(VerifiedClaims::into_claims)
 }
 
 /// Verifies the access tokens this server issued.
@@ -153,7 +166,13 @@ impl IssuedVerifier {
         keys: Keys,
     ) -> Self {
         let verdicts = Cache::new(MOST_VERDICTS);
-        Self(Arc::new(Verifier { issuer, resource, store, keys, verdicts }))
+        Self(Arc::new(Verifier {
+            issuer,
+            resource,
+            store,
+            keys,
+            verdicts,
+        }))
     }
 }
 
@@ -171,7 +190,11 @@ impl AccessTokenVerifier for IssuedVerifier {
         now: Timestamp,
     ) -> Result<VerifiedToken, VerifyError> {
         let key = key(presented);
-        let remembered = self.0.verdicts.get(&key).filter(|known| now < known.token.expires_at);
+        let remembered = self
+            .0
+            .verdicts
+            .get(&key)
+            .filter(|known| now < known.token.expires_at);
         let vouched = match &remembered {
             Some(verdict) => verdict.vouched(),
             None => self.vouched(presented, now)?,
@@ -182,11 +205,15 @@ impl AccessTokenVerifier for IssuedVerifier {
                 self.0.verdicts.remove(&key);
                 return Err(VerifyError::GrantEnded);
             }
-            Err(error) => return self.stand_in(remembered, error, now),
+            Err(error) => return stand_in(remembered, error, now),
         };
         let id = vouched.grant;
         let token = self.facts(vouched, &grant);
-        let verdict = Verdict { token: token.clone(), grant: id, read_at: now };
+        let verdict = Verdict {
+            token: token.clone(),
+            grant: id,
+            read_at: now,
+        };
         self.0.verdicts.insert(key, verdict);
         Ok(token)
     }
@@ -215,26 +242,19 @@ impl IssuedVerifier {
 
     fn facts(&self, vouched: Vouched, grant: &Grant) -> VerifiedToken {
         let issuer = self.0.issuer.as_str().to_owned();
-        let Vouched { client_id, subject, expires_at, scope, grant: id } = vouched;
+        let Vouched {
+            client_id,
+            subject,
+            expires_at,
+            scope,
+            grant: id,
+        } = vouched;
         let mut facts = TokenFacts::new(issuer, subject, client_id, expires_at);
         // What Entra took back from the grant since, the token does not give either.
         facts.scope = scope.intersection(grant.scope());
         facts.principal = grant.principal().clone();
         facts.grant = Some(id.to_string());
         VerifiedToken::assertion(facts)
-    }
-
-    /// The last verdict, for a while; without one nobody can tell.
-    fn stand_in(
-        &self,
-        remembered: Option<Verdict>,
-        error: crate::store::StoreError,
-        now: Timestamp,
-    ) -> Result<VerifiedToken, VerifyError> {
-        match remembered {
-            Some(verdict) if now.since(verdict.read_at) <= STORE_OUTAGE_GRACE => Ok(verdict.token),
-            Some(_) | None => Err(VerifyError::Unavailable(Box::new(error))),
-        }
     }
 }
 
@@ -247,6 +267,18 @@ impl Verdict {
             subject: self.token.subject.clone(),
             expires_at: self.token.expires_at,
         }
+    }
+}
+
+/// The last verdict, for a while; without one nobody can tell.
+fn stand_in(
+    remembered: Option<Verdict>,
+    error: StoreError,
+    now: Timestamp,
+) -> Result<VerifiedToken, VerifyError> {
+    match remembered {
+        Some(verdict) if now.since(verdict.read_at) <= STORE_OUTAGE_GRACE => Ok(verdict.token),
+        Some(_) | None => Err(VerifyError::Unavailable(Box::new(error))),
     }
 }
 

@@ -23,11 +23,20 @@ pub(super) async fn jwks(State(server): State<AuthorizationServer>) -> Response 
     }
     let ring = server.0.keys.current();
     // A copy must be gone before a new key signs.
-    cached(PUBLISH_AHEAD.as_secs() / 2, Json(KeySet { keys: ring.published().collect() }))
+    cached(
+        PUBLISH_AHEAD.as_secs() / 2,
+        Json(KeySet {
+            keys: ring.published().collect(),
+        }),
+    )
 }
 
 fn cached(seconds: u64, body: impl IntoResponse) -> Response {
-    ([(header::CACHE_CONTROL, format!("public, max-age={seconds}"))], body).into_response()
+    (
+        [(header::CACHE_CONTROL, format!("public, max-age={seconds}"))],
+        body,
+    )
+        .into_response()
 }
 
 impl AuthorizationServer {

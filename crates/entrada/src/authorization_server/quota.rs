@@ -27,12 +27,18 @@ impl Quota {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let window = match *current {
             Some(window) if now.since(window.began) < WINDOW => window,
-            _ => Window { began: now, used: 0 },
+            _ => Window {
+                began: now,
+                used: 0,
+            },
         };
         if window.used >= MOST_PER_WINDOW {
             return Err(WINDOW.saturating_sub(now.since(window.began)));
         }
-        *current = Some(Window { used: window.used + 1, ..window });
+        *current = Some(Window {
+            used: window.used + 1,
+            ..window
+        });
         Ok(())
     }
 }

@@ -17,6 +17,7 @@ use crate::oauth::client::{
     ApplicationType, Client, ClientId, ClientMetadataError, GrantType, UnverifiedClientMetadata,
 };
 use crate::oauth::error::{ErrorCode, ErrorResponse};
+use crate::oauth::redirect_uri::RedirectUri;
 use crate::platform::{SecureRandom, Timestamp};
 use crate::store::StoreError;
 
@@ -55,9 +56,10 @@ impl From<&RegisterError> for ErrorResponse {
                 "the body must be a JSON object of client metadata",
             ),
             RegisterError::Metadata(error) => (*error).into(),
-            RegisterError::TooMany { .. } => {
-                Self::new(ErrorCode::TooManyRequests, "too many registrations, try again later")
-            }
+            RegisterError::TooMany { .. } => Self::new(
+                ErrorCode::TooManyRequests,
+                "too many registrations, try again later",
+            ),
             RegisterError::Store(_) => {
                 Self::new(ErrorCode::TemporarilyUnavailable, "try again later")
             }
@@ -111,13 +113,16 @@ impl AuthorizationServer {
         }
         let asked: UnverifiedClientMetadata =
             serde_json::from_slice(body).map_err(|_| RegisterError::Malformed)?;
-        let metadata = asked.check()?;
+        let metadata = asked.check(&self.0.config.allowed_redirects)?;
         self.0
             .registrations
             .spend(now)
             .map_err(|retry_after| RegisterError::TooMany { retry_after })?;
         let client = Client::register(draw_id(&*self.0.platform.random), metadata, now);
-        self.0.store.put_client(&client, now + UNUSED_LIFETIME).await?;
+        self.0
+            .store
+            .put_client(&client, now + UNUSED_LIFETIME)
+            .await?;
         Ok(client)
     }
 
@@ -126,7 +131,11 @@ impl AuthorizationServer {
         Registration {
             client_id: client.id().as_str(),
             client_id_issued_at: client.issued_at(),
-            redirect_uris: metadata.redirect_uris().iter().map(|uri| uri.as_str()).collect(),
+            redirect_uris: metadata
+                .redirect_uris()
+                .iter()
+                .map(RedirectUri::as_str)
+                .collect(),
             client_name: metadata.unverified_name(),
             application_type: metadata.application_type(),
             grant_types: metadata.grant_types(),
@@ -146,7 +155,11 @@ fn draw_id(random: &dyn SecureRandom) -> ClientId {
 
 /// Whether the body is said to be JSON. A form cannot be posted across origins as such.
 fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = content_type.and_then(|value| value.split(';').next()).map(str::trim);
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = content_type
+        .and_then(|value| value.split(';').next())
+        .map(str::trim);
     essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
 }

@@ -110,7 +110,14 @@ impl Renewer {
         lifetimes: Lifetimes,
         random: Arc<dyn SecureRandom>,
     ) -> Self {
-        Self { entra, store, keys, lifetimes, random, turns: Turns::default() }
+        Self {
+            entra,
+            store,
+            keys,
+            lifetimes,
+            random,
+            turns: Turns::default(),
+        }
     }
 
     /// Uses a refresh token (RFC 6749 §6).
@@ -124,10 +131,18 @@ impl Renewer {
         let id = presented.grant();
         let _turn = self.turns.wait(&id).await;
         for _ in 0..MOST_ROUNDS {
-            let grant = self.store.grant(&id, now).await?.ok_or(RenewalError::Ended)?;
+            let grant = self
+                .store
+                .grant(&id, now)
+                .await?
+                .ok_or(RenewalError::Ended)?;
             match grant.refresh(presented, client, request, now)? {
                 RefreshDecision::Repeat(token) => {
-                    return Ok(Rotated { grant, token, how: How::Repeated });
+                    return Ok(Rotated {
+                        grant,
+                        token,
+                        how: How::Repeated,
+                    });
                 }
                 RefreshDecision::Revoke => {
                     self.store.revoke_grant(&id, now).await?;
@@ -141,7 +156,13 @@ impl Renewer {
             };
             let (next, token) = self.succeed(&grant, presented, renewal, now)?;
             match self.store.put_grant(&next).await? {
-                Written::Yes => return Ok(Rotated { grant: next, token, how }),
+                Written::Yes => {
+                    return Ok(Rotated {
+                        grant: next,
+                        token,
+                        how,
+                    });
+                }
                 Written::Conflict => {}
                 Written::Revoked => return Err(RenewalError::Ended),
             }
@@ -152,17 +173,27 @@ impl Renewer {
     /// The grant with an Entra access token that still lives for a while.
     pub(crate) async fn fresh(&self, id: &GrantId, now: Timestamp) -> Result<Grant, RenewalError> {
         let lives = |grant: &Grant| now + EARLY < grant.held().expires_at;
-        let grant = self.store.grant(id, now).await?.ok_or(RenewalError::Ended)?;
+        let grant = self
+            .store
+            .grant(id, now)
+            .await?
+            .ok_or(RenewalError::Ended)?;
         if lives(&grant) {
             return Ok(grant);
         }
         let _turn = self.turns.wait(id).await;
         for _ in 0..MOST_ROUNDS {
-            let grant = self.store.grant(id, now).await?.ok_or(RenewalError::Ended)?;
+            let grant = self
+                .store
+                .grant(id, now)
+                .await?
+                .ok_or(RenewalError::Ended)?;
             if lives(&grant) {
                 return Ok(grant);
             }
-            let Some(renewal) = self.ask_entra(&grant, now).await? else { return Ok(grant) };
+            let Some(renewal) = self.ask_entra(&grant, now).await? else {
+                return Ok(grant);
+            };
             let next = grant.refreshed(renewal);
             match self.store.put_grant(&next).await? {
                 Written::Yes => return Ok(next),
@@ -179,7 +210,9 @@ impl Renewer {
         grant: &Grant,
         now: Timestamp,
     ) -> Result<Option<Renewal>, RenewalError> {
-        let Some(token) = &grant.held().refresh_token else { return Ok(None) };
+        let Some(token) = &grant.held().refresh_token else {
+            return Ok(None);
+        };
         let error = match self.entra.refresh(token, grant.scope(), now).await {
             Ok(renewal) if grant.is_of(&renewal) => return Ok(Some(renewal)),
             Ok(_) => EntraError::WrongLogin,

@@ -5,10 +5,10 @@ use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 
+use super::AuthorizationServer;
 use super::client_auth::ClientAuthError;
 use super::correlation::CorrelationId;
 use super::token::{self, TokenError};
-use super::AuthorizationServer;
 use crate::grant::{GrantId, PresentedRefreshToken};
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::platform::Timestamp;
@@ -42,9 +42,10 @@ impl From<&RevokeError> for ErrorResponse {
             RevokeError::Form(error) => return error.into(),
             RevokeError::Client(error) => return error.into(),
             RevokeError::NoToken => (ErrorCode::InvalidRequest, "token is missing"),
-            RevokeError::WrongClient => {
-                (ErrorCode::InvalidGrant, "the token belongs to another client")
-            }
+            RevokeError::WrongClient => (
+                ErrorCode::InvalidGrant,
+                "the token belongs to another client",
+            ),
             RevokeError::Store(_) => (ErrorCode::TemporarilyUnavailable, "try again later"),
         };
         Self::new(code, description)
@@ -87,8 +88,12 @@ impl AuthorizationServer {
         let params = token::form(headers, body).map_err(RevokeError::Form)?;
         let (client, _) = self.authenticate(headers, &params, now).await?;
         let token = params.get("token").ok_or(RevokeError::NoToken)?;
-        let Some(id) = self.grant_named_by(token, now) else { return Ok(()) };
-        let Some(grant) = self.0.store.grant(&id, now).await? else { return Ok(()) };
+        let Some(id) = self.grant_named_by(token, now) else {
+            return Ok(());
+        };
+        let Some(grant) = self.0.store.grant(&id, now).await? else {
+            return Ok(());
+        };
         if grant.client_id() != client.id() {
             return Err(RevokeError::WrongClient);
         }
@@ -101,6 +106,8 @@ impl AuthorizationServer {
     fn grant_named_by(&self, token: &str, now: Timestamp) -> Option<GrantId> {
         let ring = self.0.keys.current();
         let refresh = PresentedRefreshToken::authenticate(RefreshToken::new(token), ring.sealing());
-        refresh.map(|presented| presented.grant()).or_else(|| self.grant_of_access_token(token, now))
+        refresh
+            .map(|presented| presented.grant())
+            .or_else(|| self.grant_of_access_token(token, now))
     }
 }

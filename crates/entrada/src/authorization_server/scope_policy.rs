@@ -39,8 +39,11 @@ impl ScopePolicy {
     /// [`ScopePolicyError`] if a token could never hold them.
     pub fn new(required: &Scope, names: ScopeNames) -> Result<Self, ScopePolicyError> {
         let advertised = names.from_entra(required);
-        let required: Scope =
-            advertised.iter().filter(|token| !is_openid_connect(token)).cloned().collect();
+        let required: Scope = advertised
+            .iter()
+            .filter(|token| !is_openid_connect(token))
+            .cloned()
+            .collect();
         for token in required.iter() {
             if token.as_str().rsplit('/').next() == Some(".default") {
                 return Err(ScopePolicyError::Default);
@@ -52,7 +55,11 @@ impl ScopePolicy {
         if required.is_empty() {
             return Err(ScopePolicyError::NothingRequired);
         }
-        Ok(Self { required, advertised, names })
+        Ok(Self {
+            required,
+            advertised,
+            names,
+        })
     }
 
     /// What every access token must hold.
@@ -70,7 +77,11 @@ impl ScopePolicy {
     /// `scope` in our spelling, scopes of OpenID Connect left out.
     pub(super) fn in_short(&self, scope: &Scope) -> Scope {
         let short = self.names.from_entra(scope);
-        short.iter().filter(|token| !is_openid_connect(token)).cloned().collect()
+        short
+            .iter()
+            .filter(|token| !is_openid_connect(token))
+            .cloned()
+            .collect()
     }
 
     /// What a client gets that asks for `asked`: never more, unknown scopes left out (RFC 6749
@@ -82,7 +93,11 @@ impl ScopePolicy {
             return Ok(self.required.clone());
         }
         let known = asked.intersection(&self.required);
-        if known.is_empty() { Err(UnknownScope) } else { Ok(known) }
+        if known.is_empty() {
+            Err(UnknownScope)
+        } else {
+            Ok(known)
+        }
     }
 }
 
@@ -91,7 +106,10 @@ mod tests {
     use super::*;
 
     fn policy(required: &str) -> Result<ScopePolicy, ScopePolicyError> {
-        ScopePolicy::new(&Scope::parse(required).unwrap(), ScopeNames::new("api://app"))
+        ScopePolicy::new(
+            &Scope::parse(required).unwrap(),
+            ScopeNames::new("api://app"),
+        )
     }
 
     #[test]
@@ -101,7 +119,10 @@ mod tests {
             ("read", Ok("read".to_owned())),
             ("api://app/read openid", Ok("read".to_owned())),
             ("", Err(E::NothingRequired)),
-            ("openid profile email offline_access", Err(E::NothingRequired)),
+            (
+                "openid profile email offline_access",
+                Err(E::NothingRequired),
+            ),
             ("api://app/.default", Err(E::Default)),
             (".default", Err(E::Default)),
             ("https://graph.microsoft.com/User.Read", Err(E::Foreign)),
@@ -114,7 +135,10 @@ mod tests {
     #[test]
     fn clients_get_what_they_ask_for_and_no_more() {
         let policy = policy("read write openid").unwrap();
-        assert_eq!(policy.advertised().to_string(), "read write openid offline_access");
+        assert_eq!(
+            policy.advertised().to_string(),
+            "read write openid offline_access"
+        );
         for (asked, expected) in [
             (None, Ok("read write")),
             (Some(""), Ok("read write")),

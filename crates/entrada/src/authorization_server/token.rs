@@ -90,7 +90,10 @@ impl From<&TokenError> for ErrorResponse {
     fn from(error: &TokenError) -> Self {
         use TokenError as E;
         let unavailable = (ErrorCode::TemporarilyUnavailable, "try again later");
-        let other_resource = (ErrorCode::InvalidTarget, "the grant is for another resource");
+        let other_resource = (
+            ErrorCode::InvalidTarget,
+            "the grant is for another resource",
+        );
         let (code, description) = match error {
             E::NotAForm => (
                 ErrorCode::InvalidRequest,
@@ -109,28 +112,27 @@ impl From<&TokenError> for ErrorResponse {
             ),
             E::Scope => (ErrorCode::InvalidScope, "scope cannot be read"),
             E::Resource => (ErrorCode::InvalidTarget, "resource must be an absolute URL"),
-            E::UnknownCode | E::ReplayedCode => {
-                (ErrorCode::InvalidGrant, "the code is not valid")
-            }
+            E::UnknownCode | E::ReplayedCode => (ErrorCode::InvalidGrant, "the code is not valid"),
             E::Redeem(error) => match error {
                 RedeemError::WrongResource => other_resource,
-                RedeemError::WrongVerifier => {
-                    (ErrorCode::InvalidGrant, "code_verifier does not answer the code_challenge")
-                }
-                RedeemError::WrongRedirectUri => {
-                    (ErrorCode::InvalidGrant, "redirect_uri differs from the authorization request")
-                }
+                RedeemError::WrongVerifier => (
+                    ErrorCode::InvalidGrant,
+                    "code_verifier does not answer the code_challenge",
+                ),
+                RedeemError::WrongRedirectUri => (
+                    ErrorCode::InvalidGrant,
+                    "redirect_uri differs from the authorization request",
+                ),
                 RedeemError::WrongClient | RedeemError::Expired => {
                     (ErrorCode::InvalidGrant, "the code is not valid")
                 }
             },
-            E::UnknownRefreshToken => {
-                (ErrorCode::InvalidGrant, "the refresh token is not valid")
-            }
+            E::UnknownRefreshToken => (ErrorCode::InvalidGrant, "the refresh token is not valid"),
             E::Renewal(error) => match error {
-                RenewalError::Refused(RefreshError::ScopeExceeded) => {
-                    (ErrorCode::InvalidScope, "the scope exceeds what was granted")
-                }
+                RenewalError::Refused(RefreshError::ScopeExceeded) => (
+                    ErrorCode::InvalidScope,
+                    "the scope exceeds what was granted",
+                ),
                 RenewalError::Refused(RefreshError::WrongResource) => other_resource,
                 RenewalError::Refused(RefreshError::WrongClient | RefreshError::Expired)
                 | RenewalError::Ended
@@ -162,7 +164,20 @@ impl TokenError {
             | Self::Renewal(RenewalError::Store(_) | RenewalError::Contended) => {
                 Some(STORE_RETRY_AFTER)
             }
-            _ => None,
+            Self::NotAForm
+            | Self::Params(_)
+            | Self::Client(_)
+            | Self::Missing(_)
+            | Self::UnsupportedGrantType
+            | Self::UnauthorizedClient
+            | Self::Scope
+            | Self::Resource
+            | Self::UnknownCode
+            | Self::ReplayedCode
+            | Self::Redeem(_)
+            | Self::UnknownRefreshToken
+            | Self::Renewal(_)
+            | Self::Sign(_) => None,
         }
     }
 }
@@ -226,11 +241,14 @@ impl AuthorizationServer {
         correlation: &CorrelationId,
     ) -> Result<Issued, TokenError> {
         let now = self.now();
+        self.sweep_if_due(now).await;
         let params = form(headers, body)?;
         let (client, registered) = self.authenticate(headers, &params, now).await?;
-        let may = |grant_type| match registered.may_use(grant_type) {
-            true => Ok(()),
-            false => Err(TokenError::UnauthorizedClient),
+        let may = |grant_type| {
+            let registered = registered.may_use(grant_type);
+            registered
+                .then_some(())
+                .ok_or(TokenError::UnauthorizedClient)
         };
         match params.get("grant_type") {
             Some("authorization_code") => {
@@ -258,14 +276,23 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<Issued, TokenError> {
         let access_token = self.mint(grant, &scope, lifetime, now)?;
-        Ok(Issued { access_token, expires_in: lifetime, refresh_token, scope })
+        Ok(Issued {
+            access_token,
+            expires_in: lifetime,
+            refresh_token,
+            scope,
+        })
     }
 }
 
 /// Reads a form that says it is one.
 pub(super) fn form(headers: &HeaderMap, body: &[u8]) -> Result<Params, TokenError> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = content_type.and_then(|value| value.split(';').next()).map(str::trim);
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = content_type
+        .and_then(|value| value.split(';').next())
+        .map(str::trim);
     if !essence.is_some_and(|it| it.eq_ignore_ascii_case("application/x-www-form-urlencoded")) {
         return Err(TokenError::NotAForm);
     }
@@ -275,7 +302,9 @@ pub(super) fn form(headers: &HeaderMap, body: &[u8]) -> Result<Params, TokenErro
 /// The resources a token request names (RFC 8707 §2.2).
 fn resources(params: &Params) -> Result<Vec<ResourceIndicator>, TokenError> {
     let parsed = params.resources().map(ResourceIndicator::parse);
-    parsed.collect::<Result<_, _>>().map_err(|_| TokenError::Resource)
+    parsed
+        .collect::<Result<_, _>>()
+        .map_err(|_| TokenError::Resource)
 }
 
 /// The one way out for a refused machine: logs, and answers by the code's own status.
@@ -335,5 +364,7 @@ pub(super) fn uncached(mut response: Response) -> Response {
 /// RFC 6749 §5.2: who used `Authorization` is answered in kind.
 pub(super) fn challenge_basic(response: &mut Response) {
     let challenge = HeaderValue::from_static("Basic realm=\"entrada\"");
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, challenge);
 }

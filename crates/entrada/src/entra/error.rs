@@ -31,7 +31,7 @@ pub enum EntraError {
     },
     /// Entra said no.
     #[error("entra refused: {0}")]
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// The response is not one we understand.
     #[error("entra's answer is not understood")]
     Malformed,
@@ -101,13 +101,13 @@ impl EntraError {
                 error_codes,
                 correlation_id,
                 trace_id,
-            }) => Self::Refused(Refusal {
+            }) => Self::Refused(Box::new(Refusal {
                 error,
                 suberror,
                 codes: error_codes,
                 correlation_id,
                 trace_id,
-            }),
+            })),
             Err(_) => Self::Malformed,
         }
     }

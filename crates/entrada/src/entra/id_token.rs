@@ -80,14 +80,16 @@ impl IdTokenVerifier {
             let (status, headers) = (response.status(), response.headers());
             return Err(EntraError::from_http(status, headers, response.body()));
         }
-        #[derive(Deserialize)]
-        struct Document {
-            issuer: String,
-        }
         let document: Document =
             serde_json::from_slice(response.body()).map_err(|_| EntraError::Malformed)?;
         Ok(self.discovered.get_or_init(|| document.issuer))
     }
+}
+
+/// The one member of a discovery document that is needed (OpenID Connect Discovery §3).
+#[derive(Deserialize)]
+struct Document {
+    issuer: String,
 }
 
 /// The user a verified ID token names; `None` if it names none, or answers another login.

@@ -4,6 +4,7 @@ use super::*;
 use crate::keys::SealingKey;
 use crate::oauth::client::{Client, UnverifiedClientMetadata};
 use crate::oauth::pkce::CodeChallenge;
+use crate::oauth::redirect_uri::AllowedRedirects;
 use crate::platform::SystemRandom;
 use crate::secret::{AuthorizationCode, BrowserBinding, CodeVerifier, Nonce, UpstreamState};
 
@@ -38,7 +39,11 @@ fn request() -> AuthorizationRequest {
         ..UnverifiedClientMetadata::default()
     };
     let id = ClientId::parse("c").unwrap();
-    let registered = Client::register(id.clone(), metadata.check().unwrap(), at(0));
+    let registered = Client::register(
+        id.clone(),
+        metadata.check(&AllowedRedirects::Registered).unwrap(),
+        at(0),
+    );
     AuthorizationRequest {
         upstream_state: UpstreamState::generate(&random()),
         client_id: id,

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::error::{ErrorCode, ErrorResponse};
-use super::redirect_uri::{RedirectUri, TrustedRedirect};
+use super::redirect_uri::{AllowedRedirects, RedirectUri, TrustedRedirect};
 use crate::platform::Timestamp;
 
 /// How many redirect URIs a client may register.
@@ -193,7 +193,7 @@ impl UnverifiedClientMetadata {
     /// # Errors
     ///
     /// [`ClientMetadataError`] (`invalid_client_metadata` or `invalid_redirect_uri`).
-    pub fn check(self) -> Result<ClientMetadata, ClientMetadataError> {
+    pub fn check(self, allowed: &AllowedRedirects) -> Result<ClientMetadata, ClientMetadataError> {
         use ClientMetadataError as E;
         let asked = self
             .redirect_uris
@@ -205,6 +205,7 @@ impl UnverifiedClientMetadata {
         let redirect_uris: Vec<_> = asked
             .iter()
             .filter_map(|uri| RedirectUri::parse(uri).ok())
+            .filter(|uri| allowed.allow(uri))
             .collect();
         if redirect_uris.is_empty() {
             return Err(E::RedirectUris);
@@ -348,7 +349,7 @@ mod tests {
     fn metadata(json: &str) -> Result<ClientMetadata, ClientMetadataError> {
         serde_json::from_str::<UnverifiedClientMetadata>(json)
             .unwrap()
-            .check()
+            .check(&AllowedRedirects::Registered)
     }
 
     #[test]
@@ -368,7 +369,7 @@ mod tests {
                 r#"{"redirect_uris":["http://localhost/cb"],"application_type":"web"}"#,
                 Ok(()),
             ),
-            (r#"{}"#, Err(E::NoRedirectUri)),
+            ("{}", Err(E::NoRedirectUri)),
             (r#"{"redirect_uris":null}"#, Err(E::NoRedirectUri)),
             (r#"{"redirect_uris":[]}"#, Err(E::NoRedirectUri)),
             (

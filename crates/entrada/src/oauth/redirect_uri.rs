@@ -139,6 +139,26 @@ impl RedirectUri {
     }
 }
 
+/// Which redirect URIs clients may use at all.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum AllowedRedirects {
+    /// Those they register.
+    Registered,
+    /// Of those, the ones in this list, the port of a loopback host left open.
+    Only(Vec<RedirectUri>),
+}
+
+impl AllowedRedirects {
+    /// Whether `uri` may be used.
+    pub fn allow(&self, uri: &RedirectUri) -> bool {
+        match self {
+            Self::Registered => true,
+            Self::Only(list) => list.iter().any(|known| known.admits(uri)),
+        }
+    }
+}
+
 /// Whether `host` is the machine itself: `localhost` and its subdomains, 127.0.0.0/8, `::1`.
 pub(crate) fn is_loopback(host: &Host<&str>) -> bool {
     match host {

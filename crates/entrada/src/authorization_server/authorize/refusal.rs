@@ -5,7 +5,9 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use super::{AuthorizationServer, CorrelationId, ErrorCode, ErrorResponse, ParamsError, StoreError};
+use super::{
+    AuthorizationServer, CorrelationId, ErrorCode, ErrorResponse, ParamsError, StoreError,
+};
 use crate::authorization_server::pages::ErrorPage;
 use crate::authorization_server::token;
 use crate::oauth::redirect_uri::TrustedRedirect;
@@ -108,33 +110,39 @@ impl From<&AuthorizeError> for ErrorResponse {
         let (code, description) = match error {
             E::Params(_) => (ErrorCode::InvalidRequest, "the parameters cannot be read"),
             E::NoClient => (ErrorCode::InvalidRequest, "client_id is missing"),
-            E::UnknownClient => {
-                (ErrorCode::InvalidRequest, "the client is not registered: register it again")
-            }
-            E::UnregisteredRedirectUri => {
-                (ErrorCode::InvalidRequest, "redirect_uri is not registered for this client")
-            }
+            E::UnknownClient => (
+                ErrorCode::InvalidRequest,
+                "the client is not registered: register it again",
+            ),
+            E::UnregisteredRedirectUri => (
+                ErrorCode::InvalidRequest,
+                "redirect_uri is not registered for this client",
+            ),
             E::Store(_) => (ErrorCode::TemporarilyUnavailable, "try again later"),
             E::StateTooLong(_) => (ErrorCode::InvalidRequest, "state is longer than 4096 bytes"),
             E::NoResponseType(_) => (ErrorCode::InvalidRequest, "response_type is missing"),
-            E::UnsupportedResponseType(_) => {
-                (ErrorCode::UnsupportedResponseType, "response_type must be code")
-            }
+            E::UnsupportedResponseType(_) => (
+                ErrorCode::UnsupportedResponseType,
+                "response_type must be code",
+            ),
             E::UnsupportedResponseMode(_) => {
                 (ErrorCode::InvalidRequest, "response_mode must be query")
             }
             E::NoChallenge(_) => (ErrorCode::InvalidRequest, "code_challenge is missing"),
-            E::ChallengeMethod(_) => {
-                (ErrorCode::InvalidRequest, "code_challenge_method must be S256")
-            }
-            E::Challenge(_) => {
-                (ErrorCode::InvalidRequest, "code_challenge must be a SHA-256 in base64url")
-            }
+            E::ChallengeMethod(_) => (
+                ErrorCode::InvalidRequest,
+                "code_challenge_method must be S256",
+            ),
+            E::Challenge(_) => (
+                ErrorCode::InvalidRequest,
+                "code_challenge must be a SHA-256 in base64url",
+            ),
             E::Scope(_) => (ErrorCode::InvalidScope, "none of the scopes exists here"),
             E::Target(_) => (ErrorCode::InvalidTarget, "resource must name this server"),
-            E::ConsentRequired(_) => {
-                (ErrorCode::ConsentRequired, "the user must be asked, and prompt is none")
-            }
+            E::ConsentRequired(_) => (
+                ErrorCode::ConsentRequired,
+                "the user must be asked, and prompt is none",
+            ),
         };
         Self::new(code, description)
     }
@@ -160,15 +168,32 @@ pub(super) fn page(error: &AuthorizeError, correlation: &CorrelationId) -> Respo
             "The server has a passing problem of its own.",
             "Wait a minute, then start again from your app.",
         ),
-        _ => (
+        E::Params(_)
+        | E::NoClient
+        | E::StateTooLong(_)
+        | E::NoResponseType(_)
+        | E::UnsupportedResponseType(_)
+        | E::UnsupportedResponseMode(_)
+        | E::NoChallenge(_)
+        | E::ChallengeMethod(_)
+        | E::Challenge(_)
+        | E::Scope(_)
+        | E::Target(_)
+        | E::ConsentRequired(_) => (
             "This link is not complete",
             "The app sent you here with a request this server cannot read.",
             "Close this window and start again from your app.",
         ),
     };
     let status = ErrorResponse::from(error).error.status();
-    ErrorPage { status, title, message, advice, correlation_id: correlation.as_str() }
-        .into_response()
+    ErrorPage {
+        status,
+        title,
+        message,
+        advice,
+        correlation_id: correlation.as_str(),
+    }
+    .into_response()
 }
 
 /// What a program is told in place of the page: how to register.
@@ -189,7 +214,10 @@ impl AuthorizationServer {
         let register = self.0.endpoints.url("/register");
         let unknown = matches!(error, AuthorizeError::UnknownClient);
         let link = format!("<{register}>; rel=\"http://oauth.net/core/2.1/#registration\"");
-        let body = MachineRefusal { answer, registration_endpoint: unknown.then_some(register) };
+        let body = MachineRefusal {
+            answer,
+            registration_endpoint: unknown.then_some(register),
+        };
         let status: StatusCode = answer.error.status();
         let mut response = token::uncached((status, Json(body)).into_response());
         if let (true, Ok(link)) = (unknown, HeaderValue::try_from(link)) {

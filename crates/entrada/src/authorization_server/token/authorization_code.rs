@@ -61,7 +61,9 @@ impl AuthorizationServer {
 
 fn parse(params: &Params) -> Result<CodeRequest, TokenError> {
     let code = params.get("code").ok_or(TokenError::Missing("code"))?;
-    let verifier = params.get("code_verifier").ok_or(TokenError::Missing("code_verifier"))?;
+    let verifier = params
+        .get("code_verifier")
+        .ok_or(TokenError::Missing("code_verifier"))?;
     let mut request = CodeRequest::new(AuthorizationCode::new(code), CodeVerifier::new(verifier));
     request.redirect_uri = params.get("redirect_uri").map(str::to_owned);
     request.resources = resources(params)?;

@@ -17,13 +17,20 @@ impl AuthorizationServer {
         now: Timestamp,
         correlation: &CorrelationId,
     ) -> Result<Issued, TokenError> {
-        let token = params.get("refresh_token").ok_or(TokenError::Missing("refresh_token"))?;
+        let token = params
+            .get("refresh_token")
+            .ok_or(TokenError::Missing("refresh_token"))?;
         let scope = self.narrower(params)?;
         let request = RefreshRequest::new(scope, resources(params)?);
         let ring = self.0.keys.current();
-        let presented = PresentedRefreshToken::authenticate(RefreshToken::new(token), ring.sealing())
-            .ok_or(TokenError::UnknownRefreshToken)?;
-        let rotated = self.0.renewer.rotate(&presented, client, &request, now).await;
+        let presented =
+            PresentedRefreshToken::authenticate(RefreshToken::new(token), ring.sealing())
+                .ok_or(TokenError::UnknownRefreshToken)?;
+        let rotated = self
+            .0
+            .renewer
+            .rotate(&presented, client, &request, now)
+            .await;
         let rotated = rotated.inspect_err(|error| {
             tracing::debug!(%correlation, grant = %presented.grant(), %error, "refresh refused");
         })?;
@@ -39,7 +46,9 @@ impl AuthorizationServer {
 
     /// The scope asked for, in our spelling; what OpenID Connect adds does not count.
     fn narrower(&self, params: &Params) -> Result<Option<Scope>, TokenError> {
-        let Some(text) = params.get("scope") else { return Ok(None) };
+        let Some(text) = params.get("scope") else {
+            return Ok(None);
+        };
         let asked = Scope::parse(text).map_err(|_| TokenError::Scope)?;
         let ours = self.0.config.scopes.in_short(&asked);
         Ok((!ours.is_empty()).then_some(ours))

@@ -12,6 +12,7 @@ use crate::jwt::jwks::Algorithm;
 use crate::keys::KeyRing;
 use crate::oauth::client::UnverifiedClientMetadata;
 use crate::oauth::pkce::CodeChallenge;
+use crate::oauth::redirect_uri::AllowedRedirects;
 use crate::oauth::resource::ResourceIndicator;
 use crate::oauth::scope::Scope;
 use crate::platform::SystemRandom;
@@ -43,7 +44,8 @@ fn client(id: &str) -> Client {
         ..UnverifiedClientMetadata::default()
     };
     let id = ClientId::parse(id).unwrap();
-    Client::register(id, metadata.check().unwrap(), at(0))
+    let metadata = metadata.check(&AllowedRedirects::Registered);
+    Client::register(id, metadata.unwrap(), at(0))
 }
 
 fn consented() -> ConsentedRequest {
@@ -108,14 +110,11 @@ async fn records_come_back_until_they_expire() {
 
     let (code, issued) = (AuthorizationCode::new("code"), issued());
     store.put_code(&code, &issued, at(100)).await.unwrap();
-    match store.redeem_code(&code, at(99)).await.unwrap() {
-        Redeemed::Fresh(found) => assert_eq!(found.grant_id(), issued.grant_id()),
-        other => panic!("{other:?}"),
-    }
-    match store.redeem_code(&code, at(99)).await.unwrap() {
-        Redeemed::Replayed(found) => assert_eq!(found, issued.grant_id()),
-        other => panic!("{other:?}"),
-    }
+    let id = issued.grant_id();
+    let redeemed = store.redeem_code(&code, at(99)).await.unwrap();
+    assert!(matches!(redeemed, Redeemed::Fresh(found) if found.grant_id() == id));
+    let redeemed = store.redeem_code(&code, at(99)).await.unwrap();
+    assert!(matches!(redeemed, Redeemed::Replayed(found) if found == id));
     let late = AuthorizationCode::new("late");
     store.put_code(&late, &issued, at(100)).await.unwrap();
     let redeemed = store.redeem_code(&late, at(100)).await.unwrap();

@@ -1,0 +1,151 @@
+//! Tokens for downstream APIs, in the name of the caller.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+
+use crate::access_token::VerifiedToken;
+use crate::authorization_server::{AuthorizationServer, RenewalError};
+use crate::entra::EntraClient;
+use crate::entra::error::EntraError;
+use crate::grant::{Grant, GrantId};
+use crate::platform::{Platform, Timestamp};
+use crate::secret::EntraAccessToken;
+use crate::single_flight::Turns;
+
+/// How long before its end a downstream token is replaced.
+const EARLY: Duration = Duration::from_secs(5 * 60);
+
+/// How many downstream tokens are kept.
+const MOST_TOKENS: usize = 10_000;
+
+/// Exchanges a caller's authorization for tokens to downstream APIs (Microsoft, *on-behalf-of
+/// flow*). Cheap to clone.
+#[derive(Clone)]
+pub struct OnBehalfOf(Arc<Inner>);
+
+struct Inner {
+    server: AuthorizationServer,
+    entra: Arc<EntraClient>,
+    platform: Platform,
+    tokens: Cache<Key, Downstream>,
+    turns: Turns<Key>,
+}
+
+#[derive(Clone, Eq, Hash, PartialEq)]
+struct Key {
+    grant: GrantId,
+    scope: String,
+}
+
+#[derive(Clone)]
+struct Downstream {
+    token: EntraAccessToken,
+    expires_at: Timestamp,
+}
+
+/// A user's token that may be sent as the assertion of an on-behalf-of request.
+///
+/// Only a grant gives one.
+struct Assertion<'a> {
+    token: &'a EntraAccessToken,
+    tenant_id: &'a str,
+}
+
+impl<'a> Assertion<'a> {
+    fn of(grant: &'a Grant) -> Self {
+        Self {
+            token: &grant.held().access_token,
+            tenant_id: &grant.principal().tenant_id,
+        }
+    }
+}
+
+/// Why there is no downstream token.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OboError {
+    /// The caller's token was not issued under a grant of ours.
+    #[error("the caller's token has no grant behind it")]
+    NoGrant,
+    /// The caller's own authorization gives nothing any more, or not now.
+    #[error("the caller's own token cannot be refreshed")]
+    Renewal(#[source] RenewalError),
+    /// Entra refused the exchange, or could not be asked.
+    #[error("entra gives no token for the downstream api")]
+    Exchange(#[source] EntraError),
+}
+
+impl OnBehalfOf {
+    pub(crate) fn new(
+        server: AuthorizationServer,
+        entra: Arc<EntraClient>,
+        platform: Platform,
+    ) -> Self {
+        let tokens = Cache::new(MOST_TOKENS);
+        let turns = Turns::default();
+        Self(Arc::new(Inner {
+            server,
+            entra,
+            platform,
+            tokens,
+            turns,
+        }))
+    }
+
+    /// An access token for `scope`, such as `https://graph.microsoft.com/User.Read`, that speaks
+    /// for `caller`. All of its scopes must be of one API.
+    ///
+    /// # Errors
+    ///
+    /// [`OboError`]: the caller has no grant, or Entra gives no token.
+    pub async fn token_for(
+        &self,
+        caller: &VerifiedToken,
+        scope: &str,
+    ) -> Result<EntraAccessToken, OboError> {
+        let grant = caller
+            .grant
+            .as_deref()
+            .and_then(|name| GrantId::parse(name).ok());
+        let key = Key {
+            grant: grant.ok_or(OboError::NoGrant)?,
+            scope: scope.to_owned(),
+        };
+        let now = self.0.platform.clock.now();
+        if let Some(token) = self.recall(&key, now) {
+            return Ok(token);
+        }
+        let _turn = self.0.turns.wait(&key).await;
+        if let Some(token) = self.recall(&key, now) {
+            return Ok(token);
+        }
+        let renewer = self.0.server.renewer();
+        let grant = renewer
+            .fresh(&key.grant, now)
+            .await
+            .map_err(OboError::Renewal)?;
+        let Assertion { token, tenant_id } = Assertion::of(&grant);
+        let exchanged = self.0.entra.on_behalf_of(token, tenant_id, scope).await;
+        let exchanged = exchanged.map_err(OboError::Exchange)?;
+        let downstream = Downstream {
+            token: exchanged.access_token.clone(),
+            expires_at: now + exchanged.expires_in,
+        };
+        self.0.tokens.insert(key, downstream);
+        Ok(exchanged.access_token)
+    }
+
+    fn recall(&self, key: &Key, now: Timestamp) -> Option<EntraAccessToken> {
+        let known = self.0.tokens.get(key)?;
+        (now + EARLY < known.expires_at).then_some(known.token)
+    }
+}
+
+impl fmt::Debug for OnBehalfOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnBehalfOf").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,182 @@
+//! [`AzureProvider`]: one configuration makes the authorization server, the guard, and
+//! on-behalf-of.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, Response};
+use tower::{Layer as _, Service};
+
+use crate::authorization_server::{AuthorizationServer, AuthorizationServerConfig};
+use crate::entra::EntraClient;
+use crate::oauth::metadata::ProtectedResourceMetadata;
+use crate::on_behalf_of::OnBehalfOf;
+use crate::platform::Platform;
+use crate::resource_server::{
+    Protection, RequireBearerLayer, protected_resource_metadata, resource_metadata_url,
+};
+use crate::store::{SealedStore, StoreError};
+
+mod config;
+
+pub use config::{AzureConfig, ConfigError, ConfigErrors};
+
+use config::Checked;
+
+/// An OAuth 2.1 authorization server in front of MCP clients with Microsoft Entra ID behind it,
+/// and the guard for what it protects. Cheap to clone.
+#[derive(Clone)]
+pub struct AzureProvider(Arc<Inner>);
+
+struct Inner {
+    server: AuthorizationServer,
+    resource: url::Url,
+    metadata: ProtectedResourceMetadata,
+    guard: RequireBearerLayer,
+    on_behalf_of: OnBehalfOf,
+}
+
+impl AzureProvider {
+    /// Puts everything together. Nothing is asked of the network yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigErrors`] names everything that is wrong, at once, and says what to change.
+    pub fn new(config: AzureConfig, platform: Platform) -> Result<Self, ConfigErrors> {
+        let Checked {
+            app,
+            issuer,
+            base_url,
+            redirect_path,
+            resource,
+            resource_url,
+            resource_name,
+            scopes,
+            lifetimes,
+            consent,
+            allowed_redirects,
+            allowed_origins,
+            store,
+            keys,
+        } = config.check(&platform)?;
+        let required_scope = scopes.required().clone();
+        let metadata = ProtectedResourceMetadata {
+            resource: resource.as_str().to_owned(),
+            authorization_servers: vec![issuer.clone()],
+            scopes_supported: required_scope.iter().cloned().collect(),
+            bearer_methods_supported: &["header"],
+            resource_name: Some(resource_name.clone()),
+        };
+        let entra = Arc::new(EntraClient::new(app, platform.clone()));
+        let store = SealedStore::new(store, keys.clone(), Arc::clone(&platform.random));
+        let server = AuthorizationServer::new(
+            AuthorizationServerConfig {
+                issuer,
+                base_url,
+                redirect_path,
+                resource,
+                resource_name,
+                scopes,
+                lifetimes,
+                consent,
+                allowed_redirects,
+            },
+            Arc::clone(&entra),
+            store,
+            keys.clone(),
+            platform.clone(),
+        );
+        let mut protection = Protection::new(resource_metadata_url(&resource_url));
+        protection.required_scope = required_scope;
+        protection.allowed_origins = allowed_origins;
+        protection.session_keys = Some(keys);
+        let verifier = Arc::new(server.verifier());
+        let guard = RequireBearerLayer::new(verifier, Arc::clone(&platform.clock), protection);
+        let on_behalf_of = OnBehalfOf::new(server.clone(), entra, platform);
+        let resource = resource_url;
+        Ok(Self(Arc::new(Inner {
+            server,
+            resource,
+            metadata,
+            guard,
+            on_behalf_of,
+        })))
+    }
+
+    /// Everything around `service` in one router: the authorization server, the metadata, and
+    /// `service` behind the guard at the path of the resource and below it.
+    ///
+    /// The service sees each request's URI as it came.
+    pub fn protect<S, B>(&self, service: S) -> Router
+    where
+        S: Service<Request<Body>, Response = Response<B>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let guarded = self.0.guard.layer(service);
+        let router = self.router();
+        match self.0.resource.path().trim_end_matches('/') {
+            "" => router.fallback_service(guarded),
+            path => router
+                .route_service(path, guarded.clone())
+                .route_service(&format!("{path}/{{*rest}}"), guarded),
+        }
+    }
+
+    /// The authorization server and the metadata, to be mounted at the root of the origin.
+    pub fn router(&self) -> Router {
+        let metadata = protected_resource_metadata(&self.0.resource, &self.0.metadata);
+        self.0.server.router().merge(metadata)
+    }
+
+    /// The guard alone, for routes of your own.
+    pub fn guard(&self) -> RequireBearerLayer {
+        self.0.guard.clone()
+    }
+
+    /// Gets tokens for downstream APIs in the name of a caller.
+    pub fn on_behalf_of(&self) -> &OnBehalfOf {
+        &self.0.on_behalf_of
+    }
+
+    /// The URL that MCP clients are told.
+    pub fn resource(&self) -> &str {
+        &self.0.metadata.resource
+    }
+
+    /// Whether requests can be served: the store answers.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if it does not.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        self.0.server.ready().await
+    }
+
+    /// Forgets what has expired. The server does so by itself while it issues tokens; call it
+    /// where none are issued for days.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails; the rest is swept next time.
+    pub async fn sweep(&self) -> Result<u64, StoreError> {
+        self.0.server.sweep().await
+    }
+}
+
+impl fmt::Debug for AzureProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AzureProvider")
+            .field("resource", &self.0.metadata.resource)
+            .finish_non_exhaustive()
+    }
+}
