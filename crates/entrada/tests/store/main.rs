@@ -1,8 +1,11 @@
 //! Every store keeps the promises of the trait, and the embedded one keeps them when killed.
 
+#[cfg(test)]
 mod crash;
+#[cfg(test)]
 mod reopen;
 
+#[cfg(test)]
 mod memory {
     use std::sync::Arc;
 
@@ -15,6 +18,7 @@ mod memory {
     entrada::store_conformance!(empty_store);
 }
 
+#[cfg(test)]
 mod embedded {
     use std::sync::Arc;
 
