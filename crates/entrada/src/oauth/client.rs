@@ -253,19 +253,26 @@ fn grant_types(asked: Option<&[String]>) -> Result<Vec<GrantType>, ClientMetadat
     }
 }
 
-/// A name fit to be shown: one line, no control or direction-changing characters, not too long.
+/// A name fit to be shown: one line, nothing unseen or direction-changing in it, not too long.
 fn presentable(name: &str) -> Option<String> {
-    let deceives = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
     let cleaned: String = name
         .chars()
-        .filter(|c| !deceives(*c))
+        .filter(|c| !c.is_control() && !is_unseen(*c))
         .take(LONGEST_NAME)
         .collect();
     let trimmed = cleaned.trim();
     (!trimmed.is_empty()).then(|| trimmed.to_owned())
+}
+
+/// Whether `c` leaves no mark of its own: Unicode's `Default_Ignorable_Code_Point`, the line and
+/// paragraph separators, and the letters that look like a space.
+fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 impl ClientMetadata {
@@ -432,6 +439,8 @@ mod tests {
             Some("Claude Code".to_owned())
         );
         assert_eq!(name("\u{200b} \t"), None);
+        assert_eq!(name("\u{3164}\u{2800}\u{ad}\u{e0041}"), None);
+        assert_eq!(name("Cla\u{ad}ude").as_deref(), Some("Claude"));
         assert_eq!(name(&"x".repeat(500)).unwrap().len(), 100);
     }
 
