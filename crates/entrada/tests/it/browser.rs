@@ -1,0 +1,226 @@
+//! A browser that keeps cookies, follows redirects and fills in forms.
+
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::extract::Request;
+use http::{HeaderMap, Method, StatusCode, header};
+use http_body_util::BodyExt as _;
+use url::{Url, form_urlencoded};
+
+use crate::world::Hosts;
+
+/// How many redirects are followed.
+const MOST_HOPS: usize = 20;
+
+/// One browser, with the cookies of one person.
+#[derive(Clone)]
+pub(crate) struct Browser {
+    hosts: Hosts,
+    cookies: BTreeMap<(String, String), String>,
+}
+
+/// Where a walk through the web ended.
+#[derive(Clone, Debug)]
+pub(crate) enum Stop {
+    /// On a page.
+    Page(Page),
+    /// At a host there is no browser for: a client's redirect URI.
+    Left(Url),
+}
+
+/// A page, and what it answered with.
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    pub(crate) url: Url,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) html: String,
+}
+
+impl Stop {
+    pub(crate) fn page(self) -> Page {
+        match self {
+            Self::Page(page) => page,
+            Self::Left(url) => panic!("left for {url}"),
+        }
+    }
+
+    pub(crate) fn left(self) -> Url {
+        match self {
+            Self::Left(url) => url,
+            Self::Page(page) => panic!("stopped at {}: {}", page.url, page.html),
+        }
+    }
+}
+
+impl Page {
+    /// The first form: where it goes, and its hidden fields.
+    pub(crate) fn form(&self) -> (Url, Vec<(String, String)>) {
+        let form = between(&self.html, "<form", "</form>").expect("a form");
+        let action = attribute(form, "action").unwrap_or_default();
+        let inputs = form.split("<input").skip(1);
+        let fields = inputs
+            .filter_map(|input| {
+                let tag = input.split('>').next()?;
+                Some((
+                    attribute(tag, "name")?,
+                    attribute(tag, "value").unwrap_or_default(),
+                ))
+            })
+            .collect();
+        (self.url.join(&action).unwrap(), fields)
+    }
+}
+
+fn between<'a>(text: &'a str, from: &str, to: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(from)?;
+    rest.split_once(to).map(|(inside, _)| inside)
+}
+
+fn attribute(tag: &str, name: &str) -> Option<String> {
+    let value = between(tag, &format!(" {name}=\""), "\"")?;
+    Some(value.replace("&#38;", "&").replace("&amp;", "&"))
+}
+
+impl Browser {
+    pub(crate) fn new(hosts: Hosts) -> Self {
+        Self {
+            hosts,
+            cookies: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) async fn get(&mut self, url: &str) -> Stop {
+        self.walk(Method::GET, url.parse().unwrap(), String::new())
+            .await
+    }
+
+    /// Fills in the form of `page` and presses a button that is a field, too.
+    pub(crate) async fn submit(&mut self, page: &Page, values: &[(&str, &str)]) -> Stop {
+        let (action, mut fields) = page.form();
+        for (name, value) in values {
+            fields.retain(|(known, _)| known != name);
+            fields.push(((*name).to_owned(), (*value).to_owned()));
+        }
+        self.post(&action, &fields).await
+    }
+
+    pub(crate) async fn post(&mut self, url: &Url, fields: &[(String, String)]) -> Stop {
+        let body = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
+        self.walk(Method::POST, url.clone(), body).await
+    }
+
+    /// Answers the consent page, and signs in at Entra if it asks.
+    pub(crate) async fn approve(&mut self, consent: &Page, name: &str) -> Stop {
+        let stop = self.submit(consent, &[("answer", "allow")]).await;
+        self.sign_in(stop, name).await
+    }
+
+    /// Signs in at Entra, as long as it shows pages.
+    pub(crate) async fn sign_in(&mut self, mut stop: Stop, name: &str) -> Stop {
+        let username = format!("{name}@contoso.onmicrosoft.com");
+        for _ in 0..MOST_HOPS {
+            let Stop::Page(page) = &stop else { return stop };
+            let at_entra = page.url.host_str() == Some("login.emulator.test");
+            if !at_entra || !page.html.contains("<form") {
+                return stop;
+            }
+            let page = page.clone();
+            stop = if page.html.contains("name=\"password\"") {
+                let typed = [
+                    ("username", &*username),
+                    ("password", "password"),
+                    ("answer", "sign_in"),
+                ];
+                self.submit(&page, &typed).await
+            } else if page.html.contains("name=\"account\"") {
+                self.submit(&page, &[("account", &username)]).await
+            } else {
+                self.submit(&page, &[("answer", "accept")]).await
+            };
+        }
+        stop
+    }
+
+    /// The names of the cookies held for a host.
+    pub(crate) fn cookies(&self, host: &str) -> Vec<String> {
+        let held = self.cookies.keys().filter(|(known, _)| known == host);
+        held.map(|(_, name)| name.clone()).collect()
+    }
+
+    pub(crate) fn forget_cookies(&mut self) {
+        self.cookies.clear();
+    }
+
+    async fn walk(&mut self, method: Method, url: Url, body: String) -> Stop {
+        let (mut method, mut url, mut body) = (method, url, body);
+        for _ in 0..MOST_HOPS {
+            let Some(page) = self.exchange(&method, &url, &body).await else {
+                return Stop::Left(url);
+            };
+            let location = page
+                .headers
+                .get(header::LOCATION)
+                .filter(|_| page.status.is_redirection());
+            let Some(location) = location else {
+                return Stop::Page(page);
+            };
+            url = url.join(location.to_str().unwrap()).unwrap();
+            (method, body) = (Method::GET, String::new());
+        }
+        panic!("too many redirects, at {url}");
+    }
+
+    /// One request and its answer; redirects are not followed.
+    pub(crate) async fn exchange(
+        &mut self,
+        method: &Method,
+        url: &Url,
+        body: &str,
+    ) -> Option<Page> {
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let mut request = Request::builder()
+            .method(method)
+            .uri(url.as_str().split('#').next().unwrap())
+            .header(header::ACCEPT, "text/html,*/*");
+        let held = self.cookies.iter().filter(|((known, _), _)| *known == host);
+        let held: Vec<_> = held
+            .map(|((_, name), value)| format!("{name}={value}"))
+            .collect();
+        if !held.is_empty() {
+            request = request.header(header::COOKIE, held.join("; "));
+        }
+        if method == Method::POST {
+            request = request
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .header("origin", "null")
+                .header("sec-fetch-site", "same-origin");
+        }
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let (parts, body) = self.hosts.send(request).await?.into_parts();
+        for cookie in parts.headers.get_all(header::SET_COOKIE) {
+            self.keep(&host, cookie.to_str().unwrap());
+        }
+        let html = body.collect().await.unwrap().to_bytes();
+        Some(Page {
+            url: url.clone(),
+            status: parts.status,
+            headers: parts.headers,
+            html: String::from_utf8_lossy(&html).into_owned(),
+        })
+    }
+
+    fn keep(&mut self, host: &str, cookie: &str) {
+        let pair = cookie.split(';').next().unwrap();
+        let (name, value) = pair.split_once('=').unwrap();
+        let key = (host.to_owned(), name.to_owned());
+        if cookie.contains("Max-Age=0") {
+            self.cookies.remove(&key);
+        } else {
+            self.cookies.insert(key, value.to_owned());
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Scenarios: an emulated Entra, the server, one virtual clock, a browser and an MCP client.
+
+mod browser;
+mod client;
+mod login;
+mod world;

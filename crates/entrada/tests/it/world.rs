@@ -1,0 +1,261 @@
+//! Everything a scenario needs, in one process and without a socket.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use axum::{Json, Router};
+use bytes::Bytes;
+use entra_emulator::{Control, Directory, Emulator, Options, builtin};
+use entrada::jwt::jwks::Algorithm;
+use entrada::keys::{KeyRing, Keys};
+use entrada::platform::{Clock, HttpTransport, Platform, SystemRandom, Timestamp, TransportError};
+use entrada::store::{MemoryStore, Store};
+use entrada::{AzureConfig, AzureProvider, VerifiedToken};
+use http_body_util::BodyExt as _;
+use tower::ServiceExt as _;
+
+use crate::browser::Browser;
+use crate::client::{Client, Session};
+
+pub(crate) const BASE_URL: &str = "https://mcp.example.com";
+pub(crate) const RESOURCE: &str = "https://mcp.example.com/mcp";
+pub(crate) const CALLBACK: &str = "https://client.example/callback";
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// When every scenario begins.
+const BEGINNING: u64 = 1_800_000_000;
+
+/// One emulated Entra, one server before it, and the time of both.
+pub(crate) struct World {
+    pub(crate) provider: AzureProvider,
+    pub(crate) entra: Control,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keys: Keys,
+    clock: Arc<VirtualClock>,
+    hosts: Hosts,
+}
+
+/// The hosts there are, each a router.
+#[derive(Clone)]
+pub(crate) struct Hosts {
+    app: Router,
+    emulator: Router,
+}
+
+impl Hosts {
+    /// Sends a request to the host its URL names; `None` if there is no such host.
+    pub(crate) async fn send(&self, request: Request) -> Option<Response> {
+        let router = match request.uri().host() {
+            Some("mcp.example.com") => &self.app,
+            Some("login.emulator.test") => &self.emulator,
+            _ => return None,
+        };
+        Some(
+            router
+                .clone()
+                .oneshot(request)
+                .await
+                .unwrap_or_else(|never| match never {}),
+        )
+    }
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(|config| config).await
+    }
+
+    /// A world whose server is configured as `adjust` wants.
+    pub(crate) async fn with(adjust: impl FnOnce(AzureConfig) -> AzureConfig) -> Self {
+        Self::on(Arc::new(MemoryStore::default()), adjust).await
+    }
+
+    /// A world whose server keeps its records in `store`.
+    pub(crate) async fn on(
+        store: Arc<dyn Store>,
+        adjust: impl FnOnce(AzureConfig) -> AzureConfig,
+    ) -> Self {
+        let clock = Arc::new(VirtualClock(AtomicU64::new(BEGINNING)));
+        let ring = KeyRing::generate(Algorithm::Es256, &SystemRandom::default(), clock.now());
+        let keys = Keys::new(ring.unwrap());
+        let emulator = emulator(&clock);
+        let hosts = emulator.router();
+        let provider = provider(&clock, &hosts, (Arc::clone(&store), keys.clone()), adjust);
+        let hosts = Hosts {
+            app: provider.protect(McpServer::service()),
+            emulator: hosts,
+        };
+        Self {
+            provider,
+            entra: emulator.control(),
+            store,
+            keys,
+            clock,
+            hosts,
+        }
+    }
+
+    /// Another replica of the server: the same store, keys, Entra and time.
+    pub(crate) fn replica(&self) -> Self {
+        let shared = (Arc::clone(&self.store), self.keys.clone());
+        let provider = provider(&self.clock, &self.hosts.emulator, shared, |config| config);
+        let app = provider.protect(McpServer::service());
+        Self {
+            provider,
+            entra: self.entra.clone(),
+            store: Arc::clone(&self.store),
+            keys: self.keys.clone(),
+            clock: Arc::clone(&self.clock),
+            hosts: Hosts {
+                app,
+                emulator: self.hosts.emulator.clone(),
+            },
+        }
+    }
+
+    /// Lets time pass, here and at Entra.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.0.fetch_add(by.as_secs(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn browser(&self) -> Browser {
+        Browser::new(self.hosts.clone())
+    }
+
+    /// Sends one request to the server or to Entra.
+    pub(crate) async fn send(&self, request: Request) -> Response {
+        self.hosts.send(request).await.expect("the host exists")
+    }
+
+    /// An MCP client that has just registered.
+    pub(crate) async fn client(&self) -> Client {
+        Client::register(self.hosts.clone(), CALLBACK).await
+    }
+
+    /// An MCP client that registered, and whose user `name` signed in and consented.
+    pub(crate) async fn log_in(&self, name: &str) -> Session {
+        let client = self.client().await;
+        client.log_in(&mut self.browser(), name).await
+    }
+}
+
+fn emulator(clock: &Arc<VirtualClock>) -> Emulator {
+    let mut options = Options::default();
+    let time = Arc::clone(clock);
+    options.clock = Arc::new(move || time.now().as_unix());
+    options.directory = Directory::default();
+    options.base_url = Some(builtin::BASE_URL.parse().unwrap());
+    Emulator::new(options)
+}
+
+fn provider(
+    clock: &Arc<VirtualClock>,
+    emulator: &Router,
+    (store, keys): (Arc<dyn Store>, Keys),
+    adjust: impl FnOnce(AzureConfig) -> AzureConfig,
+) -> AzureProvider {
+    let config = AzureConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID, BASE_URL)
+        .client_secret(builtin::CLIENT_SECRET)
+        .required_scopes(["mcp.read"])
+        .additional_scopes(["https://graph.microsoft.com/User.Read"])
+        .authority_host("login.emulator.test")
+        .resource_name("Contoso tools")
+        .store(store)
+        .keys(keys);
+    let wire = Arc::new(Wire(emulator.clone()));
+    let platform = Platform::new(clock.clone(), Arc::new(SystemRandom::default()), wire);
+    AzureProvider::new(adjust(config), platform).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// The time of one world.
+#[derive(Debug)]
+struct VirtualClock(AtomicU64);
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// The network between the server and Entra.
+struct Wire(Router);
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wire")
+    }
+}
+
+#[async_trait]
+impl HttpTransport for Wire {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        if host != "login.emulator.test" {
+            return Err(TransportError::new(host, "no such host"));
+        }
+        let answer = self.0.clone().oneshot(request.map(Body::from)).await;
+        let (parts, body) = answer.unwrap_or_else(|never| match never {}).into_parts();
+        let body = body
+            .collect()
+            .await
+            .map_err(|error| TransportError::new(host, error))?;
+        Ok(http::Response::from_parts(parts, body.to_bytes()))
+    }
+}
+
+/// A protected MCP server with one tool, `whoami`, that also tells what reached it.
+pub(crate) struct McpServer;
+
+impl McpServer {
+    fn service() -> Router {
+        let seen: Arc<Mutex<u64>> = Arc::default();
+        Router::new().fallback(move |request: Request| {
+            let seen = Arc::clone(&seen);
+            async move { Self::answer(&seen, &request) }
+        })
+    }
+
+    fn answer(seen: &Mutex<u64>, request: &Request) -> Response {
+        let token = request
+            .extensions()
+            .get::<VerifiedToken>()
+            .expect("the guard let it through");
+        let calls = {
+            let mut seen = seen.lock().unwrap();
+            *seen += 1;
+            *seen
+        };
+        let headers: Vec<_> = request.headers().keys().map(ToString::to_string).collect();
+        let session = request
+            .headers()
+            .get("mcp-session-id")
+            .and_then(|id| id.to_str().ok());
+        let body = Json(serde_json::json!({
+            "tid": token.principal.tenant_id,
+            "oid": token.principal.object_id,
+            "name": token.principal.name,
+            "preferred_username": token.principal.preferred_username,
+            "roles": token.principal.roles,
+            "scope": token.scope.to_string(),
+            "client_id": token.client_id.as_str(),
+            "headers": headers,
+            "session": session,
+            "calls": calls,
+        }));
+        // Every answer opens a session, as `initialize` would.
+        let id = session.unwrap_or("s-1").to_owned();
+        axum::response::IntoResponse::into_response(([("mcp-session-id", id)], body))
+    }
+}
