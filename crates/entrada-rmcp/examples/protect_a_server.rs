@@ -1,0 +1,201 @@
+//! An MCP server with three tools, protected in its own process.
+//!
+//! | variable | what it is |
+//! |---|---|
+//! | `ENTRADA_TENANT_ID` | the tenant's id or domain |
+//! | `ENTRADA_CLIENT_ID` | the Application (client) ID |
+//! | `ENTRADA_CLIENT_SECRET` | the value of a client secret |
+//! | `ENTRADA_BASE_URL` | the public URL of this server |
+//! | `ENTRADA_REQUIRED_SCOPES` | scopes of your own API, separated by spaces |
+//! | `ENTRADA_ADDITIONAL_SCOPES` | scopes of other APIs, for `graph_me` (optional) |
+//! | `ENTRADA_LISTEN` | the address to listen on, `127.0.0.1:8000` if not set |
+//! | `ENTRADA_DATA_DIR` | where keys and grants are kept, `entrada-data` if not set |
+//! | `ENTRADA_AUTHORITY_HOST` | another cloud, or an emulator: `host` or `host:port` (optional) |
+//! | `ENTRADA_CA_FILE` | a certificate authority to trust besides the system's (optional) |
+//! | `ENTRADA_GRAPH_URL` | another Microsoft Graph (optional) |
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use entrada::platform::HttpTransport;
+use entrada::{AzureConfig, AzureProvider, OnBehalfOf, Platform};
+use entrada_rmcp::CurrentUser;
+use http::Request;
+use rmcp::handler::server::router::tool::ToolRouter;
+use rmcp::handler::server::wrapper::Parameters;
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use rmcp::{ServerHandler, tool, tool_handler, tool_router};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::net::TcpListener;
+use url::Url;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    tracing_subscriber::fmt().with_writer(io::stderr).init();
+    let platform = platform()?;
+    let provider = AzureProvider::new(config()?, platform.clone())?;
+    let tools = Tools::new(provider.on_behalf_of().clone(), platform.http);
+    let app = provider.protect(mcp(tools, &required("ENTRADA_BASE_URL")?)?);
+    tokio::select! {
+        served = serve(app) => served,
+        stopped = stopped() => stopped,
+    }
+}
+
+/// What the library is told.
+fn config() -> Result<AzureConfig, Failure> {
+    let mut config = AzureConfig::new(
+        required("ENTRADA_TENANT_ID")?,
+        required("ENTRADA_CLIENT_ID")?,
+        required("ENTRADA_BASE_URL")?,
+    )
+    .client_secret(required("ENTRADA_CLIENT_SECRET")?)
+    .required_scopes([required("ENTRADA_REQUIRED_SCOPES")?]);
+    if let Some(scopes) = optional("ENTRADA_ADDITIONAL_SCOPES") {
+        config = config.additional_scopes([scopes]);
+    }
+    if let Some(host) = optional("ENTRADA_AUTHORITY_HOST") {
+        config = config.authority_host(host);
+    }
+    if let Some(folder) = optional("ENTRADA_DATA_DIR") {
+        config = config.data_dir(folder);
+    }
+    Ok(config)
+}
+
+fn platform() -> Result<Platform, Failure> {
+    let Some(file) = optional("ENTRADA_CA_FILE") else {
+        return Ok(Platform::system()?);
+    };
+    let pem = std::fs::read(&file).map_err(|error| format!("{file}: {error}"))?;
+    Ok(Platform::system_trusting(&pem)?)
+}
+
+/// The server as rmcp runs it, not yet protected.
+fn mcp(
+    tools: Tools,
+    base_url: &str,
+) -> Result<StreamableHttpService<Tools, LocalSessionManager>, Failure> {
+    let base_url = Url::parse(base_url)?;
+    let host = base_url.host_str().ok_or("ENTRADA_BASE_URL has no host")?;
+    Ok(StreamableHttpService::new(
+        move || Ok(tools.clone()),
+        Arc::new(LocalSessionManager::default()),
+        // rmcp answers for loopback alone unless told its name.
+        StreamableHttpServerConfig::default().with_allowed_hosts([host]),
+    ))
+}
+
+async fn serve(app: Router) -> Result<(), Failure> {
+    let address = optional("ENTRADA_LISTEN").unwrap_or_else(|| "127.0.0.1:8000".to_owned());
+    let listener = TcpListener::bind(&address).await?;
+    tracing::info!(address = %listener.local_addr()?, "listening");
+    Ok(axum::serve(listener, app).await?)
+}
+
+/// Waits for Ctrl-C or, where there is one, for SIGTERM.
+async fn stopped() -> Result<(), Failure> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted?,
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await?;
+    Ok(())
+}
+
+/// The tools. rmcp makes one for every session, so it must be cheap to clone.
+#[derive(Clone, Debug)]
+struct Tools {
+    on_behalf_of: OnBehalfOf,
+    http: Arc<dyn HttpTransport>,
+    graph_url: String,
+    tool_router: ToolRouter<Self>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Echo {
+    /// What to say.
+    message: String,
+}
+
+#[tool_router]
+impl Tools {
+    fn new(on_behalf_of: OnBehalfOf, http: Arc<dyn HttpTransport>) -> Self {
+        let graph = optional("ENTRADA_GRAPH_URL");
+        Self {
+            on_behalf_of,
+            http,
+            graph_url: graph.unwrap_or_else(|| "https://graph.microsoft.com".to_owned()),
+            tool_router: Self::tool_router(),
+        }
+    }
+
+    /// Says what it is told.
+    #[tool]
+    async fn echo(&self, Parameters(Echo { message }): Parameters<Echo>) -> String {
+        message
+    }
+
+    /// Says who calls, as which client, and what they may do.
+    #[tool]
+    async fn whoami(&self, user: CurrentUser) -> String {
+        let caller = json!({
+            "tenant_id": user.principal.tenant_id,
+            "object_id": user.principal.object_id,
+            "name": user.principal.name,
+            "preferred_username": user.principal.preferred_username,
+            "client_id": user.client_id.as_str(),
+            "scope": user.scope,
+        });
+        caller.to_string()
+    }
+
+    /// Reads the caller's profile from Microsoft Graph, in the caller's name.
+    #[tool]
+    async fn graph_me(&self, user: CurrentUser) -> Result<String, String> {
+        let scope = "https://graph.microsoft.com/User.Read";
+        let token = self.on_behalf_of.token_for(&user, scope).await;
+        let token = token.map_err(|error| error.to_string())?;
+        let request = Request::get(format!("{}/v1.0/me", self.graph_url))
+            .header("authorization", format!("Bearer {}", token.expose()))
+            .body(bytes::Bytes::new())
+            .map_err(|error| error.to_string())?;
+        let response = self.http.send(request).await;
+        let response = response.map_err(|error| error.to_string())?;
+        let body = String::from_utf8_lossy(response.body()).into_owned();
+        if response.status().is_success() {
+            Ok(body)
+        } else {
+            Err(body)
+        }
+    }
+}
+
+// Without `router`, rmcp builds the router anew for every call.
+#[tool_handler(router = self.tool_router)]
+impl ServerHandler for Tools {}
+
+fn required(name: &str) -> Result<String, Failure> {
+    optional(name).ok_or_else(|| format!("{name} is not set").into())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an example is configured by its environment"
+)]
+fn optional(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
