@@ -69,6 +69,13 @@ impl RedirectUri {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(RedirectUriError::Credentials);
         }
+        // The URL parser lets `;` and `,` stand in a host; they end a directive of a policy.
+        if url
+            .host_str()
+            .is_some_and(|host| host.contains([';', ',', '\'', '(', ')']))
+        {
+            return Err(RedirectUriError::NotAbsolute);
+        }
         match (url.scheme(), url.host()) {
             ("https", Some(_)) => {}
             ("http", Some(host)) if is_loopback(&host) => {}
@@ -102,8 +109,11 @@ impl RedirectUri {
     pub(crate) fn form_action(&self) -> Option<String> {
         let url = Url::parse(&self.0).ok()?;
         match (url.scheme(), url.host()) {
-            // CSP has no syntax for IPv6 hosts.
+            // CSP 3 §2.3.1 knows no address but this one.
             ("http", Some(Host::Ipv6(_))) => Some("http:".to_owned()),
+            ("http", Some(Host::Ipv4(address))) if address != Ipv4Addr::LOCALHOST => {
+                Some("http:".to_owned())
+            }
             ("http" | "https", _) => Some(url.origin().ascii_serialization()),
             (scheme, _) => Some(format!("{scheme}:")),
         }
@@ -280,6 +290,7 @@ mod tests {
                 "https://client.example\\@evil.example/",
                 Err(E::NotAbsolute),
             ),
+            ("https://x;sandbox.example/cb", Err(E::NotAbsolute)),
             ("https://client.example/ cb", Err(E::NotAbsolute)),
             ("https://client.example/\ncb", Err(E::NotAbsolute)),
             ("", Err(E::NotAbsolute)),
