@@ -17,7 +17,7 @@ use super::correlation::CorrelationId;
 use super::renewal::RenewalError;
 use crate::grant::{Grant, RedeemError, RefreshError};
 use crate::jwt::sign::SigningKeyError;
-use crate::oauth::client::GrantType;
+use crate::oauth::client::{Client, GrantType};
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::oauth::params::{Params, ParamsError};
 use crate::oauth::resource::ResourceIndicator;
@@ -254,8 +254,7 @@ impl AuthorizationServer {
             Some("authorization_code") => {
                 may(GrantType::AuthorizationCode)?;
                 let issued = self.redeem(&params, &client, now, correlation).await?;
-                let used_until = now + super::register::USED_LIFETIME;
-                self.0.store.put_client(&registered, used_until).await?;
+                self.keep(&registered, now, correlation).await;
                 Ok(issued)
             }
             Some("refresh_token") => {
@@ -264,6 +263,15 @@ impl AuthorizationServer {
             }
             Some(_) => Err(TokenError::UnsupportedGrantType),
             None => Err(TokenError::Missing("grant_type")),
+        }
+    }
+
+    /// Keeps the registration of a client that is in use. The code is spent by now: that this
+    /// may fail must not cost the client its tokens.
+    async fn keep(&self, client: &Client, now: Timestamp, correlation: &CorrelationId) {
+        let used_until = now + super::register::USED_LIFETIME;
+        if let Err(error) = self.0.store.put_client(client, used_until).await {
+            tracing::warn!(%correlation, client_id = %client.id(), %error, "registration not kept");
         }
     }
 
