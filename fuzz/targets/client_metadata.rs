@@ -2,6 +2,7 @@
 #![no_main]
 
 use entrada::oauth::client::{Client, ClientId, UnverifiedClientMetadata};
+use entrada::oauth::redirect_uri::AllowedRedirects;
 use entrada::platform::Timestamp;
 use libfuzzer_sys::fuzz_target;
 
@@ -15,7 +16,7 @@ fuzz_target!(|json: &[u8]| {
     let Ok(unverified) = serde_json::from_slice::<UnverifiedClientMetadata>(json) else {
         return;
     };
-    let Ok(metadata) = unverified.check() else {
+    let Ok(metadata) = unverified.check(&AllowedRedirects::Registered) else {
         return;
     };
     assert!(
