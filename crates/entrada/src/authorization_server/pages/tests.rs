@@ -202,9 +202,7 @@ fn the_form_may_end_at_entra_and_at_the_client() {
             "'self' https: http://127.0.0.1:9 http://localhost:1234",
         ),
         ("http://[::1]:1/cb", entra, "'self' https: http:"),
-        // A host cannot add a directive.
-        ("http://x;sandbox.localhost/", entra, "'self' https:"),
-        ("http://x,y.localhost/", entra, "'self' https:"),
+        ("http://127.0.0.9:1/cb", entra, "'self' https: http:"),
     ] {
         let redirect = RedirectUri::parse(redirect).unwrap();
         assert_eq!(headers::form_action(&redirect, entra), expected);
