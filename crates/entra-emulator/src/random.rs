@@ -25,7 +25,7 @@ pub(crate) fn guid() -> String {
 
 /// A code or refresh token: two parts, the first beginning `1.A`, about a kilobyte.
 pub(crate) fn artifact() -> String {
-    format!("1.A{}.{}", opaque(60), opaque(700))
+    format!("1.A{}", opaque(760))
 }
 
 fn fill(bytes: usize) -> Vec<u8> {

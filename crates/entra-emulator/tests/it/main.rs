@@ -1,0 +1,20 @@
+//! The emulator, driven through its router: every rule with its `AADSTS` code.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the shared parts of tests are tests too"
+)]
+
+mod authorize;
+mod client_auth;
+mod code;
+mod control;
+mod discovery;
+mod graph;
+mod on_behalf_of;
+mod pages;
+mod refresh;
+mod sockets;
+mod tokens;
+mod world;
