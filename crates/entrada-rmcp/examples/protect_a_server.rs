@@ -15,7 +15,7 @@
 //! | `ENTRADA_GRAPH_URL` | another Microsoft Graph (optional) |
 
 use std::error::Error;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 
 use axum::Router;
@@ -32,13 +32,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
 use url::Url;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    tracing_subscriber::fmt().with_writer(io::stderr).init();
+    log();
     let platform = platform()?;
     let provider = AzureProvider::new(config()?, platform.clone())?;
     let tools = Tools::new(provider.on_behalf_of().clone(), platform.http);
@@ -47,6 +48,16 @@ async fn main() -> Result<(), Failure> {
         served = serve(app) => served,
         stopped = stopped() => stopped,
     }
+}
+
+/// Logs to standard error. rmcp is kept quiet: it writes session ids.
+fn log() {
+    let filter = EnvFilter::try_from_default_env();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info,rmcp=warn")))
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .init();
 }
 
 /// What the library is told.
