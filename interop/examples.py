@@ -20,6 +20,8 @@ USERNAME, PASSWORD = "alice@contoso.onmicrosoft.com", "password"
 
 # A client, which `clients.py` runs.
 NOT_A_SERVER = {"sign_in"}
+# Has the tool `graph_me`, which shows that on-behalf-of works.
+ASKS_GRAPH = {"protect_a_server"}
 READY_WITHIN = 20
 
 
@@ -48,13 +50,15 @@ def wait_for(port: int, process: subprocess.Popen) -> None:
             time.sleep(0.05)
 
 
-def use(base_url: str) -> None:
+def use(name: str, base_url: str) -> None:
     client = Client(f"{base_url}/mcp")
     refused = client.initialize()
     assert refused.status == 401 and "resource_metadata=" in refused.headers["www-authenticate"], refused
     client.sign_in(USERNAME, PASSWORD)
     assert client.call("echo", message="hello") == "hello"
     assert USERNAME in client.call("whoami")
+    if name in ASKS_GRAPH:
+        assert USERNAME in client.call("graph_me")
     assert client.refresh().status == 200
     assert USERNAME in client.call("whoami")
     assert client.revoke().status == 200
@@ -72,15 +76,19 @@ def run(name: str, authority_host: str, ca_file: pathlib.Path) -> bool:
             "ENTRADA_BASE_URL": base_url,
             "ENTRADA_LISTEN": f"127.0.0.1:{port}",
             "ENTRADA_REQUIRED_SCOPES": "mcp.read",
+            "ENTRADA_ADDITIONAL_SCOPES": "https://graph.microsoft.com/User.Read",
             "ENTRADA_AUTHORITY_HOST": authority_host,
             "ENTRADA_CA_FILE": str(ca_file),
             "ENTRADA_DATA_DIR": data,
+            "ENTRADA_GRAPH_URL": f"https://{authority_host}/graph",
         }
+        # The example must learn of the authority by its own configuration.
+        env.pop("SSL_CERT_FILE", None)
         command = [DEBUG / "examples" / name]
         process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             wait_for(port, process)
-            use(base_url)
+            use(name, base_url)
             verdict = None
         except Exception as error:  # noqa: BLE001 - whatever went wrong is this example's verdict
             verdict = error
@@ -94,6 +102,8 @@ def main() -> int:
     ARTEFACTS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         ca_file = pathlib.Path(folder) / "ca.pem"
+        # What the person's browser trusts.
+        os.environ["SSL_CERT_FILE"] = str(ca_file)
         with emulator("--ca-file", ca_file) as ready:
             results = [run(name, ready["authority_host"], ca_file) for name in examples()]
     print(f"{len(results)} examples: {results.count(True)} passed, {results.count(False)} failed")
