@@ -14,6 +14,8 @@ use crate::platform::Timestamp;
 use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
 
 mod file;
+#[cfg(test)]
+mod power_cut;
 mod tables;
 mod writer;
 

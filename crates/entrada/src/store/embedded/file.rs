@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use redb::backends::FileBackend;
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase as _, StorageError, TableDefinition,
-    TableError,
+    Builder, Database, DatabaseError, ReadableDatabase as _, StorageBackend, StorageError,
+    TableDefinition, TableError,
 };
 
 use super::tables::{EXPIRY, Failure, SLOTS};
@@ -97,7 +97,8 @@ fn make(path: &Path) -> Result<(), OpenStoreError> {
     let nth = MADE.fetch_add(1, Ordering::Relaxed);
     let temporary = path.with_extension(format!("{}-{nth}.tmp", std::process::id()));
     let made = private(&temporary).map_err(io).and_then(|file| {
-        fill(file).map_err(|failure| damaged(path, failure))?;
+        let filled = FileBackend::new(file).map_err(Failure::from).and_then(fill);
+        filled.map_err(|failure| damaged(path, failure))?;
         match fs::hard_link(&temporary, path) {
             // Another process was first: its store is the one in use.
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(io(error)),
@@ -120,8 +121,8 @@ fn private(path: &Path) -> io::Result<File> {
 }
 
 /// Writes an empty store.
-fn fill(file: File) -> Result<(), Failure> {
-    let database = Builder::new().create_with_backend(FileBackend::new(file)?)?;
+pub(super) fn fill(backend: impl StorageBackend) -> Result<(), Failure> {
+    let database = Builder::new().create_with_backend(backend)?;
     let transaction = database.begin_write()?;
     transaction.open_table(SLOTS)?;
     transaction.open_table(EXPIRY)?;
