@@ -1,4 +1,4 @@
-//! Sign people and machines in to MCP servers with Microsoft Entra ID.
+#![doc = include_str!("../../../README.md")]
 
 pub mod access_token;
 pub mod authorization_server;
