@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{get, post};
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use url::Url;
@@ -241,10 +241,23 @@ impl AuthorizationServer {
                 "/.well-known/oauth-authorization-server",
                 get(metadata::get),
             );
+        // OpenID Connect would promise ID tokens, and half a document stops clients that look for
+        // it first: there is none, even where the protected server has the root of the origin.
+        let absent = || get(async || StatusCode::NOT_FOUND);
+        machine = machine.route("/.well-known/openid-configuration", absent());
         let inserted = self.0.config.issuer.path();
         if !inserted.is_empty() {
             let path = format!("/.well-known/oauth-authorization-server{inserted}");
-            machine = machine.route(&path, get(metadata::get));
+            machine = machine
+                .route(&path, get(metadata::get))
+                .route(
+                    &format!("/.well-known/openid-configuration{inserted}"),
+                    absent(),
+                )
+                .route(
+                    &format!("{inserted}/.well-known/openid-configuration"),
+                    absent(),
+                );
         }
         browser
             .merge(machine.layer(cross_origin()))
@@ -270,8 +283,8 @@ impl AuthorizationServer {
 }
 
 /// A browser that only looks ahead must not spend a code or open a login.
-async fn not_by_head() -> http::StatusCode {
-    http::StatusCode::METHOD_NOT_ALLOWED
+async fn not_by_head() -> StatusCode {
+    StatusCode::METHOD_NOT_ALLOWED
 }
 
 /// Any page may read these endpoints: they take no cookie (OAuth 2.1, *Browser-Based Apps*).

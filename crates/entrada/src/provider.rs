@@ -13,6 +13,8 @@ use tower::{Layer as _, Service};
 
 use crate::authorization_server::{AuthorizationServer, AuthorizationServerConfig};
 use crate::entra::EntraClient;
+use crate::jwt::jwks::Algorithm;
+use crate::keys::{KeyFile, KeyFileError, Keys};
 use crate::oauth::metadata::ProtectedResourceMetadata;
 use crate::on_behalf_of::OnBehalfOf;
 use crate::platform::Platform;
@@ -38,6 +40,10 @@ struct Inner {
     metadata: ProtectedResourceMetadata,
     guard: RequireBearerLayer,
     on_behalf_of: OnBehalfOf,
+    keys: Keys,
+    key_file: Option<KeyFile>,
+    signing_algorithm: Algorithm,
+    platform: Platform,
 }
 
 impl AzureProvider {
@@ -62,6 +68,8 @@ impl AzureProvider {
             allowed_origins,
             store,
             keys,
+            key_file,
+            signing_algorithm,
         } = config.check(&platform)?;
         let required_scope = scopes.required().clone();
         let metadata = ProtectedResourceMetadata {
@@ -93,17 +101,20 @@ impl AzureProvider {
         let mut protection = Protection::new(resource_metadata_url(&resource_url));
         protection.required_scope = required_scope;
         protection.allowed_origins = allowed_origins;
-        protection.session_keys = Some(keys);
+        protection.session_keys = Some(keys.clone());
         let verifier = Arc::new(server.verifier());
         let guard = RequireBearerLayer::new(verifier, Arc::clone(&platform.clock), protection);
-        let on_behalf_of = OnBehalfOf::new(server.clone(), entra, platform);
-        let resource = resource_url;
+        let on_behalf_of = OnBehalfOf::new(server.clone(), entra, platform.clone());
         Ok(Self(Arc::new(Inner {
             server,
-            resource,
+            resource: resource_url,
             metadata,
             guard,
             on_behalf_of,
+            keys,
+            key_file,
+            signing_algorithm,
+            platform,
         })))
     }
 
@@ -160,6 +171,31 @@ impl AzureProvider {
     /// [`StoreError`] if it does not.
     pub async fn ready(&self) -> Result<(), StoreError> {
         self.0.server.ready().await
+    }
+
+    /// Makes new keys and puts them to use: a signing key that is published at once and signs
+    /// ten minutes later, and a sealing key. Old ones stay good for as long as they are needed.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError`] if the key file cannot be written; the old keys then stay in use.
+    pub fn rotate_keys(&self) -> Result<(), KeyFileError> {
+        let Inner {
+            keys,
+            key_file,
+            platform,
+            signing_algorithm,
+            ..
+        } = &*self.0;
+        let now = platform.clock.now();
+        let ring = keys
+            .current()
+            .rotated(*signing_algorithm, &*platform.random, now)?;
+        if let Some(file) = key_file {
+            file.save(&ring)?;
+        }
+        keys.replace(ring);
+        Ok(())
     }
 
     /// Forgets what has expired. The server does so by itself while it issues tokens; call it

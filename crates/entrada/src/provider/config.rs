@@ -293,6 +293,9 @@ pub(super) struct Checked {
     pub(super) allowed_origins: Vec<AllowedOrigin>,
     pub(super) store: Arc<dyn Store>,
     pub(super) keys: Keys,
+    /// Where the keys came from.
+    pub(super) key_file: Option<KeyFile>,
+    pub(super) signing_algorithm: Algorithm,
 }
 
 /// What has gone wrong so far.
@@ -325,7 +328,7 @@ impl AzureConfig {
         };
         let keys = found.note(self.open_keys(platform));
         let store = found.note(self.open_store());
-        let (Some(keys), Some(store)) = (keys, store) else {
+        let (Some((keys, key_file)), Some(store)) = (keys, store) else {
             return Err(ConfigErrors(found.0));
         };
         let host = places
@@ -348,6 +351,8 @@ impl AzureConfig {
             allowed_origins,
             store,
             keys,
+            key_file,
+            signing_algorithm: self.signing_algorithm,
         })
     }
 
@@ -475,14 +480,14 @@ impl AzureConfig {
         range.contains(&access_token) && refresh_token >= access_token
     }
 
-    fn open_keys(&self, platform: &Platform) -> Result<Keys, ConfigError> {
+    fn open_keys(&self, platform: &Platform) -> Result<(Keys, Option<KeyFile>), ConfigError> {
         if let Some(keys) = &self.keys {
-            return Ok(keys.clone());
+            return Ok((keys.clone(), None));
         }
         let file = KeyFile::new(self.data_dir.join("keys.json"));
         let now = platform.clock.now();
-        file.load_or_create(self.signing_algorithm, &*platform.random, now)
-            .map(Keys::new)
+        let ring = file.load_or_create(self.signing_algorithm, &*platform.random, now);
+        ring.map(|ring| (Keys::new(ring), Some(file)))
             .map_err(ConfigError::Keys)
     }
 
