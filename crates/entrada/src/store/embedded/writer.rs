@@ -114,7 +114,7 @@ fn serve(database: &Database, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
 fn commit(database: &Database, together: &mut [Box<dyn Job>]) -> Result<(), Failure> {
     let mut transaction = database.begin_write()?;
     // One phase can be rolled back by two crashes in a row, which would bring a spent code back.
-    transaction.set_two_phase_commit(false);
+    transaction.set_two_phase_commit(true);
     let mut tables = Tables::open(&transaction)?;
     for job in together {
         job.run(&mut tables)?;
