@@ -31,7 +31,7 @@ fn sources(module: &str) -> Vec<(PathBuf, String)> {
     let mut folders = vec![root.join(module)];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
+            let path = entry.expect("the folder can be read").path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|kind| kind == "rs")
@@ -42,11 +42,11 @@ fn sources(module: &str) -> Vec<(PathBuf, String)> {
         }
     }
     let read = |path: PathBuf| {
-        let text = fs::read_to_string(&path).unwrap();
+        let text = fs::read_to_string(&path).expect("the file can be read");
         let code = text
             .split("#[cfg(test)]\nmod tests {")
             .next()
-            .unwrap()
+            .unwrap_or_default()
             .to_owned();
         (path, code)
     };
@@ -60,7 +60,8 @@ fn imports_point_downwards() {
             let lines = code
                 .lines()
                 .filter(|line| !line.trim_start().starts_with("//"))
-                .filter(|line| !line.contains("$crate::"));
+                // Macros are named from the root, wherever they stand.
+                .filter(|line| !line.contains("::store_conformance!"));
             for target in lines.flat_map(|line| line.split("crate::").skip(1)) {
                 let name = target
                     .split(|c: char| !c.is_alphanumeric() && c != '_')
