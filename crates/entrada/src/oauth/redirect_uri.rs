@@ -134,18 +134,20 @@ impl RedirectUri {
             }
     }
 
-    /// Host and rest of an `http` loopback URI, its port left out.
-    fn without_loopback_port(&self) -> Option<(String, &str)> {
-        let url = Url::parse(&self.0).ok()?;
-        let host = url.host()?;
-        if url.scheme() != "http" || !is_loopback(&host) {
+    /// Host and rest of an `http` loopback URI as they are written, the port between them left out.
+    fn without_loopback_port(&self) -> Option<(&str, &str)> {
+        let after_scheme = self.0.strip_prefix("http://")?;
+        if !self.is_loopback() {
             return None;
         }
-        let (_, authority) = self.0.split_once("//")?;
-        let rest = authority
-            .find(['/', '?'])
-            .map_or("/", |at| authority.split_at(at).1);
-        Some((host.to_string(), rest))
+        let end = after_scheme.find(['/', '?']).unwrap_or(after_scheme.len());
+        let (authority, rest) = after_scheme.split_at(end);
+        let host = match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            // No port: the last colon, if there is one, stands inside an IPv6 address.
+            _ => authority,
+        };
+        Some((host, if rest.is_empty() { "/" } else { rest }))
     }
 }
 
@@ -338,6 +340,10 @@ mod tests {
                 false,
             ),
             ("http://localhost/cb", "http://127.0.0.1/cb", false),
+            // Other spellings of the same host.
+            ("http://127.0.0.1/cb", "http://127.00.1.:1/cb", false),
+            ("http://127.0.0.1/cb", "http://2130706433:1/cb", false),
+            ("http:127.0.0.1/a//b", "http:127.0.0.1/c//b", false),
             ("http://127.0.0.2/cb", "http://127.0.0.1:1/cb", false),
             ("https://localhost/cb", "https://localhost:1/cb", false),
         ] {
