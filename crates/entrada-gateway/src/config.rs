@@ -8,6 +8,7 @@
 mod file;
 mod flags;
 mod problem;
+mod provider;
 mod source;
 mod table;
 mod value;
@@ -16,14 +17,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use entrada::secret::ClientSecret;
 use url::Url;
 
 pub use crate::config::flags::Flags;
 pub use crate::config::problem::{ConfigError, Problem};
+pub use crate::config::provider::ProviderSettings;
 pub use crate::config::source::Environment;
 use crate::config::source::Sources;
 pub use crate::config::table::names;
+pub(crate) use crate::config::value::duration;
 
 use crate::telemetry::LogSettings;
 use crate::upstream::headers::HostHeader;
@@ -41,50 +43,6 @@ pub struct Settings {
     pub server: ServerSettings,
     /// What is logged, and how.
     pub log: LogSettings,
-}
-
-/// What the library is told. It checks the values itself, so they are as they were written.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct ProviderSettings {
-    /// The tenant: its id or a domain of it.
-    pub tenant_id: String,
-    /// The application (client) id of the app registration.
-    pub client_id: String,
-    /// The secret of the app registration.
-    pub client_secret: Option<ClientSecret>,
-    /// The public URL of this gateway.
-    pub base_url: String,
-    /// Scopes a token must have.
-    pub required_scopes: Vec<String>,
-    /// Further scopes to ask Entra for.
-    pub additional_scopes: Vec<String>,
-    /// The Application ID URI of the app registration.
-    pub identifier_uri: Option<String>,
-    /// The issuer, where it is not the base URL.
-    pub issuer_url: Option<String>,
-    /// The path of the protected server.
-    pub resource_path: String,
-    /// What people are told the protected server is called.
-    pub resource_name: Option<String>,
-    /// The path Entra sends people back to.
-    pub redirect_path: Option<String>,
-    /// Entra's host, and its port where that is not 443.
-    pub authority_host: Option<String>,
-    /// Whether Entra is spoken to without TLS.
-    pub insecure_http_authority: bool,
-    /// Certificate authorities to trust besides the system's.
-    pub ca_file: Option<PathBuf>,
-    /// Where grants and keys are kept.
-    pub data_dir: PathBuf,
-    /// How long an access token lives.
-    pub access_token_lifetime: Option<Duration>,
-    /// How long a refresh token lives.
-    pub refresh_token_lifetime: Option<Duration>,
-    /// What access tokens are signed with.
-    pub signing_algorithm: Option<String>,
-    /// Origins whose pages may call the protected server.
-    pub allowed_origins: Vec<String>,
 }
 
 /// How requests are passed on.
@@ -150,21 +108,22 @@ impl Settings {
     /// [`ConfigError`] with every problem there is.
     pub fn read(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
         let mut sources = Sources::open(flags, environment);
+        let provider = provider(&mut sources);
         let upstream = upstream(&mut sources);
-        let settings = Self {
-            provider: provider(&mut sources),
-            server: server(&mut sources),
-            log: log(&mut sources),
-            upstream: upstream.unwrap_or_else(|| UpstreamSettings::new(nowhere())),
-        };
-        sources.finish().map(|()| settings)
-    }
-}
-
-impl LogSettings {
-    /// Reads only what is said of logs; what is wrong elsewhere is left for later.
-    pub fn read(flags: &Flags, environment: &Environment) -> Self {
-        log(&mut Sources::open(flags, environment))
+        let server = server(&mut sources);
+        let log = log(&mut sources);
+        let mut problems = sources.into_problems();
+        if let (Some(upstream), []) = (upstream, &*problems) {
+            return Ok(Self {
+                provider,
+                upstream,
+                server,
+                log,
+            });
+        }
+        let found = provider.rehearse(&problems);
+        problems.extend(found);
+        Err(ConfigError::new(problems))
     }
 }
 
@@ -178,17 +137,22 @@ fn provider(sources: &mut Sources<'_>) -> ProviderSettings {
         additional_scopes: sources.list("additional_scopes"),
         identifier_uri: sources.text("identifier_uri"),
         issuer_url: sources.text("issuer_url"),
-        resource_path: sources.required("resource_path"),
+        resource_path: sources
+            .parsed("resource_path", value::path)
+            .unwrap_or_default(),
         resource_name: sources.text("resource_name"),
-        redirect_path: sources.text("redirect_path"),
+        redirect_path: sources
+            .parsed("redirect_path", value::path)
+            .unwrap_or_default(),
+        allowed_client_redirect_uris: sources.list("allowed_client_redirect_uris"),
         authority_host: sources.text("authority_host"),
         insecure_http_authority: sources.parsed("insecure_http_authority", value::switch)
             == Some(true),
-        ca_file: sources.text("ca_file").map(PathBuf::from),
+        certificate_authorities: sources.parsed("ca_file", value::content),
         data_dir: sources.required("data_dir").into(),
-        access_token_lifetime: sources.parsed("access_token_lifetime", value::duration),
-        refresh_token_lifetime: sources.parsed("refresh_token_lifetime", value::duration),
-        signing_algorithm: sources.text("signing_algorithm"),
+        access_token_lifetime: sources.parsed("access_token_lifetime", duration),
+        refresh_token_lifetime: sources.parsed("refresh_token_lifetime", duration),
+        signing_algorithm: sources.parsed("signing_algorithm", value::signing_algorithm),
         allowed_origins: sources.list("allowed_origins"),
     }
 }
@@ -212,7 +176,7 @@ fn upstream(sources: &mut Sources<'_>) -> Option<UpstreamSettings> {
 
 fn server(sources: &mut Sources<'_>) -> ServerSettings {
     let listen = sources.parsed("listen", value::address);
-    let drain_timeout = sources.parsed("drain_timeout", value::duration);
+    let drain_timeout = sources.parsed("drain_timeout", duration);
     ServerSettings {
         listen: listen.unwrap_or(table::LISTEN),
         drain_timeout: drain_timeout.unwrap_or_default(),
@@ -223,11 +187,6 @@ fn log(sources: &mut Sources<'_>) -> LogSettings {
     let format = sources.parsed("log_format", str::parse);
     let level = sources.parsed("log_level", value::log_level);
     LogSettings::new(format, level.unwrap_or_else(|| table::LOG_LEVEL.to_owned()))
-}
-
-/// What stands for the upstream until the problem with it is reported.
-fn nowhere() -> Url {
-    Url::parse("http://invalid/").expect("a constant is a URL")
 }
 
 #[cfg(test)]

@@ -5,8 +5,11 @@
 //! MCP client and an MCP server say to each other goes through unread.
 
 pub mod access_log;
+pub mod command;
 pub mod config;
+pub mod gateway;
 pub mod health;
 pub mod server;
+pub mod signals;
 pub mod telemetry;
 pub mod upstream;

@@ -1,2 +1,126 @@
-//! The `entrada` program.
-fn main() {}
+//! Put Microsoft Entra ID in front of any MCP server.
+
+use std::error::Error;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use entrada_gateway::command::CommandError;
+use entrada_gateway::command::demo::{self, demo};
+use entrada_gateway::command::serve::serve;
+use entrada_gateway::config::Flags;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Put Microsoft Entra ID in front of any MCP server
+#[derive(Debug, Parser)]
+#[command(
+    name = "entrada",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = AFTER_HELP
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Protect an MCP server: clients sign in with Entra, the server learns who calls
+    #[command(after_help = SERVE_AFTER_HELP)]
+    Serve(Flags),
+    /// Try it without Entra: a pretend one, a sample MCP server, and the gateway, in one process
+    #[command(after_help = DEMO_AFTER_HELP)]
+    Demo(demo::Options),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // When standard error is gone too there is nobody left to tell.
+            let _ = writeln!(std::io::stderr(), "entrada: {}", with_causes(&error));
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(CommandError::Runtime)?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve(flags) => serve(&flags).await,
+            Command::Demo(options) => demo(&options).await,
+        }
+    })
+}
+
+const fn exit_code(error: &CommandError) -> u8 {
+    if error.is_configuration() { 2 } else { 1 }
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  entrada demo
+      See it work, with nothing but this program.
+  entrada serve --upstream http://127.0.0.1:3000/mcp --config entrada.toml
+      Protect the MCP server on port 3000.
+  entrada serve --help
+      Every setting, with its flag and its variable.
+
+Exit codes:
+  0  it was told to stop, and did
+  1  it could not begin, or could not go on
+  2  the command line or the configuration is wrong";
+
+const SERVE_AFTER_HELP: &str = "\
+Every setting has one name: the flag --tenant-id is the variable ENTRADA_TENANT_ID, and the key
+tenant_id in the file. A flag wins over a variable, a variable over the file. Commas or spaces part
+the items of a list.
+
+The client secret is no flag, for every user of the machine sees those: put it in the variable
+ENTRADA_CLIENT_SECRET, or in the file that --client-secret-file names.
+
+Example, entrada.toml:
+  upstream = \"http://127.0.0.1:3000/mcp\"
+  base_url = \"https://mcp.example.com\"
+  tenant_id = \"contoso.onmicrosoft.com\"
+  client_id = \"00000000-0000-0000-0000-000000000000\"
+  client_secret_file = \"/run/secrets/entrada\"
+  required_scopes = [\"mcp.read\"]
+
+The MCP server learns who calls from X-Entrada-Subject, X-Entrada-Object-Id and their like. It gets
+no token, and nobody else's X-Entrada headers: let nothing but the gateway reach it.
+
+GET /healthz answers while the process lives, GET /readyz when it can serve.
+
+Exit codes:
+  0  it was told to stop, and did
+  1  it could not begin, or could not go on
+  2  the command line or the configuration is wrong";
+
+const DEMO_AFTER_HELP: &str = "\
+Examples:
+  entrada demo
+  entrada demo --listen 127.0.0.1:0 --json | jq -r .mcp_url
+
+Nothing is kept: keys and grants are in a directory that goes when the demo ends. Every password is
+public, so it listens on loopback only.";

@@ -36,7 +36,7 @@ impl FromArgMatches for Flags {
 impl Args for Flags {
     fn augment_args(command: Command) -> Command {
         let command = command.args(SETTINGS.iter().filter(|setting| has_flag(setting)).map(arg));
-        command.next_help_heading("Other")
+        command.next_line_help(true)
     }
 
     fn augment_args_for_update(command: Command) -> Command {

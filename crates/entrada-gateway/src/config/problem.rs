@@ -36,58 +36,75 @@ impl fmt::Display for ConfigError {
 
 /// One thing to change. Its text never holds the value that was given.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Problem(String);
+pub struct Problem {
+    /// The setting it is about, where it is about one.
+    setting: Option<&'static str>,
+    text: String,
+}
 
 impl Problem {
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self {
+            setting: None,
+            text: text.into(),
+        }
+    }
+
+    fn about(setting: &Setting, text: String) -> Self {
+        Self {
+            setting: Some(setting.name),
+            text,
+        }
+    }
+
+    pub(super) fn is_about(&self, name: &str) -> bool {
+        self.setting == Some(name)
     }
 
     pub(super) fn missing(setting: &Setting) -> Self {
         let (flag, variable, name) = (setting.flag(), setting.variable(), setting.name);
-        Self(format!(
+        let text = format!(
             "{name} is missing: give --{flag} {value}, set {variable}, or write {name} = \"…\" in \
              the configuration file",
             value = setting.value,
-        ))
+        );
+        Self::about(setting, text)
     }
 
     pub(super) fn wrong(setting: &Setting, origin: &Origin, what: &str) -> Self {
         let name = setting.name;
-        match origin {
-            Origin::Flag => Self(format!("--{}: {what}", setting.flag())),
-            Origin::Environment => Self(format!("{}: {what}", setting.variable())),
-            Origin::File(place) => Self(format!("{place}: {name}: {what}")),
-            Origin::Default => Self(format!("{name}: {what}")),
-        }
+        let text = match origin {
+            Origin::Flag => format!("--{}: {what}", setting.flag()),
+            Origin::Environment => format!("{}: {what}", setting.variable()),
+            Origin::File(place) => format!("{place}: {name}: {what}"),
+            Origin::Default => format!("{name}: {what}"),
+        };
+        Self::about(setting, text)
     }
 
     pub(super) fn misplaced(setting: &Setting, place: &str) -> Self {
         let (name, variable) = (setting.name, setting.variable());
-        if setting.place == Place::OnlyInEnvironment {
-            return Self(format!(
+        let text = if setting.place == Place::OnlyInEnvironment {
+            format!(
                 "{place}: {name} does not belong in a configuration file: write {name}_file, or \
                  set {variable}"
-            ));
-        }
-        Self(format!(
-            "{place}: {name} cannot be set in the file itself: give --{}, or set {variable}",
-            setting.flag()
-        ))
+            )
+        } else {
+            let flag = setting.flag();
+            format!("{place}: {name} cannot be set in a file: give --{flag}, or set {variable}")
+        };
+        Self::about(setting, text)
     }
 
     pub(super) fn unknown(name: &str, place: &str, nearest: Option<&str>) -> Self {
-        match nearest {
-            Some(nearest) => Self(format!(
-                "{place}: there is no setting {name:?}: is {nearest} meant?"
-            )),
-            None => Self(format!("{place}: there is no setting {name:?}")),
-        }
+        let meant = nearest.map(|nearest| format!(": is {nearest} meant?"));
+        let meant = meant.unwrap_or_default();
+        Self::new(format!("{place}: there is no setting {name:?}{meant}"))
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }

@@ -8,7 +8,7 @@ use entrada::secret::ClientSecret;
 
 use crate::config::file;
 use crate::config::flags::Flags;
-use crate::config::problem::{ConfigError, Problem};
+use crate::config::problem::Problem;
 use crate::config::table::{Place, SETTINGS, Setting};
 
 /// The `ENTRADA_*` variables, as they were when the process started.
@@ -116,7 +116,8 @@ impl<'a> Sources<'a> {
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        if self.given(name).is_none() {
+        let reported = self.problems.iter().any(|problem| problem.is_about(name));
+        if self.given(name).is_none() && !reported {
             self.problems
                 .extend(Setting::named(name).map(Problem::missing));
         }
@@ -159,12 +160,9 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// Ends the reading.
-    pub(super) fn finish(self) -> Result<(), ConfigError> {
-        if self.problems.is_empty() {
-            return Ok(());
-        }
-        Err(ConfigError::new(self.problems))
+    /// Everything that was wrong.
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
     }
 
     fn secret_in(&mut self, name: &str, path: &Given) -> Option<ClientSecret> {

@@ -65,7 +65,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 const PROTECT: &str = "What to protect";
 const ENTRA: &str = "Microsoft Entra ID";
-const TOKENS: &str = "Tokens and records";
+const TOKENS: &str = "Tokens and clients";
 const FORWARD: &str = "What the MCP server sees";
 const PROCESS: &str = "The process";
 
@@ -99,41 +99,195 @@ impl Setting {
 
 /// All settings, in the order the help shows them.
 pub(super) const SETTINGS: &[Setting] = &[
-    setting(PROTECT, "upstream", "URL", "The MCP server to protect, such as http://127.0.0.1:3000/mcp"),
-    setting(PROTECT, "base_url", "URL", "The public URL of this gateway, such as https://mcp.example.com"),
-    setting(PROTECT, "resource_path", "PATH", "The path of the protected server on this gateway")
-        .or("/mcp"),
-    setting(PROTECT, "resource_name", "TEXT", "What people are told the protected server is called"),
-    setting(PROTECT, "listen", "ADDR:PORT", "The address to listen on").or("127.0.0.1:8000"),
-    setting(ENTRA, "tenant_id", "TENANT", "The tenant: its id, or a domain such as contoso.onmicrosoft.com"),
-    setting(ENTRA, "client_id", "ID", "The application (client) id of the app registration"),
-    setting(ENTRA, "client_secret", "SECRET", "The secret of the app registration")
-        .only(Place::OnlyInEnvironment),
-    setting(ENTRA, "client_secret_file", "FILE", "A file that holds the secret of the app registration"),
-    setting(ENTRA, "required_scopes", "SCOPES", "Scopes every token must have, by their short names, such as mcp.read"),
-    setting(ENTRA, "additional_scopes", "SCOPES", "Further scopes to ask for at sign-in, such as https://graph.microsoft.com/User.Read"),
-    setting(ENTRA, "identifier_uri", "URI", "The Application ID URI [default: api://CLIENT_ID]"),
-    setting(ENTRA, "redirect_path", "PATH", "The path Entra sends people back to [default: /auth/callback]"),
-    setting(ENTRA, "authority_host", "HOST[:PORT]", "Entra's host, for national clouds [default: login.microsoftonline.com]"),
-    setting(ENTRA, "insecure_http_authority", "BOOL", "Speak to Entra's host without TLS. For an emulator on loopback: whoever can listen reads every secret"),
-    setting(ENTRA, "ca_file", "FILE", "Certificate authorities (PEM) to trust besides the system's"),
-    setting(TOKENS, "data_dir", "DIR", "Where grants and keys are kept").or("entrada-data"),
-    setting(TOKENS, "issuer_url", "URL", "The issuer of our tokens [default: the base URL]"),
-    setting(TOKENS, "access_token_lifetime", "TIME", "How long an access token lives, such as 15m"),
-    setting(TOKENS, "refresh_token_lifetime", "TIME", "How long a refresh token lives, such as 30d"),
-    setting(TOKENS, "signing_algorithm", "ALG", "What our access tokens are signed with: ES256 or EdDSA"),
-    setting(FORWARD, "host_header", "MODE", "`rewrite` sends the server its own Host and no Origin, `preserve` what the client sent")
-        .or("rewrite"),
-    setting(FORWARD, "forward_identity", "NAMES", "Which X-Entrada-* headers to send: `all`, `none`, or names such as subject,roles")
-        .or("all"),
+    setting(
+        PROTECT,
+        "upstream",
+        "URL",
+        "The MCP server to protect, such as http://127.0.0.1:3000/mcp",
+    ),
+    setting(
+        PROTECT,
+        "base_url",
+        "URL",
+        "The public URL of this gateway, such as https://mcp.example.com",
+    ),
+    setting(
+        PROTECT,
+        "resource_path",
+        "PATH",
+        "The path of the protected server, below the base URL",
+    )
+    .or("/mcp"),
+    setting(
+        PROTECT,
+        "resource_name",
+        "TEXT",
+        "What people are told the protected server is called",
+    ),
+    setting(
+        PROTECT,
+        "listen",
+        "ADDRESS:PORT",
+        "The address to listen on",
+    )
+    .or("127.0.0.1:8000"),
+    setting(
+        ENTRA,
+        "tenant_id",
+        "TENANT",
+        "The tenant: its id, or a domain such as contoso.onmicrosoft.com",
+    ),
+    setting(
+        ENTRA,
+        "client_id",
+        "ID",
+        "The Application (client) ID of the app registration",
+    ),
+    setting(
+        ENTRA,
+        "client_secret",
+        "SECRET",
+        "The client secret of the app registration",
+    )
+    .only(Place::OnlyInEnvironment),
+    setting(
+        ENTRA,
+        "client_secret_file",
+        "FILE",
+        "A file that holds the client secret, and nothing else",
+    ),
+    setting(
+        ENTRA,
+        "required_scopes",
+        "SCOPES",
+        "Scopes every token must have, such as mcp.read",
+    ),
+    setting(
+        ENTRA,
+        "additional_scopes",
+        "SCOPES",
+        "Further scopes to ask the user for, such as \
+         https://graph.microsoft.com/User.Read",
+    ),
+    setting(
+        ENTRA,
+        "identifier_uri",
+        "URI",
+        "The Application ID URI [default: api://CLIENT_ID]",
+    ),
+    setting(
+        ENTRA,
+        "redirect_path",
+        "PATH",
+        "The path Entra sends people back to, below the base URL",
+    )
+    .or("/auth/callback"),
+    setting(
+        ENTRA,
+        "authority_host",
+        "HOST[:PORT]",
+        "Entra's host [default: login.microsoftonline.com]",
+    ),
+    setting(
+        ENTRA,
+        "insecure_http_authority",
+        "BOOL",
+        "Speak to Entra's host without TLS: to an emulator on this machine, for whoever \
+         listens on the way reads every secret",
+    ),
+    setting(
+        ENTRA,
+        "ca_file",
+        "FILE",
+        "Certificate authorities (PEM) to trust besides the system's",
+    ),
+    setting(TOKENS, "data_dir", "DIR", "Where keys and grants are kept").or("entrada-data"),
+    setting(
+        TOKENS,
+        "issuer_url",
+        "URL",
+        "The issuer of our tokens [default: the base URL]",
+    ),
+    setting(
+        TOKENS,
+        "access_token_lifetime",
+        "TIME",
+        "How long an access token lives [default: 1h]",
+    ),
+    setting(
+        TOKENS,
+        "refresh_token_lifetime",
+        "TIME",
+        "How long a refresh token may lie unused [default: 90d]",
+    ),
+    setting(
+        TOKENS,
+        "signing_algorithm",
+        "ALGORITHM",
+        "What signs access tokens: ES256 or EdDSA [default: ES256]",
+    ),
+    setting(
+        TOKENS,
+        "allowed_client_redirect_uris",
+        "URIS",
+        "The only redirect URIs clients may use [default: those they register]",
+    ),
+    setting(
+        TOKENS,
+        "allowed_origins",
+        "ORIGINS",
+        "Origins whose web pages may call the server [default: none]",
+    ),
+    setting(
+        FORWARD,
+        "host_header",
+        "MODE",
+        "rewrite: its own Host, and no Origin; \
+         preserve: what the client sent",
+    )
+    .or("rewrite"),
+    setting(
+        FORWARD,
+        "forward_identity",
+        "NAMES",
+        "Its X-Entrada-* headers: all, none, or names such as subject,roles",
+    )
+    .or("all"),
     setting(FORWARD, "body_limit", "SIZE", "How large a request may be").or("4MiB"),
-    setting(FORWARD, "upstream_timeout", "TIME", "How long the server may take to begin an answer, or `none`; a stream that has begun has no limit")
-        .or("5m"),
-    setting(FORWARD, "allowed_origins", "ORIGINS", "Origins whose web pages may call the server [default: none]"),
-    setting(PROCESS, "config", "FILE", "A TOML file with any of these settings").only(Place::NotInFile),
-    setting(PROCESS, "drain_timeout", "TIME", "How long requests under way may take to end after SIGTERM")
-        .or("10s"),
-    setting(PROCESS, "log_format", "FORMAT", "`text` or `json` [default: text on a terminal, else json]"),
-    setting(PROCESS, "log_level", "LEVEL", "error, warn, info, debug, trace, or per part: info,entrada=debug")
-        .or(LOG_LEVEL),
+    setting(
+        FORWARD,
+        "upstream_timeout",
+        "TIME",
+        "How long it may take to begin an answer, or none; a stream that has begun has no \
+         limit",
+    )
+    .or("5m"),
+    setting(
+        PROCESS,
+        "config",
+        "FILE",
+        "A TOML file with any of these settings",
+    )
+    .only(Place::NotInFile),
+    setting(
+        PROCESS,
+        "drain_timeout",
+        "TIME",
+        "How long requests under way may take to end when told to stop",
+    )
+    .or("10s"),
+    setting(
+        PROCESS,
+        "log_format",
+        "FORMAT",
+        "text or json [default: text on a terminal, else json]",
+    ),
+    setting(
+        PROCESS,
+        "log_level",
+        "LEVEL",
+        "error, warn, info, debug, trace, or by part: \
+         info,entrada=debug",
+    )
+    .or(LOG_LEVEL),
 ];

@@ -1,9 +1,11 @@
 use clap::{Args as _, Command, FromArgMatches as _};
+use entrada::secret::ClientSecret;
 
 use super::*;
 
 /// The least one must say.
-const LEAST: [(&str, &str); 4] = [
+const LEAST: [(&str, &str); 5] = [
+    ("ENTRADA_REQUIRED_SCOPES", "mcp.read"),
     ("ENTRADA_UPSTREAM", "http://127.0.0.1:3000/mcp"),
     ("ENTRADA_TENANT_ID", "contoso.onmicrosoft.com"),
     ("ENTRADA_CLIENT_ID", "30000000-0000-4000-8000-000000000001"),
@@ -114,15 +116,12 @@ fn everything_wrong_is_told_at_once() {
              client_secret_file, or set ENTRADA_CLIENT_SECRET"
         ),
         format!(
-            "{name}:5: config cannot be set in the file itself: give --config, or set ENTRADA_CONFIG"
+            "{name}:5: config cannot be set in a file: give --config, or set ENTRADA_CONFIG"
         ),
         "ENTRADA_UPSTREAM: neither http:// nor https://: write a URL such as \
          http://127.0.0.1:3000/mcp"
             .to_owned(),
         "ENTRADA_BODY_LIMIT: write a size such as 512KiB or 4MiB".to_owned(),
-        "tenant_id is missing: give --tenant-id TENANT, set ENTRADA_TENANT_ID, or write tenant_id \
-         = \"…\" in the configuration file"
-            .to_owned(),
         "client_id is missing: give --client-id ID, set ENTRADA_CLIENT_ID, or write client_id = \
          \"…\" in the configuration file"
             .to_owned(),
@@ -134,7 +133,11 @@ fn everything_wrong_is_told_at_once() {
             .to_owned(),
         "--listen: write an IP address and a port, such as 127.0.0.1:8000".to_owned(),
     ];
-    let mut sorted = found.clone();
+    let (library, mut sorted): (Vec<_>, Vec<_>) = found
+        .iter()
+        .cloned()
+        .partition(|problem| problem.starts_with("required scopes: "));
+    assert_eq!(library.len(), 1, "{found:?}");
     sorted.sort();
     let mut expected = expected.to_vec();
     expected.sort();
@@ -200,10 +203,10 @@ fn values_are_read_as_people_write_them() {
         ("8h", 28800),
         ("2d", 172_800),
     ] {
-        assert_eq!(value::duration(text), Ok(Duration::from_secs(seconds)));
+        assert_eq!(duration(text), Ok(Duration::from_secs(seconds)));
     }
     for text in ["", "0", "-1", "1.5h", "h", "15 m", "99999999999999999999d"] {
-        assert!(value::duration(text).is_err(), "{text}");
+        assert!(duration(text).is_err(), "{text}");
     }
     for (text, bytes) in [("0", 0), ("512", 512), ("64KiB", 65536), ("4MiB", 4 << 20)] {
         assert_eq!(value::size(text), Ok(bytes));

@@ -3,8 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use entrada::jwt::jwks::Algorithm;
 use tracing_subscriber::EnvFilter;
 use url::Url;
+
+use crate::health::is_probe;
 
 /// The URL of an MCP server: `http` or `https`, without credentials or fragment.
 pub(super) fn upstream(text: &str) -> Result<Url, String> {
@@ -65,6 +68,34 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     bytes
         .and_then(|(_, bytes)| number.parse::<u64>().ok()?.checked_mul(*bytes))
         .ok_or_else(|| "write a size such as 512KiB or 4MiB".to_owned())
+}
+
+/// A path on this gateway.
+pub(super) fn path(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let segments = text.strip_prefix('/').unwrap_or_default();
+    let empty = segments.split('/').any(str::is_empty);
+    if (text != "/" && empty) || !segments.bytes().all(|byte| byte == b'/' || plain(byte)) {
+        return Err("write a path such as /mcp, of letters, digits, and - . _ ~".to_owned());
+    }
+    if is_probe(text) {
+        return Err("that path is a probe: choose another".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// The content of the file called so.
+pub(super) fn content(text: &str) -> Result<Vec<u8>, String> {
+    std::fs::read(text).map_err(|error| format!("the file cannot be read: {error}"))
+}
+
+/// One of the algorithms we sign with.
+pub(super) fn signing_algorithm(text: &str) -> Result<Algorithm, String> {
+    match text {
+        "ES256" => Ok(Algorithm::Es256),
+        "EdDSA" => Ok(Algorithm::EdDsa),
+        _ => Err("write ES256 or EdDSA".to_owned()),
+    }
 }
 
 /// `true` or `false`.

@@ -1,0 +1,58 @@
+//! The subcommands, one file each.
+
+use std::io;
+use std::net::SocketAddr;
+
+use entrada::platform::SystemHttpError;
+
+use crate::config::ConfigError;
+use crate::upstream::UpstreamError;
+
+pub mod demo;
+pub mod serve;
+
+/// Why a command ended early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The way to the MCP server cannot be prepared.
+    #[error("the upstream cannot be used")]
+    Upstream(#[from] UpstreamError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Signals cannot be listened for.
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    /// There are no threads to run on.
+    #[error("cannot start")]
+    Runtime(#[source] io::Error),
+    /// The pretend Entra cannot listen.
+    #[error("the pretend entra cannot start")]
+    Emulator(#[from] entra_emulator::ServeError),
+    /// There is no place for the demo's data.
+    #[error("cannot make a temporary directory")]
+    Directory(#[source] io::Error),
+    /// The demo's HTTP client cannot be set up.
+    #[error(transparent)]
+    Http(#[from] SystemHttpError),
+    /// Nobody can read what the demo says.
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+}
+
+impl CommandError {
+    /// Whether a setting must change.
+    pub const fn is_configuration(&self) -> bool {
+        matches!(self, Self::Config(_) | Self::Upstream(_))
+    }
+}

@@ -1,0 +1,183 @@
+//! What the library is told.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use entrada::jwt::jwks::Algorithm;
+use entrada::keys::{KeyRing, Keys};
+use entrada::platform::{Platform, SystemHttpError};
+use entrada::provider::{AzureConfig, AzureProvider, ConfigError as Finding, ConfigErrors};
+use entrada::secret::ClientSecret;
+use entrada::store::MemoryStore;
+
+use crate::config::problem::{ConfigError, Problem};
+
+/// What the library is told. It checks most of the values itself, so they are as they were
+/// written.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ProviderSettings {
+    /// The tenant: its id or a domain of it.
+    pub tenant_id: String,
+    /// The application (client) id of the app registration.
+    pub client_id: String,
+    /// The secret of the app registration.
+    pub client_secret: Option<ClientSecret>,
+    /// The public URL of this gateway.
+    pub base_url: String,
+    /// Scopes a token must have.
+    pub required_scopes: Vec<String>,
+    /// Further scopes to ask Entra for.
+    pub additional_scopes: Vec<String>,
+    /// The Application ID URI of the app registration.
+    pub identifier_uri: Option<String>,
+    /// The issuer, where it is not the base URL.
+    pub issuer_url: Option<String>,
+    /// The path of the protected server, below the base URL.
+    pub resource_path: String,
+    /// What people are told the protected server is called.
+    pub resource_name: Option<String>,
+    /// The path Entra sends people back to, below the base URL.
+    pub redirect_path: String,
+    /// The only redirect URIs clients may use.
+    pub allowed_client_redirect_uris: Vec<String>,
+    /// Entra's host, and its port where that is not 443.
+    pub authority_host: Option<String>,
+    /// Whether Entra is spoken to without TLS.
+    pub insecure_http_authority: bool,
+    /// Certificate authorities (PEM) to trust besides the system's.
+    pub certificate_authorities: Option<Vec<u8>>,
+    /// Where grants and keys are kept.
+    pub data_dir: PathBuf,
+    /// How long an access token lives.
+    pub access_token_lifetime: Option<Duration>,
+    /// How long a refresh token may lie unused.
+    pub refresh_token_lifetime: Option<Duration>,
+    /// What access tokens are signed with.
+    pub signing_algorithm: Option<Algorithm>,
+    /// Origins whose pages may call the protected server.
+    pub allowed_origins: Vec<String>,
+}
+
+impl ProviderSettings {
+    /// Sets the library up.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with everything the library finds wrong.
+    pub fn provider(&self) -> Result<AzureProvider, ConfigError> {
+        let platform = self.platform().map_err(|error| {
+            let source = std::error::Error::source(&error);
+            let cause = source.map(|cause| format!(": {cause}")).unwrap_or_default();
+            ConfigError::new(vec![Problem::new(format!("ca_file: {error}{cause}"))])
+        })?;
+        AzureProvider::new(self.azure_config(), platform)
+            .map_err(|found| ConfigError::new(problems(&found, &[])))
+    }
+
+    /// What the library would find wrong besides what was `reported`, without anything written
+    /// to disk.
+    pub(super) fn rehearse(&self, reported: &[Problem]) -> Vec<Problem> {
+        let Ok(platform) = self.platform() else {
+            return Vec::new();
+        };
+        let now = platform.clock.now();
+        let Ok(ring) = KeyRing::generate(Algorithm::EdDsa, &*platform.random, now) else {
+            return Vec::new();
+        };
+        let config = self.azure_config().keys(Keys::new(ring));
+        let config = config.store(Arc::new(MemoryStore::default()));
+        let found = AzureProvider::new(config, platform).err();
+        found.map_or_else(Vec::new, |found| problems(&found, reported))
+    }
+
+    fn platform(&self) -> Result<Platform, SystemHttpError> {
+        let added = self.certificate_authorities.as_deref();
+        Platform::system_trusting(added.unwrap_or_default())
+    }
+
+    fn azure_config(&self) -> AzureConfig {
+        let base_url = self.base_url.as_str();
+        let mut config = AzureConfig::new(&self.tenant_id, &self.client_id, base_url)
+            .required_scopes(&self.required_scopes)
+            .additional_scopes(&self.additional_scopes)
+            .resource_url(format!(
+                "{}{}",
+                base_url.trim_end_matches('/'),
+                self.resource_path
+            ))
+            .redirect_path(&self.redirect_path)
+            .allowed_origins(&self.allowed_origins)
+            .data_dir(&self.data_dir);
+        if let Some(secret) = &self.client_secret {
+            config = config.client_secret(secret.expose());
+        }
+        if !self.allowed_client_redirect_uris.is_empty() {
+            config = config.allowed_client_redirect_uris(&self.allowed_client_redirect_uris);
+        }
+        if self.insecure_http_authority {
+            config = config.insecure_http_authority();
+        }
+        self.optional(config)
+    }
+
+    /// Adds what has a default in the library.
+    fn optional(&self, mut config: AzureConfig) -> AzureConfig {
+        if let Some(identifier_uri) = &self.identifier_uri {
+            config = config.identifier_uri(identifier_uri);
+        }
+        if let Some(issuer_url) = &self.issuer_url {
+            config = config.issuer_url(issuer_url);
+        }
+        if let Some(resource_name) = &self.resource_name {
+            config = config.resource_name(resource_name);
+        }
+        if let Some(authority_host) = &self.authority_host {
+            config = config.authority_host(authority_host);
+        }
+        if let Some(lifetime) = self.access_token_lifetime {
+            config = config.access_token_lifetime(lifetime);
+        }
+        if let Some(lifetime) = self.refresh_token_lifetime {
+            config = config.refresh_token_lifetime(lifetime);
+        }
+        if let Some(algorithm) = self.signing_algorithm {
+            config = config.signing_algorithm(algorithm);
+        }
+        config
+    }
+}
+
+/// What the library found, without what follows from a problem `reported` already.
+fn problems(found: &ConfigErrors, reported: &[Problem]) -> Vec<Problem> {
+    let fresh = |finding: &&Finding| {
+        let causes = causes(finding);
+        !reported
+            .iter()
+            .any(|problem| causes.iter().any(|name| problem.is_about(name)))
+    };
+    let findings = found.iter().filter(fresh);
+    findings
+        .map(|finding| Problem::new(finding.to_string()))
+        .collect()
+}
+
+/// The settings a finding may come from.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a finding we do not know of is reported, whatever else is"
+)]
+fn causes(finding: &Finding) -> &'static [&'static str] {
+    match finding {
+        Finding::Tenant(_) => &["tenant_id"],
+        Finding::ClientId => &["client_id"],
+        Finding::IdentifierUri => &["client_id", "identifier_uri"],
+        Finding::NoCredential => &["client_secret", "client_secret_file"],
+        Finding::BaseUrl(_) => &["base_url"],
+        Finding::IssuerUrl(_) => &["base_url", "issuer_url"],
+        Finding::ResourceUrl(_) | Finding::ResourceOrigin => &["base_url", "resource_path"],
+        Finding::RedirectPath => &["redirect_path"],
+        _ => &[],
+    }
+}

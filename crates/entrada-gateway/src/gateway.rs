@@ -1,0 +1,18 @@
+//! The library before the proxy: all that answers on the gateway's port.
+
+use axum::Router;
+use entrada::AzureProvider;
+
+use crate::access_log::observed;
+use crate::health;
+use crate::upstream::http::ReverseProxy;
+
+/// Everything that answers: `provider` with the MCP server behind `proxy`, and the probes.
+pub fn gateway(provider: &AzureProvider, proxy: ReverseProxy) -> Router {
+    let checked = provider.clone();
+    let ready = move || {
+        let provider = checked.clone();
+        async move { provider.ready().await }
+    };
+    observed(provider.protect(proxy).merge(health::router(ready)))
+}

@@ -1,0 +1,70 @@
+//! Being told to stop.
+
+use std::future::Future;
+use std::io;
+
+use tokio_util::sync::CancellationToken;
+
+/// The signals that ask the process to stop.
+#[derive(Debug)]
+pub struct StopSignals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    /// Begins to listen for them.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, if it does not let us.
+    #[cfg(unix)]
+    pub fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Begins to listen for them.
+    ///
+    /// # Errors
+    ///
+    /// None here.
+    #[cfg(not(unix))]
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    /// Runs `work` to its end. The first signal cancels `stop`, the second drops `work`.
+    pub async fn govern(mut self, work: impl Future<Output = ()>, stop: CancellationToken) {
+        let mut work = std::pin::pin!(work);
+        tokio::select! {
+            () = &mut work => return,
+            () = self.next() => stop.cancel(),
+        }
+        tracing::info!("stopping");
+        tokio::select! {
+            () = work => {}
+            () = self.next() => tracing::warn!("stopped without waiting"),
+        }
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
