@@ -16,6 +16,8 @@ const MOST_HOPS: usize = 20;
 /// One browser, with the cookies of one person.
 #[derive(Clone)]
 pub(crate) struct Browser {
+    /// A path at which the walk ends before it is asked for.
+    pub(crate) stop_before: Option<&'static str>,
     hosts: Hosts,
     cookies: BTreeMap<(String, String), String>,
 }
@@ -86,6 +88,7 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
 impl Browser {
     pub(crate) fn new(hosts: Hosts) -> Self {
         Self {
+            stop_before: None,
             hosts,
             cookies: BTreeMap::new(),
         }
@@ -169,6 +172,9 @@ impl Browser {
                 return Stop::Page(page);
             };
             url = url.join(location.to_str().unwrap()).unwrap();
+            if self.stop_before == Some(url.path()) {
+                return Stop::Left(url);
+            }
             (method, body) = (Method::GET, String::new());
         }
         panic!("too many redirects, at {url}");

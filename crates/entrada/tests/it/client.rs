@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
 use crate::browser::{Browser, Page};
-use crate::world::{BASE_URL, Hosts, RESOURCE};
+use crate::world::{BASE_URL, Hosts, RESOURCE, World};
 
 /// The verifier of RFC 7636 appendix B, and its challenge.
 pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -38,6 +38,7 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) json: Value,
+    pub(crate) text: String,
 }
 
 impl Answer {
@@ -49,6 +50,7 @@ impl Answer {
             status: parts.status,
             headers: parts.headers,
             json,
+            text: String::from_utf8_lossy(&bytes).into_owned(),
         }
     }
 
@@ -91,11 +93,24 @@ impl Client {
             "token_endpoint_auth_method": "none",
         });
         let registered = Self::register_as(&hosts, &metadata).await.ok();
-        let id = registered["client_id"].as_str().unwrap().to_owned();
+        Self::registered(hosts, &registered)
+    }
+
+    /// The client a registration response is about, at the first of its redirect URIs.
+    pub(crate) fn registered(hosts: Hosts, registered: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
         Self {
             hosts,
-            id,
-            redirect_uri: redirect_uri.to_owned(),
+            id: text(&registered["client_id"]),
+            redirect_uri: text(&registered["redirect_uris"][0]),
+        }
+    }
+
+    /// The same client, talking to another replica of the server.
+    pub(crate) fn at(&self, replica: &World) -> Self {
+        Self {
+            hosts: replica.hosts.clone(),
+            ..self.clone()
         }
     }
 
@@ -227,6 +242,30 @@ impl Session {
         self.client
             .call(Method::POST, &[("authorization", &bearer)])
             .await
+    }
+
+    /// The same session, at another replica of the server.
+    pub(crate) fn at(&self, replica: &World) -> Self {
+        Self {
+            client: self.client.at(replica),
+            ..self.clone()
+        }
+    }
+
+    /// Uses the refresh token.
+    pub(crate) async fn refresh(&self) -> Answer {
+        self.client.refresh(&self.refresh_token).await
+    }
+
+    /// Uses the refresh token and asks for more than the token.
+    pub(crate) async fn refresh_with(&self, more: &[(&str, &str)]) -> Answer {
+        let mut form = vec![
+            ("grant_type", "refresh_token"),
+            ("client_id", &*self.client.id),
+            ("refresh_token", &*self.refresh_token),
+        ];
+        form.extend(more);
+        self.client.token(&form).await
     }
 
     /// The session after its refresh token was used.

@@ -16,11 +16,14 @@ use entrada::keys::{KeyRing, Keys};
 use entrada::platform::{Clock, HttpTransport, Platform, SystemRandom, Timestamp, TransportError};
 use entrada::store::{MemoryStore, Store};
 use entrada::{AzureConfig, AzureProvider, VerifiedToken};
+use http::Method;
 use http_body_util::BodyExt as _;
+use serde_json::Value;
 use tower::ServiceExt as _;
+use url::Url;
 
 use crate::browser::Browser;
-use crate::client::{Client, Session};
+use crate::client::{Answer, Client, Session};
 
 pub(crate) const BASE_URL: &str = "https://mcp.example.com";
 pub(crate) const RESOURCE: &str = "https://mcp.example.com/mcp";
@@ -36,8 +39,8 @@ pub(crate) struct World {
     pub(crate) entra: Control,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) keys: Keys,
+    pub(crate) hosts: Hosts,
     clock: Arc<VirtualClock>,
-    hosts: Hosts,
 }
 
 /// The hosts there are, each a router.
@@ -136,6 +139,38 @@ impl World {
         self.hosts.send(request).await.expect("the host exists")
     }
 
+    /// Sends one request to the server; the path may be a whole URL.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let url = Url::parse(BASE_URL).unwrap().join(path).unwrap();
+        let mut request = Request::builder().method(method).uri(url.as_str());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        Answer::read(self.send(request).await).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask(Method::GET, path, &[], "").await
+    }
+
+    /// Registers a client with this metadata.
+    pub(crate) async fn register(&self, metadata: &Value) -> Answer {
+        Client::register_as(&self.hosts, metadata).await
+    }
+
+    /// An MCP client that registered with this metadata.
+    pub(crate) async fn client_with(&self, metadata: &Value) -> Client {
+        let registered = self.register(metadata).await.ok();
+        Client::registered(self.hosts.clone(), &registered)
+    }
+
     /// An MCP client that has just registered.
     pub(crate) async fn client(&self) -> Client {
         Client::register(self.hosts.clone(), CALLBACK).await
@@ -201,6 +236,8 @@ impl HttpTransport for Wire {
         &self,
         request: http::Request<Bytes>,
     ) -> Result<http::Response<Bytes>, TransportError> {
+        // A network takes its time: whoever else is at work goes on meanwhile.
+        tokio::task::yield_now().await;
         let host = request.uri().host().unwrap_or_default().to_owned();
         if host != "login.emulator.test" {
             return Err(TransportError::new(host, "no such host"));
