@@ -70,7 +70,7 @@ pub const V1_CLIENT_SECRET: &str = "v1~6E.a-public_test-secret_0123456789abc";
 pub const DAEMON_CLIENT_ID: &str = "30000000-0000-4000-8000-000000000004";
 /// The client secret of [`DAEMON_CLIENT_ID`].
 pub const DAEMON_CLIENT_SECRET: &str = "daemon~5R.a-public_test-secret_012345678";
-/// The certificate of [`DAEMON_CLIENT_ID`], PEM.
+/// The certificate of [`DAEMON_CLIENT_ID`] and of [`CLIENT_ID`], PEM.
 pub const DAEMON_CERTIFICATE: &str = include_str!("../fixtures/daemon.crt.pem");
 /// The private key of [`DAEMON_CERTIFICATE`], PKCS#8 PEM. Public: it is a test key.
 pub const DAEMON_PRIVATE_KEY: &str = include_str!("../fixtures/daemon.key.pem");

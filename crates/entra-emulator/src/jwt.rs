@@ -131,8 +131,10 @@ impl<'a> Unverified<'a> {
         self.claims.get(name)?.as_str()
     }
 
+    /// A time, which may have a fraction (RFC 7519 §2): msal's do.
     pub(crate) fn seconds(&self, name: &str) -> Option<u64> {
-        self.claims.get(name)?.as_u64()
+        let value = self.claims.get(name)?;
+        value.as_u64().or_else(|| whole_seconds(value.as_f64()?))
     }
 
     /// Whether `public_key` signed it, with the algorithm its header names.
@@ -165,6 +167,11 @@ impl<'a> Unverified<'a> {
             .verify(message.as_bytes(), &self.signature)
             .is_ok()
     }
+}
+
+fn whole_seconds(value: f64) -> Option<u64> {
+    let duration = std::time::Duration::try_from_secs_f64(value).ok()?;
+    Some(duration.as_secs())
 }
 
 /// Reads base64url, with padding or without.

@@ -126,6 +126,7 @@ async fn certificate_assertions_come_in_many_spellings() {
             "issuer",
             with("aud", json!(format!("{BASE_URL}/{TENANT_ID}/v2.0"))),
         ),
+        ("fraction", with("exp", json!(1_800_000_600.25_f64))),
         (
             "domain",
             with(
