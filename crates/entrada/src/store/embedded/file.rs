@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use redb::backends::FileBackend;
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase as _, StorageBackend, StorageError,
-    TableDefinition, TableError,
+    Builder, Database, DatabaseError, ReadableDatabase as _, RepairSession, StorageBackend,
+    StorageError, TableDefinition, TableError,
 };
 
 use super::tables::{EXPIRY, Failure, SLOTS};
@@ -70,7 +70,10 @@ pub(super) fn open(path: &Path) -> Result<Database, OpenStoreError> {
     if !path.try_exists().map_err(io)? {
         make(path)?;
     }
-    let opened = Builder::new().set_cache_size(CACHE).open(path);
+    let opened = Builder::new()
+        .set_cache_size(CACHE)
+        .set_repair_callback(mending)
+        .open(path);
     let database = opened.map_err(|error| refused(path, error))?;
     match format(&database) {
         Ok(Some(FORMAT)) => Ok(database),
@@ -81,6 +84,12 @@ pub(super) fn open(path: &Path) -> Result<Database, OpenStoreError> {
         Ok(None) => Err(OpenStoreError::NotAStore(path.to_owned())),
         Err(failure) => Err(damaged(path, failure)),
     }
+}
+
+/// Says why opening takes longer than it did.
+fn mending(session: &mut RepairSession) {
+    let progress = session.progress();
+    tracing::info!(progress, "the store was not closed; checking its file");
 }
 
 /// Makes an empty store under another name and only then gives it its own, so that a crash leaves
@@ -102,9 +111,7 @@ fn make(path: &Path) -> Result<(), OpenStoreError> {
         match fs::hard_link(&temporary, path) {
             // Another process was first: its store is the one in use.
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(io(error)),
-            Ok(()) | Err(_) => File::open(folder)
-                .and_then(|folder| folder.sync_all())
-                .map_err(io),
+            Ok(()) | Err(_) => sync_folder(folder).map_err(io),
         }
     });
     let removed = fs::remove_file(&temporary).map_err(io);
@@ -118,6 +125,18 @@ fn private(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+/// Makes a name that was just given last: a folder is written apart from its files.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Windows keeps names by itself, and has no such call.
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Writes an empty store.
