@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use divan::{Bencher, black_box};
+use entrada::access_token::Principal;
 use entrada::grant::{Grant, GrantId};
 use entrada::jwt::jwks::Algorithm;
 use entrada::keys::{KeyRing, Keys};
@@ -43,7 +44,7 @@ fn grant() -> Grant {
         "id": GrantId::generate(&SystemRandom::default()),
         "version": 1,
         "client_id": "0123456789abcdef0123456789abcdef",
-        "principal": {},
+        "principal": Principal::default(),
         "scope": "access_as_user",
         "resource": "https://mcp.example/mcp",
         "held": {
