@@ -3,6 +3,8 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -266,6 +268,12 @@ impl Session {
         ];
         form.extend(more);
         self.client.token(&form).await
+    }
+
+    /// The claims of the access token, unverified.
+    pub(crate) fn claims(&self) -> Value {
+        let claims = self.access_token.split('.').nth(1).expect("a JWT");
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
     }
 
     /// The session after its refresh token was used.

@@ -3,4 +3,5 @@
 mod browser;
 mod client;
 mod login;
+mod metadata;
 mod world;
