@@ -4,4 +4,5 @@ mod browser;
 mod client;
 mod login;
 mod metadata;
+mod register;
 mod world;
