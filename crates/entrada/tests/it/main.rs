@@ -1,5 +1,6 @@
 //! Scenarios: an emulated Entra, the server, one virtual clock, a browser and an MCP client.
 
+mod authorize;
 mod browser;
 mod client;
 mod login;
