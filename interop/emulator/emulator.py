@@ -100,7 +100,8 @@ class EmulatorCase(unittest.TestCase):
                 form = Form(page.text)
                 self.assertTrue(form.action, page.text)
                 fields = {name: answers.get(name, value) for name, value in form.fields.items()}
+                action = urllib.parse.urljoin(url, form.action)
                 page = session.post(
-                    form.action, data={**fields, "answer": "accept"}, allow_redirects=False, timeout=10
+                    action, data={**fields, "answer": "accept"}, allow_redirects=False, timeout=10
                 )
         raise AssertionError(f"no redirect: {page.text}")

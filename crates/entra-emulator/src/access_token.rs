@@ -177,7 +177,7 @@ impl Mint<'_> {
         claims.put("sid", delegation.sign_in.session_id.as_str());
         claims.put("sub", pairwise(&user.oid, &delegation.resource.client_id));
         claims.put("tid", tenant.id.as_str());
-        claims.put("unique_name", unique_name(user));
+        claims.put("unique_name", user.sign_in_name());
         if !user.is_guest() {
             claims.put("upn", user.username.as_str());
         }
@@ -293,10 +293,6 @@ pub(crate) fn amr(sign_in: &SignIn) -> Vec<String> {
         .chain(second)
         .map(str::to_owned)
         .collect()
-}
-
-pub(crate) fn unique_name(user: &User) -> &str {
-    user.sign_in_name()
 }
 
 /// The identity provider of an account from elsewhere.

@@ -8,6 +8,7 @@ use axum::extract::{Request, State as RouterState};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use http::header::HOST;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
@@ -86,10 +87,15 @@ pub struct Emulator {
 }
 
 /// What every handler holds.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) options: Options,
     state: Mutex<State>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Shared").field(&self.options).finish()
+    }
 }
 
 impl Emulator {
@@ -144,10 +150,10 @@ impl Shared {
         }
     }
 
-    fn base(&self, listener: Option<&Listener>, headers: &HeaderMap) -> String {
+    fn base(&self, listener: Option<&Listener>, asked: &str) -> String {
         match (&self.options.base_url, listener) {
             (Some(url), _) => trimmed(url),
-            (None, Some(listener)) => listener.base(headers.get(HOST)),
+            (None, Some(listener)) => listener.base(asked),
             (None, None) => builtin::BASE_URL.to_owned(),
         }
     }
@@ -166,6 +172,16 @@ pub(crate) struct Call {
     pub(crate) now: u64,
 }
 
+// In the request line since HTTP/2, in a header before.
+fn authority(request: &Request) -> String {
+    let header = request.headers().get(HOST);
+    let line = request.uri().authority();
+    let asked = line
+        .map(Authority::as_str)
+        .or_else(|| header.and_then(|value| value.to_str().ok()));
+    asked.unwrap_or_default().to_owned()
+}
+
 async fn describe_call(
     RouterState(shared): RouterState<Arc<Shared>>,
     mut request: Request,
@@ -177,7 +193,7 @@ async fn describe_call(
         .and_then(|id| id.to_str().ok())
         .map(str::to_owned);
     let call = Call {
-        base: shared.base(request.extensions().get::<Listener>(), headers),
+        base: shared.base(request.extensions().get::<Listener>(), &authority(&request)),
         ids: RequestIds::new(client_request_id.as_deref()),
         now: shared.now(),
     };

@@ -1,7 +1,7 @@
 //! Id tokens, claim by claim. Their version is that of the endpoint.
 
 use crate::access_token::{
-    self, Mint, SignIn, amr, home_idp, pairwise, put_memberships, unique_name, v1_issuer, v2_issuer,
+    self, Mint, SignIn, amr, home_idp, pairwise, put_memberships, v1_issuer, v2_issuer,
 };
 use crate::authorize::request::Version;
 use crate::jwt::{Claims, sign};
@@ -106,7 +106,7 @@ impl Mint<'_> {
         claims.put_list("roles", user.roles_at(&client.client_id));
         claims.put("sub", pairwise(&user.oid, &client.client_id));
         claims.put("tid", tenant.id.as_str());
-        claims.put("unique_name", unique_name(user));
+        claims.put("unique_name", user.sign_in_name());
         if !user.is_guest() {
             claims.put("upn", user.username.as_str());
         }

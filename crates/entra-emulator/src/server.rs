@@ -5,11 +5,12 @@ mod tls;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderValue, Request};
+use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -55,6 +56,9 @@ impl Listen {
         }
     }
 }
+
+/// How long answers under way may take once the emulator is to stop.
+const GRACE: Duration = Duration::from_secs(2);
 
 fn loopback() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
@@ -144,18 +148,14 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Scheme and authority of the emulator for a caller who asked `host_header`.
+    /// Scheme and authority of the emulator for a caller who asked for `asked`.
     ///
     /// The names of this machine are all as good as each other; any other name is ignored.
-    pub(crate) fn base(&self, host_header: Option<&HeaderValue>) -> String {
-        let asked = host_header.and_then(|value| value.to_str().ok());
-        let loopback = asked.filter(|asked| {
-            ["localhost", "127.0.0.1", "[::1]"]
-                .iter()
-                .any(|name| *asked == format!("{name}:{}", self.address.port()))
-        });
+    pub(crate) fn base(&self, asked: &str) -> String {
+        let mut names = ["localhost", "127.0.0.1", "[::1]"].iter();
+        let loopback = names.any(|name| asked == format!("{name}:{}", self.address.port()));
         let own = host(self.address);
-        format!("{}://{}", self.scheme, loopback.unwrap_or(&own))
+        format!("{}://{}", self.scheme, if loopback { asked } else { &own })
     }
 }
 
@@ -232,7 +232,9 @@ impl Site {
             }
         }
         drop(listener);
-        while connections.join_next().await.is_some() {}
+        let ended = async { while connections.join_next().await.is_some() {} };
+        // Who does not end by itself, for instance half-way through a handshake, is cut off.
+        let _ = tokio::time::timeout(GRACE, ended).await;
     }
 
     async fn connection(self, stream: TcpStream, stop: CancellationToken) {

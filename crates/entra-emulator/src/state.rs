@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::access_token::SignIn;
 use crate::authorize::interaction::{Interaction, SignedIn};
-use crate::authorize::request::CodeChallenge;
+use crate::authorize::pkce::CodeChallenge;
 use crate::builtin;
 use crate::directory::app::Platform;
 use crate::directory::{Directory, Tenant};

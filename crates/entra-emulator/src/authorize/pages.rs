@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_FRAME_OPTIONS};
-use http::{HeaderName, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::calendar::timestamp;
 use crate::emulator::Call;
@@ -80,9 +80,9 @@ pub(crate) struct SignedOutPage;
 /// Posts parameters back (OAuth 2.0 Form Post Response Mode).
 #[derive(Template)]
 #[template(path = "form_post.html")]
-pub(crate) struct FormPost<'a> {
-    pub(crate) action: &'a str,
-    pub(crate) fields: &'a [(&'static str, String)],
+struct FormPost<'a> {
+    action: &'a str,
+    fields: &'a [(&'static str, String)],
 }
 
 /// The error page: Entra gives it status 200, and says the real one in its text.
@@ -103,13 +103,25 @@ pub(crate) fn error_page(error: &Aadsts, strict: bool, call: &Call) -> Response 
     page(status, html)
 }
 
+/// The page that posts parameters back, the only one with a script.
+pub(crate) fn form_post_page(action: &str, fields: &[(&'static str, String)]) -> Response {
+    const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; frame-ancestors 'none'";
+    let mut response = page(StatusCode::OK, FormPost { action, fields }.render());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response
+}
+
 /// A rendered page with the headers every page has.
 pub(crate) fn page(status: StatusCode, html: askama::Result<String>) -> Response {
     const HEADERS: [(HeaderName, &str); 4] = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CACHE_CONTROL, "no-store, no-cache"),
         (X_FRAME_OPTIONS, "DENY"),
-        (CONTENT_SECURITY_POLICY, "frame-ancestors 'none'"),
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+        ),
     ];
     match html {
         Ok(html) => (status, HEADERS, html).into_response(),

@@ -2,16 +2,13 @@
 
 use std::collections::HashSet;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use url::Url;
-
 use crate::authorize::claims::ClaimsRequest;
+use crate::authorize::pkce::CodeChallenge;
+use crate::authorize::redirect_uri::Redirect;
 use crate::authorize::response::{ResponseMode, ReturnAddress};
 use crate::authorize::tenant::TenantSpecifier;
 use crate::directory::Directory;
-use crate::directory::app::{App, Platform};
+use crate::directory::app::App;
 use crate::error::Aadsts;
 use crate::quirks::Quirks;
 use crate::scope::{ScopeRequest, check_resource};
@@ -53,45 +50,6 @@ impl Parameters {
     }
 }
 
-/// What the client committed itself to (RFC 7636 §4.3).
-#[derive(Debug, Clone)]
-pub(crate) struct CodeChallenge {
-    value: String,
-    s256: bool,
-}
-
-impl CodeChallenge {
-    fn parse(parameters: &Parameters, platform: Platform) -> Result<Option<Self>, Aadsts> {
-        let Some(value) = parameters.get("code_challenge") else {
-            return match platform {
-                Platform::Spa => Err(Aadsts::ChallengeRequired),
-                Platform::Web | Platform::PublicClient => Ok(None),
-            };
-        };
-        if !(43..=128).contains(&value.len()) {
-            return Err(Aadsts::ChallengeSize);
-        }
-        let s256 = match parameters.get("code_challenge_method") {
-            Some("S256") => true,
-            None | Some("plain") => false,
-            Some(_) => return Err(Aadsts::UnsupportedValue("code_challenge_method")),
-        };
-        Ok(Some(Self {
-            value: value.to_owned(),
-            s256,
-        }))
-    }
-
-    /// Whether `verifier` is what was committed to (RFC 7636 §4.6).
-    pub(crate) fn is_met_by(&self, verifier: &str) -> bool {
-        if self.s256 {
-            URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes())) == self.value
-        } else {
-            verifier == self.value
-        }
-    }
-}
-
 /// What the authorization endpoint itself answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ResponseType {
@@ -123,15 +81,6 @@ pub(crate) enum Prompt {
     None,
     Consent,
     SelectAccount,
-}
-
-/// Where the browser goes back to.
-#[derive(Debug, Clone)]
-pub(crate) struct Redirect {
-    pub(crate) uri: String,
-    /// Whether the request named it; then the token request must repeat it.
-    pub(crate) named: bool,
-    pub(crate) platform: Platform,
 }
 
 /// An authorization request in order.
@@ -259,55 +208,6 @@ pub(crate) fn find_client<'a>(
     Ok(app)
 }
 
-impl Redirect {
-    fn parse(asked: Option<&str>, app: &App) -> Result<Self, Aadsts> {
-        let mut registered = app.redirect_uris.iter();
-        let Some(asked) = asked else {
-            let (uri, platform) = registered.next().ok_or(Aadsts::NoRedirectUri)?;
-            return Ok(Self {
-                uri: uri.to_owned(),
-                named: false,
-                platform,
-            });
-        };
-        if Url::parse(asked).is_err() {
-            return Err(Aadsts::MalformedRedirectUri);
-        }
-        let matching = registered.find(|(uri, _)| matches(uri, asked, app.allow_any_loopback_port));
-        match matching {
-            Some((_, platform)) => Ok(Self {
-                uri: asked.to_owned(),
-                named: true,
-                platform,
-            }),
-            None => Err(Aadsts::RedirectMismatch {
-                uri: asked.to_owned(),
-                client_id: app.client_id.clone(),
-            }),
-        }
-    }
-}
-
-// Exact, except that the port of `http://localhost` does not count.
-fn matches(registered: &str, asked: &str, any_loopback_port: bool) -> bool {
-    let without_port = |uri: &str, host: &str| -> Option<String> {
-        let rest = uri.strip_prefix(host)?;
-        let rest = match rest.strip_prefix(':') {
-            Some(port) => port.trim_start_matches(|c: char| c.is_ascii_digit()),
-            None => rest,
-        };
-        let ends = rest.is_empty() || rest.starts_with(['/', '?']);
-        ends.then(|| rest.to_owned())
-    };
-    let same = |host: &str| {
-        let registered = without_port(registered, host);
-        registered.is_some() && registered == without_port(asked, host)
-    };
-    registered == asked
-        || same("http://localhost")
-        || (any_loopback_port && same("http://127.0.0.1"))
-}
-
 fn prompt(value: Option<&str>) -> Result<Option<Prompt>, Aadsts> {
     Ok(Some(match value {
         None => return Ok(None),
@@ -360,114 +260,5 @@ impl Scope<'_> {
             return Err(Aadsts::ResourceUnsupported);
         }
         check_resource(scope, resource)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn redirect_uris_match_exactly_but_for_the_port_of_localhost() {
-        for (registered, asked, any_port, wanted) in [
-            ("https://a.example/cb", "https://a.example/cb", false, true),
-            (
-                "https://a.example/cb",
-                "https://a.example/cb/",
-                false,
-                false,
-            ),
-            ("https://a.example/cb", "https://a.example/CB", false, false),
-            (
-                "https://a.example/cb",
-                "https://a.example/cb?x=1",
-                false,
-                false,
-            ),
-            (
-                "https://a.example/cb",
-                "https://a.example:443/cb",
-                false,
-                false,
-            ),
-            (
-                "http://localhost/cb",
-                "http://localhost:51234/cb",
-                false,
-                true,
-            ),
-            (
-                "http://localhost:8000/cb",
-                "http://localhost:9/cb",
-                false,
-                true,
-            ),
-            (
-                "http://localhost/cb",
-                "http://localhost:51234/cb/",
-                false,
-                false,
-            ),
-            (
-                "http://localhost/cb",
-                "http://localhost.evil.example/cb",
-                false,
-                false,
-            ),
-            ("http://localhost", "http://localhost:51234", false, true),
-            (
-                "http://localhost/cb",
-                "http://localhost:1@evil.example/cb",
-                false,
-                false,
-            ),
-            (
-                "http://127.0.0.1/cb",
-                "http://127.0.0.1:51234/cb",
-                false,
-                false,
-            ),
-            (
-                "http://127.0.0.1/cb",
-                "http://127.0.0.1:51234/cb",
-                true,
-                true,
-            ),
-            ("contoso-cli://auth", "contoso-cli://auth", false, true),
-        ] {
-            assert_eq!(
-                matches(registered, asked, any_port),
-                wanted,
-                "{registered} {asked}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_absent_challenge_method_means_plain() {
-        let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-        let parse = |pairs: &[(&str, &str)]| {
-            let pairs = pairs
-                .iter()
-                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
-            let parameters = Parameters::new(pairs.collect()).unwrap();
-            CodeChallenge::parse(&parameters, Platform::Web)
-        };
-        let plain = parse(&[("code_challenge", verifier)]).unwrap().unwrap();
-        assert!(plain.is_met_by(verifier));
-        // RFC 7636 Appendix B.
-        let s256 = parse(&[
-            (
-                "code_challenge",
-                "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
-            ),
-            ("code_challenge_method", "S256"),
-        ]);
-        let s256 = s256.unwrap().unwrap();
-        assert!(s256.is_met_by(verifier) && !s256.is_met_by("x"));
-        assert_eq!(
-            parse(&[("code_challenge", "short")]).unwrap_err().code(),
-            501_491
-        );
     }
 }

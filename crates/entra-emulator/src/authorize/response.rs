@@ -1,13 +1,12 @@
 //! The way back to the client (RFC 6749 §4.1.2, OAuth 2.0 Multiple Response Types §2.1).
 
-use askama::Template;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::LOCATION;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
-use crate::authorize::pages::{FormPost, page};
+use crate::authorize::pages::form_post_page;
 use crate::emulator::Call;
 use crate::error::{Aadsts, describe};
 
@@ -55,14 +54,7 @@ impl ReturnAddress {
             parameters.push(("state", state.clone()));
         }
         match self.mode {
-            ResponseMode::FormPost => page(
-                StatusCode::OK,
-                FormPost {
-                    action: &self.uri,
-                    fields: &parameters,
-                }
-                .render(),
-            ),
+            ResponseMode::FormPost => form_post_page(&self.uri, &parameters),
             ResponseMode::Query => redirect(&self.in_query(&parameters)),
             ResponseMode::Fragment => {
                 let base = self.normalized();

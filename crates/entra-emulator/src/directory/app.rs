@@ -54,8 +54,6 @@ pub struct App {
     pub certificates: Vec<String>,
     /// The clients that need no consent for some of its scopes.
     pub pre_authorized_applications: Vec<PreAuthorizedApplication>,
-    /// The clients whose consent page also covers this application.
-    pub known_client_applications: Vec<String>,
     /// Which groups its tokens list.
     pub group_membership_claims: GroupMembershipClaims,
     /// The optional claims of its tokens.

@@ -281,10 +281,10 @@ impl Browser {
         page: &Answer,
         fields: Pairs<'_>,
     ) -> impl Future<Output = Answer> + 'a {
-        let action = Url::parse(&attribute(&page.text, "action=\"")).unwrap();
+        let action = attribute(&page.text, "action=\"");
         let context = attribute(&page.text, "name=\"ctx\" value=\"");
         let body = encode(&[&[("ctx", context.as_str())], fields].concat());
-        async move { self.go(world, Method::POST, action.path(), &body).await }
+        async move { self.go(world, Method::POST, &action, &body).await }
     }
 
     /// Fills in the sign-in page.
