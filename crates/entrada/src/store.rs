@@ -75,7 +75,7 @@ impl Entry {
 /// (RFC 9700 §4.14.2). An acknowledged [`revoke_grant`](Self::revoke_grant) that is lost gives
 /// the thief the session back. Answering [`StoreError`] is always safe, merely slow.
 ///
-/// [`conformance`] holds the tests every implementation must pass.
+/// `store::conformance` (feature `test-util`) holds the tests every implementation must pass.
 #[async_trait]
 pub trait Store: Debug + Send + Sync {
     /// Stores a client, or stores it anew.
