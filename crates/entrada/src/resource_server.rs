@@ -5,6 +5,21 @@
 //! [`AccessTokenVerifier`](crate::access_token::AccessTokenVerifier) has vouched for its token.
 //! Behind it, handlers find a [`VerifiedToken`](crate::VerifiedToken) in the request extensions
 //! and no token. Whatever it refuses carries the [`Refusal`] in the response extensions.
+//!
+//! ```
+//! use axum::Router;
+//! use axum::routing::get;
+//! use entrada::VerifiedToken;
+//! use entrada::resource_server::RequireBearerLayer;
+//!
+//! fn app(guard: RequireBearerLayer) -> Router {
+//!     Router::new().route("/whoami", get(whoami)).layer(guard)
+//! }
+//!
+//! async fn whoami(token: VerifiedToken) -> String {
+//!     token.principal.object_id.clone()
+//! }
+//! ```
 
 mod bearer;
 mod body;

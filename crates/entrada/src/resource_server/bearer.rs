@@ -70,6 +70,9 @@ impl<S> Layer<S> for RequireBearerLayer {
 /// The service finds a [`VerifiedToken`] in the request extensions, and neither the token nor a
 /// proof of possession in the headers. What is refused carries a [`Refusal`] in the response
 /// extensions.
+///
+/// A token is looked at when a request comes in. A stream that was opened with it goes on after
+/// its end, until either side closes.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RequireBearer<S> {
