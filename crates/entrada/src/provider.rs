@@ -24,6 +24,7 @@ use crate::resource_server::{
 use crate::store::{SealedStore, StoreError};
 
 mod config;
+mod paths;
 
 pub use config::{AzureConfig, ConfigError, ConfigErrors};
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::paths;
 use crate::authorization_server::{ConsentMode, ScopePolicy, ScopePolicyError};
 use crate::entra::AppRegistration;
 use crate::entra::authority::{
@@ -205,8 +206,14 @@ pub enum ConfigError {
     /// The resource lies on another origin than the base URL.
     #[error("resource url: must lie on the same origin as the base url")]
     ResourceOrigin,
+    /// The resource lies where the authorization server has an endpoint.
+    #[error("resource url: its path is one of the authorization server's own, choose another")]
+    ResourcePath,
     /// The redirect path is none.
-    #[error("redirect path: must begin with a slash and hold no query, such as /auth/callback")]
+    #[error(
+        "redirect path: must begin with a slash, hold no query, and be none of the authorization \
+         server's own, such as /auth/callback"
+    )]
     RedirectPath,
     /// A scope is none.
     #[error("scopes: {0:?} is no scope")]
@@ -386,7 +393,8 @@ impl AzureConfig {
         }
         let path = &self.redirect_path;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
-        if !path.starts_with('/') || path == "/" || !path.bytes().all(plain) {
+        if !path.starts_with('/') || path == "/" || !path.bytes().all(plain) || paths::is_own(path)
+        {
             found.0.push(ConfigError::RedirectPath);
         }
         let additional = self.additional(found);
@@ -428,6 +436,9 @@ impl AzureConfig {
         let (base_url, issuer, resource_url) = (base_url?, issuer?, resource_url?);
         if resource_url.origin() != base_url.origin() {
             found.0.push(ConfigError::ResourceOrigin);
+        }
+        if !paths::is_free(&resource_url, &base_url, &self.redirect_path) {
+            found.0.push(ConfigError::ResourcePath);
         }
         let resource = ResourceIndicator::parse(&resource).ok()?;
         Some(Places {

@@ -1,0 +1,53 @@
+//! Which paths are the authorization server's own.
+
+use url::Url;
+
+/// Whether the authorization server has an endpoint at `path`, below the base URL.
+pub(super) fn is_own(path: &str) -> bool {
+    OWN.contains(&path) || path == WELL_KNOWN || path.starts_with(&format!("{WELL_KNOWN}/"))
+}
+
+/// Whether a resource can be mounted at `resource`: neither the authorization server nor the
+/// callback at `redirect_path` is there, and no segment reads as a pattern.
+pub(super) fn is_free(resource: &Url, base_url: &Url, redirect_path: &str) -> bool {
+    let path = resource.path().trim_end_matches('/');
+    let prefix = base_url.path().trim_end_matches('/');
+    let below = path.strip_prefix(prefix).unwrap_or_default();
+    let pattern = |segment: &str| segment.starts_with([':', '*', '{']);
+    // The well-known paths are the host's, wherever the base URL is (RFC 8615 §3).
+    !is_own(below)
+        && !path.starts_with(WELL_KNOWN)
+        && below != redirect_path
+        && !path.split('/').any(pattern)
+}
+
+const OWN: [&str; 5] = ["/authorize", "/consent", "/register", "/revoke", "/token"];
+
+const WELL_KNOWN: &str = "/.well-known";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_takes_no_path_of_the_authorization_server() {
+        for (base_url, resource, free) in [
+            ("https://h/", "https://h/mcp", true),
+            ("https://h/", "https://h/", true),
+            ("https://h/", "https://h/auth", true),
+            ("https://h/", "https://h/tokens", true),
+            ("https://h/", "https://h/token", false),
+            ("https://h/", "https://h/token/", false),
+            ("https://h/", "https://h/auth/callback", false),
+            ("https://h/", "https://h/.well-known/jwks.json", false),
+            ("https://h/", "https://h/*", false),
+            ("https://h/a", "https://h/a/consent", false),
+            ("https://h/a", "https://h/consent", true),
+            ("https://h/a", "https://h/.well-known", false),
+        ] {
+            let (base_url, resource) = (base_url.parse().unwrap(), resource.parse().unwrap());
+            let found = is_free(&resource, &base_url, "/auth/callback");
+            assert_eq!(found, free, "{resource} at {base_url}");
+        }
+    }
+}
