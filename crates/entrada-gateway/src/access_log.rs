@@ -11,7 +11,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -40,6 +40,7 @@ async fn observe(mut request: Request, next: Next) -> Response {
     }
     line.status = Some(response.status());
     line.user = response.extensions_mut().remove::<VerifiedToken>();
+    line.expects(response.body());
     response.map(|body| Body::new(Observed { body, line }))
 }
 
@@ -64,6 +65,8 @@ struct Line {
     status: Option<StatusCode>,
     user: Option<VerifiedToken>,
     bytes: u64,
+    /// How many bytes there are, where that is known before they come.
+    expected: Option<u64>,
     ended: Option<Ended>,
 }
 
@@ -86,7 +89,25 @@ impl Line {
             status: None,
             user: None,
             bytes: 0,
+            expected: None,
             ended: None,
+        }
+    }
+
+    /// Takes note of how long the answer will be: a body is not asked for its end once all of it
+    /// has been sent, nor for anything when there is nothing to send.
+    fn expects(&mut self, body: &Body) {
+        self.expected = match self.method {
+            Method::HEAD => Some(0),
+            _ => body.size_hint().exact(),
+        };
+        self.sent(0);
+    }
+
+    fn sent(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        if self.expected == Some(self.bytes) {
+            self.ended = Some(Ended::Whole);
         }
     }
 
@@ -144,10 +165,7 @@ impl http_body::Body for Observed {
         match &frame {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len);
-                self.line.bytes += length as u64;
-                if self.body.is_end_stream() {
-                    self.line.ended = Some(Ended::Whole);
-                }
+                self.line.sent(length);
             }
             Some(Err(_)) => self.line.ended = Some(Ended::CutOff),
             None => self.line.ended = Some(Ended::Whole),

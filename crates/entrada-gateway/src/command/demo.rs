@@ -49,7 +49,7 @@ pub struct Options {
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
     /// From which level on there are log lines
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    #[arg(long, value_name = "LEVEL", default_value = "info,rmcp=warn")]
     log_level: String,
 }
 

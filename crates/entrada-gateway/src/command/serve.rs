@@ -28,13 +28,13 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let proxy = ReverseProxy::new(&settings.upstream)?;
     let listener = listen(settings.server.listen).await?;
     let address = listener.local_addr().unwrap_or(settings.server.listen);
+    let router = gateway(&provider, proxy);
     tracing::info!(
         listen = %address,
         resource = provider.resource(),
         upstream = %settings.upstream.url,
         "ready"
     );
-    let router = gateway(&provider, proxy);
     let stop = CancellationToken::new();
     let server = Server::new(listener, router, settings.server.drain_timeout);
     signals.govern(server.run(stop.clone()), stop).await;

@@ -63,11 +63,15 @@ impl Problem {
 
     pub(super) fn missing(setting: &Setting) -> Self {
         let (flag, variable, name) = (setting.flag(), setting.variable(), setting.name);
-        let text = format!(
-            "{name} is missing: give --{flag} {value}, set {variable}, or write {name} = \"…\" in \
-             the configuration file",
-            value = setting.value,
-        );
+        let text = if setting.place == Place::OnlyInEnvironment {
+            format!("{name} is missing: set {variable}, or name a file with --{flag}-file")
+        } else {
+            format!(
+                "{name} is missing: give --{flag} {value}, set {variable}, or write {name} = \"…\" \
+                 in the configuration file",
+                value = setting.value,
+            )
+        };
         Self::about(setting, text)
     }
 

@@ -174,9 +174,12 @@ fn causes(finding: &Finding) -> &'static [&'static str] {
         Finding::ClientId => &["client_id"],
         Finding::IdentifierUri => &["client_id", "identifier_uri"],
         Finding::NoCredential => &["client_secret", "client_secret_file"],
+        Finding::RequiredScopes(_) => &["required_scopes"],
         Finding::BaseUrl(_) => &["base_url"],
         Finding::IssuerUrl(_) => &["base_url", "issuer_url"],
-        Finding::ResourceUrl(_) | Finding::ResourceOrigin => &["base_url", "resource_path"],
+        Finding::ResourceUrl(_) | Finding::ResourceOrigin | Finding::ResourcePath => {
+            &["base_url", "resource_path"]
+        }
         Finding::RedirectPath => &["redirect_path"],
         _ => &[],
     }

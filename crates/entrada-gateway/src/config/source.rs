@@ -136,6 +136,12 @@ impl<'a> Sources<'a> {
             .ok()
     }
 
+    /// The setting as a list; a problem where it was not set.
+    pub(super) fn required_list(&mut self, name: &str) -> Vec<String> {
+        self.required(name);
+        self.list(name)
+    }
+
     /// The setting as a list: words apart by spaces or commas.
     pub(super) fn list(&self, name: &str) -> Vec<String> {
         let text = self.text(name).unwrap_or_default();
@@ -156,7 +162,11 @@ impl<'a> Sources<'a> {
             }
             (Some(secret), None) => Some(ClientSecret::new(secret.value)),
             (None, Some(path)) => self.secret_in(file, &path),
-            (None, None) => None,
+            (None, None) => {
+                self.problems
+                    .extend(Setting::named(name).map(Problem::missing));
+                None
+            }
         }
     }
 

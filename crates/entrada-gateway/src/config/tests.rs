@@ -4,7 +4,8 @@ use entrada::secret::ClientSecret;
 use super::*;
 
 /// The least one must say.
-const LEAST: [(&str, &str); 5] = [
+const LEAST: [(&str, &str); 6] = [
+    ("ENTRADA_CLIENT_SECRET", "hush-hush"),
     ("ENTRADA_REQUIRED_SCOPES", "mcp.read"),
     ("ENTRADA_UPSTREAM", "http://127.0.0.1:3000/mcp"),
     ("ENTRADA_TENANT_ID", "contoso.onmicrosoft.com"),
@@ -69,7 +70,8 @@ fn every_setting_can_be_a_flag_a_variable_or_a_key() {
         host_header = "preserve"
         "#,
     );
-    let settings = read(&["--config", file.path().to_str().unwrap()], &[]).unwrap();
+    let line = ["--config", file.path().to_str().unwrap()];
+    let settings = read(&line, &LEAST[..1]).unwrap();
     let provider = settings.provider;
     assert_eq!(provider.required_scopes, ["mcp.read", "mcp.write"]);
     assert_eq!(
@@ -104,6 +106,9 @@ fn everything_wrong_is_told_at_once() {
             ("ENTRADA_UPSTREAM", "ftp://user:s3cret@host"),
             ("ENTRADA_BODY_LIMIT", "big"),
             ("ENTRADA_CLIENT_SECRET_FILE", "/nowhere/at/all"),
+            ("ENTRADA_REQUIRED_SCOPES", "mcp.read"),
+            ("ENTRADA_IDENTIFIER_URI", "api://mcp"),
+            ("ENTRADA_ADDITIONAL_SCOPES", "User.Read"),
         ],
     );
     let expected = [
@@ -132,12 +137,11 @@ fn everything_wrong_is_told_at_once() {
          in the configuration file"
             .to_owned(),
         "--listen: write an IP address and a port, such as 127.0.0.1:8000".to_owned(),
+        // The library's own finding.
+        "additional scopes: write \"User.Read\" with its API, https://graph.microsoft.com/User.Read"
+            .to_owned(),
     ];
-    let (library, mut sorted): (Vec<_>, Vec<_>) = found
-        .iter()
-        .cloned()
-        .partition(|problem| problem.starts_with("required scopes: "));
-    assert_eq!(library.len(), 1, "{found:?}");
+    let mut sorted = found.clone();
     sorted.sort();
     let mut expected = expected.to_vec();
     expected.sort();
@@ -162,20 +166,24 @@ fn a_file_that_is_not_toml_names_the_line() {
 fn the_secret_comes_from_the_environment_or_from_a_file() {
     let file = file("s3cret\n");
     let path = file.path().to_str().unwrap();
-    for (variables, expected) in [
-        (
-            vec![("ENTRADA_CLIENT_SECRET", "hush-hush")],
-            Some("hush-hush"),
-        ),
-        (vec![("ENTRADA_CLIENT_SECRET_FILE", path)], Some("s3cret")),
-        (vec![], None),
+    for (variable, expected) in [
+        (("ENTRADA_CLIENT_SECRET", "hush-hush"), "hush-hush"),
+        (("ENTRADA_CLIENT_SECRET_FILE", path), "s3cret"),
     ] {
-        let settings = read(&[], &least_and(&variables)).unwrap();
+        let settings = read(&[], &[&[variable], &LEAST[1..]].concat()).unwrap();
         let secret = settings.provider.client_secret.as_ref();
-        assert_eq!(secret.map(ClientSecret::expose), expected);
+        assert_eq!(secret.map(ClientSecret::expose), Some(expected));
         let shown = format!("{settings:?}");
         assert!(!shown.contains("s3cret") && !shown.contains("hush-hush"));
     }
+    let found = problems(&[], &LEAST[1..]);
+    assert_eq!(
+        found,
+        [
+            "client_secret is missing: set ENTRADA_CLIENT_SECRET, or name a file with \
+             --client-secret-file"
+        ]
+    );
     let both = [
         ("ENTRADA_CLIENT_SECRET", "hush-hush"),
         ("ENTRADA_CLIENT_SECRET_FILE", path),
@@ -217,4 +225,24 @@ fn values_are_read_as_people_write_them() {
     assert_eq!(value::timeout("none"), Ok(None));
     assert!(value::upstream("http://user@host/mcp").is_err());
     assert!(value::upstream("http://host/mcp#top").is_err());
+}
+
+#[test]
+fn a_path_that_is_taken_is_refused() {
+    for (setting, path) in [
+        ("ENTRADA_RESOURCE_PATH", "/healthz"),
+        ("ENTRADA_RESOURCE_PATH", "/token"),
+        ("ENTRADA_RESOURCE_PATH", "/auth/callback"),
+        ("ENTRADA_RESOURCE_PATH", "/{all}"),
+        ("ENTRADA_RESOURCE_PATH", "mcp"),
+        ("ENTRADA_REDIRECT_PATH", "/readyz"),
+        ("ENTRADA_REDIRECT_PATH", "/consent"),
+    ] {
+        let variables = least_and(&[(setting, path)]);
+        let found = match read(&[], &variables) {
+            Ok(settings) => settings.provider.rehearse(&[]).len(),
+            Err(error) => error.problems().len(),
+        };
+        assert_eq!(found, 1, "{setting} {path}");
+    }
 }

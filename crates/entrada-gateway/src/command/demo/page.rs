@@ -42,11 +42,11 @@ Entrada demo: a sample MCP server behind the gateway, with a pretend Entra to si
   MCP server     {mcp_url}
   Pretend Entra  {emulator_url}
 
-Sign in as
+Sign in, with the password `{password}`, as
 "
         )?;
         for (username, remark) in USERS {
-            writeln!(f, "  {username:<30}  password: {password}  {remark}")?;
+            writeln!(f, "  {username}{remark}")?;
         }
         write!(
             f,
@@ -75,8 +75,8 @@ Ctrl-C ends it; nothing is kept.
 const USERS: [(&str, &str); 4] = [
     (builtin::ALICE, ""),
     (builtin::BOB, ""),
-    (builtin::MALLORY_MFA, "second factor: 123456"),
-    (builtin::DISABLED, "cannot sign in"),
+    (builtin::MALLORY_MFA, "  (second factor: 123456)"),
+    (builtin::DISABLED, "  (may not sign in)"),
 ];
 
 #[cfg(test)]
@@ -96,7 +96,7 @@ mod tests {
             "{ \"servers\": { \"entrada-demo\": { \"type\": \"http\", \"url\": \
              \"http://127.0.0.1:8000/mcp\" } } }\n",
             "curl -i http://127.0.0.1:8000/mcp\n",
-            "alice@contoso.onmicrosoft.com   password: password",
+            "Sign in, with the password `password`, as\n  alice@contoso.onmicrosoft.com\n",
         ] {
             assert!(page.contains(line), "{line} is not in {page}");
         }
