@@ -2,13 +2,17 @@
 # Runs Microsoft's own Python libraries, unmodified, against the emulator over HTTPS.
 #
 # Arguments go to unittest: run.sh test_msal.OnBehalfOf
+# ENTRA_EMULATOR names a binary built already.
 set -euo pipefail
 cd "$(dirname "$0")"
 root=$(cd ../.. && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
 venv=$target/interop/emulator-venv
 
-cargo build --quiet --manifest-path "$root/Cargo.toml" -p entra-emulator --bin entra-emulator
+if [ -z "${ENTRA_EMULATOR-}" ]; then
+  cargo build --quiet --manifest-path "$root/Cargo.toml" -p entra-emulator --bin entra-emulator
+  ENTRA_EMULATOR=$target/debug/entra-emulator
+fi
 
 if ! cmp -s requirements.txt "$venv/installed.txt"; then
   rm -rf "$venv"
@@ -20,5 +24,5 @@ fi
 # Nothing of the machine's own may leak in: another CA bundle, a proxy, credentials.
 unset REQUESTS_CA_BUNDLE CURL_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR HTTPS_PROXY https_proxy HTTP_PROXY http_proxy ALL_PROXY all_proxy
 unset "${!AZURE_@}"
-export ENTRA_EMULATOR="$target/debug/entra-emulator" PYTHONDONTWRITEBYTECODE=1
+export ENTRA_EMULATOR PYTHONDONTWRITEBYTECODE=1
 exec "$venv/bin/python" -W error::ResourceWarning -W ignore::UserWarning:msal -m unittest "${@:-discover}" --buffer
