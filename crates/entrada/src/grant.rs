@@ -418,13 +418,7 @@ impl Grant {
 
 impl RefreshToken {
     /// Draws a token for the grant `id`, and marks it as ours.
-    ///
-    /// `None` if the crypto library fails.
-    pub(crate) fn issue(
-        id: GrantId,
-        keys: &SealingKeys,
-        random: &dyn SecureRandom,
-    ) -> Option<Self> {
+    pub(crate) fn issue(id: GrantId, keys: &SealingKeys, random: &dyn SecureRandom) -> Self {
         refresh_token::issue(id, keys, random)
     }
 }

@@ -243,8 +243,7 @@ impl Renewer {
         let ring = self.keys.current();
         let mut salt = [0; 32];
         self.random.fill(&mut salt);
-        let token = RefreshToken::issue(grant.id(), ring.sealing(), &*self.random)
-            .ok_or(RenewalError::Crypto)?;
+        let token = RefreshToken::issue(grant.id(), ring.sealing(), &*self.random);
         let succession = presented
             .succeeded_by(&token, now + self.lifetimes.refresh_token, salt)
             .ok_or(RenewalError::Crypto)?;

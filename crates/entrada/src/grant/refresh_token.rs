@@ -22,18 +22,14 @@ const TAG_LEN: usize = 16;
 const LENGTH: usize = ID_LEN + SECRET_LEN + TAG_LEN;
 const COLLECTION: &str = "refresh-token";
 
-pub(super) fn issue(
-    id: GrantId,
-    keys: &SealingKeys,
-    random: &dyn SecureRandom,
-) -> Option<RefreshToken> {
+pub(super) fn issue(id: GrantId, keys: &SealingKeys, random: &dyn SecureRandom) -> RefreshToken {
     let mut bytes = Zeroizing::new(id.as_bytes().to_vec());
     let mut secret = Zeroizing::new([0; SECRET_LEN]);
     random.fill(&mut *secret);
     bytes.extend_from_slice(&*secret);
-    let tag = keys.authenticate(COLLECTION, &bytes).ok()?;
+    let tag = keys.authenticate(COLLECTION, &bytes);
     bytes.extend_from_slice(&tag);
-    Some(RefreshToken::new(URL_SAFE_NO_PAD.encode(&*bytes)))
+    RefreshToken::new(URL_SAFE_NO_PAD.encode(&*bytes))
 }
 
 /// A refresh token proven to be one we issued; whether it is still good, its grant decides.

@@ -203,7 +203,7 @@ struct Family {
 fn family() -> Family {
     let keys = SealingKeys::new(SealingKey::generate(&random()));
     let code = code();
-    let issue = || RefreshToken::issue(code.grant_id(), &keys, &random()).unwrap();
+    let issue = || RefreshToken::issue(code.grant_id(), &keys, &random());
     let tokens = [issue(), issue(), issue()];
     let presented =
         |token: &RefreshToken| PresentedRefreshToken::authenticate(token.clone(), &keys).unwrap();
@@ -331,7 +331,7 @@ fn what_entra_says_anew_can_only_narrow() {
     let presented = PresentedRefreshToken::authenticate(current, &keys).unwrap();
     let newer = HeldTokens::new(EntraAccessToken::new("second"), None, at(9000));
     let renewal = Renewal::new(newer, None, scope("read write admin"));
-    let next = RefreshToken::issue(grant.id(), &keys, &random()).unwrap();
+    let next = RefreshToken::issue(grant.id(), &keys, &random());
     let succession = presented.succeeded_by(&next, at(9000), [3; 32]).unwrap();
     let renewed = grant.rotated(succession, Some(renewal), at(300));
     assert_eq!(*renewed.scope(), scope("read"));

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use aws_lc_rs::hmac;
@@ -14,6 +15,8 @@ use crate::platform::SecureRandom;
 const VERSION: u8 = 1;
 const ID_LEN: usize = 4;
 const SALT_LEN: usize = 32;
+/// Half of an HMAC, which leaves 128 bits to guess.
+const TAG_LEN: usize = 16;
 const HEADER_LEN: usize = 1 + ID_LEN + SALT_LEN;
 
 /// What something is sealed for: it opens for nothing else.
@@ -47,6 +50,8 @@ impl<'a> Purpose<'a> {
 pub struct SealingKey {
     id: [u8; ID_LEN],
     bytes: Zeroizing<[u8; 32]>,
+    /// Derived once, for tags are made and checked on the path of every request.
+    mac: hmac::Key,
 }
 
 /// It was sealed under no key of ours, for another purpose, or was tampered with.
@@ -70,9 +75,12 @@ impl SealingKey {
         for (to, from) in id.iter_mut().zip(name.as_ref()) {
             *to = *from;
         }
+        // A key of its own for tags: HMAC is a pseudo-random function of the key it is given.
+        let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &bytes), b"entrada mac");
         Self {
             id,
             bytes: Zeroizing::new(bytes),
+            mac: hmac::Key::new(hmac::HMAC_SHA256, mac.as_ref()),
         }
     }
 
@@ -88,11 +96,13 @@ impl SealingKey {
         Ok(LessSafeKey::new(UnboundKey::from(okm)))
     }
 
-    fn mac_key(&self, collection: &'static str) -> Result<hmac::Key, Unopened> {
-        let info = [b"mac\0".as_slice(), collection.as_bytes()];
-        let prk = Salt::new(HKDF_SHA256, b"entrada").extract(self.bytes.as_slice());
-        let okm = prk.expand(&info, hmac::HMAC_SHA256).map_err(|_| Unopened)?;
-        Ok(hmac::Key::from(okm))
+    /// The tag of `message`; `collection` holds no zero byte, so no other pair gives the same.
+    fn tag(&self, collection: &'static str, message: &[u8]) -> hmac::Tag {
+        let mut context = hmac::Context::with_key(&self.mac);
+        context.update(collection.as_bytes());
+        context.update(&[0]);
+        context.update(message);
+        context.sign()
     }
 }
 
@@ -202,32 +212,23 @@ impl SealingKeys {
     }
 
     /// Authenticates `message` with the newest key (RFC 2104).
-    ///
-    /// # Errors
-    ///
-    /// [`Unopened`] if the crypto library fails.
-    pub fn authenticate(
-        &self,
-        collection: &'static str,
-        message: &[u8],
-    ) -> Result<[u8; 16], Unopened> {
-        let mut tag = [0; 16];
-        let full = hmac::sign(&self.newest.mac_key(collection)?, message);
-        for (to, from) in tag.iter_mut().zip(full.as_ref()) {
+    pub fn authenticate(&self, collection: &'static str, message: &[u8]) -> [u8; TAG_LEN] {
+        let mut tag = [0; TAG_LEN];
+        for (to, from) in tag
+            .iter_mut()
+            .zip(self.newest.tag(collection, message).as_ref())
+        {
             *to = *from;
         }
-        Ok(tag)
+        tag
     }
 
     /// Whether a key of the ring authenticated `message`, compared in constant time.
     pub fn is_authentic(&self, collection: &'static str, message: &[u8], tag: &[u8]) -> bool {
         self.newest_first().any(|key| {
-            let Ok(mac_key) = key.mac_key(collection) else {
-                return false;
-            };
-            let full = hmac::sign(&mac_key, message);
-            let expected = full.as_ref().get(..16).unwrap_or_default();
-            aws_lc_rs::constant_time::verify_slices_are_equal(expected, tag).is_ok()
+            let full = key.tag(collection, message);
+            let expected = full.as_ref().get(..TAG_LEN).unwrap_or_default();
+            verify_slices_are_equal(expected, tag).is_ok()
         })
     }
 }
@@ -292,7 +293,7 @@ mod tests {
     #[test]
     fn tags_hold_for_their_message_and_collection() {
         let ring = ring();
-        let tag = ring.authenticate("session", b"message").unwrap();
+        let tag = ring.authenticate("session", b"message");
         assert!(ring.is_authentic("session", b"message", &tag));
         assert!(
             ring.with(SealingKey::generate(&SystemRandom::default()))

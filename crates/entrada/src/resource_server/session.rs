@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::refusal::{Caller, Refusal};
 use crate::access_token::TokenFacts;
-use crate::keys::{Keys, Unopened};
+use crate::keys::Keys;
 
 /// `Mcp-Session-Id` (MCP transports, *Session Management*).
 pub(super) const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -77,7 +77,7 @@ impl SessionBinding {
         let Some(id) = headers.get(MCP_SESSION_ID) else {
             return;
         };
-        if let Ok(tagged) = self.tagged(id, caller) {
+        if let Ok(tagged) = HeaderValue::try_from(self.tagged(id, caller)) {
             headers.insert(MCP_SESSION_ID, tagged);
         } else {
             tracing::error!("a session id could not be tagged");
@@ -85,17 +85,17 @@ impl SessionBinding {
         }
     }
 
-    fn tagged(&self, id: &HeaderValue, caller: &TokenFacts) -> Result<HeaderValue, Unopened> {
+    fn tagged(&self, id: &HeaderValue, caller: &TokenFacts) -> Vec<u8> {
         let message = message(id.as_bytes(), caller);
         let tag = self
             .0
             .current()
             .sealing()
-            .authenticate(COLLECTION, &message)?;
+            .authenticate(COLLECTION, &message);
         let mut tagged = id.as_bytes().to_vec();
         tagged.push(SEPARATOR);
         tagged.extend_from_slice(URL_SAFE_NO_PAD.encode(tag).as_bytes());
-        HeaderValue::try_from(tagged).map_err(|_| Unopened)
+        tagged
     }
 
     fn untagged(&self, presented: &HeaderValue, caller: &TokenFacts) -> Option<HeaderValue> {

@@ -30,12 +30,10 @@ impl AuthorizationServer {
                 return Err(TokenError::ReplayedCode);
             }
         };
-        let token = if code.is_refreshable() {
+        let token = code.is_refreshable().then(|| {
             let ring = self.0.keys.current();
             RefreshToken::issue(code.grant_id(), ring.sealing(), &*self.0.platform.random)
-        } else {
-            None
-        };
+        });
         let lifetimes = self.0.config.lifetimes;
         let first = token
             .as_ref()
