@@ -237,7 +237,7 @@ impl Mint<'_> {
         let dated = self.now.saturating_sub(BACKDATE);
         claims.put("iat", dated);
         claims.put("nbf", dated);
-        claims.put("exp", self.now + self.lifetime);
+        claims.put("exp", self.now.saturating_add(self.lifetime));
     }
 
     fn sign(&self, version: Version, claims: &Claims, resource: &App) -> String {

@@ -56,7 +56,8 @@ impl Control {
 
     /// Moves the emulator's clock forward.
     pub fn advance(&self, by: Duration) {
-        self.shared.state().clock_offset += by.as_secs();
+        let mut state = self.shared.state();
+        state.clock_offset = state.clock_offset.saturating_add(by.as_secs());
     }
 
     /// The emulator's time, in seconds since 1970.

@@ -86,6 +86,9 @@ pub struct Emulator {
     shared: Arc<Shared>,
 }
 
+/// The end of the year 9999: no clock goes further, so that sums of times cannot overflow.
+const END_OF_TIME: u64 = 253_402_300_799;
+
 /// What every handler holds.
 pub(crate) struct Shared {
     pub(crate) options: Options,
@@ -140,7 +143,8 @@ impl Shared {
     }
 
     pub(crate) fn now(&self) -> u64 {
-        (self.options.clock)() + self.state().clock_offset
+        let now = (self.options.clock)().saturating_add(self.state().clock_offset);
+        now.min(END_OF_TIME)
     }
 
     pub(crate) fn graph_url(&self, base: &str) -> String {

@@ -1,7 +1,7 @@
 //! The keys tokens are signed with, and the certificates clients authenticate with.
 
 use std::fmt::{self, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use aws_lc_rs::signature::{KeyPair, RsaKeyPair};
@@ -23,7 +23,9 @@ macro_rules! signing_key {
 
 /// An RSA key and the certificate it is published with.
 pub(crate) struct SigningKey {
-    pair: RsaKeyPair,
+    pkcs8: Vec<u8>,
+    /// Parsed when it is first used: checking a private key takes longer than signing with it.
+    pair: OnceLock<RsaKeyPair>,
     certificate: Certificate,
     /// `kid` and `x5t`: the SHA-1 of the certificate.
     kid: String,
@@ -42,7 +44,8 @@ impl SigningKey {
         let certificate = Certificate::from_der(certificate.to_vec())
             .expect("the certificate was made for an RSA key");
         Self {
-            pair: RsaKeyPair::from_pkcs8(pkcs8).expect("the key was made as PKCS#8 RSA"),
+            pkcs8: pkcs8.to_vec(),
+            pair: OnceLock::new(),
             kid: URL_SAFE_NO_PAD.encode(&certificate.sha1),
             certificate,
         }
@@ -64,7 +67,9 @@ impl SigningKey {
     }
 
     pub(crate) fn pair(&self) -> &RsaKeyPair {
-        &self.pair
+        self.pair.get_or_init(|| {
+            RsaKeyPair::from_pkcs8(&self.pkcs8).expect("the key was made as PKCS#8 RSA")
+        })
     }
 
     pub(crate) fn kid(&self) -> &str {
@@ -77,7 +82,7 @@ impl SigningKey {
 
     /// The key as it stands in a key document.
     pub(crate) fn jwk(&self, issuer: Option<String>) -> Jwk {
-        let public = self.pair.public_key();
+        let public = self.pair().public_key();
         Jwk {
             kty: "RSA",
             r#use: "sig",

@@ -1,22 +1,4 @@
-//! A pretend Microsoft Entra ID, for tests and demonstrations.
-//!
-//! It answers as Entra does, errors included: discovery, keys, authorization with pages a person
-//! or a script can fill in, the token grants, v1 and v2 tokens, a little Microsoft Graph. Where
-//! Entra leaves the RFCs it leaves them too; [`quirks`] lists the places. A [`Control`] makes it
-//! misbehave on demand.
-//!
-//! ```
-//! # use entra_emulator::{Emulator, Options};
-//! let emulator = Emulator::new(Options::default());
-//! let router = emulator.router(); // drive it in-process, or `emulator.serve(…)` it
-//! emulator.control().rotate_keys();
-//! # drop::<axum::Router>(router);
-//! ```
-//!
-//! # Security
-//!
-//! Every key, secret and password in the built-in directory is public, and the control API asks
-//! nobody who they are. Listen on loopback only.
+#![doc = include_str!("../README.md")]
 
 mod access_token;
 mod authorize;

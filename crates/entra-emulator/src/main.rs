@@ -11,7 +11,7 @@ use entra_emulator::directory::DirectoryError;
 use entra_emulator::quirks::Quirks;
 use entra_emulator::{Directory, Emulator, Listen, Options, Running, ServeError, builtin};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use url::Url;
 
 /// A pretend Microsoft Entra ID, for tests and demonstrations.
@@ -136,8 +136,10 @@ async fn run(arguments: Arguments) -> Result<(), Failed> {
     if let (Some(path), Some(pem)) = (&arguments.ca_file, running.ca_pem()) {
         fs::write(path, pem).map_err(|source| Failed::Write(path.clone(), source))?;
     }
+    // Before the ready line: who reads it may interrupt at once.
+    let mut interruption = Interruption::listen().map_err(Failed::Signal)?;
     announce(&running, arguments.ca_file.as_deref()).map_err(Failed::Output)?;
-    until_interrupted().await.map_err(Failed::Signal)?;
+    interruption.arrives().await;
     running.shutdown().await;
     Ok(())
 }
@@ -199,10 +201,24 @@ fn announce(running: &Running, ca_file: Option<&Path>) -> io::Result<()> {
     out.flush()
 }
 
-async fn until_interrupted() -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
+/// The signals that end the emulator.
+struct Interruption {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Interruption {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn arrives(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

@@ -16,6 +16,9 @@ use crate::jwt::{Unverified, decode_thumbprint};
 use crate::keys::{Certificate, hex};
 use crate::token::Exchange;
 
+/// How far clocks may differ.
+const SKEW: u64 = 300;
+
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// What a client showed.
@@ -127,8 +130,7 @@ impl Exchange<'_> {
         let now = self.now();
         let from = parsed.seconds("nbf").unwrap_or_default();
         let to = parsed.seconds("exp").unwrap_or_default();
-        // Clocks differ by up to five minutes.
-        if now + 300 < from || to + 300 <= now {
+        if now.saturating_add(SKEW) < from || to.saturating_add(SKEW) <= now {
             return Err(Aadsts::ClientAssertionTime {
                 now: round_trip(now),
                 from: round_trip(from),

@@ -183,7 +183,7 @@ impl Exchange<'_> {
             scope: None,
             expires_in: seconds(lifetime),
             ext_expires_in: seconds(lifetime),
-            expires_on: v1.then(|| seconds(self.now() + lifetime)),
+            expires_on: v1.then(|| seconds(self.now().saturating_add(lifetime))),
             not_before: v1.then(|| seconds(self.now().saturating_sub(BACKDATE))),
             resource: v1.then(|| named.to_owned()),
             access_token,

@@ -165,6 +165,7 @@ async fn certificate_assertions_are_refused_for_what_they_say() {
     let thumbprint = good.header["x5t#S256"].clone();
     for (name, assertion, wanted) in [
         ("expired", claim("exp", json!(NOW - 301)), 700_024),
+        ("endless, not yet", claim("nbf", json!(u64::MAX)), 700_024),
         ("of the future", claim("nbf", json!(NOW + 301)), 700_024),
         (
             "unknown certificate",
