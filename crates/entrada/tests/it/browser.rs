@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use url::{Url, form_urlencoded};
 
-use crate::world::Hosts;
+use crate::world::{Hosts, World};
 
 /// How many redirects are followed.
 const MOST_HOPS: usize = 20;
@@ -91,6 +91,14 @@ impl Browser {
             stop_before: None,
             hosts,
             cookies: BTreeMap::new(),
+        }
+    }
+
+    /// The same browser, sent to another replica of the server.
+    pub(crate) fn at(self, replica: &World) -> Self {
+        Self {
+            hosts: replica.hosts.clone(),
+            ..self
         }
     }
 

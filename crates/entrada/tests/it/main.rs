@@ -3,6 +3,7 @@
 mod authorize;
 mod browser;
 mod client;
+mod consent;
 mod login;
 mod metadata;
 mod register;
