@@ -2,6 +2,7 @@
 
 mod authorize;
 mod browser;
+mod callback;
 mod client;
 mod consent;
 mod login;
