@@ -13,13 +13,14 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::response::Response;
 use http::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
+use tower_http::timeout::DeadlineBody;
 
 /// A listener and what answers on it.
 #[derive(Debug)]
@@ -136,7 +137,13 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.spoke.store(true, Ordering::Relaxed);
-        let mut request = request.map(Body::new);
+        let mut request = request.map(|body| {
+            if body.is_end_stream() {
+                Body::empty()
+            } else {
+                Body::new(DeadlineBody::new(BODY_TIMEOUT, body))
+            }
+        });
         request.extensions_mut().insert(ConnectInfo(self.peer));
         Box::pin(self.router.clone().call(request))
     }
@@ -167,6 +174,8 @@ async fn pause_after(error: &io::Error) {
 
 /// How long a request's head may take to come, and a connection may be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a request's body may take to come: it is one message, never a stream.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How many headers a request may have: clients send one for each parameter a server names.
 const MAX_HEADERS: usize = 256;
 /// How large the headers of an HTTP/2 request may be.

@@ -20,6 +20,9 @@ pub enum ForwardError {
     /// The request is over the size limit.
     #[error("the request is too large")]
     TooLarge,
+    /// The request's body did not come in time.
+    #[error("the request took too long to come")]
+    TooSlow,
     /// No connection could be made.
     #[error("the upstream cannot be reached")]
     Unreachable(#[source] legacy::Error),
@@ -39,6 +42,7 @@ impl ForwardError {
             // Not 400 or 404, which MCP clients give a meaning of their own.
             Self::Unmapped(_) => StatusCode::FORBIDDEN,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Unreachable(_) | Self::Lost(_) => StatusCode::BAD_GATEWAY,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
         }

@@ -24,6 +24,7 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tower_http::timeout::TimeoutError;
 
 use entrada::VerifiedToken;
 use entrada::authorization_server::CorrelationId;
@@ -158,6 +159,9 @@ fn failed(error: hyper_util::client::legacy::Error) -> ForwardError {
     while let Some(error) = cause {
         if error.is::<LengthLimitError>() {
             return ForwardError::TooLarge;
+        }
+        if error.is::<TimeoutError>() {
+            return ForwardError::TooSlow;
         }
         let io = error.downcast_ref::<std::io::Error>();
         if io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) {

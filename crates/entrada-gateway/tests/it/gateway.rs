@@ -91,7 +91,7 @@ async fn let_alice_in(
     Ok(next.run(request).await)
 }
 
-fn alice() -> VerifiedToken {
+pub(crate) fn alice() -> VerifiedToken {
     let mut facts = TokenFacts::new(
         "https://mcp.example.com".to_owned(),
         "alice-subject".to_owned(),

@@ -8,13 +8,16 @@ use axum::body::Body;
 use axum::routing::any;
 use bytes::Bytes;
 use entrada_gateway::config::UpstreamSettings;
+use entrada_gateway::upstream::http::ReverseProxy;
 use http::{Request, Response, StatusCode};
 use http_body_util::StreamBody;
 use hyper::body::{Frame, Incoming};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tower::ServiceExt as _;
+use tower_http::timeout::DeadlineBody;
 
-use crate::gateway::{Gateway, body};
+use crate::gateway::{Gateway, alice, body};
 use crate::upstream::{RawUpstream, serve};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -101,6 +104,22 @@ async fn a_server_that_says_nothing_is_a_gateway_timeout() {
     settings.response_timeout = Some(Duration::from_millis(50));
     let gateway = Gateway::with(settings).await;
     assert_plain(gateway.post("{}").await, StatusCode::GATEWAY_TIMEOUT).await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_a_request_timeout() {
+    let mut tasks = JoinSet::new();
+    let router = Router::new().route("/mcp", any(|body: Bytes| async move { body }));
+    let url = serve(router, &mut tasks).await;
+    let proxy = ReverseProxy::new(&UpstreamSettings::new(url.parse().unwrap())).unwrap();
+    let never = StreamBody::new(futures_util::stream::pending::<
+        Result<Frame<Bytes>, Infallible>,
+    >());
+    let slow = Body::new(DeadlineBody::new(Duration::from_millis(50), never));
+    let mut request = Request::post("/mcp").body(slow).unwrap();
+    request.extensions_mut().insert(alice());
+    let response = proxy.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
 }
 
 #[tokio::test]

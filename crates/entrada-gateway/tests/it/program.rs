@@ -1,0 +1,126 @@
+//! The program itself.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, Stdio};
+
+use axum::body::Body;
+use http::{Request, StatusCode};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+use crate::gateway::body;
+
+fn entrada(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_entrada"));
+    command
+        .args(arguments)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// A program that is ended with the test.
+struct Running(Child);
+
+impl Running {
+    /// Asks it to stop, and waits until it has.
+    fn stop(mut self) -> std::process::ExitStatus {
+        let id = self.0.id().to_string();
+        Command::new("kill").arg(&id).status().unwrap();
+        self.0.wait().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn get(url: &str) -> (StatusCode, http::HeaderMap, Vec<u8>) {
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let request = Request::get(url).body(Body::empty()).unwrap();
+    let response = client.request(request).await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    (status, headers, body(response).await.to_vec())
+}
+
+#[tokio::test]
+async fn the_demo_is_ready_when_it_says_so_and_stops_when_told() {
+    let mut command = entrada(&["demo", "--json", "--listen", "127.0.0.1:0"]);
+    let mut demo = Running(command.stderr(Stdio::null()).spawn().unwrap());
+    let mut line = String::new();
+    let stdout = demo.0.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    let ready: Value = serde_json::from_str(&line).unwrap();
+    let told = |name: &str| ready[name].as_str().unwrap();
+    let (mcp_url, issuer) = (told("mcp_url"), told("issuer"));
+
+    let (status, headers, _) = get(mcp_url).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    let challenge = headers["www-authenticate"].to_str().unwrap();
+    assert!(challenge.starts_with("Bearer "), "{challenge}");
+    for probe in ["/healthz", "/readyz"] {
+        assert_eq!(get(&format!("{issuer}{probe}")).await.0, StatusCode::OK);
+    }
+    let metadata = format!("{issuer}/.well-known/oauth-protected-resource/mcp");
+    let metadata: Value = serde_json::from_slice(&get(&metadata).await.2).unwrap();
+    assert_eq!(metadata["resource"], mcp_url);
+    let discovery = format!(
+        "{}/common/v2.0/.well-known/openid-configuration",
+        told("emulator_url")
+    );
+    assert_eq!(get(&discovery).await.0, StatusCode::OK);
+
+    assert!(demo.stop().success());
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_status_2_and_every_reason() {
+    let mut serve = entrada(&["serve", "--listen", "nowhere"]);
+    let output = serve.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    for name in [
+        "upstream",
+        "base_url",
+        "tenant_id",
+        "client_id",
+        "client_secret",
+        "required_scopes",
+        "--listen",
+    ] {
+        assert!(said.contains(&format!("\n  - {name}")), "{name}: {said}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_ends_with_status_1() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut demo = Running(entrada(&["demo", "--listen", &address]).spawn().unwrap());
+    assert_eq!(demo.0.wait().unwrap().code(), Some(1));
+    let mut said = String::new();
+    let mut stderr = demo.0.stderr.take().unwrap();
+    stderr.read_to_string(&mut said).unwrap();
+    assert!(
+        said.contains(&format!("cannot listen on {address}")),
+        "{said}"
+    );
+}
+
+#[test]
+fn help_names_every_variable() {
+    let help = entrada(&["serve", "--help"]).output().unwrap();
+    assert!(help.status.success());
+    let text = String::from_utf8(help.stdout).unwrap();
+    for name in entrada_gateway::config::names() {
+        let variable = format!("ENTRADA_{}", name.to_uppercase());
+        assert!(text.contains(&variable), "{variable}");
+    }
+}
