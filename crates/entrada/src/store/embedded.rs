@@ -14,9 +14,9 @@ use crate::platform::Timestamp;
 use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
 
 mod file;
-#[cfg(test)]
-mod power_cut;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use file::OpenStoreError;

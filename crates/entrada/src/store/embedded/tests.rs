@@ -1,31 +1,23 @@
-//! A disk that loses its power at any instant, with any part of what it was not told to keep.
+//! The embedded store on a disk that fails.
 
-use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::task::{Context, Waker};
 
-use redb::{Builder, Database, ReadableDatabase as _, StorageBackend};
+use redb::{Builder, Database, ReadableDatabase as _};
 
+use self::disk::{Dice, Disk, Event, after_cut};
 use super::file;
-use super::tables::{self, Collection, SLOTS};
+use super::tables::{self, Collection, Failure, SLOTS, Tables};
 use super::writer::Writer;
 use crate::grant::GrantId;
 use crate::platform::Timestamp;
 use crate::store::slot::{self, Slot};
-use crate::store::{Entry, Sealed};
+use crate::store::{Entry, Sealed, Written};
 
-/// What a power cut can tear a write into.
-const SECTOR: usize = 512;
+mod disk;
 
 const CODES: u16 = 12;
 const VERSIONS: u64 = 12;
-
-#[derive(Clone, Debug)]
-enum Event {
-    Write(u64, Vec<u8>),
-    SetLen(u64),
-    Sync,
-    Acknowledged(Fact),
-}
 
 /// What the store must still know after a power cut.
 #[derive(Clone, Copy, Debug)]
@@ -33,105 +25,6 @@ enum Fact {
     Put(u16),
     Spent(u16),
     Version(u64),
-}
-
-/// A disk in memory that notes all that happens to it.
-#[derive(Clone, Debug, Default)]
-struct Disk(Arc<Mutex<Content>>);
-
-#[derive(Debug, Default)]
-struct Content {
-    bytes: Vec<u8>,
-    events: Vec<Event>,
-}
-
-impl Disk {
-    fn holding(bytes: Vec<u8>) -> Self {
-        let events = Vec::new();
-        Self(Arc::new(Mutex::new(Content { bytes, events })))
-    }
-
-    fn note(&self, event: Event) {
-        let content = &mut *self.0.lock().unwrap();
-        apply(&mut content.bytes, &event, |_| true);
-        content.events.push(event);
-    }
-
-    fn events(&self) -> Vec<Event> {
-        self.0.lock().unwrap().events.clone()
-    }
-}
-
-impl StorageBackend for Disk {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.lock().unwrap().bytes.len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let offset = usize::try_from(offset).unwrap();
-        out.copy_from_slice(&self.0.lock().unwrap().bytes[offset..offset + out.len()]);
-        Ok(())
-    }
-
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.note(Event::SetLen(length));
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.note(Event::Sync);
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.note(Event::Write(offset, data.to_vec()));
-        Ok(())
-    }
-}
-
-/// Does to `bytes` what `event` does, as far as each sector of it reaches the disk.
-fn apply(bytes: &mut Vec<u8>, event: &Event, mut reaches: impl FnMut(usize) -> bool) {
-    match event {
-        Event::SetLen(length) => bytes.resize(usize::try_from(*length).unwrap(), 0),
-        Event::Write(offset, data) => {
-            let offset = usize::try_from(*offset).unwrap();
-            for (nth, sector) in data.chunks(SECTOR).enumerate() {
-                if reaches(nth) {
-                    let at = offset + nth * SECTOR;
-                    bytes[at..at + sector.len()].copy_from_slice(sector);
-                }
-            }
-        }
-        Event::Sync | Event::Acknowledged(_) => {}
-    }
-}
-
-struct Dice(u64);
-
-impl Dice {
-    fn flip(&mut self) -> bool {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 & 1 == 0
-    }
-}
-
-/// What is on the disk if the power goes after `events`: all that was synced, and of the rest
-/// whatever the dice say.
-fn after_cut(before: &[u8], events: &[Event], dice: &mut Dice) -> Vec<u8> {
-    let synced = events
-        .iter()
-        .rposition(|event| matches!(event, Event::Sync));
-    let synced = synced.map_or(0, |at| at + 1);
-    let mut bytes = before.to_vec();
-    for event in &events[..synced] {
-        apply(&mut bytes, event, |_| true);
-    }
-    for event in &events[synced..] {
-        apply(&mut bytes, event, |_| dice.flip());
-    }
-    bytes
 }
 
 fn code(number: u16) -> [u8; 2] {
@@ -233,4 +126,59 @@ async fn nothing_acknowledged_is_lost_to_power_cuts() {
         let twice = after_cut(&once, &mended.events(), &mut dice);
         check(&open(Disk::holding(twice)), &facts);
     }
+}
+
+/// Stores the first version of a grant.
+fn put_first(number: u16) -> impl FnOnce(&mut Tables<'_>) -> Result<Written, Failure> + Send {
+    move |tables| {
+        let mut grants = tables.shelf(Collection::Grants);
+        slot::put_grant(&mut grants, &code(number), 1, entry(number.into()))
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_failed_a_write_takes_no_other_until_it_is_opened_again() {
+    let disk = Disk::default();
+    file::fill(disk.clone()).unwrap();
+    let writer = Writer::start(Arc::new(open(disk.clone()))).unwrap();
+    writer.write(put_first(1)).await.unwrap();
+    disk.stop().broken = true;
+    for number in [2, 3] {
+        let failure = writer.write(put_first(number)).await.unwrap_err();
+        assert!(matches!(failure, Failure::File(_)), "{failure}");
+    }
+    disk.stop().broken = false;
+    let failure = writer.write(put_first(4)).await.unwrap_err();
+    assert!(matches!(failure, Failure::File(_)), "{failure}");
+    drop(writer);
+
+    let writer = Writer::start(Arc::new(open(disk))).unwrap();
+    let first = writer.write(put_first(1)).await.unwrap();
+    assert_eq!(first, Written::Conflict);
+    let other = writer.write(put_first(5)).await.unwrap();
+    assert_eq!(other, Written::Yes);
+}
+
+#[tokio::test]
+async fn writes_that_come_while_the_disk_is_busy_share_one_wait() {
+    let disk = Disk::default();
+    file::fill(disk.clone()).unwrap();
+    let writer = Writer::start(Arc::new(open(disk.clone()))).unwrap();
+    let before = disk.events().len();
+    let mut crowd: Vec<_> = (0..100)
+        .map(|number| Box::pin(writer.write(put_first(number))))
+        .collect();
+    let busy = disk.stop();
+    let mut context = Context::from_waker(Waker::noop());
+    for write in &mut crowd {
+        assert!(write.as_mut().poll(&mut context).is_pending());
+    }
+    drop(busy);
+    for write in crowd {
+        assert_eq!(write.await.unwrap(), Written::Yes);
+    }
+    let events = disk.events();
+    let waits = events.iter().skip(before);
+    let waits = waits.filter(|event| matches!(event, Event::Sync)).count();
+    assert!(waits < 12, "{waits}");
 }
