@@ -32,6 +32,10 @@ deny:
 examples:
     ./scripts/test examples
 
+# `entrada serve` in front of an MCP server that knows nothing of authorization.
+gateway:
+    ./scripts/test gateway
+
 # Microsoft's own client libraries against the emulator.
 emulator:
     ./scripts/test emulator

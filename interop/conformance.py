@@ -2,25 +2,18 @@
 
 import queue
 import re
-import socket
 import subprocess
 import sys
 import threading
 import time
 
 from oauth import Client
-from programs import NODE, TOOLS, demo
+from programs import NODE, TOOLS, demo, free_port
 from user_agent import UserAgent
 
 REVISIONS = ("2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28")
 LIMIT = 90
 SUITE = TOOLS / "node" / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def watch(process: subprocess.Popen, ready: dict) -> str:

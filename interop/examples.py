@@ -3,14 +3,12 @@
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 
 from oauth import Client
-from programs import ARTEFACTS, DEBUG, ROOT, emulator, stop
+from programs import ARTEFACTS, DEBUG, ROOT, emulator, free_port, stop, wait_for
 
 # From the emulator's built-in directory.
 TENANT = "10000000-0000-4000-8000-000000000001"
@@ -22,7 +20,8 @@ USERNAME, PASSWORD = "alice@contoso.onmicrosoft.com", "password"
 NOT_A_SERVER = {"sign_in"}
 # Has the tool `graph_me`, which shows that on-behalf-of works.
 ASKS_GRAPH = {"protect_a_server"}
-READY_WITHIN = 20
+# Any app can stand behind the guard: this one greets its caller, whatever the message.
+GREETS = {"protect_an_axum_app"}
 
 
 def examples() -> list[str]:
@@ -32,29 +31,14 @@ def examples() -> list[str]:
     return sorted(t["name"] for t in targets if "example" in t["kind"] and t["name"] not in NOT_A_SERVER)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(port: int, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + READY_WITHIN
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            assert process.poll() is None, f"ended with {process.returncode}"
-            assert time.monotonic() < deadline, "does not listen"
-            time.sleep(0.05)
-
-
 def use(name: str, base_url: str) -> None:
     client = Client(f"{base_url}/mcp")
     refused = client.initialize()
     assert refused.status == 401 and "resource_metadata=" in refused.headers["www-authenticate"], refused
     client.sign_in(USERNAME, PASSWORD)
+    if name in GREETS:
+        assert client.initialize().text == f"hello, {USERNAME}\n"
+        return
     assert client.call("echo", message="hello") == "hello"
     assert USERNAME in client.call("whoami")
     if name in ASKS_GRAPH:

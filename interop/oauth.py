@@ -25,15 +25,23 @@ class Reply:
         return json.loads(self.text)
 
 
-def send(url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Reply:
+def open_url(url: str, body: bytes | None = None, headers: dict[str, str] | None = None):
+    """The response, its body not read yet, whatever its status."""
     request = urllib.request.Request(url, data=body, headers=headers or {})
     try:
-        response = _opener.open(request, timeout=30)
+        return _opener.open(request, timeout=30)
     except urllib.error.HTTPError as error:
-        response = error
-    with response:
-        found = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status, found, response.read().decode())
+        return error
+
+
+def send(url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Reply:
+    with open_url(url, body, headers) as response:
+        return read(response)
+
+
+def read(response) -> Reply:
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Reply(response.status, headers, response.read().decode())
 
 
 def query(url: str) -> dict[str, str]:
@@ -49,6 +57,7 @@ class Client:
         self.metadata = send(f"{origin}/.well-known/oauth-authorization-server").json()
         self.client_id = self._register()
         self.tokens: dict = {}
+        self.headers: dict[str, str] = {}
 
     def _register(self) -> str:
         asked = {
@@ -110,7 +119,12 @@ class Client:
         return send(self.metadata["token_endpoint"], body)
 
     def mcp(self, method: str, params: dict, session: str | None = None) -> Reply:
-        headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+        with self.open(method, params, session) as response:
+            return read(response)
+
+    def open(self, method: str, params: dict, session: str | None = None):
+        """Sends a message; the response may be a stream of events."""
+        headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream", **self.headers}
         if self.tokens:
             headers["Authorization"] = f"Bearer {self.tokens['access_token']}"
         if session:
@@ -119,7 +133,7 @@ class Client:
         message = {"jsonrpc": "2.0", "method": method, "params": params}
         if not method.startswith("notifications/"):
             message["id"] = 1
-        return send(self.mcp_url, json.dumps(message).encode(), headers)
+        return open_url(self.mcp_url, json.dumps(message).encode(), headers)
 
     def initialize(self) -> Reply:
         return self.mcp(

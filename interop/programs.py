@@ -5,8 +5,10 @@ import os
 import pathlib
 import queue
 import signal
+import socket
 import subprocess
 import threading
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DEBUG = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
@@ -56,6 +58,25 @@ class Program:
         self.process.stdout.close()
         if status and not failed:
             raise RuntimeError(f"{self.command[0]} ended with {status} on SIGTERM")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(port: int, process: subprocess.Popen, within: float = 20) -> None:
+    """Waits until `process` listens."""
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            assert process.poll() is None, f"ended with {process.returncode}"
+            assert time.monotonic() < deadline, "does not listen"
+            time.sleep(0.05)
 
 
 def stop(process: subprocess.Popen) -> int:

@@ -1,0 +1,110 @@
+"""`entrada serve` in front of an MCP server from the Python SDK, which knows nothing of authorization."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+from examples import CLIENT_ID, CLIENT_SECRET, PASSWORD, TENANT, USERNAME
+from oauth import Client, send
+from programs import ARTEFACTS, DEBUG, ROOT, emulator, free_port, stop, wait_for
+
+
+class Gateway(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+        cls.entra = cls.enterClassContext(emulator("--ca-file", cls.folder / "ca.pem"))
+        (cls.folder / "secret").write_text(CLIENT_SECRET + "\n")
+        cls.upstream = free_port()
+        server = [sys.executable, ROOT / "interop" / "servers" / "python_mcp.py", str(cls.upstream)]
+        process = cls.start(server, "upstream", cls.upstream)
+        cls.addClassCleanup(stop, process)
+
+        # What the person's browser trusts; the gateway must learn of it by its own configuration.
+        cls.environment = dict(os.environ)
+        cls.environment.pop("SSL_CERT_FILE", None)
+        os.environ["SSL_CERT_FILE"] = cls.entra["ca_file"]
+        cls.port = free_port()
+        cls.base_url = f"http://127.0.0.1:{cls.port}"
+        cls.serve()
+        cls.addClassCleanup(lambda: stop(cls.gateway))
+
+    @classmethod
+    def start(cls, command: list, name: str, port: int, env: dict[str, str] | None = None) -> subprocess.Popen:
+        ARTEFACTS.mkdir(exist_ok=True)
+        with open(ARTEFACTS / f"gateway-{name}.log", "ab") as log:
+            process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_for(port, process)
+        return process
+
+    @classmethod
+    def serve(cls) -> None:
+        settings = {
+            "upstream": f"http://127.0.0.1:{cls.upstream}/mcp",
+            "base-url": cls.base_url,
+            "listen": f"127.0.0.1:{cls.port}",
+            "tenant-id": TENANT,
+            "client-id": CLIENT_ID,
+            "client-secret-file": cls.folder / "secret",
+            "required-scopes": "mcp.read",
+            "authority-host": cls.entra["authority_host"],
+            "ca-file": cls.entra["ca_file"],
+            "data-dir": cls.folder / "data",
+        }
+        flags = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+        cls.gateway = cls.start([DEBUG / "entrada", "serve", *flags], "entrada", cls.port, cls.environment)
+
+    def signed_in(self) -> Client:
+        client = Client(f"{self.base_url}/mcp")
+        client.sign_in(USERNAME, PASSWORD)
+        return client
+
+    def test_the_server_learns_who_calls_and_gets_no_token(self):
+        client = self.signed_in()
+        client.headers = {"X-Entrada-Roles": "Forged", "X-Entrada-Grant": "Forged", "X-Mine": "kept"}
+        seen = json.loads(client.call("headers"))
+        self.assertEqual(seen["x-entrada-tenant-id"], TENANT)
+        self.assertEqual(seen["x-entrada-preferred-username"], USERNAME)
+        self.assertEqual(seen["x-entrada-client-id"], client.client_id)
+        self.assertEqual(seen["x-mine"], "kept")
+        self.assertNotIn("Forged", seen.values())
+        self.assertNotIn("authorization", seen)
+        self.assertNotIn(client.tokens["access_token"], json.dumps(seen))
+
+    def test_events_come_as_they_are_sent(self):
+        client = self.signed_in()
+        session = client.initialize().headers["mcp-session-id"]
+        client.mcp("notifications/initialized", {}, session)
+        params = {"name": "count", "arguments": {}, "_meta": {"progressToken": "count"}}
+        arrivals = []
+        with client.open("tools/call", params, session) as response:
+            for line in response:
+                if line.startswith(b"data:") and line[5:].strip():
+                    arrivals.append((time.monotonic(), json.loads(line[5:])))
+        self.assertEqual(len(arrivals), 4, arrivals)
+        self.assertIn("result", arrivals[-1][1])
+        self.assertGreater(arrivals[-1][0] - arrivals[0][0], 1.0, "the first event waited for the last")
+
+    def test_a_killed_gateway_loses_no_grant(self):
+        client = self.signed_in()
+        self.assertEqual(client.call("echo", message="before"), "before")
+        self.gateway.send_signal(signal.SIGKILL)
+        self.gateway.wait()
+        type(self).serve()
+        self.assertEqual(client.call("echo", message="after"), "after")
+        self.assertEqual(client.refresh().status, 200)
+        self.assertEqual(client.call("echo", message="refreshed"), "refreshed")
+
+    def test_it_says_that_it_is_well(self):
+        self.assertEqual(send(f"{self.base_url}/healthz").status, 200)
+        self.assertEqual(send(f"{self.base_url}/readyz").status, 200)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
