@@ -8,4 +8,5 @@ mod consent;
 mod login;
 mod metadata;
 mod register;
+mod token;
 mod world;
