@@ -9,4 +9,5 @@ mod login;
 mod metadata;
 mod register;
 mod token;
+mod token_request;
 mod world;
