@@ -1,0 +1,430 @@
+//! A configuration held against every rule at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use super::AzureConfig;
+use super::error::{ConfigError, ConfigErrors};
+use crate::authorization_server::{ConsentMode, ScopePolicy};
+use crate::entra::AppRegistration;
+use crate::entra::authority::{Authority, AuthorityHost, Tenant};
+use crate::entra::credential::ClientCredential;
+use crate::entra::scope::ScopeNames;
+use crate::grant::Lifetimes;
+use crate::jwt::jwks::Algorithm;
+use crate::jwt::verify::is_guid;
+use crate::keys::{KeyFile, Keys};
+use crate::oauth::issuer::{Issuer, bare_url};
+use crate::oauth::redirect_uri::{AllowedRedirects, RedirectUri};
+use crate::oauth::resource::ResourceIndicator;
+use crate::oauth::scope::{Scope, ScopeToken};
+use crate::platform::Platform;
+use crate::provider::paths;
+use crate::resource_server::AllowedOrigin;
+use crate::store::Store;
+
+/// The longest an access token of ours may live: until then a token that leaked is good.
+const LONGEST_ACCESS_TOKEN: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A configuration in which everything holds.
+#[derive(Debug)]
+pub(in crate::provider) struct Checked {
+    pub(in crate::provider) app: AppRegistration,
+    pub(in crate::provider) issuer: Issuer,
+    pub(in crate::provider) base_url: Url,
+    pub(in crate::provider) redirect_path: String,
+    pub(in crate::provider) resource: ResourceIndicator,
+    pub(in crate::provider) resource_url: Url,
+    pub(in crate::provider) resource_name: String,
+    pub(in crate::provider) scopes: ScopePolicy,
+    pub(in crate::provider) lifetimes: Lifetimes,
+    pub(in crate::provider) consent: ConsentMode,
+    pub(in crate::provider) allowed_redirects: AllowedRedirects,
+    pub(in crate::provider) allowed_origins: Vec<AllowedOrigin>,
+    pub(in crate::provider) store: Arc<dyn Store>,
+    pub(in crate::provider) keys: Keys,
+    /// Where the keys came from.
+    pub(in crate::provider) key_file: Option<KeyFile>,
+    pub(in crate::provider) signing_algorithm: Algorithm,
+}
+
+/// What has gone wrong so far.
+#[derive(Debug, Default)]
+struct Findings(Vec<ConfigError>);
+
+impl Findings {
+    /// The value, or a note of why there is none.
+    fn note<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
+        result.map_err(|error| self.0.push(error)).ok()
+    }
+}
+
+impl AzureConfig {
+    /// Checks all of it, and opens keys and store only if the rest holds.
+    pub(in crate::provider) fn check(self, platform: &Platform) -> Result<Checked, ConfigErrors> {
+        let mut found = Findings::default();
+        let app = self.app(&mut found);
+        let places = self.places(&mut found);
+        let scopes = self.scopes(&mut found);
+        let allowed_redirects = self.allowed_redirects(&mut found);
+        let allowed_origins = self.origins(&mut found);
+        if !self.lifetimes_hold() {
+            found.0.push(ConfigError::Lifetimes);
+        }
+        let (Some((app, redirect_path)), Some(places), Some(scopes), true) =
+            (app, places, scopes, found.0.is_empty())
+        else {
+            return Err(ConfigErrors(found.0));
+        };
+        let keys = found.note(self.open_keys(platform));
+        let store = found.note(self.open_store());
+        let (Some((keys, key_file)), Some(store)) = (keys, store) else {
+            return Err(ConfigErrors(found.0));
+        };
+        let host = places
+            .resource_url
+            .host_str()
+            .unwrap_or_default()
+            .to_owned();
+        Ok(Checked {
+            app,
+            issuer: places.issuer,
+            base_url: places.base_url,
+            redirect_path,
+            resource: places.resource,
+            resource_url: places.resource_url,
+            resource_name: self.resource_name.unwrap_or(host),
+            scopes,
+            lifetimes: self.lifetimes,
+            consent: self.consent,
+            allowed_redirects,
+            allowed_origins,
+            store,
+            keys,
+            key_file,
+            signing_algorithm: self.signing_algorithm,
+        })
+    }
+
+    fn identifier(&self) -> String {
+        self.identifier_uri
+            .clone()
+            .unwrap_or_else(|| format!("api://{}", self.client_id))
+    }
+
+    /// The app registration, and the path of its callback.
+    fn app(&self, found: &mut Findings) -> Option<(AppRegistration, String)> {
+        let host = if self.http_authority {
+            AuthorityHost::insecure_http(&self.authority_host)
+        } else {
+            AuthorityHost::parse(&self.authority_host)
+        };
+        let host = found.note(host.map_err(ConfigError::AuthorityHost));
+        let tenant = found.note(Tenant::parse(&self.tenant).map_err(ConfigError::Tenant));
+        if !is_guid(&self.client_id) {
+            found.0.push(ConfigError::ClientId);
+        }
+        let credential = found.note(match &self.client_secret {
+            None => Err(ConfigError::NoCredential),
+            Some(secret) if secret.expose().is_empty() => Err(ConfigError::NoCredential),
+            Some(secret) if is_guid(secret.expose()) => Err(ConfigError::SecretId),
+            Some(secret) => Ok(ClientCredential::Secret(secret.clone())),
+        });
+        let identifier = self.identifier();
+        if identifier.ends_with('/') || Url::parse(&identifier).is_err() {
+            found.0.push(ConfigError::IdentifierUri);
+        }
+        let path = &self.redirect_path;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+        if !path.starts_with('/') || path == "/" || !path.bytes().all(plain) || paths::is_own(path)
+        {
+            found.0.push(ConfigError::RedirectPath);
+        }
+        let additional = self.additional(found);
+        let authority = Authority::new(&host?, tenant?).map_err(ConfigError::AuthorityHost);
+        let app = AppRegistration {
+            authority: found.note(authority)?,
+            client_id: self.client_id.clone(),
+            redirect_uri: format!("{}{path}", self.base_url.trim_end_matches('/')),
+            credential: credential?,
+            names: ScopeNames::new(identifier),
+            additional: additional?,
+        };
+        Some((app, path.clone()))
+    }
+
+    fn additional(&self, found: &mut Findings) -> Option<Scope> {
+        let scope = parse_scopes(&self.additional_scopes, found)?;
+        let bare = |token: &&ScopeToken| {
+            !token.as_str().contains('/') && !crate::entra::scope::is_openid_connect(token)
+        };
+        let unclear: Vec<_> = scope.iter().filter(bare).map(ToString::to_string).collect();
+        let clear = unclear.is_empty();
+        found
+            .0
+            .extend(unclear.into_iter().map(ConfigError::AdditionalScope));
+        clear.then_some(scope)
+    }
+
+    /// What follows from a base URL that is wrong is not told as wrong, too.
+    fn places(&self, found: &mut Findings) -> Option<Places> {
+        let base_url = found.note(bare_url(&self.base_url).map_err(ConfigError::BaseUrl));
+        let base = base_url
+            .as_ref()
+            .map(|_| self.base_url.trim_end_matches('/'));
+        let issuer = self
+            .issuer_url
+            .as_deref()
+            .or(base.and(Some(&self.base_url)));
+        let issuer = issuer
+            .and_then(|issuer| found.note(Issuer::parse(issuer).map_err(ConfigError::IssuerUrl)));
+        let resource = self.resource_url.clone();
+        let resource = resource.or_else(|| base.map(|base| format!("{base}/mcp")))?;
+        let resource_url = found.note(bare_url(&resource).map_err(ConfigError::ResourceUrl));
+        let (base_url, issuer, resource_url) = (base_url?, issuer?, resource_url?);
+        if resource_url.origin() != base_url.origin() {
+            found.0.push(ConfigError::ResourceOrigin);
+        }
+        if !paths::is_free(&resource_url, &base_url, &self.redirect_path) {
+            found.0.push(ConfigError::ResourcePath);
+        }
+        let resource = ResourceIndicator::parse(&resource).ok()?;
+        Some(Places {
+            base_url,
+            issuer,
+            resource,
+            resource_url,
+        })
+    }
+
+    fn scopes(&self, found: &mut Findings) -> Option<ScopePolicy> {
+        let required = parse_scopes(&self.required_scopes, found)?;
+        let policy = ScopePolicy::new(&required, ScopeNames::new(self.identifier()));
+        found.note(policy.map_err(ConfigError::RequiredScopes))
+    }
+
+    fn allowed_redirects(&self, found: &mut Findings) -> AllowedRedirects {
+        let Some(uris) = &self.allowed_client_redirect_uris else {
+            return AllowedRedirects::Registered;
+        };
+        let parse = |uri: &String| {
+            RedirectUri::parse(uri).map_err(|source| ConfigError::AllowedRedirect {
+                uri: uri.clone(),
+                source,
+            })
+        };
+        let parsed = uris.iter().filter_map(|uri| found.note(parse(uri)));
+        AllowedRedirects::Only(parsed.collect())
+    }
+
+    fn origins(&self, found: &mut Findings) -> Vec<AllowedOrigin> {
+        let parse = |origin: &String| {
+            AllowedOrigin::parse(origin).map_err(|source| ConfigError::AllowedOrigin {
+                origin: origin.clone(),
+                source,
+            })
+        };
+        self.allowed_origins
+            .iter()
+            .filter_map(|origin| found.note(parse(origin)))
+            .collect()
+    }
+
+    fn lifetimes_hold(&self) -> bool {
+        let Lifetimes {
+            access_token,
+            refresh_token,
+        } = self.lifetimes;
+        let range = Duration::from_secs(1)..=LONGEST_ACCESS_TOKEN;
+        range.contains(&access_token) && refresh_token >= access_token
+    }
+
+    fn open_keys(&self, platform: &Platform) -> Result<(Keys, Option<KeyFile>), ConfigError> {
+        if let Some(keys) = &self.keys {
+            return Ok((keys.clone(), None));
+        }
+        let file = KeyFile::new(self.data_dir.join("keys.json"));
+        let now = platform.clock.now();
+        let ring = file.load_or_create(self.signing_algorithm, &*platform.random, now);
+        ring.map(|ring| (Keys::new(ring), Some(file)))
+            .map_err(ConfigError::Keys)
+    }
+
+    fn open_store(&self) -> Result<Arc<dyn Store>, ConfigError> {
+        match &self.store {
+            Some(store) => Ok(Arc::clone(store)),
+            #[cfg(feature = "embedded")]
+            None => crate::store::EmbeddedStore::open(self.data_dir.join("grants.redb"))
+                .map(|store| Arc::new(store) as Arc<dyn Store>)
+                .map_err(|error| ConfigError::Store(error.into())),
+            #[cfg(not(feature = "embedded"))]
+            None => Err(ConfigError::NoStore),
+        }
+    }
+}
+
+/// URLs of the server, in the relations they must have.
+struct Places {
+    base_url: Url,
+    issuer: Issuer,
+    resource: ResourceIndicator,
+    resource_url: Url,
+}
+
+/// Parses scopes given one by one, or several in one string.
+fn parse_scopes(texts: &[String], found: &mut Findings) -> Option<Scope> {
+    let words = texts.iter().flat_map(|text| text.split([' ', ',']));
+    let parsed: Vec<_> = words
+        .filter(|word| !word.is_empty())
+        .map(|word| {
+            found.note(ScopeToken::parse(word).map_err(|_| ConfigError::Scope(word.to_owned())))
+        })
+        .collect();
+    parsed.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::KeyRing;
+    use crate::platform::{Clock as _, SystemClock, SystemRandom};
+    use crate::store::MemoryStore;
+
+    const CLIENT_ID: &str = "11111111-2222-3333-4444-555555555555";
+
+    fn least() -> AzureConfig {
+        let now = SystemClock::default().now();
+        let ring = KeyRing::generate(Algorithm::Es256, &SystemRandom::default(), now).unwrap();
+        AzureConfig::new("contoso.com", CLIENT_ID, "https://mcp.example.com")
+            .client_secret("secret")
+            .required_scopes(["mcp.read"])
+            .store(Arc::new(MemoryStore::default()))
+            .keys(Keys::new(ring))
+    }
+
+    fn check(config: AzureConfig) -> Result<Checked, Vec<String>> {
+        config
+            .check(&Platform::system().unwrap())
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn what_is_not_given_follows_from_what_is() {
+        let checked = check(least()).unwrap();
+        assert_eq!(checked.issuer.as_str(), "https://mcp.example.com");
+        assert_eq!(checked.resource.as_str(), "https://mcp.example.com/mcp");
+        assert_eq!(checked.resource_name, "mcp.example.com");
+        assert_eq!(
+            checked.app.redirect_uri,
+            "https://mcp.example.com/auth/callback"
+        );
+        assert_eq!(
+            checked.app.names.identifier_uri(),
+            format!("api://{CLIENT_ID}")
+        );
+        let slash = check(AzureConfig {
+            base_url: "https://h/team/".to_owned(),
+            ..least()
+        })
+        .unwrap();
+        assert_eq!(slash.issuer.as_str(), "https://h/team/");
+        assert_eq!(slash.resource.as_str(), "https://h/team/mcp");
+        assert_eq!(slash.app.redirect_uri, "https://h/team/auth/callback");
+    }
+
+    #[test]
+    fn each_mistake_says_what_to_change() {
+        type Change = fn(AzureConfig) -> AzureConfig;
+        let cases: [(Change, &str); 17] = [
+            (
+                |c| AzureConfig {
+                    tenant: "contoso".to_owned(),
+                    ..c
+                },
+                "tenant: ",
+            ),
+            (
+                |c| AzureConfig {
+                    client_id: "app".to_owned(),
+                    ..c
+                },
+                "client id: ",
+            ),
+            (
+                |c| AzureConfig {
+                    client_secret: None,
+                    ..c
+                },
+                "client secret: add one",
+            ),
+            (|c| c.client_secret(""), "client secret: add one"),
+            (
+                |c| c.client_secret(CLIENT_ID),
+                "client secret: this is the id",
+            ),
+            (
+                |c| AzureConfig {
+                    base_url: "http://h".to_owned(),
+                    ..c
+                },
+                "base url: ",
+            ),
+            (|c| c.issuer_url("https://h?x"), "issuer url: "),
+            (
+                |c| c.resource_url("https://other.example.com/mcp"),
+                "resource url: must lie",
+            ),
+            (
+                |c| c.resource_url("https://mcp.example.com/token"),
+                "resource url: its path",
+            ),
+            (|c| c.redirect_path("callback"), "redirect path: "),
+            (|c| c.required_scopes(["openid"]), "required scopes: "),
+            (|c| c.required_scopes(["a\"b"]), "scopes: "),
+            (
+                |c| c.additional_scopes(["User.Read"]),
+                "additional scopes: ",
+            ),
+            (|c| c.identifier_uri("api://app/"), "identifier uri: "),
+            (
+                |c| c.authority_host("https://login.microsoftonline.com"),
+                "authority host: ",
+            ),
+            (
+                |c| c.allowed_client_redirect_uris(["javascript:x"]),
+                "allowed client redirect",
+            ),
+            (|c| c.access_token_lifetime(Duration::ZERO), "lifetimes: "),
+        ];
+        for (change, expected) in cases {
+            let errors = check(change(least())).map(drop).unwrap_err();
+            assert!(
+                errors.len() == 1 && errors[0].starts_with(expected),
+                "{expected}: {errors:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let config = AzureConfig::new("x", "y", "z").allowed_origins(["nowhere"]);
+        let errors = check(config).map(drop).unwrap_err();
+        let topics: Vec<_> = errors
+            .iter()
+            .filter_map(|error| error.split(':').next())
+            .collect();
+        assert_eq!(
+            topics,
+            [
+                "tenant",
+                "client id",
+                "client secret",
+                "base url",
+                "required scopes",
+                "allowed origins"
+            ]
+        );
+    }
+}

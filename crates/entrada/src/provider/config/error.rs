@@ -1,0 +1,115 @@
+//! Everything that can be wrong with a configuration.
+
+use std::fmt;
+
+use crate::authorization_server::ScopePolicyError;
+use crate::entra::authority::{AuthorityHostError, TenantError};
+use crate::keys::KeyFileError;
+use crate::oauth::issuer::IssuerError;
+use crate::oauth::redirect_uri::RedirectUriError;
+use crate::resource_server::AllowedOriginError;
+
+/// One thing that is wrong with a configuration, and what to change.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The tenant is none.
+    #[error("tenant: {0}")]
+    Tenant(#[source] TenantError),
+    /// The client id is no GUID.
+    #[error("client id: take the Application (client) ID of the app registration, a GUID")]
+    ClientId,
+    /// There is no credential.
+    #[error("client secret: add one under Certificates & secrets, and pass its value, not its id")]
+    NoCredential,
+    /// The secret looks like the id of a secret.
+    #[error("client secret: this is the id of a secret; pass its value")]
+    SecretId,
+    /// The base URL cannot be built upon.
+    #[error("base url: {0}")]
+    BaseUrl(#[source] IssuerError),
+    /// The issuer is none.
+    #[error("issuer url: {0}")]
+    IssuerUrl(#[source] IssuerError),
+    /// The resource is no URL one could protect.
+    #[error("resource url: {0}")]
+    ResourceUrl(#[source] IssuerError),
+    /// The resource lies on another origin than the base URL.
+    #[error("resource url: must lie on the same origin as the base url")]
+    ResourceOrigin,
+    /// The resource lies where the authorization server has an endpoint.
+    #[error("resource url: its path is one of the authorization server's own, choose another")]
+    ResourcePath,
+    /// The redirect path is none.
+    #[error(
+        "redirect path: must begin with a slash, hold no query, and be none of the authorization \
+         server's own, such as /auth/callback"
+    )]
+    RedirectPath,
+    /// A scope is none.
+    #[error("scopes: {0:?} is no scope")]
+    Scope(String),
+    /// The required scopes cannot be required.
+    #[error("required scopes: {0}")]
+    RequiredScopes(#[source] ScopePolicyError),
+    /// An additional scope would be taken for one of Microsoft Graph.
+    #[error("additional scopes: write {0:?} with its API, https://graph.microsoft.com/{0}")]
+    AdditionalScope(String),
+    /// The identifier URI is none.
+    #[error(
+        "identifier uri: must be absolute and not end with a slash, such as api://{{client id}}"
+    )]
+    IdentifierUri,
+    /// The authority is no host.
+    #[error("authority host: {0}")]
+    AuthorityHost(#[source] AuthorityHostError),
+    /// A redirect URI may not be allowed.
+    #[error("allowed client redirect uris: {uri:?}: {source}")]
+    AllowedRedirect {
+        /// Which one.
+        uri: String,
+        /// Why.
+        source: RedirectUriError,
+    },
+    /// An origin is none.
+    #[error("allowed origins: {origin:?}: {source}")]
+    AllowedOrigin {
+        /// Which one.
+        origin: String,
+        /// Why.
+        source: AllowedOriginError,
+    },
+    /// A lifetime is out of range.
+    #[error("lifetimes: access tokens live one second to one day, refresh tokens no less")]
+    Lifetimes,
+    /// The keys cannot be had.
+    #[error("data directory: {0}")]
+    Keys(#[source] KeyFileError),
+    /// The store cannot be opened.
+    #[error("data directory: {0}")]
+    Store(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// There is no store: neither was one given, nor is the embedded one built in.
+    #[error("store: give one, or build with the feature embedded")]
+    NoStore,
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ConfigErrors(pub(super) Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// The errors.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the configuration cannot be used:")?;
+        self.0.iter().try_for_each(|error| write!(f, "\n  {error}"))
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
