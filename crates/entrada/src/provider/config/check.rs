@@ -177,7 +177,7 @@ impl AzureConfig {
         let issuer = self
             .issuer_url
             .as_deref()
-            .or(base.and(Some(&self.base_url)));
+            .or_else(|| base.and(Some(&self.base_url)));
         let issuer = issuer
             .and_then(|issuer| found.note(Issuer::parse(issuer).map_err(ConfigError::IssuerUrl)));
         let resource = self.resource_url.clone();
