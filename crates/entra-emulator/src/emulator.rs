@@ -19,7 +19,7 @@ use crate::error::RequestIds;
 use crate::quirks::Quirks;
 use crate::server::{Listen, Listener, Running, ServeError, serve};
 use crate::state::State;
-use crate::{authorize, control, discovery, graph, token};
+use crate::{authorize, control, device, discovery, graph, token};
 
 /// Tells the time, in seconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -116,6 +116,7 @@ impl Emulator {
             .merge(discovery::router())
             .merge(authorize::router())
             .merge(token::router())
+            .merge(device::router())
             .merge(graph::router())
             .merge(control::http::router())
             .layer(from_fn_with_state(Arc::clone(&self.shared), describe_call))

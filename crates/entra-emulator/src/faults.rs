@@ -48,6 +48,8 @@ pub enum GrantType {
     OnBehalfOf,
     /// `password`.
     Password,
+    /// `urn:ietf:params:oauth:grant-type:device_code`.
+    DeviceCode,
 }
 
 /// What happens to a call instead of being answered.

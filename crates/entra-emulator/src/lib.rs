@@ -5,6 +5,7 @@ mod authorize;
 pub mod builtin;
 mod calendar;
 mod control;
+mod device;
 pub mod directory;
 mod discovery;
 mod emulator;

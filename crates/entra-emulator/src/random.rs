@@ -28,6 +28,16 @@ pub(crate) fn artifact() -> String {
     format!("1.A{}", opaque(760))
 }
 
+/// A code people can type: nine capital letters and digits, none of them easily confused.
+pub(crate) fn user_code() -> String {
+    const ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+    let letters = fill(9).into_iter().map(|byte| byte % 32);
+    letters
+        .filter_map(|index| ALPHABET.get(usize::from(index)))
+        .map(|letter| char::from(*letter))
+        .collect()
+}
+
 fn fill(bytes: usize) -> Vec<u8> {
     let mut buffer = vec![0; bytes];
     aws_lc_rs::rand::fill(&mut buffer).expect("the operating system's randomness does not fail");

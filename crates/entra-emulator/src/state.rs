@@ -6,6 +6,7 @@ use crate::access_token::SignIn;
 use crate::authorize::interaction::{Interaction, SignedIn};
 use crate::authorize::pkce::CodeChallenge;
 use crate::builtin;
+use crate::device::Device;
 use crate::directory::app::Platform;
 use crate::directory::{Directory, Tenant};
 use crate::faults::Faults;
@@ -30,6 +31,8 @@ pub(crate) struct State {
     lifetimes_drawn: u64,
     pub(crate) codes: HashMap<String, Code>,
     pub(crate) refresh_tokens: HashMap<String, RefreshToken>,
+    /// The devices that wait for their users, by device code.
+    pub(crate) devices: HashMap<String, Device>,
     pub(crate) interactions: HashMap<String, Interaction>,
     /// Who is signed in, by the value of the session cookie.
     pub(crate) browsers: HashMap<String, Vec<SignedIn>>,
@@ -94,6 +97,7 @@ impl State {
             lifetimes_drawn: 0,
             codes: HashMap::new(),
             refresh_tokens: HashMap::new(),
+            devices: HashMap::new(),
             interactions: HashMap::new(),
             browsers: HashMap::new(),
             revocations: HashMap::new(),

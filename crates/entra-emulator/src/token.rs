@@ -3,6 +3,7 @@
 mod authorization_code;
 mod client_auth;
 mod client_credentials;
+mod device_code;
 mod on_behalf_of;
 mod password;
 mod refresh_token;
@@ -44,6 +45,7 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route("/{tenant}/oauth2/token", v1)
 }
 
+const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// `client_info`: the account's ids, for the client's cache.
@@ -143,6 +145,7 @@ fn grant_type(pairs: &[(String, String)]) -> Option<GrantType> {
         "client_credentials" => GrantType::ClientCredentials,
         JWT_BEARER => GrantType::OnBehalfOf,
         "password" => GrantType::Password,
+        DEVICE_CODE => GrantType::DeviceCode,
         _ => return None,
     })
 }
@@ -199,6 +202,7 @@ impl Exchange<'_> {
             "client_credentials" => self.client_credentials(&client, proof, state),
             JWT_BEARER => self.on_behalf_of(&client, proof, state),
             "password" => self.password(&client, proof, state),
+            DEVICE_CODE => self.device_code(&client, proof, state),
             other => Err(Aadsts::UnsupportedGrantType(other.to_owned())),
         }
     }

@@ -77,6 +77,20 @@ struct ErrorPage<'a> {
 #[template(path = "signed_out.html")]
 pub(crate) struct SignedOutPage;
 
+/// Asks for the code a device shows.
+#[derive(Template)]
+#[template(path = "device.html")]
+struct DevicePage<'a> {
+    problem: Option<&'a str>,
+}
+
+/// Tells how a device's sign-in ended.
+#[derive(Template)]
+#[template(path = "device_result.html")]
+struct DeviceResultPage {
+    signed_in: bool,
+}
+
 /// Posts parameters back (OAuth 2.0 Form Post Response Mode).
 #[derive(Template)]
 #[template(path = "form_post.html")]
@@ -101,6 +115,16 @@ pub(crate) fn error_page(error: &Aadsts, strict: bool, call: &Call) -> Response 
     }
     .render();
     page(status, html)
+}
+
+/// The page that asks for the code a device shows.
+pub(crate) fn device_page(problem: Option<&str>) -> Response {
+    page(StatusCode::OK, DevicePage { problem }.render())
+}
+
+/// The page that tells how a device's sign-in ended.
+pub(crate) fn device_result_page(signed_in: bool) -> Response {
+    page(StatusCode::OK, DeviceResultPage { signed_in }.render())
 }
 
 /// The page that posts parameters back, the only one with a script.

@@ -280,6 +280,16 @@ pub(crate) enum Aadsts {
     IdTokenAssertion,
     #[error("Application '{0}' is not allowed to make application on-behalf-of calls.")]
     OnBehalfOfDenied(String),
+
+    // Device code.
+    #[error("OAuth 2.0 device flow error. Authorization is pending. Continue polling.")]
+    AuthorizationPending,
+    #[error("The user declined to sign in with the device code.")]
+    AuthorizationDeclined,
+    #[error("The verification code is not valid.")]
+    BadDeviceCode,
+    #[error("The device code has expired.")]
+    DeviceCodeExpired,
 }
 
 impl Aadsts {
@@ -368,6 +378,10 @@ impl Aadsts {
             Self::AssertionTime { .. } => (500_133, "invalid_grant"),
             Self::IdTokenAssertion => (240_002, "invalid_grant"),
             Self::OnBehalfOfDenied(_) => (7_000_114, "invalid_grant"),
+            Self::AuthorizationPending => (70_016, "authorization_pending"),
+            Self::AuthorizationDeclined => (70_020, "authorization_declined"),
+            Self::BadDeviceCode => (70_018, "bad_verification_code"),
+            Self::DeviceCodeExpired => (70_019, "expired_token"),
         }
     }
 

@@ -28,12 +28,28 @@ impl Exchange<'_> {
         self.check_platform(code.holder.platform, proof)?;
         self.check_code(&code)?;
         check_user(&code.holder, state)?;
+        let issued = self.redeem(&code, client, proof, state)?;
+        // Marked when something came of it: a mistaken request does not spend the code.
+        if let Some(code) = state.codes.get_mut(name) {
+            code.redeemed = true;
+        }
+        Ok(issued)
+    }
+
+    /// Issues what a code was given for.
+    pub(super) fn redeem(
+        &self,
+        code: &Code,
+        client: &App,
+        proof: ClientProof,
+        state: &mut State,
+    ) -> Result<TokenResponse, Aadsts> {
         let asked = self.asked_now(client, state)?;
-        let resource = resource_of_code(asked.as_ref(), &code)?;
+        let resource = resource_of_code(asked.as_ref(), code)?;
         check_itself(client, &resource)?;
         let mut capabilities = code.capabilities.clone();
         capabilities.extend(self.capabilities()?);
-        let issued = self.issue(
+        self.issue(
             &Issue {
                 holder: &code.holder,
                 client,
@@ -46,12 +62,7 @@ impl Exchange<'_> {
                 refresh: Refresh::IfAsked,
             },
             state,
-        )?;
-        // Marked when something came of it: a mistaken request does not spend the code.
-        if let Some(code) = state.codes.get_mut(name) {
-            code.redeemed = true;
-        }
-        Ok(issued)
+        )
     }
 
     fn check_code(&self, code: &Code) -> Result<(), Aadsts> {

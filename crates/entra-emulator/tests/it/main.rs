@@ -10,6 +10,7 @@ mod authorize;
 mod client_auth;
 mod code;
 mod control;
+mod device;
 mod discovery;
 mod graph;
 mod on_behalf_of;
