@@ -87,21 +87,34 @@ class EmulatorCase(unittest.TestCase):
     def get(self, url: str, token: str) -> requests.Response:
         return requests.get(url, headers={"Authorization": f"Bearer {token}"}, verify=self.ca, timeout=10)
 
-    def browse(self, url: str, username: str = ALICE) -> dict[str, str]:
+    def browse(self, url: str) -> dict[str, str]:
         """Walks an authorization request like a person, and gives the parameters of the redirect."""
-        answers = {"username": username, "password": PASSWORD, "otc": "123456"}
-        with requests.Session() as session:
-            session.verify = self.ca
-            page = session.get(url, allow_redirects=False, timeout=10)
-            for _ in range(5):
-                if page.status_code == 302:
-                    query = urllib.parse.urlsplit(page.headers["location"]).query
-                    return dict(urllib.parse.parse_qsl(query))
-                form = Form(page.text)
-                self.assertTrue(form.action, page.text)
-                fields = {name: answers.get(name, value) for name, value in form.fields.items()}
-                action = urllib.parse.urljoin(url, form.action)
-                page = session.post(
-                    action, data={**fields, "answer": "accept"}, allow_redirects=False, timeout=10
-                )
+        with self.browser() as session:
+            return self.walk(session, session.get(url, allow_redirects=False, timeout=10))
+
+    def enter_user_code(self, user_code: str):
+        """Types the code of a device into the page for it, and signs in."""
+        with self.browser() as session:
+            page = session.post(
+                f"{self.url}/devicelogin", data={"user_code": user_code}, allow_redirects=False, timeout=10
+            )
+            parameters = self.walk(session, page)
+            session.get(f"{self.url}/devicelogin/done", params=parameters, timeout=10)
+
+    def browser(self) -> requests.Session:
+        session = requests.Session()
+        session.verify = self.ca
+        return session
+
+    def walk(self, session: requests.Session, page: requests.Response) -> dict[str, str]:
+        answers = {"username": ALICE, "password": PASSWORD, "otc": "123456"}
+        for _ in range(5):
+            if page.status_code == 302:
+                query = urllib.parse.urlsplit(page.headers["location"]).query
+                return dict(urllib.parse.parse_qsl(query))
+            form = Form(page.text)
+            self.assertTrue(form.action, page.text)
+            fields = {name: answers.get(name, value) for name, value in form.fields.items()}
+            action = urllib.parse.urljoin(page.url, form.action)
+            page = session.post(action, data={**fields, "answer": "accept"}, allow_redirects=False, timeout=10)
         raise AssertionError(f"no redirect: {page.text}")

@@ -238,3 +238,13 @@ class PublicClient(MsalCase):
         (account,) = application.get_accounts()
         refreshed = application.acquire_token_silent(SCOPES, account, force_refresh=True)
         self.assertIn("access_token", refreshed, refreshed)
+
+    def test_a_device(self):
+        application = self.application()
+        flow = application.initiate_device_flow(SCOPES)
+        self.assertEqual(flow["verification_uri"], f"{self.url}/devicelogin")
+        once = application.acquire_token_by_device_flow(flow, exit_condition=lambda flow: True)
+        self.assert_refused(once, "authorization_pending", 70016)
+        self.enter_user_code(flow["user_code"])
+        result = application.acquire_token_by_device_flow(flow)
+        self.assertEqual(result["id_token_claims"]["oid"], ALICE_OID, result)
