@@ -7,6 +7,7 @@ mod client;
 mod consent;
 mod login;
 mod metadata;
+mod outage;
 mod register;
 mod token;
 mod token_request;
