@@ -8,6 +8,7 @@ mod consent;
 mod login;
 mod metadata;
 mod outage;
+mod refresh;
 mod register;
 mod token;
 mod token_request;
