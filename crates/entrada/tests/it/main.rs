@@ -9,6 +9,7 @@ mod login;
 mod metadata;
 mod outage;
 mod refresh;
+mod refresh_race;
 mod register;
 mod token;
 mod token_request;

@@ -1,0 +1,112 @@
+//! Many refreshes at once, on one server and on several.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use crate::client::{Answer, Session};
+use crate::outage::Outage;
+use crate::refresh::REFRESH_GRANT;
+use crate::world::{SECOND, World};
+
+/// Refreshes with one token, all at once.
+async fn all_at_once(sessions: impl IntoIterator<Item = Session>) -> Vec<Session> {
+    let mut refreshes = JoinSet::new();
+    for session in sessions {
+        refreshes.spawn(async move {
+            let answer: Answer = session.refresh().await;
+            session.client.session(answer.ok())
+        });
+    }
+    refreshes.join_all().await
+}
+
+fn refresh_tokens(sessions: &[Session]) -> BTreeSet<&str> {
+    sessions
+        .iter()
+        .map(|session| &*session.refresh_token)
+        .collect()
+}
+
+/// All of them have one successor, every access token is good, and the family goes on.
+async fn assert_one_family(sessions: &[Session]) {
+    assert_eq!(refresh_tokens(sessions).len(), 1);
+    for session in sessions {
+        assert!(session.call_tool().await.status.is_success());
+    }
+    let next = sessions[0].refreshed().await;
+    assert!(next.call_tool().await.status.is_success());
+}
+
+async fn fifty_ask_entra_once() {
+    let world = World::on(Arc::new(Outage::default()), |config| config).await;
+    let session = world.log_in("alice").await;
+    let sessions = all_at_once(std::iter::repeat_n(session, 50)).await;
+    assert_eq!(sessions.len(), 50);
+    assert_eq!(world.entra.calls(REFRESH_GRANT), 1);
+    assert_one_family(&sessions).await;
+}
+
+/// Every interleaving at an await point is taken in turn.
+#[tokio::test]
+async fn fifty_refreshes_on_one_thread_ask_entra_once_and_stay_one_family() {
+    fifty_ask_entra_once().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn fifty_refreshes_on_many_threads_ask_entra_once_and_stay_one_family() {
+    fifty_ask_entra_once().await;
+}
+
+/// Each replica asks Entra for itself; the store decides, and the loser repeats the winner.
+#[tokio::test]
+async fn two_replicas_that_race_stay_one_family() {
+    let world = World::on(Arc::new(Outage::default()), |config| config).await;
+    let replica = world.replica();
+    let session = world.log_in("alice").await;
+    let racers = [session.at(&world), session.at(&replica)];
+    let sessions = all_at_once(racers.into_iter().cycle().take(20)).await;
+    assert!(world.entra.calls(REFRESH_GRANT) <= 2);
+    assert_one_family(&sessions).await;
+}
+
+#[tokio::test]
+async fn a_race_about_an_old_token_ends_the_family_for_all() {
+    let world = World::new().await;
+    let session = world.log_in("alice").await;
+    let newest = session.refreshed().await;
+    world.advance(31 * SECOND);
+    let mut refreshes = JoinSet::new();
+    for _ in 0..10 {
+        let session = session.clone();
+        refreshes.spawn(async move { session.refresh().await });
+    }
+    for answer in refreshes.join_all().await {
+        answer.assert_refused(400, "invalid_grant");
+    }
+    crate::refresh::assert_ended(&world, &newest).await;
+}
+
+/// A client that hangs up, at whichever point, can still go on with the token it holds.
+#[tokio::test]
+async fn a_refresh_that_is_dropped_half_way_loses_nothing() {
+    let world = World::on(Arc::new(Outage::default()), |config| config).await;
+    let mut session = world.log_in("alice").await;
+    let mut finished = false;
+    for turns in 0..30 {
+        let given_up = async {
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = session.refresh() => finished = true,
+            () = given_up => {}
+        }
+        session = session.refreshed().await;
+        assert!(session.call_tool().await.status.is_success());
+    }
+    assert!(finished, "the last ones had the time they needed");
+}
