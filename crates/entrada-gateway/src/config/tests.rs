@@ -246,3 +246,15 @@ fn a_path_that_is_taken_is_refused() {
         assert_eq!(found, 1, "{setting} {path}");
     }
 }
+
+#[test]
+fn the_file_in_the_readme_is_right() {
+    let readme = include_str!("../../README.md");
+    let (_, example) = readme.split_once("```toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let secret = file("s3cret");
+    let example = example.replace("/run/secrets/entrada", secret.path().to_str().unwrap());
+    let file = file(&example);
+    let settings = read(&["--config", file.path().to_str().unwrap()], &[]).unwrap();
+    assert_eq!(settings.provider.rehearse(&[]), []);
+}

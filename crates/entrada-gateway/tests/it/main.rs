@@ -12,4 +12,5 @@ mod passing;
 mod program;
 mod refusing;
 mod streams;
+mod tls;
 mod upstream;
