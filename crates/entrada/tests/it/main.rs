@@ -10,6 +10,7 @@ mod metadata;
 mod outage;
 mod refresh;
 mod refresh_race;
+mod refresh_trouble;
 mod register;
 mod token;
 mod token_request;
