@@ -12,6 +12,7 @@ mod refresh;
 mod refresh_race;
 mod refresh_trouble;
 mod register;
+mod revoke;
 mod token;
 mod token_request;
 mod world;
