@@ -191,27 +191,10 @@ impl Visit<'_> {
         let (user, tenant) = interaction.resident(account, &state.directory)?;
         let (oid, tenant_id) = (user.oid.clone(), tenant.id.clone());
         let mut parameters = Vec::new();
-        let code = request.response_type.code.then(|| {
-            let holder = Holder {
-                tenant_id: tenant_id.clone(),
-                client_id: request.client_id.clone(),
-                sign_in: interaction.sign_in(account),
-                platform: request.redirect.platform,
-                revocations: state.revocations(&oid),
-                issued_at: self.call.now,
-                oid: oid.clone(),
-            };
-            let redirect = &request.redirect;
-            state.put_code(Code {
-                holder,
-                redirect_uri: redirect.named.then(|| redirect.uri.clone()),
-                asked: request.asked.clone(),
-                nonce: request.nonce.clone(),
-                challenge: request.challenge.clone(),
-                capabilities: request.claims.capabilities.clone(),
-                redeemed: false,
-            })
-        });
+        let code = request
+            .response_type
+            .code
+            .then(|| self.issue_code(state, interaction, account, (&oid, &tenant_id)));
         if request.response_type.id_token {
             let token = self.id_token(state, interaction, account, code.as_deref())?;
             parameters.push(("id_token", token));
@@ -229,6 +212,35 @@ impl Visit<'_> {
         }
         parameters.push(("session_state", account.session_id.clone()));
         Ok(request.return_address.send(parameters))
+    }
+
+    fn issue_code(
+        &self,
+        state: &mut EmulatorState,
+        interaction: &Interaction,
+        account: &SignedIn,
+        (oid, tenant_id): (&str, &str),
+    ) -> String {
+        let request = &interaction.request;
+        let holder = Holder {
+            tenant_id: tenant_id.to_owned(),
+            client_id: request.client_id.clone(),
+            oid: oid.to_owned(),
+            sign_in: interaction.sign_in(account),
+            platform: request.redirect.platform,
+            revocations: state.revocations(oid),
+            issued_at: self.call.now,
+        };
+        let redirect = &request.redirect;
+        state.put_code(Code {
+            holder,
+            redirect_uri: redirect.named.then(|| redirect.uri.clone()),
+            asked: request.asked.clone(),
+            nonce: request.nonce.clone(),
+            challenge: request.challenge.clone(),
+            capabilities: request.claims.capabilities.clone(),
+            redeemed: false,
+        })
     }
 
     fn id_token(

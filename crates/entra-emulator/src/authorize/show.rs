@@ -10,6 +10,7 @@ use crate::authorize::pages::{
 };
 use crate::authorize::request::Prompt;
 use crate::directory::Directory;
+use crate::scope::OIDC;
 
 /// A page about to be shown.
 pub(crate) struct Shown<'a> {
@@ -98,7 +99,7 @@ fn described(permissions: &[(String, String)], directory: &Directory) -> Vec<Per
         let prefix = app.and_then(|app| app.identifier_uris.first());
         Permission {
             description: scope.map_or_else(|| name.clone(), |scope| scope.description.clone()),
-            name: match prefix {
+            name: match prefix.filter(|_| !OIDC.contains(&name.as_str())) {
                 Some(prefix) => format!("{prefix}/{name}"),
                 None => name.clone(),
             },
