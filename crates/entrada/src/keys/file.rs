@@ -188,7 +188,7 @@ impl KeyFile {
             file.write_all(text)?;
             file.sync_all()?;
             publish(&temporary, &self.0)?;
-            File::open(folder)?.sync_all()
+            sync_folder(folder)
         });
         // Renamed away on success by `save`; a link or a leftover otherwise.
         match fs::remove_file(&temporary) {
@@ -223,6 +223,17 @@ impl KeyFile {
     fn refuse_exposed(&self, _file: &File) -> Result<(), KeyFileError> {
         Ok(())
     }
+}
+
+/// Makes what happened to a folder's names last. Windows has no such call.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(unix)]
