@@ -272,8 +272,17 @@ impl Session {
 
     /// The claims of the access token, unverified.
     pub(crate) fn claims(&self) -> Value {
-        let claims = self.access_token.split('.').nth(1).expect("a JWT");
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
+        self.part(1)
+    }
+
+    /// The key that signed the access token.
+    pub(crate) fn kid(&self) -> String {
+        self.part(0)["kid"].as_str().unwrap().to_owned()
+    }
+
+    fn part(&self, at: usize) -> Value {
+        let part = self.access_token.split('.').nth(at).expect("a JWT");
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
     }
 
     /// The session after its refresh token was used.

@@ -8,6 +8,7 @@ mod consent;
 mod login;
 mod metadata;
 mod outage;
+mod protect;
 mod refresh;
 mod refresh_race;
 mod refresh_trouble;

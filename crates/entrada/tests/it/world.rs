@@ -105,8 +105,13 @@ impl World {
 
     /// Another replica of the server: the same store, keys, Entra and time.
     pub(crate) fn replica(&self) -> Self {
+        self.replica_with(|config| config)
+    }
+
+    /// A replica whose server is configured as `adjust` wants.
+    pub(crate) fn replica_with(&self, adjust: impl FnOnce(AzureConfig) -> AzureConfig) -> Self {
         let shared = (Arc::clone(&self.store), self.keys.clone());
-        let provider = provider(&self.clock, &self.hosts.emulator, shared, |config| config);
+        let provider = provider(&self.clock, &self.hosts.emulator, shared, adjust);
         let app = provider.protect(McpServer::service());
         Self {
             provider,
