@@ -6,6 +6,7 @@ mod callback;
 mod client;
 mod consent;
 mod login;
+mod mcp_session;
 mod metadata;
 mod outage;
 mod protect;
