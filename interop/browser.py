@@ -235,6 +235,14 @@ class Browser(unittest.TestCase):
             self.leave(approve.click)
         self.error_page("denied-already")
 
+    def test_a_hostile_name_stays_a_name(self):
+        name = "<img src=x onerror=alert(1)>" + "W" * 120
+        client = Client(self.ready["mcp_url"], f"{self.redirect_uri}/{'x' * 300}", name)
+        self.driver.get(client.authorization_url())
+        self.assertIn("<img src=x onerror", self.driver.find_element(By.TAG_NAME, "body").text)
+        self.assertEqual(self.driver.find_elements(By.TAG_NAME, "img"), [])
+        self.assert_page_is_sound("hostile-name")
+
     def test_an_unknown_client_meets_a_page_and_no_redirect(self):
         self.driver.get(self.client.authorization_url().replace(self.client.client_id, "nobody"))
         self.error_page("unknown-client")

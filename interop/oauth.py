@@ -51,17 +51,17 @@ def query(url: str) -> dict[str, str]:
 class Client:
     """A public client of the authorization server that protects `mcp_url`."""
 
-    def __init__(self, mcp_url: str, redirect_uri: str = REDIRECT_URI):
+    def __init__(self, mcp_url: str, redirect_uri: str = REDIRECT_URI, name: str = "Interop"):
         self.mcp_url, self.redirect_uri = mcp_url, redirect_uri
         origin = "{0.scheme}://{0.netloc}".format(urllib.parse.urlsplit(mcp_url))
         self.metadata = send(f"{origin}/.well-known/oauth-authorization-server").json()
-        self.client_id = self._register()
+        self.client_id = self._register(name)
         self.tokens: dict = {}
         self.headers: dict[str, str] = {}
 
-    def _register(self) -> str:
+    def _register(self, name: str) -> str:
         asked = {
-            "client_name": "Interop",
+            "client_name": name,
             "redirect_uris": [self.redirect_uri],
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
