@@ -11,7 +11,6 @@ use entra_emulator::directory::DirectoryError;
 use entra_emulator::quirks::Quirks;
 use entra_emulator::{Directory, Emulator, Listen, Options, Running, ServeError, builtin};
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use url::Url;
 
 /// A pretend Microsoft Entra ID, for tests and demonstrations.
@@ -137,9 +136,9 @@ async fn run(arguments: Arguments) -> Result<(), Failed> {
         fs::write(path, pem).map_err(|source| Failed::Write(path.clone(), source))?;
     }
     // Before the ready line: who reads it may interrupt at once.
-    let mut interruption = Interruption::listen().map_err(Failed::Signal)?;
+    let interruption = Interruption::listen().map_err(Failed::Signal)?;
     announce(&running, arguments.ca_file.as_deref()).map_err(Failed::Output)?;
-    interruption.arrives().await;
+    interruption.arrives().await.map_err(Failed::Signal)?;
     running.shutdown().await;
     Ok(())
 }
@@ -203,22 +202,37 @@ fn announce(running: &Running, ca_file: Option<&Path>) -> io::Result<()> {
 
 /// The signals that end the emulator.
 struct Interruption {
-    terminate: Signal,
-    interrupt: Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
 }
 
 impl Interruption {
+    #[cfg(unix)]
     fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    async fn arrives(&mut self) {
+    #[cfg(unix)]
+    async fn arrives(mut self) -> io::Result<()> {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Ok(()),
+            _ = self.interrupt.recv() => Ok(()),
         }
+    }
+
+    #[cfg(not(unix))]
+    fn listen() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn arrives(self) -> io::Result<()> {
+        tokio::signal::ctrl_c().await
     }
 }

@@ -28,7 +28,13 @@
 //!
 //! What no source settles, and what was chosen: the status of an error page (200, see
 //! [`Quirks::strict_error_pages`]); the `error` of `AADSTS28000` (`invalid_request`); that a wrong
-//! `code_verifier` does not spend the code; an assertion of another tenant is `AADSTS50013`.
+//! `code_verifier` does not spend the code; an assertion of another tenant is `AADSTS50013`, one of an
+//! application `AADSTS7000114`; that a client assertion for the issuer instead of the token endpoint
+//! is good; that the port of `127.0.0.1` counts (an application can say otherwise, for tests).
+//!
+//! What is left out: mutual TLS, federated credentials, managed identities, Azure AD B2C and External
+//! ID, continuous access evaluation, the implicit flow's access tokens, SAML, administrators' consent
+//! by URL, and the loop guard `AADSTS50196`, which would stop tests that repeat themselves.
 
 /// Which Entra to pretend to be, where there is more than one.
 #[derive(Debug, Clone, Default)]

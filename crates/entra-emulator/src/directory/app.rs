@@ -35,6 +35,10 @@ pub struct App {
     /// Whether the port of an `http://127.0.0.1` redirect URI is ignored, as `localhost`'s is.
     ///
     /// Entra compares `127.0.0.1` exactly; this is for tests, which listen on free ports.
+    ///
+    /// # Security
+    ///
+    /// Whoever can listen on any port of the user's machine can then be sent the code.
     pub allow_any_loopback_port: bool,
     /// Whether flows without a redirect URI treat the application as a public client.
     pub is_fallback_public_client: bool,

@@ -15,6 +15,9 @@ use crate::token::{Exchange, client_info};
 /// How long a refresh token of a single-page application lives, renewals included.
 const SPA_LIFETIME: u64 = 24 * 3600;
 
+/// From which lifetime on an answer says when to ask again.
+const LONG: u64 = 2 * 3600;
+
 /// The members of the answer, in Entra's order.
 #[derive(Debug, Serialize)]
 pub(super) struct TokenResponse {
@@ -23,6 +26,9 @@ pub(super) struct TokenResponse {
     pub(super) scope: Option<String>,
     pub(super) expires_in: Seconds,
     pub(super) ext_expires_in: Seconds,
+    /// When a client does well to ask again; long-lived tokens have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) refresh_in: Option<Seconds>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) expires_on: Option<Seconds>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -183,6 +189,7 @@ impl Exchange<'_> {
             scope: None,
             expires_in: seconds(lifetime),
             ext_expires_in: seconds(lifetime),
+            refresh_in: (lifetime >= LONG).then(|| seconds(lifetime / 2)),
             expires_on: v1.then(|| seconds(self.now().saturating_add(lifetime))),
             not_before: v1.then(|| seconds(self.now().saturating_sub(BACKDATE))),
             resource: v1.then(|| named.to_owned()),

@@ -218,6 +218,8 @@ async fn an_application_gets_a_token_and_nothing_else() {
         members,
         ["access_token", "expires_in", "ext_expires_in", "token_type"]
     );
+    let long = app_only(&[("scope", "https://graph.microsoft.com/.default")]);
+    assert_eq!(world.token(&long).await.ok()["refresh_in"], 43_199);
 }
 
 #[tokio::test]
