@@ -56,6 +56,7 @@ class Gateway(unittest.TestCase):
             "authority-host": cls.entra["authority_host"],
             "ca-file": cls.entra["ca_file"],
             "data-dir": cls.folder / "data",
+            "log-level": "trace",
         }
         flags = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
         cls.gateway = cls.start([DEBUG / "entrada", "serve", *flags], "entrada", cls.port, cls.environment)
@@ -100,6 +101,22 @@ class Gateway(unittest.TestCase):
         self.assertEqual(client.call("echo", message="after"), "after")
         self.assertEqual(client.refresh().status, 200)
         self.assertEqual(client.call("echo", message="refreshed"), "refreshed")
+
+    def test_logs_hold_nothing_secret(self):
+        client = self.signed_in()
+        secrets = [CLIENT_SECRET, PASSWORD, client.verifier, client.code, *self.bearer_secrets(client)]
+        client.call("headers")
+        client.refresh()
+        secrets += self.bearer_secrets(client)
+        client.revoke()
+        log = (ARTEFACTS / "gateway-entrada.log").read_text()
+        self.assertIn("grant revoked", log)
+        self.assertEqual([secret for secret in secrets if secret in log], [])
+        # However a token of Entra's begins, its header is JSON in base64url.
+        self.assertNotIn("eyJ", log)
+
+    def bearer_secrets(self, client: Client) -> list[str]:
+        return [client.tokens["access_token"], client.tokens["refresh_token"]]
 
     def test_it_says_that_it_is_well(self):
         self.assertEqual(send(f"{self.base_url}/healthz").status, 200)

@@ -98,7 +98,8 @@ class Client:
         given = query(callback)
         assert given["state"] == self.state, given
         assert given["iss"] == self.metadata["issuer"], given
-        form = {"code": given["code"], "redirect_uri": self.redirect_uri, "code_verifier": self.verifier}
+        self.code = given["code"]
+        form = {"code": self.code, "redirect_uri": self.redirect_uri, "code_verifier": self.verifier}
         reply = self.token_request(grant_type="authorization_code", resource=self.mcp_url, **form)
         assert reply.status == 200, reply
         assert reply.headers["cache-control"] == "no-store", reply.headers
