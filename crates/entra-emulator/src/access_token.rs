@@ -15,6 +15,7 @@ use crate::jwt::{Claims, sign, sign_for_graph};
 use crate::keys::KeyRing;
 use crate::random;
 use crate::scope::{GrantedScopes, Party, ResourceScopes};
+use crate::version::Version;
 
 /// How far in the past Entra dates what it issues.
 pub(crate) const BACKDATE: u64 = 300;
@@ -84,12 +85,6 @@ pub(crate) struct AppOnly<'a> {
     pub(crate) resource: &'a App,
     pub(crate) audience: &'a str,
     pub(crate) proof: ClientProof,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Version {
-    V1,
-    V2,
 }
 
 fn version(resource: &App) -> Version {

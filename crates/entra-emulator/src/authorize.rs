@@ -25,7 +25,7 @@ use url::form_urlencoded;
 use crate::access_token::Mint;
 use crate::authorize::interaction::{Interaction, SignedIn, Step};
 use crate::authorize::pages::{SignedOutPage, error_page, page};
-use crate::authorize::request::{AuthorizeRequest, Parameters, Refusal, Version};
+use crate::authorize::request::{AuthorizeRequest, Parameters, Refusal};
 use crate::authorize::session::{browser_cookie, forget_cookie};
 use crate::authorize::show::Shown;
 use crate::directory::Directory;
@@ -36,6 +36,7 @@ use crate::id_token::{IdTokenRequest, LIFETIME};
 use crate::random;
 use crate::scope::Party;
 use crate::state::{Code, Holder, State as EmulatorState};
+use crate::version::Version;
 
 pub(crate) fn router() -> Router<Arc<Shared>> {
     Router::new()

@@ -19,9 +19,7 @@ use crate::authorize::claims::ClaimsRequest;
 use crate::authorize::interaction::Interaction;
 use crate::authorize::pages::{device_page, device_result_page};
 use crate::authorize::redirect_uri::Redirect;
-use crate::authorize::request::{
-    AuthorizeRequest, Parameters, ResponseType, Scope, Version, find_client,
-};
+use crate::authorize::request::{AuthorizeRequest, Parameters, ResponseType, Scope, find_client};
 use crate::authorize::response::{ResponseMode, ReturnAddress};
 use crate::authorize::session::browser_cookie;
 use crate::authorize::tenant::TenantSpecifier;
@@ -32,6 +30,7 @@ use crate::quirks::Quirks;
 use crate::random;
 use crate::scope::ScopeRequest;
 use crate::state::{Code, State as EmulatorState};
+use crate::version::Version;
 
 /// How long a device code can be used.
 pub(crate) const LIFETIME: u64 = 900;

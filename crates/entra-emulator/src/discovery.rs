@@ -16,7 +16,6 @@ use url::Url;
 mod metadata;
 
 use crate::access_token::v2_issuer;
-use crate::authorize::request::Version;
 use crate::authorize::tenant::TenantSpecifier;
 use crate::builtin::CONSUMERS_TENANT_ID;
 use crate::discovery::metadata::{metadata_v1, metadata_v2};
@@ -25,6 +24,7 @@ use crate::error::Aadsts;
 use crate::faults::Endpoint;
 use crate::keys::Jwk;
 use crate::state::State as EmulatorState;
+use crate::version::Version;
 
 pub(crate) fn router() -> Router<Arc<Shared>> {
     Router::new()
@@ -60,7 +60,7 @@ async fn metadata(shared: &Shared, call: &Call, tenant: &str, version: Version) 
     match TenantSpecifier::parse(tenant, &state.directory) {
         Err(error) => refuse(&error, call),
         Ok(specifier) => match version {
-            Version::V1 => document(metadata_v1(shared, &state, call, &specifier)),
+            Version::V1 => document(metadata_v1(&state, call, &specifier)),
             Version::V2 => document(metadata_v2(shared, &state, call, &specifier)),
         },
     }

@@ -3,10 +3,10 @@
 use crate::access_token::{
     self, Mint, SignIn, amr, home_idp, pairwise, put_memberships, v1_issuer, v2_issuer,
 };
-use crate::authorize::request::Version;
 use crate::jwt::{Claims, sign};
 use crate::random;
 use crate::scope::{Party, ScopeRequest};
+use crate::version::Version;
 
 /// How long an id token is valid.
 pub(crate) const LIFETIME: u64 = 3600;

@@ -19,8 +19,13 @@ use crate::keys::SigningKey;
 pub(crate) struct Claims(Vec<(&'static str, Value)>);
 
 impl Claims {
+    /// Adds the claim, or changes it when it is there: an optional claim may be a default one too.
     pub(crate) fn put(&mut self, name: &'static str, value: impl Into<Value>) {
-        self.0.push((name, value.into()));
+        let value = value.into();
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some(known) => known.1 = value,
+            None => self.0.push((name, value)),
+        }
     }
 
     /// Adds the claim when it has a value.

@@ -21,6 +21,7 @@ mod scope;
 mod server;
 mod state;
 mod token;
+mod version;
 
 pub use crate::control::Control;
 pub use crate::directory::Directory;

@@ -26,7 +26,7 @@ use serde_json::json;
 use url::form_urlencoded;
 
 use crate::access_token::ClientProof;
-use crate::authorize::request::{Parameters, Version, find_client};
+use crate::authorize::request::{Parameters, find_client};
 use crate::authorize::tenant::TenantSpecifier;
 use crate::directory::app::{App, Platform};
 use crate::emulator::{Call, Shared};
@@ -36,6 +36,7 @@ use crate::quirks::Quirks;
 use crate::state::State as EmulatorState;
 use crate::token::client_auth::Credential;
 use crate::token::response::TokenResponse;
+use crate::version::Version;
 
 pub(crate) fn router() -> Router<Arc<Shared>> {
     let v2 = post(v2).options(preflight).fallback(wrong_verb);

@@ -12,13 +12,7 @@ use crate::directory::app::App;
 use crate::error::Aadsts;
 use crate::quirks::Quirks;
 use crate::scope::{ScopeRequest, check_resource};
-
-/// Which generation of endpoint was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Version {
-    V1,
-    V2,
-}
+use crate::version::Version;
 
 /// The parameters of a request, each at most once.
 #[derive(Debug, Default)]

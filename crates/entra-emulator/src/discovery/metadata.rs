@@ -196,12 +196,7 @@ pub(crate) fn metadata_v2(
     }
 }
 
-pub(crate) fn metadata_v1(
-    _shared: &Shared,
-    state: &State,
-    call: &Call,
-    specifier: &TenantSpecifier,
-) -> MetadataV1 {
+pub(crate) fn metadata_v1(state: &State, call: &Call, specifier: &TenantSpecifier) -> MetadataV1 {
     let root = format!("{}/{}", call.base, segment(specifier));
     MetadataV1 {
         token_endpoint: format!("{root}/oauth2/token"),

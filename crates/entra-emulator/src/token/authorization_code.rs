@@ -1,7 +1,7 @@
 //! Redeeming a code (RFC 6749 §4.1.3).
 
 use crate::access_token::ClientProof;
-use crate::authorize::request::{Scope, Version};
+use crate::authorize::request::Scope;
 use crate::authorize::tenant::TenantSpecifier;
 use crate::calendar::round_trip;
 use crate::directory::app::App;
@@ -10,6 +10,7 @@ use crate::scope::{ResourceScopes, ScopeRequest};
 use crate::state::{CODE_LIFETIME, Code, Holder, State};
 use crate::token::Exchange;
 use crate::token::response::{Issue, Refresh, TokenResponse};
+use crate::version::Version;
 
 impl Exchange<'_> {
     pub(super) fn authorization_code(

@@ -4,13 +4,13 @@ use serde::{Serialize, Serializer};
 
 use crate::access_token::{BACKDATE, ClientProof, Delegation, Mint};
 use crate::authorize::claims::ClaimsRequest;
-use crate::authorize::request::Version;
 use crate::directory::app::{App, Platform};
 use crate::error::Aadsts;
 use crate::id_token::IdTokenRequest;
 use crate::scope::{Party, ResourceScopes, ScopeRequest};
 use crate::state::{Holder, RefreshToken, State};
 use crate::token::{Exchange, client_info};
+use crate::version::Version;
 
 /// How long a refresh token of a single-page application lives, renewals included.
 const SPA_LIFETIME: u64 = 24 * 3600;

@@ -13,6 +13,7 @@ mod control;
 mod device;
 mod discovery;
 mod graph;
+mod hostile;
 mod on_behalf_of;
 mod pages;
 mod refresh;

@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use entra_emulator::builtin::*;
 use entra_emulator::directory::app::GroupMembershipClaims;
 use serde_json::{Value, json};
@@ -231,6 +233,26 @@ async fn graph_tokens_fail_the_ordinary_check() {
     assert!(world.verified(TENANT_ID, &bare).await.is_none());
     let named = access_token(&world, ALICE, "https://graph.microsoft.com/User.Read").await;
     assert_eq!(peek(&named).1["aud"], "https://graph.microsoft.com");
+}
+
+#[tokio::test]
+async fn optional_claims_are_there_once() {
+    let world = World::with(|directory| {
+        let app = directory.app_mut(CLIENT_ID).unwrap();
+        app.requested_access_token_version = Some(1);
+        let names = ["acct", "email", "family_name", "upn", "auth_time", "idtyp"];
+        app.optional_claims.access_token = names.map(str::to_owned).to_vec();
+    });
+    let token = access_token(&world, ALICE, &own("mcp.read")).await;
+    let claims = world.verified(TENANT_ID, &token).await.unwrap();
+    assert_eq!(claims["upn"], ALICE);
+    assert_eq!(claims["acct"], 0);
+    assert_eq!(claims["auth_time"], NOW);
+    let payload = URL_SAFE_NO_PAD
+        .decode(token.split('.').nth(1).unwrap())
+        .unwrap();
+    let text = String::from_utf8(payload).unwrap();
+    assert_eq!(text.matches("\"family_name\"").count(), 1);
 }
 
 #[tokio::test]
