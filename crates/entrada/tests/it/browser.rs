@@ -132,7 +132,11 @@ impl Browser {
 
     /// Signs in at Entra, as long as it shows pages.
     pub(crate) async fn sign_in(&mut self, mut stop: Stop, name: &str) -> Stop {
-        let username = format!("{name}@contoso.onmicrosoft.com");
+        let username = if name.contains('@') {
+            name.to_owned()
+        } else {
+            format!("{name}@contoso.onmicrosoft.com")
+        };
         for _ in 0..MOST_HOPS {
             let Stop::Page(page) = &stop else { return stop };
             let at_entra = page.url.host_str() == Some("login.emulator.test");

@@ -8,6 +8,7 @@ mod consent;
 mod login;
 mod mcp_session;
 mod metadata;
+mod obo;
 mod outage;
 mod protect;
 mod refresh;
