@@ -15,6 +15,7 @@ mod refresh;
 mod refresh_race;
 mod refresh_trouble;
 mod register;
+mod restart;
 mod revoke;
 mod token;
 mod token_request;
