@@ -5,11 +5,13 @@
 //! environment, which wins over the file, which wins over the default. [`Settings::read`] finds
 //! everything that is wrong at once.
 
+mod environment;
 mod file;
 mod flags;
 mod problem;
 mod provider;
 mod source;
+mod spelling;
 mod table;
 mod value;
 
@@ -19,10 +21,10 @@ use std::time::Duration;
 
 use url::Url;
 
+pub use crate::config::environment::Environment;
 pub use crate::config::flags::Flags;
 pub use crate::config::problem::{ConfigError, Problem};
 pub use crate::config::provider::ProviderSettings;
-pub use crate::config::source::Environment;
 use crate::config::source::Sources;
 pub use crate::config::table::names;
 pub(crate) use crate::config::value::duration;

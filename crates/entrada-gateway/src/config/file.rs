@@ -8,7 +8,8 @@ use toml::de::{DeTable, DeValue};
 
 use crate::config::problem::Problem;
 use crate::config::source::{Given, Origin, belongs_in_file};
-use crate::config::table::{Setting, names};
+use crate::config::spelling::nearest;
+use crate::config::table::Setting;
 
 /// The values in a file, by the name of their setting.
 type Values = BTreeMap<&'static str, Given>;
@@ -83,32 +84,4 @@ fn text_of(value: &DeValue<'_>) -> Option<String> {
 fn line(text: &str, start: usize) -> usize {
     let before = text.get(..start).unwrap_or(text);
     before.matches('\n').count() + 1
-}
-
-/// The setting whose name is spelled most like `asked`, if any is close.
-fn nearest(asked: &str) -> Option<&'static str> {
-    let asked = asked.replace('-', "_").to_ascii_lowercase();
-    let distances = names().map(|name| (distance(&asked, name), name));
-    let (distance, name) = distances.min()?;
-    (distance <= 2).then_some(name)
-}
-
-/// The edit distance between two words (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (index, letter) in one.chars().enumerate() {
-        let mut diagonal = index;
-        let mut left = index + 1;
-        for (cell, other) in row.iter_mut().skip(1).zip(&other) {
-            let replaced = diagonal + usize::from(letter != *other);
-            diagonal = *cell;
-            *cell = replaced.min(left + 1).min(diagonal + 1);
-            left = *cell;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = index + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }

@@ -100,6 +100,13 @@ impl Problem {
         Self::about(setting, text)
     }
 
+    pub(super) fn misspelt(variable: &str, meant: &Setting) -> Self {
+        let meant = meant.variable();
+        Self::new(format!(
+            "{variable}: there is no such setting: is {meant} meant?"
+        ))
+    }
+
     pub(super) fn unknown(name: &str, place: &str, nearest: Option<&str>) -> Self {
         let meant = nearest.map(|nearest| format!(": is {nearest} meant?"));
         let meant = meant.unwrap_or_default();

@@ -1,60 +1,15 @@
 //! Where values come from, and which one counts.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 
 use entrada::secret::ClientSecret;
 
+use crate::config::environment::Environment;
 use crate::config::file;
 use crate::config::flags::Flags;
 use crate::config::problem::Problem;
-use crate::config::table::{Place, SETTINGS, Setting};
-
-/// The `ENTRADA_*` variables, as they were when the process started.
-#[derive(Clone, Default)]
-pub struct Environment(BTreeMap<&'static str, Result<String, NotText>>);
-
-/// A variable holds something that is not UTF-8.
-#[derive(Clone, Copy, Debug)]
-struct NotText;
-
-impl Environment {
-    /// Reads the variables of this process.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that reads the environment"
-    )]
-    pub fn of_process() -> Self {
-        Self::gather(|name| match std::env::var(name) {
-            Ok(value) => Some(Ok(value)),
-            Err(std::env::VarError::NotPresent) => None,
-            Err(std::env::VarError::NotUnicode(_)) => Some(Err(NotText)),
-        })
-    }
-
-    /// Takes `variables` for the environment.
-    pub fn from_pairs(variables: &[(&str, &str)]) -> Self {
-        Self::gather(|name| {
-            let found = variables.iter().find(|(variable, _)| *variable == name);
-            found.map(|(_, value)| Ok((*value).to_owned()))
-        })
-    }
-
-    fn gather(variable: impl Fn(&str) -> Option<Result<String, NotText>>) -> Self {
-        let named = |setting: &'static Setting| {
-            let value = variable(&setting.variable())?;
-            Some((setting.name, value))
-        };
-        Self(SETTINGS.iter().filter_map(named).collect())
-    }
-}
-
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
+use crate::config::table::{Place, Setting};
 
 /// Where a value was found.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -88,9 +43,8 @@ impl<'a> Sources<'a> {
             flags,
             environment,
             file: BTreeMap::new(),
-            problems: Vec::new(),
+            problems: environment.problems().collect(),
         };
-        sources.reject_unreadable_variables();
         if let Some(config) = sources.given("config") {
             let (file, problems) = file::read(Path::new(&config.value));
             sources.file = file;
@@ -193,10 +147,7 @@ impl<'a> Sources<'a> {
             (!value.is_empty()).then_some(Given { value, origin })
         };
         let flag = || found(self.flags.get(name)?, Origin::Flag);
-        let variable = || {
-            let value = self.environment.0.get(name)?.as_ref();
-            found(value.ok()?, Origin::Environment)
-        };
+        let variable = || found(self.environment.get(name)?, Origin::Environment);
         let file = || self.file.get(name).cloned();
         let default = || found(setting.default?, Origin::Default);
         flag().or_else(variable).or_else(file).or_else(default)
@@ -206,16 +157,6 @@ impl<'a> Sources<'a> {
         let setting = Setting::named(name);
         self.problems
             .extend(setting.map(|setting| Problem::wrong(setting, origin, what)));
-    }
-
-    fn reject_unreadable_variables(&mut self) {
-        for (name, value) in &self.environment.0 {
-            if let (Err(NotText), Some(setting)) = (value, Setting::named(name)) {
-                let what = "the value is not UTF-8";
-                self.problems
-                    .push(Problem::wrong(setting, &Origin::Environment, what));
-            }
-        }
     }
 }
 

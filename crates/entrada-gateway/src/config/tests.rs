@@ -258,3 +258,15 @@ fn the_file_in_the_readme_is_right() {
     let settings = read(&["--config", file.path().to_str().unwrap()], &[]).unwrap();
     assert_eq!(settings.provider.rehearse(&[]), []);
 }
+
+#[test]
+fn a_variable_that_is_nearly_a_setting_is_a_slip() {
+    let variables = least_and(&[
+        ("ENTRADA_TENENT_ID", "x"),
+        ("ENTRADA_SERVICE_HOST", "10.0.0.1"),
+        ("ENTRADA_PORT", "tcp://10.0.0.1:8000"),
+        ("OTHER_UPSTREAMS", "x"),
+    ]);
+    let expected = "ENTRADA_TENENT_ID: there is no such setting: is ENTRADA_TENANT_ID meant?";
+    assert_eq!(problems(&[], &variables), [expected]);
+}

@@ -1,0 +1,80 @@
+//! The environment, which nothing else reads.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+
+use crate::config::problem::Problem;
+use crate::config::source::Origin;
+use crate::config::spelling::nearest;
+use crate::config::table::Setting;
+
+/// The `ENTRADA_*` variables, as they were when the process started.
+#[derive(Clone, Default)]
+pub struct Environment {
+    values: BTreeMap<&'static str, OsString>,
+    /// Variables that are no setting's but nearly so, with the setting meant.
+    misspelt: Vec<(String, &'static Setting)>,
+}
+
+impl Environment {
+    /// Reads the variables of this process.
+    pub fn of_process() -> Self {
+        let variables = std::env::vars_os();
+        Self::gather(variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value))))
+    }
+
+    /// Takes `variables` for the environment.
+    pub fn from_pairs(variables: &[(&str, &str)]) -> Self {
+        let variables = variables.iter();
+        Self::gather(variables.map(|(name, value)| ((*name).to_owned(), value.into())))
+    }
+
+    fn gather(variables: impl Iterator<Item = (String, OsString)>) -> Self {
+        let mut environment = Self::default();
+        for (variable, value) in variables {
+            let Some(name) = variable.strip_prefix("ENTRADA_") else {
+                continue;
+            };
+            let name = name.to_ascii_lowercase();
+            match Setting::named(&name) {
+                Some(setting) if setting.variable() == variable => {
+                    environment.values.insert(setting.name, value);
+                }
+                _ => {
+                    let meant = nearest(&name).and_then(Setting::named);
+                    let misspelt = meant.map(|meant| (variable, meant));
+                    environment.misspelt.extend(misspelt);
+                }
+            }
+        }
+        environment
+    }
+
+    /// The value of the variable for the setting called `name`.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.values.get(name)?.to_str()
+    }
+
+    /// What is wrong with the variables as such.
+    pub(super) fn problems(&self) -> impl Iterator<Item = Problem> {
+        let values = self.values.iter();
+        let unreadable = values.filter(|(_, value)| value.to_str().is_none());
+        let unreadable = unreadable.filter_map(|(name, _)| {
+            let what = "the value is not UTF-8";
+            Some(Problem::wrong(
+                Setting::named(name)?,
+                &Origin::Environment,
+                what,
+            ))
+        });
+        let misspelt = self.misspelt.iter();
+        unreadable.chain(misspelt.map(|(variable, meant)| Problem::misspelt(variable, meant)))
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.values.keys()).finish()
+    }
+}

@@ -1,0 +1,64 @@
+//! Which setting somebody meant.
+
+use crate::config::table::names;
+
+/// The setting whose name is spelled most like `asked`, if any is close.
+pub(super) fn nearest(asked: &str) -> Option<&'static str> {
+    let asked = asked.replace('-', "_").to_ascii_lowercase();
+    let distances = names().map(|name| (distance(&asked, name), name));
+    let (distance, name) = distances.min()?;
+    (distance <= 2).then_some(name)
+}
+
+/// The edit distance between two words (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, letter) in one.chars().enumerate() {
+        let mut diagonal = index;
+        let mut left = index + 1;
+        for (cell, other) in row.iter_mut().skip(1).zip(&other) {
+            let replaced = diagonal + usize::from(letter != *other);
+            diagonal = *cell;
+            *cell = replaced.min(left + 1).min(diagonal + 1);
+            left = *cell;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = index + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_keyboard_is_recognised() {
+        for (asked, expected) in [
+            ("tenent_id", Some("tenant_id")),
+            ("tenant-id", Some("tenant_id")),
+            ("Upstream", Some("upstream")),
+            ("bse_url", Some("base_url")),
+            ("port", None),
+            ("service_host", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(asked), expected, "{asked}");
+        }
+    }
+
+    #[test]
+    fn distances_are_edits() {
+        for (one, other, edits) in [
+            ("kitten", "sitting", 3),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("abc", "abc", 0),
+            ("ab", "ba", 2),
+        ] {
+            assert_eq!(distance(one, other), edits, "{one} {other}");
+        }
+    }
+}
