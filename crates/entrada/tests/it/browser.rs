@@ -166,6 +166,12 @@ impl Browser {
         held.map(|(_, name)| name.clone()).collect()
     }
 
+    /// Their values.
+    pub(crate) fn cookie_values(&self, host: &str) -> Vec<String> {
+        let held = self.cookies.iter().filter(|((known, _), _)| known == host);
+        held.map(|(_, value)| value.clone()).collect()
+    }
+
     pub(crate) fn forget_cookies(&mut self) {
         self.cookies.clear();
     }

@@ -17,6 +17,7 @@ mod refresh_trouble;
 mod register;
 mod restart;
 mod revoke;
+mod secrets;
 mod tenancy;
 mod token;
 mod token_request;

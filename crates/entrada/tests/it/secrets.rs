@@ -1,0 +1,188 @@
+//! No secret leaves by the log.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use entra_emulator::{Endpoint, Failure, builtin};
+use entrada::AzureConfig;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use url::Url;
+
+use crate::client::{VERIFIER, parameter};
+use crate::world::{BASE_URL, RESOURCE, SECOND, World};
+
+/// Everything that is logged.
+#[derive(Clone, Debug, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Logs all there is, but for what the emulated Entra says.
+    fn begin() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::new("trace,entra_emulator=off"))
+            .with_writer(log.clone())
+            .with_ansi(false)
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// What must not be seen.
+#[derive(Default)]
+struct Secrets(BTreeSet<String>);
+
+impl Secrets {
+    fn add(&mut self, secret: impl Into<String>) {
+        let secret = secret.into();
+        assert!(secret.len() > 20, "too short to be looked for: {secret}");
+        self.0.insert(secret);
+    }
+
+    fn add_parameters(&mut self, url: &Url, names: &[&str]) {
+        let values = names.iter().filter_map(|name| parameter(url, name));
+        values.for_each(|value| self.add(value));
+    }
+
+    /// What went to Entra: the secret, codes, verifiers, tokens.
+    fn add_upstream(&mut self, world: &World) {
+        for (name, value) in world.entra.last_token_form().unwrap() {
+            if [
+                "client_secret",
+                "code",
+                "code_verifier",
+                "refresh_token",
+                "assertion",
+            ]
+            .contains(&&*name)
+            {
+                self.add(value);
+            }
+        }
+        for (name, value) in world.entra.last_authorize_query().unwrap() {
+            if ["state", "nonce"].contains(&&*name) {
+                self.add(value);
+            }
+        }
+    }
+
+    #[track_caller]
+    fn assert_unseen(&self, text: &str) {
+        for secret in &self.0 {
+            assert!(!text.contains(secret), "{secret} stands in:\n{text}");
+        }
+    }
+}
+
+/// A session from registration to revocation, with everything going wrong once.
+async fn live(world: &World, secrets: &mut Secrets) {
+    let client = world.client().await;
+    let mut browser = world.browser();
+    let consent = client.ask(&mut browser).await;
+    let (_, fields) = consent.form();
+    secrets.add(fields[0].1.clone());
+    browser.stop_before = Some("/auth/callback");
+    let back = browser.approve(&consent, "alice").await.left();
+    secrets.add_parameters(&back, &["code", "state"]);
+    browser
+        .cookie_values("mcp.example.com")
+        .into_iter()
+        .for_each(|value| secrets.add(value));
+    browser.stop_before = None;
+    world.browser().get(back.as_str()).await.page();
+    let location = browser.get(back.as_str()).await.left();
+    secrets.add_upstream(world);
+    secrets.add_parameters(&location, &["code"]);
+    let code = parameter(&location, "code").unwrap();
+    let session = client.session(client.redeem(&code).await.ok());
+    session.call_tool().await.ok();
+    let replayed = client.redeem(&code).await;
+    replayed.assert_refused(400, "invalid_grant");
+    crate::refresh::assert_ended(world, &session).await;
+
+    let session = world.log_in("alice").await;
+    let next = session.refreshed().await;
+    secrets.add_upstream(world);
+    session.refreshed().await;
+    for failure in [Failure::Garbage, Failure::Drop, Failure::Status(503)] {
+        world.entra.fail_next(Endpoint::Token, 1, failure);
+        world.advance(2 * 3600 * SECOND);
+        assert_eq!(next.refresh().await.status, 503);
+    }
+    let last = next.refreshed().await;
+    last.client.revoke(&last.refresh_token).await;
+    for session in [&session, &next, &last] {
+        secrets.add(session.access_token.clone());
+        secrets.add(session.refresh_token.clone());
+        session.refresh().await.assert_refused(400, "invalid_grant");
+    }
+    world.entra.disable_user(builtin::BOB);
+    world.entra.fail_next(Endpoint::Token, 1, Failure::Drop);
+    client.authorize(&mut world.browser(), "alice").await;
+}
+
+#[tokio::test]
+async fn a_whole_session_leaves_no_secret_in_the_log() {
+    let (log, _guard) = Log::begin();
+    let world = World::new().await;
+    let mut secrets = Secrets::default();
+    live(&world, &mut secrets).await;
+    secrets.add(builtin::CLIENT_SECRET);
+    secrets.add(VERIFIER);
+    assert!(secrets.0.len() > 15);
+    let text = log.text();
+    // It was listening.
+    for line in [
+        "client registered",
+        "code issued",
+        "grant refreshed",
+        "grant revoked",
+    ] {
+        assert!(text.contains(line), "{line}:\n{text}");
+    }
+    secrets.assert_unseen(&text);
+    // Nor does it tell a person's name.
+    for name in ["Alice", "alice", builtin::PASSWORD] {
+        assert!(!text.contains(name), "{name}:\n{text}");
+    }
+    secrets.assert_unseen(&format!("{:?}", world.provider));
+    secrets.assert_unseen(&format!("{:?}", world.provider.on_behalf_of()));
+    secrets.assert_unseen(&format!("{:?}", world.provider.guard()));
+    secrets.assert_unseen(&format!("{:?}", world.store));
+    secrets.assert_unseen(&format!("{:?}", world.keys));
+}
+
+#[test]
+fn a_configuration_does_not_show_its_secret() {
+    let config = AzureConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID, BASE_URL)
+        .client_secret(builtin::CLIENT_SECRET)
+        .resource_url(RESOURCE);
+    let shown = format!("{config:#?}");
+    assert!(shown.contains(builtin::CLIENT_ID));
+    assert!(!shown.contains(builtin::CLIENT_SECRET), "{shown}");
+}
