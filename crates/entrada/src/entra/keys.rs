@@ -18,10 +18,14 @@ const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
 /// *signing key rollover*: at most once in five minutes).
 const COOL_DOWN: Duration = Duration::from_secs(5 * 60);
 
+/// How soon a fetch that failed may be tried again for a key we lack: a passing fault at the first
+/// login must not keep everybody out for as long as a [`COOL_DOWN`].
+const RETRY: Duration = Duration::from_secs(5);
+
 /// The keys of one authority.
 ///
 /// A key that was seen once stays: Entra's edges answer differently, and one that lacks a key
-/// must not log everybody out. Nobody who holds a usable key waits for a fetch.
+/// must not log everybody out. One past its time is used all the same while none can be fetched.
 #[derive(Debug)]
 pub struct EntraKeys {
     uri: Uri,
@@ -52,11 +56,12 @@ impl Known {
     fn plan(&self, kid: &str, now: Timestamp) -> Plan {
         let key = self.keys.iter().find(|key| key.kid() == Some(kid));
         let fresh = self.fetched_at.is_some_and(|at| now.since(at) < FRESH);
-        let tried = self.tried_at.is_some_and(|at| now.since(at) < COOL_DOWN);
-        match (key, fresh, tried) {
-            (Some(key), true, _) | (Some(key), false, true) => Plan::Use(key.clone()),
-            (_, _, false) => Plan::Fetch,
-            (None, _, true) => Plan::GiveUp,
+        let tried = |pause| self.tried_at.is_some_and(|at| now.since(at) < pause);
+        let failed = self.tried_at != self.fetched_at;
+        match key {
+            Some(key) if fresh || tried(COOL_DOWN) => Plan::Use(key.clone()),
+            None if tried(if failed { RETRY } else { COOL_DOWN }) => Plan::GiveUp,
+            Some(_) | None => Plan::Fetch,
         }
     }
 }
@@ -156,3 +161,43 @@ impl EntraKeys {
 
 /// How many keys are kept; Entra publishes about a dozen at a time.
 const MOST_KEYS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jwt::sign::SigningKey;
+
+    #[test]
+    fn a_fetch_that_failed_is_tried_again_soon_and_any_other_later() {
+        let signing = SigningKey::generate(crate::jwt::jwks::Algorithm::Es256).unwrap();
+        let plan = |kid: &str, fetched_at: Option<u64>, tried_at: Option<u64>, now| {
+            let known = Known {
+                keys: Arc::new(vec![signing.verification_key()]),
+                fetched_at: fetched_at.map(Timestamp::from_unix),
+                tried_at: tried_at.map(Timestamp::from_unix),
+            };
+            match known.plan(kid, Timestamp::from_unix(now)) {
+                Plan::Use(_) => "use",
+                Plan::Fetch => "fetch",
+                Plan::GiveUp => "give up",
+            }
+        };
+        let (ours, day) = (signing.kid(), FRESH.as_secs());
+        for (kid, fetched_at, tried_at, now, expected) in [
+            ("x", None, None, 0, "fetch"),
+            ("x", None, Some(100), 104, "give up"),
+            ("x", None, Some(100), 105, "fetch"),
+            ("x", Some(100), Some(100), 399, "give up"),
+            ("x", Some(100), Some(100), 400, "fetch"),
+            ("x", Some(100), Some(400), 404, "give up"),
+            ("x", Some(100), Some(400), 405, "fetch"),
+            (ours, Some(100), Some(100), 99 + day, "use"),
+            (ours, Some(100), Some(100), 100 + day, "fetch"),
+            (ours, Some(100), Some(100 + day), 399 + day, "use"),
+            (ours, Some(100), Some(100 + day), 400 + day, "fetch"),
+        ] {
+            let found = plan(kid, fetched_at, tried_at, now);
+            assert_eq!(found, expected, "{kid} {fetched_at:?} {tried_at:?} {now}");
+        }
+    }
+}
