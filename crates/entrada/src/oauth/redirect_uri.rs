@@ -18,6 +18,16 @@ const KNOWN_SCHEMES: &[&str] = &[
     "zed",
 ];
 
+/// The parameters of an answer (RFC 6749 §4.1.2, RFC 9207 §2).
+const ANSWER: &[&str] = &[
+    "code",
+    "error",
+    "error_description",
+    "error_uri",
+    "iss",
+    "state",
+];
+
 /// The longest redirect URI taken: twice what Entra allows.
 const LONGEST: usize = 512;
 
@@ -232,8 +242,9 @@ impl TrustedRedirect {
 
     /// The location that carries `params` to the client.
     ///
-    /// The bytes of the registered query stay as they are, except that a parameter of ours which
-    /// is already there is taken out: a client must see exactly one `iss` (RFC 9207 §2).
+    /// The bytes of the registered query stay as they are, except that parameters of an answer are
+    /// taken out, whether this answer has them or not: a client must see exactly one `iss`
+    /// (RFC 9207 §2), and no `code` beside an `error`.
     pub(crate) fn location(&self, params: &[(&str, &str)]) -> String {
         let (base, query) = match self.0.as_str().split_once('?') {
             Some((base, query)) => (base, query),
@@ -242,7 +253,7 @@ impl TrustedRedirect {
         let ours = |piece: &&str| {
             form_urlencoded::parse(piece.as_bytes())
                 .next()
-                .is_some_and(|(name, _)| params.iter().any(|(own, _)| *own == name))
+                .is_some_and(|(name, _)| ANSWER.contains(&&*name))
         };
         let mut kept: Vec<&str> = query
             .split('&')
@@ -364,6 +375,10 @@ mod tests {
             (
                 "https://h/cb?iss=evil&x=1",
                 "https://h/cb?x=1&code=a+b&iss=https%3A%2F%2Fas",
+            ),
+            (
+                "https://h/cb?error=evil&st%61te=evil",
+                "https://h/cb?code=a+b&iss=https%3A%2F%2Fas",
             ),
             (
                 "com.example:/cb",
