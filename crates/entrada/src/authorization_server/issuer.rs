@@ -194,7 +194,7 @@ impl AccessTokenVerifier for IssuedVerifier {
             .0
             .verdicts
             .get(&key)
-            .filter(|known| now < known.token.expires_at);
+            .filter(|known| now < known.token.expires_at && self.holds_key_of(presented));
         let vouched = match &remembered {
             Some(verdict) => verdict.vouched(),
             None => self.vouched(presented, now)?,
@@ -220,6 +220,16 @@ impl AccessTokenVerifier for IssuedVerifier {
 }
 
 impl IssuedVerifier {
+    /// Whether the key that signed a token is still one of ours: a key that is withdrawn takes
+    /// with it what was believed for its sake.
+    fn holds_key_of(&self, presented: PresentedToken<'_>) -> bool {
+        let ring = self.0.keys.current();
+        UnverifiedJwt::parse(presented.expose()).is_ok_and(|jwt| {
+            jwt.kid()
+                .is_some_and(|kid| ring.verification_key(kid).is_some())
+        })
+    }
+
     fn vouched(
         &self,
         presented: PresentedToken<'_>,
