@@ -258,6 +258,9 @@ pub(crate) fn is_guid(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
     use super::*;
     use crate::jwt::sign::SigningKey;
 
@@ -294,9 +297,10 @@ mod tests {
         let key = key();
         let verdict = |name: &str, value: serde_json::Value, now| {
             let mut claims = claims("https://as");
-            match value {
-                serde_json::Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
-                value => claims[name] = value,
+            if value.is_null() {
+                claims.as_object_mut().unwrap().remove(name);
+            } else {
+                claims[name] = value;
             }
             check(&key, &key.sign("at+jwt", &claims).unwrap(), now).map(|_| ())
         };
@@ -345,6 +349,19 @@ mod tests {
             check(&eddsa, &eddsa.sign("at+jwt", &claims).unwrap(), 1000).map(|_| ()),
             Err(JwtError::Algorithm)
         );
+    }
+
+    proptest! {
+        #[test]
+        fn no_mutation_of_a_valid_token_is_accepted(at: Index, to in "[A-Za-z0-9_.=-]?") {
+            let key = key();
+            let good = key.sign("at+jwt", &claims("https://as")).unwrap();
+            let at = at.index(good.len());
+            let mut changed = good.clone();
+            changed.replace_range(at..=at, &to);
+            prop_assume!(changed != good);
+            prop_assert!(check(&key, &changed, 1000).is_err());
+        }
     }
 
     #[test]
