@@ -26,7 +26,6 @@ struct Header {
     kid: Option<String>,
     typ: Option<String>,
     crit: Option<serde_json::Value>,
-    nonce: Option<serde_json::Value>,
 }
 
 /// The text is no compact JWS we understand.
@@ -91,12 +90,6 @@ impl<'a> UnverifiedJwt<'a> {
     /// What kind of token it says it is (RFC 8725 §3.11).
     pub fn typ(&self) -> Option<&str> {
         self.header.typ.as_deref()
-    }
-
-    /// Whether its header holds a `nonce`, as tokens for Microsoft Graph do: nobody but Graph can
-    /// check their signature.
-    pub fn has_header_nonce(&self) -> bool {
-        self.header.nonce.is_some()
     }
 
     /// Who the token says issued it: good for choosing a verifier, not for believing.
