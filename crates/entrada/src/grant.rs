@@ -397,12 +397,11 @@ impl Grant {
 
     /// Whether what Entra said is about the user who gave this grant (OpenID Connect Core §12.2).
     pub fn is_of(&self, renewal: &Renewal) -> bool {
-        let user =
-            |principal: &Principal| (principal.tenant_id.clone(), principal.object_id.clone());
+        let (tenant_id, object_id) = (&self.principal.tenant_id, &self.principal.object_id);
         renewal
             .principal
             .as_ref()
-            .is_none_or(|now| user(now) == user(&self.principal))
+            .is_none_or(|now| now.tenant_id == *tenant_id && now.object_id == *object_id)
     }
 
     /// The grant after Entra was asked for it: its scope can only shrink.
