@@ -129,11 +129,10 @@ impl Destination {
             "http" | "https" => Place::ThisComputer,
             _ => Place::App,
         };
-        let name = match place {
-            Place::Website | Place::ThisComputer => redirect.destination(),
-            Place::App => format!("{scheme}:"),
-        };
-        Self { name, place }
+        Self {
+            name: redirect.destination(),
+            place,
+        }
     }
 }
 

@@ -101,7 +101,7 @@ impl RedirectUri {
         &self.0
     }
 
-    /// The host a person should recognise, or the scheme where there is no host.
+    /// The host a person should recognise; the scheme, where an app on the device opens it.
     pub fn destination(&self) -> String {
         let Ok(url) = Url::parse(&self.0) else {
             return self.0.clone();
@@ -111,7 +111,7 @@ impl RedirectUri {
                 Some(port) => format!("{host}:{port}"),
                 None => host.to_owned(),
             },
-            (scheme, _) => format!("{scheme}: (an app on this device)"),
+            (scheme, _) => format!("{scheme}:"),
         }
     }
 
@@ -394,7 +394,7 @@ mod tests {
         let shown = |text| RedirectUri::parse(text).unwrap().destination();
         assert_eq!(shown("https://client.example/cb"), "client.example");
         assert_eq!(shown("http://localhost:1234/cb"), "localhost:1234");
-        assert_eq!(shown("cursor://x/cb"), "cursor: (an app on this device)");
+        assert_eq!(shown("cursor://x/cb"), "cursor:");
         // Punycode stays ASCII, so that look-alike letters show.
         assert_eq!(shown("https://xn--pple-43d.com/cb"), "xn--pple-43d.com");
     }
