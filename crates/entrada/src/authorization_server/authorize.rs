@@ -284,11 +284,9 @@ fn prompts(params: &Params, value: &str) -> bool {
 
 /// Whether a person looks at the answer.
 fn wants_html(headers: &HeaderMap) -> bool {
-    let accepted = headers
+    headers
         .get_all(header::ACCEPT)
         .iter()
-        .filter_map(|value| value.to_str().ok());
-    accepted
-        .into_iter()
+        .filter_map(|value| value.to_str().ok())
         .any(|value| value.contains("text/html"))
 }
