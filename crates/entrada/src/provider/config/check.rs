@@ -289,13 +289,13 @@ fn parse_scopes(texts: &[String], found: &mut Findings) -> Option<Scope> {
 mod tests {
     use super::*;
     use crate::keys::KeyRing;
-    use crate::platform::{Clock as _, SystemClock, SystemRandom};
+    use crate::platform::{SystemRandom, Timestamp};
     use crate::store::MemoryStore;
 
     const CLIENT_ID: &str = "11111111-2222-3333-4444-555555555555";
 
     fn least() -> AzureConfig {
-        let now = SystemClock::default().now();
+        let now = Timestamp::from_unix(0);
         let ring = KeyRing::generate(Algorithm::Es256, &SystemRandom::default(), now).unwrap();
         AzureConfig::new("contoso.com", CLIENT_ID, "https://mcp.example.com")
             .client_secret("secret")
