@@ -256,7 +256,7 @@ fn create_private(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
