@@ -48,8 +48,8 @@ impl AuthorizationServer {
             %correlation,
             grant = %grant.id(),
             client_id = %grant.client_id(),
-            tid = %grant.principal().tenant_id,
-            oid = %grant.principal().object_id,
+            tenant_id = %grant.principal().tenant_id,
+            object_id = %grant.principal().object_id,
             "grant issued"
         );
         let lifetime = grant.access_token_lifetime(lifetimes, now);
