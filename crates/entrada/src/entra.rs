@@ -11,7 +11,7 @@ pub mod authority;
 pub mod credential;
 pub mod error;
 mod id_token;
-pub mod keys;
+mod keys;
 pub mod scope;
 pub mod token;
 

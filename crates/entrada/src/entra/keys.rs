@@ -27,7 +27,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// A key that was seen once stays: Entra's edges answer differently, and one that lacks a key
 /// must not log everybody out. One past its time is used all the same while none can be fetched.
 #[derive(Debug)]
-pub struct EntraKeys {
+pub(super) struct EntraKeys {
     uri: Uri,
     platform: Platform,
     known: RwLock<Known>,
@@ -68,7 +68,7 @@ impl Known {
 
 impl EntraKeys {
     /// The keys published at `uri`. Nothing is fetched yet.
-    pub fn new(uri: Uri, platform: Platform) -> Self {
+    pub(super) fn new(uri: Uri, platform: Platform) -> Self {
         Self {
             uri,
             platform,
@@ -82,7 +82,7 @@ impl EntraKeys {
     /// # Errors
     ///
     /// [`EntraError`] if the key is not known and Entra could not be asked.
-    pub async fn key(
+    pub(super) async fn key(
         &self,
         kid: &str,
         now: Timestamp,
@@ -165,11 +165,12 @@ const MOST_KEYS: usize = 256;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jwt::jwks::Algorithm;
     use crate::jwt::sign::SigningKey;
 
     #[test]
     fn a_fetch_that_failed_is_tried_again_soon_and_any_other_later() {
-        let signing = SigningKey::generate(crate::jwt::jwks::Algorithm::Es256).unwrap();
+        let signing = SigningKey::generate(Algorithm::Es256).unwrap();
         let plan = |kid: &str, fetched_at: Option<u64>, tried_at: Option<u64>, now| {
             let known = Known {
                 keys: Arc::new(vec![signing.verification_key()]),
