@@ -172,6 +172,15 @@ impl Browser {
         held.map(|(_, value)| value.clone()).collect()
     }
 
+    /// What the browser sends a host as its cookies.
+    pub(crate) fn cookie_header(&self, host: &str) -> String {
+        let held = self.cookies.iter().filter(|((known, _), _)| known == host);
+        let pairs: Vec<_> = held
+            .map(|((_, name), value)| format!("{name}={value}"))
+            .collect();
+        pairs.join("; ")
+    }
+
     pub(crate) fn forget_cookies(&mut self) {
         self.cookies.clear();
     }
@@ -210,12 +219,9 @@ impl Browser {
             .method(method)
             .uri(url.as_str().split('#').next().unwrap())
             .header(header::ACCEPT, "text/html,*/*");
-        let held = self.cookies.iter().filter(|((known, _), _)| *known == host);
-        let held: Vec<_> = held
-            .map(|((_, name), value)| format!("{name}={value}"))
-            .collect();
-        if !held.is_empty() {
-            request = request.header(header::COOKIE, held.join("; "));
+        let cookies = self.cookie_header(&host);
+        if !cookies.is_empty() {
+            request = request.header(header::COOKIE, cookies);
         }
         if method == Method::POST {
             request = request

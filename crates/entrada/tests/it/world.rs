@@ -41,6 +41,7 @@ pub(crate) struct World {
     pub(crate) keys: Keys,
     pub(crate) hosts: Hosts,
     clock: Arc<VirtualClock>,
+    wire: Wire,
 }
 
 /// The hosts there are, each a router.
@@ -87,11 +88,11 @@ impl World {
         let ring = KeyRing::generate(Algorithm::Es256, &SystemRandom::default(), clock.now());
         let keys = Keys::new(ring.unwrap());
         let emulator = emulator(&clock);
-        let hosts = emulator.router();
-        let provider = provider(&clock, &hosts, (Arc::clone(&store), keys.clone()), adjust);
+        let wire = Wire::new(emulator.router());
+        let provider = provider(&clock, &wire, (Arc::clone(&store), keys.clone()), adjust);
         let hosts = Hosts {
             app: provider.protect(McpServer::service()),
-            emulator: hosts,
+            emulator: wire.entra.clone(),
         };
         Self {
             provider,
@@ -100,6 +101,7 @@ impl World {
             keys,
             clock,
             hosts,
+            wire,
         }
     }
 
@@ -111,7 +113,7 @@ impl World {
     /// A replica whose server is configured as `adjust` wants.
     pub(crate) fn replica_with(&self, adjust: impl FnOnce(AzureConfig) -> AzureConfig) -> Self {
         let shared = (Arc::clone(&self.store), self.keys.clone());
-        let provider = provider(&self.clock, &self.hosts.emulator, shared, adjust);
+        let provider = provider(&self.clock, &self.wire, shared, adjust);
         let app = provider.protect(McpServer::service());
         Self {
             provider,
@@ -123,6 +125,7 @@ impl World {
                 app,
                 emulator: self.hosts.emulator.clone(),
             },
+            wire: self.wire.clone(),
         }
     }
 
@@ -137,6 +140,12 @@ impl World {
 
     pub(crate) fn browser(&self) -> Browser {
         Browser::new(self.hosts.clone())
+    }
+
+    /// Puts somebody on the path from Entra to the server, who changes its answers: each comes
+    /// with the path it answers.
+    pub(crate) fn intercept(&self, rewrite: impl FnMut(&str, &mut Value) + Send + 'static) {
+        *self.wire.rewrite.lock().unwrap() = Some(Box::new(rewrite));
     }
 
     /// Sends one request to the server or to Entra.
@@ -199,7 +208,7 @@ fn emulator(clock: &Arc<VirtualClock>) -> Emulator {
 
 fn provider(
     clock: &Arc<VirtualClock>,
-    emulator: &Router,
+    wire: &Wire,
     (store, keys): (Arc<dyn Store>, Keys),
     adjust: impl FnOnce(AzureConfig) -> AzureConfig,
 ) -> AzureProvider {
@@ -211,7 +220,7 @@ fn provider(
         .resource_name("Contoso tools")
         .store(store)
         .keys(keys);
-    let wire = Arc::new(Wire(emulator.clone()));
+    let wire = Arc::new(wire.clone());
     let platform = Platform::new(clock.clone(), Arc::new(SystemRandom::default()), wire);
     AzureProvider::new(adjust(config), platform).unwrap_or_else(|errors| panic!("{errors}"))
 }
@@ -226,8 +235,37 @@ impl Clock for VirtualClock {
     }
 }
 
-/// The network between the server and Entra.
-struct Wire(Router);
+/// What somebody on the path makes of an answer of Entra's: its path, and its JSON.
+type Rewrite = Box<dyn FnMut(&str, &mut Value) + Send>;
+
+/// The network between the server and Entra, and who sits on it.
+#[derive(Clone)]
+struct Wire {
+    entra: Router,
+    rewrite: Arc<Mutex<Option<Rewrite>>>,
+}
+
+impl Wire {
+    fn new(entra: Router) -> Self {
+        Self {
+            entra,
+            rewrite: Arc::default(),
+        }
+    }
+
+    fn rewritten(&self, path: &str, body: Bytes) -> Bytes {
+        match (
+            &mut *self.rewrite.lock().unwrap(),
+            serde_json::from_slice(&body),
+        ) {
+            (Some(rewrite), Ok(mut json)) => {
+                rewrite(path, &mut json);
+                json.to_string().into()
+            }
+            _ => body,
+        }
+    }
+}
 
 impl std::fmt::Debug for Wire {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -247,13 +285,15 @@ impl HttpTransport for Wire {
         if host != "login.emulator.test" {
             return Err(TransportError::new(host, "no such host"));
         }
-        let answer = self.0.clone().oneshot(request.map(Body::from)).await;
+        let path = request.uri().path().to_owned();
+        let answer = self.entra.clone().oneshot(request.map(Body::from)).await;
         let (parts, body) = answer.unwrap_or_else(|never| match never {}).into_parts();
         let body = body
             .collect()
             .await
             .map_err(|error| TransportError::new(host, error))?;
-        Ok(http::Response::from_parts(parts, body.to_bytes()))
+        let body = self.rewritten(&path, body.to_bytes());
+        Ok(http::Response::from_parts(parts, body))
     }
 }
 
