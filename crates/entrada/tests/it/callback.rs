@@ -111,6 +111,10 @@ async fn a_callback_belongs_to_the_browser_that_consented() {
     let login = Login::new(&world).await;
     let stranger = world.browser().get(login.back.as_str()).await.page();
     assert_page(&stranger, 403, "began in another browser");
+    let mut without_cookies = login.browser.clone();
+    without_cookies.forget_cookies();
+    let blocked = without_cookies.get(login.back.as_str()).await.page();
+    assert_page(&blocked, 403, "Cookies must be allowed");
     let mut other = Login::new(&world).await;
     let wrong = other.browser.get(login.back.as_str()).await.page();
     assert_page(&wrong, 403, "began in another browser");

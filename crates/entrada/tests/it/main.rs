@@ -1,4 +1,10 @@
 //! Scenarios: an emulated Entra, the server, one virtual clock, a browser and an MCP client.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the shared parts of tests are tests too"
+)]
 
 mod authorize;
 mod browser;
