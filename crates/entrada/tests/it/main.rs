@@ -6,6 +6,7 @@
     reason = "the shared parts of tests are tests too"
 )]
 
+mod attacks;
 mod authorize;
 mod browser;
 mod callback;

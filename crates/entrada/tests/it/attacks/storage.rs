@@ -1,0 +1,251 @@
+//! A copy of the store, a hand in the store, and the files beside it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use entra_emulator::builtin;
+use entrada::grant::GrantId;
+use entrada::keys::KeyFile;
+use entrada::oauth::client::ClientId;
+use entrada::platform::Timestamp;
+use entrada::secret::{
+    AccessToken, AuthorizationCode, BrowserBinding, ClientSecret, CodeVerifier, EntraAccessToken,
+    EntraCode, EntraIdToken, EntraRefreshToken, Hashed, Nonce, RefreshToken, UpstreamState,
+};
+use entrada::store::{
+    EmbeddedStore, Entry, MemoryStore, Redeemed, Sealed, Store, StoreError, Written,
+};
+
+use super::overhear;
+use crate::client::parameter;
+use crate::world::{SECOND, World};
+
+#[tokio::test]
+async fn leaked_store_holds_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let store = Arc::new(EmbeddedStore::open(&path).unwrap());
+    let world = World::on(store, |config| config).await;
+    let heard = overhear(&world);
+    let client = world.client().await;
+    let mut browser = world.browser();
+    let callback = super::callback_url(&client, &mut browser, "alice").await;
+    // One login stays half-way, one code unspent, one grant lives.
+    let state = parameter(&callback, "state").unwrap();
+    let code = client.code(&mut browser, "alice").await;
+    let session = client.log_in(&mut browser, "alice").await.refreshed().await;
+    let who = session.call_tool().await.ok();
+    let mut secrets = vec![
+        state,
+        code,
+        session.access_token.clone(),
+        session.refresh_token.clone(),
+        client.id.clone(),
+        client.redirect_uri.clone(),
+        builtin::CLIENT_SECRET.to_owned(),
+        "mcp.read".to_owned(),
+        "Test client".to_owned(),
+    ];
+    for name in ["oid", "tid", "name", "preferred_username"] {
+        secrets.push(who[name].as_str().unwrap().to_owned());
+    }
+    for answer in &*heard.lock().unwrap() {
+        for name in ["access_token", "refresh_token", "id_token"] {
+            secrets.push(answer[name].as_str().unwrap().to_owned());
+        }
+    }
+    let mut leaked = Vec::new();
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        leaked.extend(std::fs::read(file.unwrap().path()).unwrap());
+    }
+    assert!(leaked.len() > 4096);
+    for secret in &secrets {
+        let found = leaked
+            .windows(secret.len())
+            .any(|bytes| bytes == secret.as_bytes());
+        assert!(!found, "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn records_cannot_change_places() {
+    let store = Arc::new(Tampered::default());
+    let world = World::on(Arc::clone(&store) as Arc<dyn Store>, |config| config).await;
+    let alice = world.log_in("alice").await;
+    let bob = world.log_in("bob").await;
+    alice.call_tool().await.ok();
+    world.advance(120 * SECOND);
+    // Alice's grant and client answer for everybody's.
+    store.swapped.store(true, Ordering::SeqCst);
+    let answer = bob.call_tool().await;
+    assert!(!answer.status.is_success(), "{}", answer.json);
+    assert!(!bob.refresh().await.status.is_success());
+    let asked = world.get(&bob.client.authorize_url(&[])).await;
+    assert!(!asked.status.is_success(), "{}", asked.text);
+    store.swapped.store(false, Ordering::SeqCst);
+    bob.call_tool().await.ok();
+    // Nor does one kind of record pass for another.
+    store.crossed.store(true, Ordering::SeqCst);
+    world.advance(120 * SECOND);
+    assert!(!bob.call_tool().await.status.is_success());
+}
+
+/// A store that somebody else writes to.
+#[derive(Debug, Default)]
+struct Tampered {
+    store: MemoryStore,
+    /// The first record of each kind stands where the others were.
+    swapped: AtomicBool,
+    /// Clients stand where grants were.
+    crossed: AtomicBool,
+    first: Mutex<HashMap<&'static str, Sealed>>,
+}
+
+impl Tampered {
+    fn note(&self, kind: &'static str, entry: &Entry) {
+        let mut first = self.first.lock().unwrap();
+        first.entry(kind).or_insert_with(|| entry.sealed.clone());
+    }
+
+    fn instead(&self, kind: &'static str) -> Option<Sealed> {
+        let first = self.first.lock().unwrap();
+        if self.crossed.load(Ordering::SeqCst) {
+            return first.get("client").cloned();
+        }
+        let swapped = self.swapped.load(Ordering::SeqCst);
+        swapped.then(|| first.get(kind).cloned())?
+    }
+}
+
+#[async_trait]
+impl Store for Tampered {
+    async fn put_client(&self, id: &Hashed<ClientId>, client: Entry) -> Result<(), StoreError> {
+        self.note("client", &client);
+        self.store.put_client(id, client).await
+    }
+
+    async fn client(&self, id: &Hashed<ClientId>) -> Result<Option<Sealed>, StoreError> {
+        match self.instead("client") {
+            Some(other) => Ok(Some(other)),
+            None => self.store.client(id).await,
+        }
+    }
+
+    async fn put_request(
+        &self,
+        state: &Hashed<UpstreamState>,
+        request: Entry,
+    ) -> Result<Written, StoreError> {
+        self.store.put_request(state, request).await
+    }
+
+    async fn take_request(
+        &self,
+        state: &Hashed<UpstreamState>,
+    ) -> Result<Option<Sealed>, StoreError> {
+        self.store.take_request(state).await
+    }
+
+    async fn put_code(
+        &self,
+        code: &Hashed<AuthorizationCode>,
+        grant: &GrantId,
+        entry: Entry,
+    ) -> Result<(), StoreError> {
+        self.store.put_code(code, grant, entry).await
+    }
+
+    async fn redeem_code(&self, code: &Hashed<AuthorizationCode>) -> Result<Redeemed, StoreError> {
+        self.store.redeem_code(code).await
+    }
+
+    async fn put_grant(
+        &self,
+        id: &GrantId,
+        version: u64,
+        grant: Entry,
+    ) -> Result<Written, StoreError> {
+        self.note("grant", &grant);
+        self.store.put_grant(id, version, grant).await
+    }
+
+    async fn grant(&self, id: &GrantId) -> Result<Option<Sealed>, StoreError> {
+        match self.instead("grant") {
+            Some(other) => Ok(Some(other)),
+            None => self.store.grant(id).await,
+        }
+    }
+
+    async fn revoke_grant(&self, id: &GrantId, until: Timestamp) -> Result<(), StoreError> {
+        self.store.revoke_grant(id, until).await
+    }
+
+    async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.store.sweep(now).await
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn files_are_their_owners_alone() {
+    use std::fs::{Permissions, metadata, set_permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::new().await;
+    let keys = folder.path().join("keys.json");
+    KeyFile::new(&keys).save(&world.keys.current()).unwrap();
+    let store = folder.path().join("store.redb");
+    EmbeddedStore::open(&store).unwrap();
+    for file in [&keys, &store] {
+        let mode = metadata(file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+    }
+    // Keys that others may have read are not used.
+    for mode in [0o640, 0o604, 0o620, 0o666] {
+        set_permissions(&keys, Permissions::from_mode(mode)).unwrap();
+        let random = entrada::platform::SystemRandom::default();
+        let algorithm = entrada::jwt::jwks::Algorithm::Es256;
+        let loaded = KeyFile::new(&keys).load_or_create(algorithm, &random, world.now());
+        assert!(loaded.is_err(), "{mode:o}");
+    }
+}
+
+/// Compiles for no type that can be compared, shown or written out: what `T` has twice, the
+/// compiler cannot choose.
+macro_rules! assert_opaque {
+    ($($secret:ty),+ $(,)?) => {$({
+        trait Ambiguous<Marker> { fn choose() {} }
+        struct Compared;
+        struct Shown;
+        struct Written;
+        impl<T> Ambiguous<()> for T {}
+        impl<T: PartialEq> Ambiguous<Compared> for T {}
+        impl<T: fmt::Display> Ambiguous<Shown> for T {}
+        impl<T: serde::Serialize> Ambiguous<Written> for T {}
+        <$secret as Ambiguous<_>>::choose();
+        assert!(!format!("{:?}", <$secret>::new("hunter2")).contains("hunter2"));
+    })+};
+}
+
+#[test]
+fn secrets_are_compared_by_digest_alone() {
+    assert_opaque!(
+        AccessToken,
+        AuthorizationCode,
+        BrowserBinding,
+        ClientSecret,
+        CodeVerifier,
+        EntraAccessToken,
+        EntraCode,
+        EntraIdToken,
+        EntraRefreshToken,
+        Nonce,
+        RefreshToken,
+        UpstreamState,
+    );
+    assert_eq!(Nonce::new("a").hashed(), Nonce::new("a").hashed());
+}
