@@ -19,6 +19,7 @@ use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 
 use axum::Router;
+use axum::serve::ListenerExt as _;
 use entrada::platform::HttpTransport;
 use entrada::{AzureConfig, AzureProvider, OnBehalfOf, Platform};
 use entrada_rmcp::CurrentUser;
@@ -31,7 +32,7 @@ use rmcp::{ServerHandler, tool, tool_handler, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
@@ -108,7 +109,14 @@ async fn serve(app: Router) -> Result<(), Failure> {
     let address = optional("ENTRADA_LISTEN").unwrap_or_else(|| "127.0.0.1:8000".to_owned());
     let listener = TcpListener::bind(&address).await?;
     tracing::info!(address = %listener.local_addr()?, "listening");
-    Ok(axum::serve(listener, app).await?)
+    Ok(axum::serve(listener.tap_io(send_at_once), app).await?)
+}
+
+/// An event must not wait until the client has acknowledged the one before.
+fn send_at_once(connection: &mut TcpStream) {
+    if let Err(error) = connection.set_nodelay(true) {
+        tracing::debug!(%error, "events may be late");
+    }
 }
 
 /// Waits for Ctrl-C or, where there is one, for SIGTERM.
