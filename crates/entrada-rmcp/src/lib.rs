@@ -1,4 +1,4 @@
-//! Entrada for servers built with [rmcp](rmcp): who calls, as an argument of tools.
+//! Entrada for servers built with [rmcp]: who calls, as an argument of tools.
 //!
 //! rmcp knows nothing of authentication on the server's side. Entrada's guard stands before its
 //! [`StreamableHttpService`](rmcp::transport::StreamableHttpService); what it has verified travels
