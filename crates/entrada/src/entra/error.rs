@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
 use serde::Deserialize;
 
 use crate::jwt::verify::JwtError;
@@ -86,15 +87,16 @@ impl EntraError {
     /// Reads a response that is not a success.
     ///
     /// Microsoft says to act on `error`, never on the numbers; a throttled answer is plain text.
-    pub(super) fn from_http(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+    pub(super) fn from_http(response: &Response<Bytes>) -> Self {
+        let status = response.status();
         if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
-            let retry_after = retry_after(headers);
+            let retry_after = retry_after(response.headers());
             return Self::Unavailable {
                 status,
                 retry_after,
             };
         }
-        match serde_json::from_slice(body) {
+        match serde_json::from_slice(response.body()) {
             Ok(ErrorBody {
                 error,
                 suberror,
@@ -153,9 +155,9 @@ mod tests {
 
     #[test]
     fn only_entra_saying_so_ends_a_grant() {
-        let remedy = |status: u16, body: &str| {
-            let status = StatusCode::from_u16(status).unwrap();
-            EntraError::from_http(status, &HeaderMap::new(), body.as_bytes()).remedy()
+        let remedy = |status: u16, body: &'static str| {
+            let response = Response::builder().status(status);
+            EntraError::from_http(&response.body(Bytes::from(body)).unwrap()).remedy()
         };
         let retry = Remedy::Retry(DEFAULT_RETRY_AFTER);
         for (status, body, expected) in [

@@ -3,11 +3,11 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Uri;
 use serde::Deserialize;
 
 use super::authority::{Authority, IssuerRule};
+use super::document;
 use super::error::EntraError;
 use super::keys::EntraKeys;
 use crate::access_token::Principal;
@@ -73,15 +73,9 @@ impl IdTokenVerifier {
         if let Some(issuer) = self.discovered.get() {
             return Ok(issuer);
         }
-        let mut request = http::Request::new(Bytes::new());
-        request.uri_mut().clone_from(&self.configuration);
-        let response = self.platform.http.send(request).await?;
-        if !response.status().is_success() {
-            let (status, headers) = (response.status(), response.headers());
-            return Err(EntraError::from_http(status, headers, response.body()));
-        }
+        let document = document(&self.platform, &self.configuration).await?;
         let document: Document =
-            serde_json::from_slice(response.body()).map_err(|_| EntraError::Malformed)?;
+            serde_json::from_slice(&document).map_err(|_| EntraError::Malformed)?;
         Ok(self.discovered.get_or_init(|| document.issuer))
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Uri;
 
+use super::document;
 use super::error::EntraError;
 use crate::jwt::jwks::{Jwks, VerificationKey};
 use crate::platform::{Platform, Timestamp};
@@ -130,14 +130,8 @@ impl EntraKeys {
     }
 
     async fn fetch(&self) -> Result<Jwks, EntraError> {
-        let mut request = http::Request::new(Bytes::new());
-        request.uri_mut().clone_from(&self.uri);
-        let response = self.platform.http.send(request).await?;
-        if !response.status().is_success() {
-            let (status, headers) = (response.status(), response.headers());
-            return Err(EntraError::from_http(status, headers, response.body()));
-        }
-        let jwks = Jwks::parse(response.body()).map_err(|_| EntraError::Malformed)?;
+        let document = document(&self.platform, &self.uri).await?;
+        let jwks = Jwks::parse(&document).map_err(|_| EntraError::Malformed)?;
         if jwks.iter().next().is_some() {
             Ok(jwks)
         } else {

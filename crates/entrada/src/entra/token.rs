@@ -136,8 +136,7 @@ impl EntraTokens {
     /// [`EntraError`]: Entra refused, is not available, or the body is not a token response.
     pub fn from_http(response: &http::Response<Bytes>) -> Result<Self, EntraError> {
         if !response.status().is_success() {
-            let (status, headers) = (response.status(), response.headers());
-            return Err(EntraError::from_http(status, headers, response.body()));
+            return Err(EntraError::from_http(response));
         }
         let body: TokenBody =
             serde_json::from_slice(response.body()).map_err(|_| EntraError::Malformed)?;
