@@ -23,6 +23,7 @@ use crate::oauth::resource::ResourceIndicator;
 use crate::platform::{Platform, Timestamp};
 use crate::store::{SealedStore, StoreError};
 
+mod answer;
 mod authorize;
 mod callback;
 mod client_auth;
@@ -30,6 +31,7 @@ mod consent;
 mod cookie;
 mod correlation;
 mod issuer;
+mod media_type;
 mod metadata;
 mod pages;
 mod quota;
@@ -162,7 +164,7 @@ impl AuthorizationServer {
                 store.clone(),
                 keys.clone(),
                 config.lifetimes,
-                Arc::clone(&platform.random),
+                &platform,
             ),
             config,
             entra,

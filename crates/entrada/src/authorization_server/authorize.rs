@@ -7,7 +7,7 @@ use http::{HeaderMap, header};
 
 use super::correlation::CorrelationId;
 use super::pages::{self, ConsentPage};
-use super::{AuthorizationServer, ConsentMode, ScopePolicy, cookie, token};
+use super::{AuthorizationServer, ConsentMode, ScopePolicy, answer, cookie};
 use crate::grant::{AuthorizationRequest, LoginHints};
 use crate::keys::Purpose;
 use crate::oauth::client::{Client, ClientId, GrantType};
@@ -172,7 +172,7 @@ impl AuthorizationServer {
         correlation: &CorrelationId,
     ) -> Response {
         let answer = ErrorResponse::from(error);
-        token::log(error, answer.error, correlation);
+        answer::log(error, answer.error, correlation);
         match error.answer_to() {
             Some(to) => pages::redirect(&self.error_location(to, answer)),
             None if wants_html(headers) => refusal::page(error, correlation),

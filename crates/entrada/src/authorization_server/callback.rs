@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode, header};
 use super::authorize::AnswerTo;
 use super::correlation::CorrelationId;
 use super::pages::{self, ErrorPage};
-use super::{AuthorizationServer, cookie, token};
+use super::{AuthorizationServer, answer, cookie, token};
 use crate::entra::error::{EntraError, Remedy};
 use crate::grant::{ConsentedRequest, GrantId, IssuedCode};
 use crate::oauth::error::{ErrorCode, ErrorResponse};
@@ -266,7 +266,7 @@ impl AuthorizationServer {
 
     fn refuse_callback(&self, error: &CallbackError, correlation: &CorrelationId) -> Response {
         let answer = ErrorResponse::from(error);
-        token::log(error, answer.error, correlation);
+        answer::log(error, answer.error, correlation);
         match error.answer_to() {
             Some(to) => pages::redirect(&self.error_location(to, answer)),
             None => page(error, answer, correlation),

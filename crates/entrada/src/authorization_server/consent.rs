@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode, header};
 use super::authorize::{AnswerTo, CONSENT_FORM};
 use super::correlation::CorrelationId;
 use super::pages::{self, ErrorPage};
-use super::{AuthorizationServer, cookie, token};
+use super::{AuthorizationServer, answer, cookie};
 use crate::grant::{AuthorizationRequest, ConsentAnswer, LOGIN_LIFETIME, Login};
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::oauth::params::Params;
@@ -185,7 +185,7 @@ const DENIED: ErrorResponse = ErrorResponse {
 
 fn page(error: &ConsentError, correlation: &CorrelationId) -> Response {
     let answer = ErrorResponse::from(error);
-    token::log(error, answer.error, correlation);
+    answer::log(error, answer.error, correlation);
     let again = "Close this window and start again from your app.";
     let (status, title, message, advice) = match error {
         ConsentError::Form => (

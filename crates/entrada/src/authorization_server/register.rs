@@ -8,11 +8,11 @@ use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
 use super::correlation::CorrelationId;
-use super::{AuthorizationServer, token};
+use super::{AuthorizationServer, answer, media_type};
 use crate::oauth::client::{
     ApplicationType, Client, ClientId, ClientMetadataError, GrantType, UnverifiedClientMetadata,
 };
@@ -96,19 +96,20 @@ pub(super) async fn post(
         Err(error) => {
             let retry_after = match &error {
                 RegisterError::TooMany { retry_after } => Some(*retry_after),
-                RegisterError::Store(_) => Some(token::STORE_RETRY_AFTER),
+                RegisterError::Store(_) => Some(answer::STORE_RETRY_AFTER),
                 RegisterError::Malformed | RegisterError::Metadata(_) => None,
             };
-            token::refuse(&error, (&error).into(), retry_after, &correlation)
+            answer::refuse(&error, (&error).into(), retry_after, &correlation)
         }
     };
-    token::uncached(answer)
+    answer::uncached(answer)
 }
 
 impl AuthorizationServer {
     async fn register(&self, headers: &HeaderMap, body: &[u8]) -> Result<Client, RegisterError> {
         let now = self.now();
-        if !is_json(headers) {
+        // A form, which any site can post across origins, is never JSON.
+        if !media_type::is(headers, "application/json") {
             return Err(RegisterError::Malformed);
         }
         let asked: UnverifiedClientMetadata =
@@ -151,15 +152,4 @@ fn draw_id(random: &dyn SecureRandom) -> ClientId {
     let mut bytes = [0; 16];
     random.fill(&mut bytes);
     ClientId::parse(&URL_SAFE_NO_PAD.encode(bytes)).expect("base64url is visible ASCII")
-}
-
-/// Whether the body is said to be JSON. A form cannot be posted across origins as such.
-fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let essence = content_type
-        .and_then(|value| value.split(';').next())
-        .map(str::trim);
-    essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
 }

@@ -5,10 +5,10 @@ use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 
-use super::AuthorizationServer;
 use super::client_auth::ClientAuthError;
 use super::correlation::CorrelationId;
 use super::token::{self, TokenError};
+use super::{AuthorizationServer, answer};
 use crate::grant::{GrantId, PresentedRefreshToken};
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::platform::Timestamp;
@@ -66,15 +66,15 @@ pub(super) async fn post(
                 error,
                 RevokeError::Store(_) | RevokeError::Client(ClientAuthError::Store(_))
             );
-            let retry_after = troubled.then_some(token::STORE_RETRY_AFTER);
-            let mut refusal = token::refuse(&error, (&error).into(), retry_after, &correlation);
+            let retry_after = troubled.then_some(answer::STORE_RETRY_AFTER);
+            let mut refusal = answer::refuse(&error, (&error).into(), retry_after, &correlation);
             if matches!(&error, RevokeError::Client(error) if error.wants_basic()) {
-                token::challenge_basic(&mut refusal);
+                answer::challenge_basic(&mut refusal);
             }
             refusal
         }
     };
-    token::uncached(answer)
+    answer::uncached(answer)
 }
 
 impl AuthorizationServer {

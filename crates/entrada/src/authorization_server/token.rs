@@ -8,13 +8,13 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, header};
+use http::HeaderMap;
 use serde::Serialize;
 
-use super::AuthorizationServer;
 use super::client_auth::ClientAuthError;
 use super::correlation::CorrelationId;
 use super::renewal::RenewalError;
+use super::{AuthorizationServer, answer, media_type};
 use crate::grant::{Grant, RedeemError, RefreshError};
 use crate::jwt::sign::SigningKeyError;
 use crate::oauth::client::{Client, GrantType};
@@ -31,9 +31,6 @@ mod refresh_token;
 
 /// How long a spent code is remembered, so that a late replay still revokes.
 pub(super) const CODE_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// When a client may try again after trouble with the store.
-pub(super) const STORE_RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// Why the token endpoint refused.
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +159,7 @@ impl TokenError {
             Self::Store(_)
             | Self::Client(ClientAuthError::Store(_))
             | Self::Renewal(RenewalError::Store(_) | RenewalError::Contended) => {
-                Some(STORE_RETRY_AFTER)
+                Some(answer::STORE_RETRY_AFTER)
             }
             Self::NotAForm
             | Self::Params(_)
@@ -223,14 +220,14 @@ pub(super) async fn post(
         Ok(issued) => Json(issued.body()).into_response(),
         Err(error) => {
             let retry_after = error.retry_after();
-            let mut refusal = refuse(&error, (&error).into(), retry_after, &correlation);
+            let mut refusal = answer::refuse(&error, (&error).into(), retry_after, &correlation);
             if matches!(&error, TokenError::Client(error) if error.wants_basic()) {
-                challenge_basic(&mut refusal);
+                answer::challenge_basic(&mut refusal);
             }
             refusal
         }
     };
-    uncached(answer)
+    answer::uncached(answer)
 }
 
 impl AuthorizationServer {
@@ -295,13 +292,7 @@ impl AuthorizationServer {
 
 /// Reads a form that says it is one.
 pub(super) fn form(headers: &HeaderMap, body: &[u8]) -> Result<Params, TokenError> {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let essence = content_type
-        .and_then(|value| value.split(';').next())
-        .map(str::trim);
-    if !essence.is_some_and(|it| it.eq_ignore_ascii_case("application/x-www-form-urlencoded")) {
+    if !media_type::is(headers, "application/x-www-form-urlencoded") {
         return Err(TokenError::NotAForm);
     }
     Ok(Params::parse(body)?)
@@ -313,66 +304,4 @@ fn resources(params: &Params) -> Result<Vec<ResourceIndicator>, TokenError> {
     parsed
         .collect::<Result<_, _>>()
         .map_err(|_| TokenError::Resource)
-}
-
-/// The one way out for a refused machine: logs, and answers by the code's own status.
-pub(super) fn refuse(
-    error: &(dyn std::error::Error + 'static),
-    answer: ErrorResponse,
-    retry_after: Option<Duration>,
-    correlation: &CorrelationId,
-) -> Response {
-    log(error, answer.error, correlation);
-    let mut response = (answer.error.status(), Json(answer)).into_response();
-    if let Some(wait) = retry_after {
-        let seconds = HeaderValue::from(wait.as_secs().max(1));
-        response.headers_mut().insert(header::RETRY_AFTER, seconds);
-    }
-    response
-}
-
-/// Logs a refusal once: our own trouble as an error, a refused client as information.
-pub(super) fn log(
-    error: &(dyn std::error::Error + 'static),
-    code: ErrorCode,
-    correlation: &CorrelationId,
-) {
-    let cause = Causes(error);
-    let code_name = code.as_str();
-    if code.status().is_server_error() {
-        tracing::error!(%correlation, code = code_name, %cause, "request failed");
-    } else {
-        tracing::info!(%correlation, code = code_name, %cause, "request refused");
-    }
-}
-
-/// An error with all of its sources on one line.
-struct Causes<'a>(&'a (dyn std::error::Error + 'static));
-
-impl std::fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(cause) = source {
-            write!(f, ": {cause}")?;
-            source = cause.source();
-        }
-        Ok(())
-    }
-}
-
-/// RFC 6749 §5.1 and §5.2: nothing of the token endpoint is ever cached.
-pub(super) fn uncached(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-    response
-}
-
-/// RFC 6749 §5.2: who used `Authorization` is answered in kind.
-pub(super) fn challenge_basic(response: &mut Response) {
-    let challenge = HeaderValue::from_static("Basic realm=\"entrada\"");
-    response
-        .headers_mut()
-        .insert(header::WWW_AUTHENTICATE, challenge);
 }

@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::{
     AuthorizationServer, CorrelationId, ErrorCode, ErrorResponse, ParamsError, StoreError,
 };
+use crate::authorization_server::answer;
 use crate::authorization_server::pages::ErrorPage;
-use crate::authorization_server::token;
 use crate::oauth::redirect_uri::TrustedRedirect;
 
 /// Where an answer goes, and what the client knows it by.
@@ -219,7 +219,7 @@ impl AuthorizationServer {
             registration_endpoint: unknown.then_some(register),
         };
         let status: StatusCode = answer.error.status();
-        let mut response = token::uncached((status, Json(body)).into_response());
+        let mut response = answer::uncached((status, Json(body)).into_response());
         if let (true, Ok(link)) = (unknown, HeaderValue::try_from(link)) {
             response.headers_mut().insert(header::LINK, link);
         }
