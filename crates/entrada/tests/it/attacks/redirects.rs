@@ -194,7 +194,8 @@ async fn redirect_host_cannot_change_the_page_policy() {
     for redirect_uri in [
         "https://client.example/cb",
         "https://x,y.example/;script-src%20*",
-        "http://a'b.localhost:1/cb",
+        "http://x;script-src.localhost:1/cb",
+        "http://x,script-src.localhost:1/cb",
         "http://localhost:1/;script-src",
         "http://[::1]:1/cb",
         "com.example.app:/cb;script-src",

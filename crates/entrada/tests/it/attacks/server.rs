@@ -11,6 +11,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
+use super::forger::{Forger, claims_of};
 use super::{REDIRECT_PATH, allowed, overhear, post_form};
 use crate::client::{VERIFIER, parameter};
 use crate::world::{SECOND, World};
@@ -105,9 +106,16 @@ async fn oversized_input_is_refused() {
     let long = format!("https://h.example/{}", "a".repeat(600));
     let answer = world.register(&json!({"redirect_uris": [long]})).await;
     answer.assert_refused(400, "invalid_redirect_uri");
-    let padded = format!("Bearer {}{}", "e30.".repeat(5000), session.access_token);
+    // Well-formed, and signed by the server itself, but for its size.
+    let insider = Forger::insider(&world).await;
+    let padding = "a".repeat(16 * 1024);
+    let token = insider.sign(
+        &insider.header(&json!({})),
+        &claims_of(&session, &json!({"padding": padding})),
+    );
+    let bearer = format!("Bearer {token}");
     let answer = client
-        .call(Method::POST, &[("authorization", &padded)])
+        .call(Method::POST, &[("authorization", &bearer)])
         .await;
     answer.assert_unauthorized("invalid_token");
 }

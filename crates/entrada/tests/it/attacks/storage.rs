@@ -63,9 +63,11 @@ async fn leaked_store_holds_no_secret() {
     }
     assert!(leaked.len() > 4096);
     for secret in &secrets {
+        // A part of a long one would be enough to go on from.
+        let part = &secret[..secret.len().min(24)];
         let found = leaked
-            .windows(secret.len())
-            .any(|bytes| bytes == secret.as_bytes());
+            .windows(part.len())
+            .any(|bytes| bytes == part.as_bytes());
         assert!(!found, "{secret}");
     }
 }
