@@ -89,21 +89,39 @@ impl Target {
 }
 
 /// Whether a server may read `path` as one that leads upwards: dot segments, encoded or not, apart
-/// by slashes, backslashes or their encodings (RFC 3986 §6.2.2).
+/// by slashes, backslashes or their encodings (RFC 3986 §6.2.2). What can be read in more than one
+/// way counts as one.
 fn climbs(path: &str) -> bool {
     if !path.contains(['.', '%']) {
         return false;
     }
-    let plain = path
-        .to_ascii_lowercase()
-        .replace("%2e", ".")
-        .replace("%2f", "/")
-        .replace("%5c", "\\");
+    let Some(plain) = decoded(path) else {
+        return true;
+    };
     // Encoded twice, for servers that decode twice.
-    plain.contains("%25")
-        || plain
-            .split(['/', '\\'])
-            .any(|segment| matches!(segment, "." | ".."))
+    plain.contains('%')
+        || plain.contains(char::is_control)
+        || plain.split(['/', '\\']).any(|segment| {
+            // Servlet containers drop the parameters of a segment first (RFC 3986 §3.3).
+            matches!(segment.split(';').next(), Some("." | ".."))
+        })
+}
+
+/// Decodes `path`, or nothing where servers differ in what they make of it: halves of an encoding,
+/// and bytes that are not UTF-8, among them a dot of two bytes.
+fn decoded(path: &str) -> Option<String> {
+    let mut pieces = path.split('%');
+    let mut plain = pieces.next()?.as_bytes().to_vec();
+    for piece in pieces {
+        let (encoded, rest) = piece.as_bytes().split_at_checked(2)?;
+        let digits = str::from_utf8(encoded).ok()?;
+        if !encoded.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        plain.push(u8::from_str_radix(digits, 16).ok()?);
+        plain.extend_from_slice(rest);
+    }
+    String::from_utf8(plain).ok()
 }
 
 #[cfg(test)]
@@ -137,6 +155,12 @@ mod tests {
                 "/mcp/a.b/..c",
                 "http://u/mcp/a.b/..c",
             ),
+            (
+                "http://u/mcp",
+                "/mcp",
+                "/mcp/a;v=1.0/.b;c/...;/%C3%A9%2E%3b",
+                "http://u/mcp/a;v=1.0/.b;c/...;/%C3%A9%2E%3b",
+            ),
         ] {
             assert_eq!(
                 mapped(upstream, resource_path, asked).as_deref(),
@@ -159,6 +183,24 @@ mod tests {
             "/mcp/..%2fadmin",
             "/mcp/..%5Cadmin",
             "/mcp/%252e%252e/admin",
+            "/mcp/..\\admin",
+            "/mcp/..;/actuator/env",
+            "/mcp/..%3b/x",
+            "/mcp/..%3B/x",
+            "/mcp/%2e%2e;a=b/x",
+            "/mcp/%2e%2e%3bx/admin",
+            "/mcp/.;/x",
+            "/mcp/a/..;b;c",
+            "/mcp/..;%2fadmin",
+            "/mcp/..;%5cadmin",
+            "/mcp/..;a\\admin",
+            "/mcp/..%253b/x",
+            "/mcp/..%00/x",
+            "/mcp/%u002e%u002e/x",
+            "/mcp/%+2e/x",
+            "/mcp/%2",
+            "/mcp/%",
+            "/mcp/%c0%ae%c0%ae/x",
         ] {
             assert_eq!(
                 mapped("http://u/mcp", "/mcp", asked),
