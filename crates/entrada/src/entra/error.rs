@@ -46,7 +46,11 @@ pub enum EntraError {
 
 /// What Entra said when it refused. Its description is left out: it can name people.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{error} (AADSTS{codes:?}, correlation id {correlation_id:?}, trace id {trace_id:?})")]
+#[error(
+    "{error:?} (AADSTS {codes:?}, correlation id {:?}, trace id {:?})",
+    correlation_id.as_deref().unwrap_or_default(),
+    trace_id.as_deref().unwrap_or_default()
+)]
 #[non_exhaustive]
 pub struct Refusal {
     /// `error`
@@ -190,6 +194,17 @@ mod tests {
         ] {
             assert_eq!(remedy(status, body), expected, "{status} {body}");
         }
+    }
+
+    #[test]
+    fn a_refusal_is_one_line_whatever_it_says() {
+        let body = r#"{"error":"x\r\ny","error_codes":[70008],"trace_id":"t"}"#;
+        let response = Response::builder().status(400);
+        let error = EntraError::from_http(&response.body(Bytes::from(body)).unwrap());
+        assert_eq!(
+            error.to_string(),
+            r#"entra refused: "x\r\ny" (AADSTS [70008], correlation id "", trace id "t")"#
+        );
     }
 
     #[test]
