@@ -17,7 +17,7 @@ use entrada::jwt::jwks::Algorithm;
 use entrada::jwt::verify::JwtError;
 use entrada::keys::{KeyRing, Keys};
 use entrada::oauth::client::ClientId;
-use entrada::platform::{SystemClock, SystemRandom, Timestamp};
+use entrada::platform::{Clock, SystemRandom, Timestamp};
 use entrada::resource_server::{Protection, RequireBearerLayer};
 use entrada_rmcp::CurrentUser;
 use http::{Method, Request, Response, StatusCode};
@@ -79,6 +79,15 @@ impl AccessTokenVerifier for Names {
     }
 }
 
+#[derive(Debug)]
+struct Noon;
+
+impl Clock for Noon {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix(43_200)
+    }
+}
+
 fn server() -> StreamableHttpService<Server, LocalSessionManager> {
     let server = Server {
         tool_router: Server::tool_router(),
@@ -96,8 +105,7 @@ fn guarded() -> Router {
     let random = SystemRandom::default();
     let ring = KeyRing::generate(Algorithm::EdDsa, &random, Timestamp::from_unix(0));
     protection.session_keys = Some(Keys::new(ring.unwrap()));
-    let clock = Arc::new(SystemClock::default());
-    let guard = RequireBearerLayer::new(Arc::new(Names), clock, protection);
+    let guard = RequireBearerLayer::new(Arc::new(Names), Arc::new(Noon), protection);
     Router::new().route_service("/mcp", guard.layer(server()))
 }
 
