@@ -1,5 +1,6 @@
 //! The MCP server behind us, and the way to it.
 
+mod content;
 pub mod error;
 pub mod headers;
 pub mod http;

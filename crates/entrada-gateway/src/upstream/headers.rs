@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, EXPECT, HOST, ORIGIN, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE,
+    PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -38,6 +38,8 @@ impl FromStr for HostHeader {
 /// Makes a client's headers fit to be sent on. `authority` is the one in the request's target.
 pub fn clean_request(headers: &mut HeaderMap, host: HostHeader, authority: Option<&Authority>) {
     strip_connection(headers);
+    // It would announce fields that do not follow.
+    headers.remove(TRAILER);
     let ours: Vec<HeaderName> = headers
         .keys()
         .filter(|name| stops_here(name))
@@ -188,6 +190,7 @@ mod tests {
             "x-entrada-anything",
             "x_entrada_subject",
             "x-entrada_subject",
+            "trailer",
             "host",
             "origin",
         ] {

@@ -18,7 +18,7 @@ use axum::extract::OriginalUri;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
-use http_body_util::{LengthLimitError, Limited};
+use http_body_util::LengthLimitError;
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
@@ -31,6 +31,7 @@ use entrada::authorization_server::CorrelationId;
 
 use crate::access_log::CORRELATION_ID;
 use crate::config::UpstreamSettings;
+use crate::upstream::content::RequestContent;
 use crate::upstream::error::ForwardError;
 use crate::upstream::headers::{HostHeader, clean_request, clean_response};
 use crate::upstream::identity::{IdentityHeader, tell};
@@ -48,7 +49,7 @@ struct Shared {
     identity: Vec<IdentityHeader>,
     body_limit: u64,
     response_timeout: Option<Duration>,
-    client: Client<HttpsConnector<HttpConnector>, Limited<Body>>,
+    client: Client<HttpsConnector<HttpConnector>, RequestContent>,
 }
 
 impl ReverseProxy {
@@ -108,8 +109,7 @@ impl Shared {
         if declared_length(&parts.headers).is_some_and(|length| length > self.body_limit) {
             return Err(ForwardError::TooLarge);
         }
-        let limit = usize::try_from(self.body_limit).unwrap_or(usize::MAX);
-        let request = self.outgoing(parts, Limited::new(body, limit))?;
+        let request = self.outgoing(parts, RequestContent::new(body, self.body_limit))?;
         let answer = self.client.request(request);
         let answered = match self.response_timeout {
             Some(limit) => tokio::time::timeout(limit, answer)
@@ -125,8 +125,8 @@ impl Shared {
     fn outgoing(
         &self,
         parts: Parts,
-        body: Limited<Body>,
-    ) -> Result<Request<Limited<Body>>, ForwardError> {
+        content: RequestContent,
+    ) -> Result<Request<RequestContent>, ForwardError> {
         // Whoever comes without having been let in is not to be passed on, whatever the wiring.
         let token = parts.extensions.get::<VerifiedToken>();
         let token = token.ok_or(ForwardError::Unverified)?;
@@ -140,7 +140,7 @@ impl Shared {
         if let Some(Ok(id)) = id.map(|id| HeaderValue::from_str(id.as_str())) {
             headers.insert(CORRELATION_ID, id);
         }
-        let mut request = Request::new(body);
+        let mut request = Request::new(content);
         *request.method_mut() = parts.method;
         *request.uri_mut() = uri;
         *request.version_mut() = Version::HTTP_11;

@@ -1,12 +1,21 @@
 //! What goes through goes through as it is.
 
+use std::convert::Infallible;
+
+use axum::Router;
 use axum::body::Body;
+use axum::routing::any;
+use bytes::Bytes;
 use entrada_gateway::config::UpstreamSettings;
 use entrada_gateway::upstream::headers::HostHeader;
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::gateway::{Gateway, body};
-use crate::upstream::RawUpstream;
+use crate::upstream::{RawUpstream, serve};
 
 const ACCEPTED: &str = "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
@@ -94,6 +103,42 @@ async fn identity_comes_from_the_token_alone() {
             "x-entrada-tenant-id: tenant-1",
         ]
     );
+}
+
+#[tokio::test]
+async fn nothing_is_said_after_the_body() {
+    let (sender, mut received) = mpsc::unbounded_channel();
+    let handler = move |headers: HeaderMap, body: Body| {
+        let sender = sender.clone();
+        async move {
+            let collected = body.collect().await.unwrap();
+            let trailers = collected.trailers().cloned();
+            sender
+                .send((headers, trailers, collected.to_bytes()))
+                .unwrap();
+        }
+    };
+    let mut tasks = JoinSet::new();
+    let url = serve(Router::new().route("/mcp", any(handler)), &mut tasks).await;
+    let gateway = Gateway::before(&url).await;
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-entrada-roles", HeaderValue::from_static("Everything"));
+    let frames = [
+        Frame::data(Bytes::from_static(b"{")),
+        Frame::data(Bytes::from_static(b"}")),
+        Frame::trailers(trailers),
+    ];
+    let frames = futures_util::stream::iter(frames.map(Ok::<_, Infallible>));
+    let request = Request::post(gateway.url("/mcp"))
+        .header("trailer", "x-entrada-roles")
+        .body(Body::new(StreamBody::new(frames)));
+    let response = gateway.send(request.unwrap()).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let (headers, trailers, body) = received.recv().await.unwrap();
+    assert!(!headers.contains_key("trailer"));
+    assert_eq!(headers["x-entrada-roles"], "Mcp.Admin,a%2Cb");
+    assert_eq!(trailers, None);
+    assert_eq!(body, "{}");
 }
 
 #[tokio::test]
