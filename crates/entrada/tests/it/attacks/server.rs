@@ -1,19 +1,16 @@
 //! The server as a whole: its addresses, its limits, and what it lets out.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex};
+use std::fmt::Write as _;
 
 use entra_emulator::{Endpoint, Failure, builtin};
 use http::Method;
 use serde_json::json;
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
 use super::forger::{Forger, claims_of};
 use super::{REDIRECT_PATH, allowed, overhear, post_form};
 use crate::client::{VERIFIER, parameter};
+use crate::secrets::Log;
 use crate::world::{SECOND, World};
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
@@ -355,8 +352,7 @@ async fn token_answers_are_not_cached() {
 
 #[tokio::test]
 async fn logs_hold_no_secret() {
-    let lines: Arc<Mutex<String>> = Arc::default();
-    let logging = tracing::subscriber::set_default(Log(Arc::clone(&lines)));
+    let (log, logging) = Log::begin();
     let world = World::new().await;
     let heard = overhear(&world);
     let client = world.client().await;
@@ -378,7 +374,7 @@ async fn logs_hold_no_secret() {
     failed.refresh().await;
     failed.client.revoke(&failed.refresh_token).await.ok();
     drop(logging);
-    let lines = lines.lock().unwrap();
+    let lines = log.text();
     assert!(
         lines.contains("grant issued") && lines.contains("replayed"),
         "{lines}"
@@ -404,41 +400,5 @@ async fn logs_hold_no_secret() {
     secrets.insert(builtin::ALICE.to_owned(), "user name");
     for (secret, what) in &secrets {
         assert!(!lines.contains(secret), "{what} in {lines}");
-    }
-}
-
-/// Writes everything that is logged by the server, at any level.
-struct Log(Arc<Mutex<String>>);
-
-impl Subscriber for Log {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("entrada")
-    }
-
-    fn new_span(&self, span: &Attributes<'_>) -> Id {
-        span.record(&mut Line(&mut self.0.lock().unwrap()));
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, values: &Record<'_>) {
-        values.record(&mut Line(&mut self.0.lock().unwrap()));
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        event.record(&mut Line(&mut self.0.lock().unwrap()));
-    }
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
-struct Line<'a>(&'a mut String);
-
-impl Visit for Line<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let _ = writeln!(self.0, "{field}={value:?}");
     }
 }
