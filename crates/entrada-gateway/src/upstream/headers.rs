@@ -3,8 +3,8 @@
 use std::str::FromStr;
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, EXPECT, HOST, ORIGIN, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, EXPECT, FORWARDED, HOST, ORIGIN,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -105,19 +105,13 @@ fn strip_connection(headers: &mut HeaderMap) {
 
 /// Whether a request header is not for the MCP server, or not for a client to say.
 fn stops_here(name: &HeaderName) -> bool {
-    if CREDENTIALS.contains(name) || *name == EXPECT || *name == X_REAL_IP {
+    if CREDENTIALS.contains(name) || INTERMEDIARY.contains(name) || *name == EXPECT {
         return true;
     }
-    // CGI and its heirs hand `x_entrada_subject` to programs as `x-entrada-subject`.
     let name = name.as_str();
-    let says = |prefix: &str| {
-        name.len() >= prefix.len()
-            && name
-                .bytes()
-                .zip(prefix.bytes())
-                .all(|(have, want)| have == want || (have == b'_' && want == b'-'))
-    };
-    name == "forwarded" || says("x-forwarded-") || says("x-entrada-")
+    // CGI and its heirs hand `mcp_session_id` to programs as `mcp-session-id` (RFC 3875 §4.1.18),
+    // past whoever looked at the latter only.
+    name.contains('_') || name.starts_with("x-forwarded-") || name.starts_with("x-entrada-")
 }
 
 /// HTTP/2 has the host in the target, not in a header (RFC 9113 §8.3.1).
@@ -138,10 +132,17 @@ const CREDENTIALS: [HeaderName; 4] = [
     PROXY_AUTHORIZATION,
 ];
 
+/// What servers believe of an intermediary, and we do not say.
+const INTERMEDIARY: [HeaderName; 4] = [
+    FORWARDED,
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-rewrite-url"),
+];
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 #[cfg(test)]
 mod tests {
@@ -190,6 +191,11 @@ mod tests {
             "x-entrada-anything",
             "x_entrada_subject",
             "x-entrada_subject",
+            "mcp_session_id",
+            "mcp-session_id",
+            "_",
+            "x-original-url",
+            "x-rewrite-url",
             "trailer",
             "host",
             "origin",
