@@ -81,6 +81,7 @@ fn builder() -> Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEADER_BYTES)
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE);
@@ -178,8 +179,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How many headers a request may have: clients send one for each parameter a server names.
 const MAX_HEADERS: usize = 256;
-/// How large the headers of an HTTP/2 request may be.
-const MAX_HEADER_BYTES: u32 = 256 << 10;
+/// How large the headers of an HTTP/2 request may be. A connection may have us hold as much for
+/// each of its streams.
+const MAX_HEADER_BYTES: u32 = 64 << 10;
+/// How many requests may be under way on one HTTP/2 connection, streams of events among them.
+const MAX_STREAMS: u32 = 128;
 /// How often a silent HTTP/2 peer is asked whether it is there, and how long it may take to say.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long to wait before accepting again.
