@@ -202,3 +202,20 @@ async fn what_entra_says_of_the_user_now_is_what_the_server_sees() {
     assert_eq!(after["name"], json!("Alice Newname"));
     assert_eq!(after["roles"], json!([]));
 }
+
+#[tokio::test]
+async fn what_entra_takes_back_is_gone_for_good() {
+    let (world, session) = two_scopes().await;
+    assert!(session.call_tool().await.status.is_success());
+    let short = "openid api://30000000-0000-4000-8000-000000000001/mcp.read";
+    world.intercept(move |_, answer| answer["scope"] = json!(short));
+    let narrow = session.refreshed().await;
+    assert_eq!(narrow.tokens["scope"], json!("mcp.read"));
+    assert_eq!(narrow.call_tool().await.status, 403);
+    // From the tokens issued before, too, as soon as the guard looks again.
+    world.advance(11 * SECOND);
+    assert_eq!(session.call_tool().await.status, 403);
+    world.intercept(|_, _| {});
+    let next = narrow.refreshed().await;
+    assert_eq!(next.tokens["scope"], json!("mcp.read"));
+}
