@@ -12,6 +12,7 @@ mod browser;
 mod callback;
 mod client;
 mod consent;
+mod errors;
 mod login;
 mod mcp_session;
 mod metadata;

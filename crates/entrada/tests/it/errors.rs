@@ -1,0 +1,304 @@
+//! The whole error surface on one page: `errors.snap`.
+//!
+//! What answers machines is written from the tables beside the errors; what answers browsers,
+//! where page or redirect is the question, and what the guard answers, is driven.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use entrada::authorization_server::{
+    ClientAuthError, RegisterError, RenewalError, RevokeError, TokenError,
+};
+use entrada::entra::error::EntraError;
+use entrada::grant::{RedeemError, RefreshError};
+use entrada::jwt::sign::SigningKeyError;
+use entrada::oauth::client::ClientMetadataError;
+use entrada::oauth::error::ErrorResponse;
+use entrada::oauth::params::ParamsError;
+use entrada::store::StoreError;
+use http::header;
+
+use crate::browser::{Browser, Stop};
+use crate::client::{Answer, Client, parameter};
+use crate::outage::Outage;
+use crate::world::{BASE_URL, CALLBACK, World};
+
+mod callback;
+mod guard;
+
+/// The page as it is written.
+#[derive(Default)]
+struct Surface(String);
+
+impl Surface {
+    fn section(&mut self, title: &str) {
+        let gap = if self.0.is_empty() { "" } else { "\n" };
+        writeln!(self.0, "{gap}## {title}").unwrap();
+    }
+
+    fn row(&mut self, error: &str, answer: &str) {
+        writeln!(self.0, "{error:<42} {answer}").unwrap();
+    }
+
+    /// A row by the table that stands beside the error.
+    fn table(&mut self, error: &str, response: ErrorResponse) {
+        let status = response.error.status().as_u16();
+        let code = response.error.as_str();
+        let sentence = response.error_description;
+        self.row(&plain(error), &format!("{status} {code}: {sentence}"));
+    }
+
+    /// A row by where a browser ended.
+    fn stop(&mut self, error: &str, stop: &Stop) {
+        let answer = match stop {
+            Stop::Left(url) => {
+                assert!(url.as_str().starts_with(CALLBACK), "{url}");
+                assert_eq!(parameter(url, "iss").as_deref(), Some(BASE_URL));
+                let part = |name| parameter(url, name).unwrap_or_else(|| panic!("{url}"));
+                format!("redirect {}: {}", part("error"), part("error_description"))
+            }
+            Stop::Page(page) => {
+                assert!(!page.headers.contains_key(header::LOCATION));
+                let (_, rest) = page.html.split_once("<h1>").unwrap();
+                let title = rest.split("</h1>").next().unwrap();
+                format!("page {}: {title}", page.status.as_u16())
+            }
+        };
+        self.row(error, &answer);
+    }
+
+    /// A row by what a machine was answered.
+    fn answer(&mut self, error: &str, answer: &Answer) {
+        let mut text = answer.status.as_u16().to_string();
+        match (
+            answer.json["error"].as_str(),
+            &answer.json["error_description"],
+        ) {
+            (Some(error), description) => {
+                write!(text, " {error}: {}", description.as_str().unwrap()).unwrap();
+            }
+            (None, _) if answer.text.is_empty() => text.push_str(" (no body)"),
+            (None, _) => write!(text, ": {}", answer.text.trim()).unwrap(),
+        }
+        if let Some(wait) = answer.header("retry-after") {
+            write!(text, " [Retry-After: {wait}]").unwrap();
+        }
+        if let Some(challenge) = answer.header("www-authenticate") {
+            let error = challenge.split(", ").next().unwrap();
+            let scheme = error.split(" scope").next().unwrap();
+            write!(text, " [{scheme}]").unwrap();
+        }
+        self.row(error, &text);
+    }
+}
+
+/// The error without the names of its types.
+fn plain(error: &str) -> String {
+    let mut words = String::new();
+    for part in error.split("::").collect::<Vec<_>>().windows(2) {
+        let kind = part[0].rfind(|c: char| !c.is_alphanumeric());
+        words.push_str(kind.map_or("", |at| &part[0][..=at]));
+    }
+    words.push_str(error.rsplit("::").next().unwrap());
+    words.replace("(store())", "")
+}
+
+/// One row for each error, by the table beside its type.
+macro_rules! table {
+    ($surface:expr; $($error:expr;)+) => {
+        $($surface.table(stringify!($error), ErrorResponse::from(&$error));)+
+    };
+}
+
+fn store() -> StoreError {
+    StoreError::new("an outage")
+}
+
+fn unavailable() -> RenewalError {
+    RenewalError::Unavailable {
+        error: EntraError::Malformed,
+        retry_after: Duration::ZERO,
+    }
+}
+
+#[tokio::test]
+async fn every_error_has_its_answer() {
+    let mut surface = Surface::default();
+    register(&mut surface);
+    authorize(&mut surface).await;
+    consent(&mut surface).await;
+    callback::rows(&mut surface).await;
+    token(&mut surface);
+    revoke(&mut surface);
+    guard::rows(&mut surface).await;
+    insta::with_settings!({
+        prepend_module_to_snapshot => false,
+        snapshot_path => ".",
+        omit_expression => true,
+    }, {
+        insta::assert_snapshot!("errors", surface.0);
+    });
+}
+
+fn register(surface: &mut Surface) {
+    surface.section("POST /register (RegisterError, ClientMetadataError)");
+    table! { surface;
+        RegisterError::Malformed;
+        RegisterError::TooMany { retry_after: Duration::ZERO };
+        RegisterError::Store(store());
+        RegisterError::Metadata(ClientMetadataError::NoRedirectUri);
+        RegisterError::Metadata(ClientMetadataError::TooManyRedirectUris);
+        RegisterError::Metadata(ClientMetadataError::RedirectUris);
+        RegisterError::Metadata(ClientMetadataError::ApplicationType);
+        RegisterError::Metadata(ClientMetadataError::GrantTypes);
+        RegisterError::Metadata(ClientMetadataError::ResponseTypes);
+        RegisterError::Metadata(ClientMetadataError::AuthMethod);
+    }
+}
+
+/// What every browser endpoint is driven with.
+struct Stage {
+    world: World,
+    store: Arc<Outage>,
+    client: Client,
+    browser: Browser,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let store = Arc::new(Outage::default());
+        let world = World::on(store.clone(), |config| config).await;
+        let client = world.client().await;
+        let browser = world.browser();
+        Self {
+            world,
+            store,
+            client,
+            browser,
+        }
+    }
+
+    async fn asked(&mut self, changes: &[(&str, &str)]) -> Stop {
+        self.browser.get(&self.client.authorize_url(changes)).await
+    }
+}
+
+async fn authorize(surface: &mut Surface) {
+    surface.section("GET, POST /authorize (AuthorizeError)");
+    let mut stage = Stage::new().await;
+    for (error, name, value) in [
+        ("NoClient", "client_id", ""),
+        ("UnknownClient", "client_id", "unknown"),
+        (
+            "UnregisteredRedirectUri",
+            "redirect_uri",
+            "https://client.example/x",
+        ),
+        ("StateTooLong", "state", &*"x".repeat(4097)),
+        ("NoResponseType", "response_type", ""),
+        ("UnsupportedResponseType", "response_type", "token"),
+        ("UnsupportedResponseMode", "response_mode", "fragment"),
+        ("NoChallenge", "code_challenge", ""),
+        ("ChallengeMethod", "code_challenge_method", "plain"),
+        ("Challenge", "code_challenge", "x"),
+        ("Scope", "scope", "other"),
+        ("Target", "resource", "https://other.example/"),
+        ("ConsentRequired", "prompt", "none"),
+    ] {
+        let stop = stage.asked(&[(name, value)]).await;
+        surface.stop(error, &stop);
+        if matches!(stop, Stop::Page(_)) {
+            let url = stage.client.authorize_url(&[(name, value)]);
+            let answer = stage.world.get(&url).await;
+            surface.answer(&format!("{error}, to a machine"), &answer);
+        }
+    }
+    let twice = format!("{}&state=x", stage.client.authorize_url(&[]));
+    surface.stop("Params", &stage.browser.get(&twice).await);
+    surface.answer("Params, to a machine", &stage.world.get(&twice).await);
+    stage.store.begin();
+    surface.stop("Store", &stage.asked(&[]).await);
+    let url = stage.client.authorize_url(&[]);
+    surface.answer("Store, to a machine", &stage.world.get(&url).await);
+}
+
+async fn consent(surface: &mut Surface) {
+    surface.section("POST /consent (ConsentError)");
+    let mut stage = Stage::new().await;
+    let page = stage.asked(&[]).await.page();
+    let unknown = stage.browser.submit(&page, &[("answer", "maybe")]).await;
+    surface.stop("Form", &unknown);
+    let other = stage
+        .world
+        .browser()
+        .submit(&page, &[("answer", "deny")])
+        .await;
+    surface.stop("OtherBrowser", &other);
+    let denied = stage.browser.submit(&page, &[("answer", "deny")]).await;
+    surface.stop("(the user says no)", &denied);
+    let again = stage.browser.submit(&page, &[("answer", "allow")]).await;
+    surface.stop("Answered", &again);
+    let page = stage.asked(&[]).await.page();
+    stage.store.begin();
+    for answer in ["allow", "deny"] {
+        let down = stage.browser.submit(&page, &[("answer", answer)]).await;
+        surface.stop(&format!("Store, on {answer}"), &down);
+    }
+    stage.store.end();
+    stage.world.advance(Duration::from_secs(601));
+    let late = stage.browser.submit(&page, &[("answer", "allow")]).await;
+    surface.stop("Expired", &late);
+}
+
+fn token(surface: &mut Surface) {
+    surface.section("POST /token (TokenError)");
+    table! { surface;
+        TokenError::NotAForm;
+        TokenError::Params(ParamsError::Repeated);
+        TokenError::Params(ParamsError::TooMany);
+        TokenError::Client(ClientAuthError::Missing);
+        TokenError::Client(ClientAuthError::Unknown { basic: false });
+        TokenError::Client(ClientAuthError::Ambiguous);
+        TokenError::Client(ClientAuthError::UnexpectedSecret { basic: false });
+        TokenError::Client(ClientAuthError::Store(store()));
+        TokenError::Missing("code");
+        TokenError::UnsupportedGrantType;
+        TokenError::UnauthorizedClient;
+        TokenError::Scope;
+        TokenError::Resource;
+        TokenError::UnknownCode;
+        TokenError::ReplayedCode;
+        TokenError::Redeem(RedeemError::WrongClient);
+        TokenError::Redeem(RedeemError::WrongRedirectUri);
+        TokenError::Redeem(RedeemError::WrongVerifier);
+        TokenError::Redeem(RedeemError::Expired);
+        TokenError::Redeem(RedeemError::WrongResource);
+        TokenError::UnknownRefreshToken;
+        TokenError::Renewal(RenewalError::Ended);
+        TokenError::Renewal(RenewalError::Replayed);
+        TokenError::Renewal(RenewalError::Refused(RefreshError::WrongClient));
+        TokenError::Renewal(RenewalError::Refused(RefreshError::Expired));
+        TokenError::Renewal(RenewalError::Refused(RefreshError::ScopeExceeded));
+        TokenError::Renewal(RenewalError::Refused(RefreshError::WrongResource));
+        TokenError::Renewal(RenewalError::SignInAgain(EntraError::Malformed));
+        TokenError::Renewal(unavailable());
+        TokenError::Renewal(RenewalError::Contended);
+        TokenError::Renewal(RenewalError::Crypto);
+        TokenError::Renewal(RenewalError::Store(store()));
+        TokenError::Sign(SigningKeyError::Failed);
+        TokenError::Store(store());
+    }
+}
+
+fn revoke(surface: &mut Surface) {
+    surface.section("POST /revoke (RevokeError)");
+    table! { surface;
+        RevokeError::Form(TokenError::NotAForm);
+        RevokeError::Form(TokenError::Params(ParamsError::Repeated));
+        RevokeError::Client(ClientAuthError::Missing);
+        RevokeError::NoToken;
+        RevokeError::WrongClient;
+        RevokeError::Store(store());
+    }
+}
