@@ -1,8 +1,10 @@
 //! From a path on our side to a URL of the MCP server.
 
+use std::collections::HashSet;
+
 use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use url::Url;
+use url::{Url, form_urlencoded};
 
 /// The URL that stands behind the resource path.
 #[derive(Clone, Debug)]
@@ -61,10 +63,11 @@ impl Target {
             "" => self.path.clone(),
             below => format!("{}{below}", self.path.trim_end_matches('/')),
         };
-        let queries = [self.query.as_deref(), asked.query()];
+        let asked_query = asked.query().and_then(|query| self.admitted(query));
+        let queries = [self.query.clone(), asked_query];
         for (query, mark) in queries.into_iter().flatten().zip(['?', '&']) {
             target.push(mark);
-            target.push_str(query);
+            target.push_str(&query);
         }
         let path_and_query: PathAndQuery = target.parse().map_err(|_| Unmapped)?;
         Uri::builder()
@@ -73,6 +76,20 @@ impl Target {
             .path_and_query(path_and_query)
             .build()
             .map_err(|_| Unmapped)
+    }
+
+    /// What of the client's `query` is sent: not the parameters that our own URL has, of which some
+    /// servers take the last.
+    fn admitted(&self, query: &str) -> Option<String> {
+        let Some(own) = &self.query else {
+            return Some(query.to_owned());
+        };
+        let own: HashSet<String> = names(own).collect();
+        let admitted: Vec<&str> = query
+            .split('&')
+            .filter(|parameters| !names(parameters).any(|name| own.contains(&name)))
+            .collect();
+        (!admitted.is_empty()).then(|| admitted.join("&"))
     }
 
     /// What of `path` is below the resource path: empty, or with a leading slash.
@@ -86,6 +103,18 @@ impl Target {
         }
         Ok(below)
     }
+}
+
+/// The names of the parameters in `query`, as the most lenient of servers read them: apart by
+/// semicolons too, in any case, with brackets for lists, and not quite fit for a variable.
+fn names(query: &str) -> impl Iterator<Item = String> {
+    query
+        .split(['&', ';'])
+        .filter_map(|parameter| form_urlencoded::parse(parameter.as_bytes()).next())
+        .map(|(name, _)| {
+            let name = name.split('[').next().unwrap_or_default();
+            name.trim_start().replace([' ', '.'], "_").to_lowercase()
+        })
 }
 
 /// Whether a server may read `path` as one that leads upwards: dot segments, encoded or not, apart
@@ -165,6 +194,30 @@ mod tests {
             assert_eq!(
                 mapped(upstream, resource_path, asked).as_deref(),
                 Ok(expected)
+            );
+        }
+    }
+
+    #[test]
+    fn a_client_cannot_say_anew_what_the_operator_said() {
+        let upstream = "http://u/mcp?tenant=a%20b&read+only=1&flag";
+        for (asked, left) in [
+            ("x=1&tenant=evil&y=2", "&x=1&y=2"),
+            ("tenant", ""),
+            ("tenant=1&tenant=2", ""),
+            ("%74enant=1&TENANT=2&&x", "&&x"),
+            ("tenant[]=1&tenant%5B0%5D=2", ""),
+            ("read%20only=0&read+only=0&read_only=0&read.only=0", ""),
+            ("+tenant=1", ""),
+            ("x;tenant=1", ""),
+            ("x=1;y=2", "&x=1;y=2"),
+            ("flag=no&flags=1", "&flags=1"),
+            ("my_tenant=tenant&%FF=1", "&my_tenant=tenant&%FF=1"),
+        ] {
+            assert_eq!(
+                mapped(upstream, "/mcp", &format!("/mcp?{asked}")),
+                Ok(format!("{upstream}{left}")),
+                "{asked}"
             );
         }
     }
