@@ -10,6 +10,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{get, post};
 use http::{HeaderValue, Method, StatusCode, header};
+use tokio::sync::Semaphore;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use url::Url;
@@ -117,6 +118,7 @@ struct Inner {
     renewer: Renewer,
     registrations: Quota,
     swept_at: AtomicU64,
+    sweeping: Semaphore,
     platform: Platform,
 }
 
@@ -172,6 +174,7 @@ impl AuthorizationServer {
             keys,
             registrations: Quota::default(),
             swept_at: AtomicU64::new(platform.clock.now().as_unix()),
+            sweeping: Semaphore::new(1),
             platform,
         }))
     }
@@ -208,12 +211,13 @@ impl AuthorizationServer {
     /// Sweeps now and then, in the wake of what makes records.
     async fn sweep_if_due(&self, now: Timestamp) {
         let due = now.since(Timestamp::from_unix(self.0.swept_at.load(Relaxed))) >= SWEEP_EVERY;
-        if !due {
+        let Some(_turn) = due.then(|| self.0.sweeping.try_acquire().ok()).flatten() else {
             return;
-        }
-        self.0.swept_at.store(now.as_unix(), Relaxed);
-        if let Err(error) = self.0.store.sweep(now).await {
-            tracing::warn!(%error, "expired records could not be swept");
+        };
+        // Noted only once it is done: who hangs up half-way leaves the rest to the next.
+        match self.0.store.sweep(now).await {
+            Ok(_) => self.0.swept_at.store(now.as_unix(), Relaxed),
+            Err(error) => tracing::warn!(%error, "expired records could not be swept"),
         }
     }
 

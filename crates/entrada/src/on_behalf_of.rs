@@ -7,7 +7,7 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 
 use crate::access_token::VerifiedToken;
-use crate::authorization_server::{AuthorizationServer, RenewalError};
+use crate::authorization_server::{AuthorizationServer, GRANT_CACHE_TTL, RenewalError};
 use crate::entra::EntraClient;
 use crate::entra::error::EntraError;
 use crate::grant::{Grant, GrantId};
@@ -44,6 +44,13 @@ struct Key {
 struct Downstream {
     token: EntraAccessToken,
     expires_at: Timestamp,
+    grant_read_at: Timestamp,
+}
+
+impl Downstream {
+    fn lives(&self, now: Timestamp) -> bool {
+        now + EARLY < self.expires_at
+    }
 }
 
 /// A user's token that may be sent as the assertion of an on-behalf-of request.
@@ -122,25 +129,62 @@ impl OnBehalfOf {
         if let Some(token) = self.recall(&key, now) {
             return Ok(token);
         }
+        match self.0.tokens.get(&key).filter(|known| known.lives(now)) {
+            Some(known) => self.confirm(key, known, now).await,
+            None => self.exchange(key, now).await,
+        }
+    }
+
+    /// The token, if it lives and its grant was seen to stand a moment ago.
+    fn recall(&self, key: &Key, now: Timestamp) -> Option<EntraAccessToken> {
+        let known = self.0.tokens.get(key)?;
+        let seen = now.since(known.grant_read_at) <= GRANT_CACHE_TTL;
+        (known.lives(now) && seen).then_some(known.token)
+    }
+
+    /// A token that lives, once its grant is seen to stand: a caller may hold on to a verified
+    /// token for as long as it likes.
+    async fn confirm(
+        &self,
+        key: Key,
+        known: Downstream,
+        now: Timestamp,
+    ) -> Result<EntraAccessToken, OboError> {
+        if let Err(error) = self.0.server.renewer().standing(&key.grant, now).await {
+            self.0.tokens.remove(&key);
+            return Err(OboError::Renewal(error));
+        }
+        let token = known.token.clone();
+        self.0.tokens.insert(
+            key,
+            Downstream {
+                grant_read_at: now,
+                ..known
+            },
+        );
+        Ok(token)
+    }
+
+    async fn exchange(&self, key: Key, now: Timestamp) -> Result<EntraAccessToken, OboError> {
         let renewer = self.0.server.renewer();
         let grant = renewer
             .fresh(&key.grant, now)
             .await
             .map_err(OboError::Renewal)?;
         let Assertion { token, tenant_id } = Assertion::of(&grant);
-        let exchanged = self.0.entra.on_behalf_of(token, tenant_id, scope).await;
+        let exchanged = self
+            .0
+            .entra
+            .on_behalf_of(token, tenant_id, &key.scope)
+            .await;
         let exchanged = exchanged.map_err(OboError::Exchange)?;
         let downstream = Downstream {
             token: exchanged.access_token.clone(),
             expires_at: now + exchanged.expires_in,
+            grant_read_at: now,
         };
         self.0.tokens.insert(key, downstream);
         Ok(exchanged.access_token)
-    }
-
-    fn recall(&self, key: &Key, now: Timestamp) -> Option<EntraAccessToken> {
-        let known = self.0.tokens.get(key)?;
-        (now + EARLY < known.expires_at).then_some(known.token)
     }
 }
 

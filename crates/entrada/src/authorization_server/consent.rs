@@ -118,6 +118,7 @@ impl AuthorizationServer {
         now: Timestamp,
         correlation: &CorrelationId,
     ) -> Response {
+        self.sweep_if_due(now).await;
         let binding = BrowserBinding::generate(&*self.0.platform.random);
         let state = request.upstream_state.clone();
         let login = self.login(binding.clone());

@@ -9,7 +9,7 @@ use crate::platform::Timestamp;
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// Registrations in one window: a team that starts its day stays far below it.
-const MOST_PER_WINDOW: u32 = 300;
+const MOST_PER_WINDOW: u32 = 120;
 
 /// A count of uses in a window of one minute, for this process.
 #[derive(Debug, Default)]

@@ -21,8 +21,9 @@ use crate::oauth::redirect_uri::RedirectUri;
 use crate::platform::{SecureRandom, Timestamp};
 use crate::store::StoreError;
 
-/// How long a registration that is never used is kept; clients store their id for months.
-const UNUSED_LIFETIME: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// How long a registration with which nobody ever signed in is kept. Anybody can make one, so
+/// this bounds what a flood of them fills.
+const UNUSED_LIFETIME: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// How long a registration is kept after it was last used.
 pub(super) const USED_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -119,6 +120,7 @@ impl AuthorizationServer {
             .registrations
             .spend(now)
             .map_err(|retry_after| RegisterError::TooMany { retry_after })?;
+        self.sweep_if_due(now).await;
         let client = Client::register(draw_id(&*self.0.platform.random), metadata, now);
         self.0
             .store

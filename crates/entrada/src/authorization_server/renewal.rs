@@ -13,7 +13,7 @@ use crate::grant::{
     RefreshError, RefreshRequest, Renewal,
 };
 use crate::keys::Keys;
-use crate::platform::{SecureRandom, Timestamp};
+use crate::platform::{Clock, Platform, SecureRandom, Timestamp};
 use crate::secret::RefreshToken;
 use crate::single_flight::Turns;
 use crate::store::{SealedStore, StoreError, Written};
@@ -32,6 +32,7 @@ pub(crate) struct Renewer {
     keys: Keys,
     lifetimes: Lifetimes,
     random: Arc<dyn SecureRandom>,
+    clock: Arc<dyn Clock>,
     turns: Turns<GrantId>,
 }
 
@@ -96,8 +97,11 @@ impl Rotated {
     pub(super) fn access_token_lifetime(&self, lifetimes: Lifetimes, now: Timestamp) -> Duration {
         let lifetime = self.grant.access_token_lifetime(lifetimes, now);
         match self.how {
-            How::Rotated | How::Repeated => lifetime,
-            How::RotatedWithoutEntra => lifetime.min(self.grant.held().expires_at.since(now)),
+            How::Rotated => lifetime,
+            // The answer that is repeated may have been given without Entra.
+            How::RotatedWithoutEntra | How::Repeated => {
+                lifetime.min(self.grant.held().expires_at.since(now))
+            }
         }
     }
 }
@@ -108,14 +112,15 @@ impl Renewer {
         store: SealedStore,
         keys: Keys,
         lifetimes: Lifetimes,
-        random: Arc<dyn SecureRandom>,
+        platform: &Platform,
     ) -> Self {
         Self {
             entra,
             store,
             keys,
             lifetimes,
-            random,
+            random: Arc::clone(&platform.random),
+            clock: Arc::clone(&platform.clock),
             turns: Turns::default(),
         }
     }
@@ -131,11 +136,7 @@ impl Renewer {
         let id = presented.grant();
         let _turn = self.turns.wait(&id).await;
         for _ in 0..MOST_ROUNDS {
-            let grant = self
-                .store
-                .grant(&id, now)
-                .await?
-                .ok_or(RenewalError::Ended)?;
+            let grant = self.standing(&id, now).await?;
             match grant.refresh(presented, client, request, now)? {
                 RefreshDecision::Repeat(token) => {
                     return Ok(Rotated {
@@ -154,6 +155,8 @@ impl Renewer {
                 Some(renewal) => (Some(renewal), How::Rotated),
                 None => (None, How::RotatedWithoutEntra),
             };
+            // The turn and Entra took their time: the grace of the old token begins here.
+            let now = self.clock.now();
             let (next, token) = self.succeed(&grant, presented, renewal, now)?;
             match self.store.put_grant(&next).await? {
                 Written::Yes => {
@@ -170,24 +173,26 @@ impl Renewer {
         Err(RenewalError::Contended)
     }
 
+    /// The grant, if it stands.
+    pub(crate) async fn standing(
+        &self,
+        id: &GrantId,
+        now: Timestamp,
+    ) -> Result<Grant, RenewalError> {
+        let grant = self.store.grant(id, now).await?;
+        grant.ok_or(RenewalError::Ended)
+    }
+
     /// The grant with an Entra access token that still lives for a while.
     pub(crate) async fn fresh(&self, id: &GrantId, now: Timestamp) -> Result<Grant, RenewalError> {
         let lives = |grant: &Grant| now + EARLY < grant.held().expires_at;
-        let grant = self
-            .store
-            .grant(id, now)
-            .await?
-            .ok_or(RenewalError::Ended)?;
+        let grant = self.standing(id, now).await?;
         if lives(&grant) {
             return Ok(grant);
         }
         let _turn = self.turns.wait(id).await;
         for _ in 0..MOST_ROUNDS {
-            let grant = self
-                .store
-                .grant(id, now)
-                .await?
-                .ok_or(RenewalError::Ended)?;
+            let grant = self.standing(id, now).await?;
             if lives(&grant) {
                 return Ok(grant);
             }

@@ -29,8 +29,9 @@ use crate::store::StoreError;
 mod authorization_code;
 mod refresh_token;
 
-/// How long a spent code is remembered, so that a late replay still revokes.
-pub(super) const CODE_MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a spent code is remembered, so that a replay revokes: long enough for one who stole
+/// it, not for one who finds it in a log.
+pub(super) const CODE_MEMORY: Duration = Duration::from_secs(10 * 60);
 
 /// Why the token endpoint refused.
 #[derive(Debug, thiserror::Error)]
@@ -256,18 +257,23 @@ impl AuthorizationServer {
             }
             Some("refresh_token") => {
                 may(GrantType::RefreshToken)?;
-                self.refresh(&params, &client, now, correlation).await
+                let issued = self.refresh(&params, &client, now, correlation).await?;
+                self.keep(&registered, now, correlation).await;
+                Ok(issued)
             }
             Some(_) => Err(TokenError::UnsupportedGrantType),
             None => Err(TokenError::Missing("grant_type")),
         }
     }
 
-    /// Keeps the registration of a client that is in use. The code is spent by now: that this
-    /// may fail must not cost the client its tokens.
+    /// Keeps the registration of a client that is in use. Code or token is spent by now: that this
+    /// may fail must not cost the client its answer.
     async fn keep(&self, client: &Client, now: Timestamp, correlation: &CorrelationId) {
+        let Some(client) = client.used(now) else {
+            return;
+        };
         let used_until = now + super::register::USED_LIFETIME;
-        if let Err(error) = self.0.store.put_client(client, used_until).await {
+        if let Err(error) = self.0.store.put_client(&client, used_until).await {
             tracing::warn!(%correlation, client_id = %client.id(), %error, "registration not kept");
         }
     }

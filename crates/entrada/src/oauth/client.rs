@@ -1,6 +1,7 @@
 //! Clients and how they register.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,12 @@ use crate::platform::Timestamp;
 
 /// How many redirect URIs a client may register.
 const MOST_REDIRECT_URIS: usize = 16;
+
+/// How long its redirect URIs may be together, in bytes: what a registration costs to keep.
+const LONGEST_REDIRECT_URIS: usize = 2048;
+
+/// How often it is noted that a client is in use.
+const USE_NOTED_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long a client's name may be, in characters.
 const LONGEST_NAME: usize = 100;
@@ -85,6 +92,7 @@ pub enum GrantType {
 pub struct Client {
     id: ClientId,
     issued_at: Timestamp,
+    used_at: Timestamp,
     metadata: ClientMetadata,
 }
 
@@ -125,8 +133,8 @@ pub enum ClientMetadataError {
     /// There is no redirect URI.
     #[error("redirect_uris is missing or empty")]
     NoRedirectUri,
-    /// There are too many redirect URIs.
-    #[error("redirect_uris has too many members")]
+    /// There are too many redirect URIs, or they are too long together.
+    #[error("redirect_uris is too long")]
     TooManyRedirectUris,
     /// None of the redirect URIs is acceptable.
     #[error("no member of redirect_uris is acceptable")]
@@ -155,7 +163,7 @@ impl From<ClientMetadataError> for ErrorResponse {
             ),
             E::TooManyRedirectUris => (
                 ErrorCode::InvalidClientMetadata,
-                "redirect_uris may name at most 16 URIs",
+                "redirect_uris may name at most 16 URIs of 2048 bytes together",
             ),
             E::RedirectUris => (
                 ErrorCode::InvalidRedirectUri,
@@ -199,7 +207,8 @@ impl UnverifiedClientMetadata {
             .redirect_uris
             .filter(|uris| !uris.is_empty())
             .ok_or(E::NoRedirectUri)?;
-        if asked.len() > MOST_REDIRECT_URIS {
+        let length: usize = asked.iter().map(String::len).sum();
+        if asked.len() > MOST_REDIRECT_URIS || length > LONGEST_REDIRECT_URIS {
             return Err(E::TooManyRedirectUris);
         }
         let redirect_uris: Vec<_> = asked
@@ -303,6 +312,7 @@ impl Client {
         Self {
             id,
             issued_at: now,
+            used_at: now,
             metadata,
         }
     }
@@ -315,6 +325,15 @@ impl Client {
     /// When it registered.
     pub fn issued_at(&self) -> Timestamp {
         self.issued_at
+    }
+
+    /// The same client, used now; `None` if that was noted today already.
+    pub(crate) fn used(&self, now: Timestamp) -> Option<Self> {
+        let due = now.since(self.used_at) >= USE_NOTED_EVERY || self.used_at == self.issued_at;
+        due.then(|| Self {
+            used_at: now,
+            ..self.clone()
+        })
     }
 
     /// What it said of itself.

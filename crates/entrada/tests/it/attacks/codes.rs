@@ -99,12 +99,12 @@ async fn replayed_code_revokes_its_grant() {
 }
 
 #[tokio::test]
-async fn code_replayed_a_day_later_revokes_its_grant() {
+async fn code_replayed_minutes_later_revokes_its_grant() {
     let world = World::new().await;
     let client = world.client().await;
     let code = client.code(&mut world.browser(), "alice").await;
     let session = client.session(client.redeem(&code).await.ok());
-    world.advance(23 * 3600 * SECOND);
+    world.advance(9 * 60 * SECOND);
     let session = session.refreshed().await;
     client
         .redeem(&code)
