@@ -23,9 +23,14 @@ pub struct Expected<'a> {
     pub algorithms: &'a [Algorithm],
     /// The kind of token (RFC 8725 §3.11).
     pub typ: ExpectedType,
-    /// By how much the two clocks may differ.
+    /// How long after its end it is still taken.
     pub leeway: Duration,
+    /// How far in the future it may begin: clocks of replicas differ, and step back.
+    pub early: Duration,
 }
+
+/// By how much two clocks of our own may differ.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 impl<'a> Expected<'a> {
     /// Expects a token of `typ` from `issuer` for one of `audience`.
@@ -41,6 +46,7 @@ impl<'a> Expected<'a> {
             algorithms,
             typ,
             leeway: Duration::ZERO,
+            early: CLOCK_SKEW,
         }
     }
 }
@@ -213,7 +219,7 @@ pub fn verify(
         return Err(JwtError::Expired);
     }
     let begins = claims.nbf.max(claims.iat);
-    if begins.is_some_and(|begins| begins > now + expected.leeway) {
+    if begins.is_some_and(|begins| begins > now + expected.early) {
         return Err(JwtError::NotYetValid);
     }
     Ok(VerifiedClaims(claims))
@@ -308,7 +314,8 @@ mod tests {
             ("iss", "https://as".into(), 1000, Ok(())),
             ("iss", "https://as".into(), 1999, Ok(())),
             ("iss", "https://as".into(), 2000, Err(JwtError::Expired)),
-            ("iss", "https://as".into(), 999, Err(JwtError::NotYetValid)),
+            ("iss", "https://as".into(), 940, Ok(())),
+            ("iss", "https://as".into(), 939, Err(JwtError::NotYetValid)),
             ("iss", "https://as/".into(), 1000, Err(JwtError::Issuer)),
             ("iss", ().into(), 1000, Err(JwtError::Claims)),
             ("aud", serde_json::json!(["x", "https://mcp"]), 1000, Ok(())),
@@ -317,8 +324,8 @@ mod tests {
             ("exp", ().into(), 1000, Err(JwtError::Claims)),
             ("exp", "2000".into(), 1000, Err(JwtError::Claims)),
             ("exp", (-1).into(), 1000, Err(JwtError::Claims)),
-            ("nbf", 1500.into(), 1400, Err(JwtError::NotYetValid)),
-            ("nbf", 1500.into(), 1500, Ok(())),
+            ("nbf", 1500.into(), 1439, Err(JwtError::NotYetValid)),
+            ("nbf", 1500.into(), 1440, Ok(())),
         ] {
             assert_eq!(
                 verdict(name, value.clone(), now),
