@@ -259,10 +259,11 @@ impl ConsentedRequest {
     pub fn entra_url(&self, upstream: Upstream<'_>) -> Url {
         let challenge = String::from(CodeChallenge::of(&self.code_verifier));
         let hints = &self.request.hints;
-        let prompt = match (&hints.login_hint, hints.fresh_login) {
-            (_, true) => Some("login"),
-            (None, false) => Some("select_account"),
-            (Some(_), false) => None,
+        // With a hint alone Entra would sign the user in unseen, and a hint is the client's word.
+        let prompt = if hints.fresh_login {
+            "login"
+        } else {
+            "select_account"
         };
         let mut url = upstream.authorization_endpoint.clone();
         url.query_pairs_mut()
@@ -275,7 +276,7 @@ impl ConsentedRequest {
             .append_pair("nonce", self.nonce.expose())
             .append_pair("code_challenge", &challenge)
             .append_pair("code_challenge_method", "S256")
-            .extend_pairs(prompt.map(|prompt| ("prompt", prompt)))
+            .append_pair("prompt", prompt)
             .extend_pairs(hints.login_hint.as_ref().map(|hint| ("login_hint", hint)))
             .extend_pairs(hints.domain_hint.as_ref().map(|hint| ("domain_hint", hint)));
         url

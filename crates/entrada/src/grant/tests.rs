@@ -120,7 +120,10 @@ fn entra_is_asked_in_its_own_words() {
         login_hint: login_hint.clone(),
         ..LoginHints::default()
     });
-    assert_eq!((hinted("login_hint"), hinted("prompt")), (login_hint, None));
+    assert_eq!(
+        (hinted("login_hint"), hinted("prompt")),
+        (login_hint, Some("select_account".to_owned()))
+    );
     let fresh = ask(LoginHints {
         fresh_login: true,
         ..LoginHints::default()

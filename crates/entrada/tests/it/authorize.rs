@@ -345,7 +345,11 @@ async fn hints_reach_entra_and_prompt_consent_does_not() {
             Some("select_account"),
             None,
         ),
-        (vec![("login_hint", alice)], None, Some(alice)),
+        (
+            vec![("login_hint", alice)],
+            Some("select_account"),
+            Some(alice),
+        ),
         (
             vec![("login_hint", alice), ("prompt", "login")],
             Some("login"),
