@@ -184,6 +184,8 @@ impl KeyFile {
         let folder = folder.unwrap_or_else(|| Path::new("."));
         fs::create_dir_all(folder)?;
         let temporary = self.0.with_extension(format!("{}.tmp", std::process::id()));
+        // A leftover of a process that was killed: its mode is not to be trusted.
+        remove_if_there(&temporary)?;
         let written = create_private(&temporary).and_then(|mut file| {
             file.write_all(text)?;
             file.sync_all()?;
@@ -191,10 +193,8 @@ impl KeyFile {
             sync_folder(folder)
         });
         // Renamed away on success by `save`; a link or a leftover otherwise.
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => written.and(Err(error)),
-            _ => written,
-        }
+        let removed = remove_if_there(&temporary);
+        written.and(removed)
     }
 
     fn io(&self, source: io::Error) -> KeyFileError {
@@ -225,6 +225,13 @@ impl KeyFile {
     }
 }
 
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Makes what happened to a folder's names last. Windows has no such call.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -241,19 +248,14 @@ fn create_private(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(path)
 }
 
 #[cfg(not(unix))]
 fn create_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(path)
+    OpenOptions::new().write(true).create_new(true).open(path)
 }
 
 #[cfg(all(test, unix))]

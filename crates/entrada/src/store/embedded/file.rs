@@ -105,6 +105,11 @@ fn make(path: &Path) -> Result<(), OpenStoreError> {
     fs::create_dir_all(folder).map_err(io)?;
     let nth = MADE.fetch_add(1, Ordering::Relaxed);
     let temporary = path.with_extension(format!("{}-{nth}.tmp", std::process::id()));
+    // A leftover of a process that was killed: its mode is not to be trusted.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+        Ok(()) | Err(_) => {}
+    }
     let made = private(&temporary).map_err(io).and_then(|file| {
         let filled = FileBackend::new(file).map_err(Failure::from).and_then(fill);
         filled.map_err(|failure| damaged(path, failure))?;
@@ -121,7 +126,7 @@ fn make(path: &Path) -> Result<(), OpenStoreError> {
 /// An empty file that nobody else may read.
 fn private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(true);
+    options.read(true).write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
