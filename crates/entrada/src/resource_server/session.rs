@@ -48,6 +48,7 @@ impl SessionBinding {
         headers: &mut HeaderMap,
         caller: &TokenFacts,
     ) -> Result<(), Refusal> {
+        drop_lookalikes(headers);
         if headers
             .get(MCP_PROTOCOL_VERSION)
             .is_some_and(is_sessionless)
@@ -110,6 +111,22 @@ impl SessionBinding {
         authentic
             .then(|| HeaderValue::from_bytes(id).ok())
             .flatten()
+    }
+}
+
+/// Drops headers that servers which fold `_` and `-` (CGI, WSGI) would take for a session's.
+fn drop_lookalikes(headers: &mut HeaderMap) {
+    let folds_to = |name: &HeaderName, own: &HeaderName| {
+        name != own && name.as_str().replace('_', "-") == own.as_str()
+    };
+    let lookalikes: Vec<_> = headers
+        .keys()
+        .filter(|name| name.as_str().contains('_'))
+        .filter(|name| folds_to(name, &MCP_SESSION_ID) || folds_to(name, &LAST_EVENT_ID))
+        .cloned()
+        .collect();
+    for name in lookalikes {
+        headers.remove(name);
     }
 }
 
@@ -252,6 +269,26 @@ mod tests {
         headers.insert(LAST_EVENT_ID, HeaderValue::from_static("7"));
         binding.admit(&mut headers, &alice).unwrap();
         assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn a_name_that_folds_to_a_session_id_goes_no_further() {
+        let binding = SessionBinding::new(Keys::new(ring()));
+        let alice = caller("https://i", "alice", "c");
+        let mut headers = HeaderMap::new();
+        for name in [
+            "mcp_session_id",
+            "mcp-session_id",
+            "last_event-id",
+            "x_other",
+        ] {
+            headers.insert(name, HeaderValue::from_static("1"));
+        }
+        binding.admit(&mut headers, &alice).unwrap();
+        assert_eq!(
+            headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
+            ["x_other"]
+        );
     }
 
     #[test]
