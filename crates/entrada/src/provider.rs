@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::body::Body;
@@ -44,6 +44,7 @@ struct Inner {
     keys: Keys,
     key_file: Option<KeyFile>,
     signing_algorithm: Algorithm,
+    rotating: Mutex<()>,
     platform: Platform,
 }
 
@@ -115,6 +116,7 @@ impl AzureProvider {
             keys,
             key_file,
             signing_algorithm,
+            rotating: Mutex::new(()),
             platform,
         })))
     }
@@ -138,8 +140,10 @@ impl AzureProvider {
         let router = self.router();
         match self.0.resource.path().trim_end_matches('/') {
             "" => router.fallback_service(guarded),
+            // A wildcard does not match nothing, and clients add a slash.
             path => router
                 .route_service(path, guarded.clone())
+                .route_service(&format!("{path}/"), guarded.clone())
                 .route_service(&format!("{path}/{{*rest}}"), guarded),
         }
     }
@@ -181,6 +185,12 @@ impl AzureProvider {
     ///
     /// [`KeyFileError`] if the key file cannot be written; the old keys then stay in use.
     pub fn rotate_keys(&self) -> Result<(), KeyFileError> {
+        // One at a time: each adds to what the one before left.
+        let _turn = self
+            .0
+            .rotating
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let Inner {
             keys,
             key_file,
