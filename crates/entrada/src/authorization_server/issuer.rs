@@ -200,8 +200,8 @@ impl AccessTokenVerifier for IssuedVerifier {
             None => self.vouched(presented, now)?,
         };
         let grant = match self.0.store.grant(&vouched.grant, now).await {
-            Ok(Some(grant)) => grant,
-            Ok(None) => {
+            Ok(Some(grant)) if *grant.client_id() == vouched.client_id => grant,
+            Ok(Some(_) | None) => {
                 self.0.verdicts.remove(&key);
                 return Err(VerifyError::GrantEnded);
             }
