@@ -10,7 +10,7 @@ use entrada::store::MemoryStore;
 #[path = "server/in_process.rs"]
 mod in_process;
 
-use in_process::{Server, Tokens, call, mcp_request, refreshing};
+use in_process::{NoOp, Server, Tokens, call, mcp_request, refreshing};
 
 fn main() {
     let mut asked = Asked::default();
@@ -81,7 +81,7 @@ fn counted(work: &mut dyn FnMut()) {
 
 fn remembered_token(server: &Server, asked: &Asked) {
     let token = server.tokens().access_token;
-    let mut service = server.guarded();
+    let mut service = server.guarded(NoOp);
     call(&mut service, mcp_request(&token));
     asked.run(
         || mcp_request(&token),
@@ -92,7 +92,7 @@ fn remembered_token(server: &Server, asked: &Asked) {
 fn new_token(server: &Server, asked: &Asked) {
     let first = server.tokens().refresh_token;
     server.answer(refreshing(&first));
-    let mut service = server.guarded();
+    let mut service = server.guarded(NoOp);
     // A refresh token that was just replaced is answered again and again.
     let request = || {
         let tokens = Tokens::read(&server.answer(refreshing(&first)));

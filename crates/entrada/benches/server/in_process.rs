@@ -109,9 +109,9 @@ impl Server {
         Tokens::read(&self.answer(self.redemption()))
     }
 
-    /// The guard before a service that does nothing.
-    pub(crate) fn guarded(&self) -> RequireBearer<NoOp> {
-        self.provider.guard().layer(NoOp)
+    /// `service` behind the guard.
+    pub(crate) fn guarded<S>(&self, service: S) -> RequireBearer<S> {
+        self.provider.guard().layer(service)
     }
 }
 

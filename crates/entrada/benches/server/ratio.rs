@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::in_process::{Server, call, mcp_request};
+use super::in_process::{NoOp, Server, call, mcp_request};
 use super::issued::new_tokens;
 use super::parts::{Signature, StoredGrant};
 use super::{ALGORITHMS, embedded, memory};
@@ -23,7 +23,7 @@ pub(crate) fn print() {
 #[expect(clippy::print_stdout, reason = "this is what was asked for")]
 fn report(what: &str, server: &Server) {
     let token = new_tokens(server);
-    let mut service = server.guarded();
+    let mut service = server.guarded(NoOp);
     let signature = Signature::of(&token(), server);
     let grant = StoredGrant::of(&token(), server);
     let (mut whole, mut checked, mut read) = (Duration::MAX, Duration::MAX, Duration::MAX);

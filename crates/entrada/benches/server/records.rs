@@ -5,7 +5,8 @@ use std::sync::Arc;
 use entra_emulator::builtin;
 use entrada::grant::{GrantId, IssuedCode};
 use entrada::keys::Keys;
-use entrada::oauth::client::Client;
+use entrada::oauth::client::{Client, ClientId, UnverifiedClientMetadata};
+use entrada::oauth::redirect_uri::AllowedRedirects;
 use entrada::platform::{SystemRandom, Timestamp};
 use entrada::secret::AuthorizationCode;
 use entrada::store::{SealedStore, Store};
@@ -38,17 +39,15 @@ impl Records {
         now: Timestamp,
     ) -> Self {
         let store = SealedStore::new(store, keys, Arc::new(SystemRandom::default()));
-        let client: Client = serde_json::from_value(json!({
-            "id": CLIENT_ID,
-            "issued_at": now,
-            "metadata": {
-                "redirect_uris": [REDIRECT_URI],
-                "name": "Benchmark",
-                "application_type": "native",
-                "grant_types": ["authorization_code", "refresh_token"],
-            },
+        let asked: UnverifiedClientMetadata = serde_json::from_value(json!({
+            "client_name": "Benchmark",
+            "redirect_uris": [REDIRECT_URI],
+            "grant_types": ["authorization_code", "refresh_token"],
         }))
-        .expect("a client");
+        .expect("metadata");
+        let metadata = asked.check(&AllowedRedirects::Registered);
+        let id = ClientId::parse(CLIENT_ID).expect("a client id");
+        let client = Client::register(id, metadata.expect("metadata"), now);
         let written = store.put_client(&client, NEVER).await;
         written.expect("the store works");
         Self {
