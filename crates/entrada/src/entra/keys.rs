@@ -39,6 +39,8 @@ struct Known {
     keys: Arc<Vec<VerificationKey>>,
     fetched_at: Option<Timestamp>,
     tried_at: Option<Timestamp>,
+    /// When the last fetch began, which may be under way.
+    began_at: Option<Timestamp>,
 }
 
 /// What to do about a key.
@@ -57,9 +59,11 @@ impl Known {
         let key = self.keys.iter().find(|key| key.kid() == Some(kid));
         let fresh = self.fetched_at.is_some_and(|at| now.since(at) < FRESH);
         let tried = |pause| self.tried_at.is_some_and(|at| now.since(at) < pause);
+        // One fetches; whoever holds a usable key goes on meanwhile.
+        let fetching = self.began_at.is_some_and(|at| now.since(at) < COOL_DOWN);
         let failed = self.tried_at != self.fetched_at;
         match key {
-            Some(key) if fresh || tried(COOL_DOWN) => Plan::Use(key.clone()),
+            Some(key) if fresh || fetching => Plan::Use(key.clone()),
             None if tried(if failed { RETRY } else { COOL_DOWN }) => Plan::GiveUp,
             Some(_) | None => Plan::Fetch,
         }
@@ -97,6 +101,7 @@ impl EntraKeys {
             Plan::Use(key) => Ok(Some(key)),
             Plan::GiveUp => self.missing(),
             Plan::Fetch => {
+                self.begin(now);
                 let fetched = self.fetch().await;
                 self.learn(&fetched, now);
                 let found = self
@@ -139,6 +144,11 @@ impl EntraKeys {
         }
     }
 
+    fn begin(&self, now: Timestamp) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.began_at = Some(now);
+    }
+
     fn learn(&self, fetched: &Result<Jwks, EntraError>, now: Timestamp) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.tried_at = Some(now);
@@ -170,6 +180,7 @@ mod tests {
                 keys: Arc::new(vec![signing.verification_key()]),
                 fetched_at: fetched_at.map(Timestamp::from_unix),
                 tried_at: tried_at.map(Timestamp::from_unix),
+                began_at: tried_at.map(Timestamp::from_unix),
             };
             match known.plan(kid, Timestamp::from_unix(now)) {
                 Plan::Use(_) => "use",
