@@ -337,7 +337,8 @@ async fn token_gives_no_more_than_its_grant() {
 #[tokio::test]
 async fn session_of_another_user_is_refused() {
     let world = World::new().await;
-    let (alice, bob) = (world.log_in("alice").await, world.log_in("bob").await);
+    let alice = world.log_in("alice").await;
+    let bob = alice.client.log_in(&mut world.browser(), "bob").await;
     let elsewhere = evil_client(&world).await;
     let elsewhere = elsewhere.log_in(&mut world.browser(), "alice").await;
     let opened = alice.call_tool().await;
