@@ -103,6 +103,10 @@ fn strip_connection(headers: &mut HeaderMap) {
     }
 }
 
+/// Before the name a tool gave a parameter, which may hold `_` and must arrive (MCP transports,
+/// *Custom Headers from Tool Parameters*). What it folds to is nobody else's.
+const MCP_PARAM: &str = "mcp-param-";
+
 /// Whether a request header is not for the MCP server, or not for a client to say.
 fn stops_here(name: &HeaderName) -> bool {
     if CREDENTIALS.contains(name) || INTERMEDIARY.contains(name) || *name == EXPECT {
@@ -111,7 +115,8 @@ fn stops_here(name: &HeaderName) -> bool {
     let name = name.as_str();
     // CGI and its heirs hand `mcp_session_id` to programs as `mcp-session-id` (RFC 3875 §4.1.18),
     // past whoever looked at the latter only.
-    name.contains('_') || name.starts_with("x-forwarded-") || name.starts_with("x-entrada-")
+    let folds = name.contains('_') && !name.starts_with(MCP_PARAM);
+    folds || name.starts_with("x-forwarded-") || name.starts_with("x-entrada-")
 }
 
 /// HTTP/2 has the host in the target, not in a header (RFC 9113 §8.3.1).
@@ -217,6 +222,7 @@ mod tests {
             "mcp-method",
             "mcp-name",
             "mcp-param-anything",
+            "mcp-param-user_id",
             "traceparent",
             "tracestate",
             "baggage",
