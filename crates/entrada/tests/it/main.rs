@@ -13,6 +13,7 @@ mod callback;
 mod client;
 mod consent;
 mod errors;
+mod lifetimes;
 mod login;
 mod mcp_session;
 mod metadata;
