@@ -19,6 +19,7 @@ mod mcp_session;
 mod metadata;
 mod obo;
 mod outage;
+mod places;
 mod protect;
 mod refresh;
 mod refresh_race;
