@@ -76,6 +76,8 @@ async fn without_a_client_or_its_redirect_uri_nothing_is_redirected() {
         ("client_id", ""),
         ("client_id", "unknown"),
         ("client_id", "not an id"),
+        // Our own at Entra is no client of ours.
+        ("client_id", "30000000-0000-4000-8000-000000000001"),
         ("redirect_uri", "https://client.example/other"),
         ("redirect_uri", "https://client.example/callback?x"),
         ("redirect_uri", "https://client.example/callback/"),

@@ -49,6 +49,15 @@ async fn the_page_says_who_asks_for_what_and_where_it_goes() {
     ] {
         assert!(page.html.contains(words), "{words}: {}", page.html);
     }
+    for (header, value) in [
+        ("cache-control", "no-store"),
+        ("referrer-policy", "no-referrer"),
+        ("x-frame-options", "DENY"),
+        ("x-content-type-options", "nosniff"),
+        ("strict-transport-security", "max-age=31536000"),
+    ] {
+        assert_eq!(page.headers[header], value);
+    }
     assert!(!page.html.contains("<script"));
     assert_eq!(page.form().0.as_str(), format!("{BASE_URL}/consent"));
 }

@@ -91,3 +91,27 @@ async fn a_revocation_survives_a_restart() {
         .assert_unauthorized("invalid_token");
     session.refresh().await.assert_refused(400, "invalid_grant");
 }
+
+#[tokio::test]
+async fn rotated_keys_outlive_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = World::new().await;
+    let server = world.replica_with(|_| on_disk(directory.path()));
+    let mut session = server.log_in("alice").await;
+    server.provider.rotate_keys().unwrap();
+    let published = server.get("/.well-known/jwks.json").await.ok();
+    assert_eq!(published["keys"].as_array().unwrap().len(), 2);
+    let kid = session.refreshed().await.kid();
+    assert_eq!(json!(kid), published["keys"][0]["kid"]);
+    session = session.at(&world);
+    drop(server);
+
+    let server = world.replica_with(|_| on_disk(directory.path()));
+    assert_eq!(server.get("/.well-known/jwks.json").await.ok(), published);
+    world.advance(entrada::keys::PUBLISH_AHEAD);
+    let session = session.at(&server);
+    assert_eq!(session.call_tool().await.status, 200);
+    let other = server.log_in("bob").await;
+    assert_eq!(json!(other.kid()), published["keys"][1]["kid"]);
+    assert_eq!(other.call_tool().await.status, 200);
+}
