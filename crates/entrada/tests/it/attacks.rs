@@ -10,6 +10,7 @@ mod login;
 mod redirects;
 mod refresh;
 mod server;
+mod sessions;
 mod storage;
 mod upstream;
 

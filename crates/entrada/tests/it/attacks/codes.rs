@@ -105,6 +105,7 @@ async fn code_replayed_minutes_later_revokes_its_grant() {
     let code = client.code(&mut world.browser(), "alice").await;
     let session = client.session(client.redeem(&code).await.ok());
     world.advance(9 * 60 * SECOND);
+    world.provider.sweep().await.unwrap();
     let session = session.refreshed().await;
     client
         .redeem(&code)

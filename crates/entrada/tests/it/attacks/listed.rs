@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 const TABLES: &str = include_str!("../../../../../docs/ATTACKS.md");
 
-const TESTS: [&str; 9] = [
+const TESTS: [&str; 10] = [
     include_str!("codes.rs"),
     include_str!("consent.rs"),
     include_str!("guard.rs"),
@@ -12,6 +12,7 @@ const TESTS: [&str; 9] = [
     include_str!("redirects.rs"),
     include_str!("refresh.rs"),
     include_str!("server.rs"),
+    include_str!("sessions.rs"),
     include_str!("storage.rs"),
     include_str!("upstream.rs"),
 ];

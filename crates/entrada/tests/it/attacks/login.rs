@@ -1,6 +1,6 @@
 //! The way back from Entra: whose login it is, and what it may say.
 
-use entra_emulator::Endpoint;
+use entra_emulator::{Endpoint, builtin};
 use http::Method;
 
 use super::{HOST, REDIRECT_PATH, assert_stopped, callback_url, evil_client, fetch, text};
@@ -190,4 +190,18 @@ async fn client_parameters_do_not_reach_entra() {
     );
     let form = world.entra.last_token_form().unwrap();
     assert!(!form.iter().any(|(name, _)| name == "resource"));
+}
+
+#[tokio::test]
+async fn hint_does_not_skip_the_account_picker() {
+    // One click on a consent page that was slipped under the pointer would be all.
+    let world = World::new().await;
+    let mut victim = world.browser();
+    world.client().await.log_in(&mut victim, "alice").await;
+    let evil = evil_client(&world).await;
+    let url = evil.authorize_url(&[("login_hint", builtin::ALICE)]);
+    let consent = victim.get(&url).await.page();
+    let clicked = victim.submit(&consent, &[("answer", "allow")]).await;
+    let picker = clicked.page();
+    assert_eq!(picker.url.host_str(), Some("login.emulator.test"));
 }

@@ -125,6 +125,9 @@ async fn dangerous_redirect_uris_are_not_registered() {
         "https://evil.example/c b",
         "https://evil.example/\r\nx: y",
         "https://x;script-src.evil.example/",
+        "https:evil.example/cb",
+        "https:/evil.example/cb",
+        "http:127.0.0.1/cb",
         "ms-word:ofe",
     ] {
         let metadata = json!({"redirect_uris": [dangerous]});
