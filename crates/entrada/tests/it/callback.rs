@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use entra_emulator::{Endpoint, Failure, GrantType, builtin};
+use entra_emulator::{Endpoint, GrantType};
 use http::{HeaderMap, Method, StatusCode};
 use url::Url;
 
@@ -10,17 +10,17 @@ use crate::browser::{Browser, Page, Stop};
 use crate::client::{Client, parameter};
 use crate::world::{BASE_URL, CALLBACK, SECOND, World};
 
-const CODE_GRANT: Endpoint = Endpoint::TokenGrant(GrantType::AuthorizationCode);
+pub(crate) const CODE_GRANT: Endpoint = Endpoint::TokenGrant(GrantType::AuthorizationCode);
 
 /// A login whose user has signed in at Entra, and is about to be sent back.
-struct Login {
-    client: Client,
-    browser: Browser,
-    back: Url,
+pub(crate) struct Login {
+    pub(crate) client: Client,
+    pub(crate) browser: Browser,
+    pub(crate) back: Url,
 }
 
 impl Login {
-    async fn new(world: &World) -> Self {
+    pub(crate) async fn new(world: &World) -> Self {
         let client = world.client().await;
         let mut browser = world.browser();
         let consent = client.ask(&mut browser).await;
@@ -34,12 +34,12 @@ impl Login {
         }
     }
 
-    async fn finish(&mut self) -> Stop {
+    pub(crate) async fn finish(&mut self) -> Stop {
         self.browser.get(self.back.as_str()).await
     }
 
     /// Comes back with these parameters beside `state`.
-    async fn finish_with(&mut self, parameters: &[(&str, &str)]) -> Stop {
+    pub(crate) async fn finish_with(&mut self, parameters: &[(&str, &str)]) -> Stop {
         let state = parameter(&self.back, "state").unwrap();
         let mut url = self.back.clone();
         url.query_pairs_mut()
@@ -49,7 +49,7 @@ impl Login {
         self.browser.get(url.as_str()).await
     }
 
-    async fn assert_still_good(mut self) {
+    pub(crate) async fn assert_still_good(mut self) {
         let location = self.finish().await.left();
         let code = parameter(&location, "code").unwrap();
         self.client.redeem(&code).await.ok();
@@ -57,7 +57,7 @@ impl Login {
 }
 
 #[track_caller]
-fn assert_page(page: &Page, status: u16, words: &str) {
+pub(crate) fn assert_page(page: &Page, status: u16, words: &str) {
     assert_eq!(page.status.as_u16(), status, "{}", page.html);
     assert!(page.html.contains(words), "{}", page.html);
     assert_private(&page.headers);
@@ -77,7 +77,7 @@ fn assert_private(headers: &HeaderMap) {
 }
 
 #[track_caller]
-fn assert_error(location: &Url, error: &str) {
+pub(crate) fn assert_error(location: &Url, error: &str) {
     assert!(location.as_str().starts_with(CALLBACK), "{location}");
     assert_eq!(parameter(location, "error").as_deref(), Some(error));
     assert_eq!(parameter(location, "state").as_deref(), Some("a+b c&d"));
@@ -162,169 +162,6 @@ async fn looking_ahead_spends_nothing() {
     }
     assert_eq!(world.entra.calls(CODE_GRANT), 0);
     login.assert_still_good().await;
-}
-
-#[tokio::test]
-async fn what_entra_says_in_the_browser_reaches_the_client_in_our_words() {
-    let world = World::new().await;
-    for (entra, ours) in [
-        ("access_denied", "access_denied"),
-        ("consent_required", "access_denied"),
-        ("interaction_required", "access_denied"),
-        ("login_required", "access_denied"),
-        ("temporarily_unavailable", "temporarily_unavailable"),
-        ("server_error", "temporarily_unavailable"),
-        ("invalid_request", "server_error"),
-        ("invalid_resource", "server_error"),
-        ("unauthorized_client", "server_error"),
-        ("<script>", "server_error"),
-    ] {
-        let mut login = Login::new(&world).await;
-        let more = [
-            ("error", entra),
-            ("error_description", "AADSTS65004: <secret>"),
-        ];
-        let location = login.finish_with(&more).await.left();
-        assert_error(&location, ours);
-        assert!(!location.as_str().contains("AADSTS"), "{location}");
-        // The login is over.
-        let again = login.finish().await.page();
-        assert_eq!(again.status, 403);
-    }
-}
-
-#[tokio::test]
-async fn a_user_who_cancels_at_entra_goes_back_to_the_client() {
-    let world = World::new().await;
-    let client = world.client().await;
-    let mut browser = world.browser();
-    let consent = client.ask(&mut browser).await;
-    let sign_in = browser
-        .submit(&consent, &[("answer", "allow")])
-        .await
-        .page();
-    let location = browser
-        .submit(&sign_in, &[("answer", "cancel")])
-        .await
-        .left();
-    assert_error(&location, "access_denied");
-}
-
-#[tokio::test]
-async fn trouble_at_entra_is_told_as_passing_trouble() {
-    let world = World::new().await;
-    for failure in [
-        Failure::Status(503),
-        Failure::Status(500),
-        Failure::Throttle { retry_after: 7 },
-        Failure::Garbage,
-        Failure::Drop,
-    ] {
-        let mut login = Login::new(&world).await;
-        world.entra.fail_next(CODE_GRANT, 1, failure.clone());
-        let location = login.finish().await.left();
-        assert_error(&location, "temporarily_unavailable");
-    }
-}
-
-#[tokio::test]
-async fn a_registration_that_needs_mending_is_no_fault_of_the_client() {
-    let world = World::new().await;
-    let mut login = Login::new(&world).await;
-    let failure = Failure::Error {
-        aadsts: 7_000_222,
-        error: "invalid_client".to_owned(),
-        suberror: None,
-        claims: None,
-    };
-    world.entra.fail_next(CODE_GRANT, 1, failure);
-    assert_error(&login.finish().await.left(), "server_error");
-}
-
-#[tokio::test]
-async fn a_user_who_is_disabled_meanwhile_does_not_get_in() {
-    let world = World::new().await;
-    let mut login = Login::new(&world).await;
-    world.entra.disable_user(builtin::ALICE);
-    assert_error(&login.finish().await.left(), "access_denied");
-}
-
-#[tokio::test]
-async fn an_entra_code_that_is_not_of_this_login_gives_nothing() {
-    let world = World::new().await;
-    let (mut login, other) = (Login::new(&world).await, Login::new(&world).await);
-    let code = parameter(&other.back, "code").unwrap();
-    let location = login.finish_with(&[("code", &code)]).await.left();
-    assert_error(&location, "access_denied");
-}
-
-/// Follows the consent to Entra with one parameter changed, and signs in.
-async fn with_upstream(world: &World, name: &str, value: &str) -> Stop {
-    let client = world.client().await;
-    let mut browser = world.browser();
-    let consent = client.ask(&mut browser).await;
-    browser.stop_before = Some("/10000000-0000-4000-8000-000000000001/oauth2/v2.0/authorize");
-    let upstream = browser
-        .submit(&consent, &[("answer", "allow")])
-        .await
-        .left();
-    browser.stop_before = None;
-    let kept: Vec<_> = upstream
-        .query_pairs()
-        .into_owned()
-        .filter(|(known, _)| known != name)
-        .collect();
-    let mut changed = upstream.clone();
-    changed
-        .query_pairs_mut()
-        .clear()
-        .extend_pairs(kept)
-        .append_pair(name, value);
-    let stop = browser.get(changed.as_str()).await;
-    browser.sign_in(stop, "alice").await
-}
-
-#[tokio::test]
-async fn an_id_token_must_answer_our_nonce() {
-    let world = World::new().await;
-    let location = with_upstream(&world, "nonce", "another").await.left();
-    assert_error(&location, "server_error");
-}
-
-#[tokio::test]
-async fn an_entra_code_must_answer_our_challenge() {
-    let world = World::new().await;
-    let challenge = crate::client::CHALLENGE;
-    let location = with_upstream(&world, "code_challenge", challenge)
-        .await
-        .left();
-    assert_error(&location, "access_denied");
-}
-
-/// Without Entra's keys nobody can tell who signed in; that passes.
-#[tokio::test]
-async fn entra_keys_that_cannot_be_had_are_passing_trouble() {
-    let world = World::new().await;
-    let mut login = Login::new(&world).await;
-    world
-        .entra
-        .fail_next(Endpoint::Keys, 1, Failure::Status(503));
-    assert_error(&login.finish().await.left(), "temporarily_unavailable");
-    world.advance(Duration::from_secs(300));
-    Login::new(&world).await.assert_still_good().await;
-}
-
-#[tokio::test]
-async fn a_key_that_entra_rotates_in_is_fetched_once() {
-    let world = World::new().await;
-    Login::new(&world).await.assert_still_good().await;
-    world.entra.rotate_keys();
-    world.advance(Duration::from_secs(300));
-    world.entra.reset_calls();
-    for _ in 0..3 {
-        Login::new(&world).await.assert_still_good().await;
-    }
-    assert_eq!(world.entra.calls(Endpoint::Keys), 1);
 }
 
 #[tokio::test]
