@@ -5,7 +5,7 @@ use url::Url;
 
 /// The URL of a protected resource (RFC 8707 §2): what an access token is for.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct ResourceIndicator(String);
 
 /// The text is not an absolute URL without a fragment: `invalid_target` (RFC 8707 §2).
@@ -54,6 +54,20 @@ impl ResourceIndicator {
     }
 }
 
+impl TryFrom<String> for ResourceIndicator {
+    type Error = ResourceIndicatorError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ResourceIndicator> for String {
+    fn from(resource: ResourceIndicator) -> Self {
+        resource.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +99,11 @@ mod tests {
     fn fragments_and_relative_references_are_refused() {
         for text in ["https://h/mcp#x", "/mcp", "mcp", "", "urn:x"] {
             assert!(ResourceIndicator::parse(text).is_err(), "{text}");
+            let json = serde_json::Value::from(text);
+            assert!(
+                serde_json::from_value::<ResourceIndicator>(json).is_err(),
+                "{text}"
+            );
         }
     }
 }
