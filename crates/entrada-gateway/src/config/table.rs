@@ -135,7 +135,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         ENTRA,
         "tenant_id",
         "TENANT",
-        "The tenant: its id, or a domain such as contoso.onmicrosoft.com",
+        "The tenant: its id, a domain such as contoso.onmicrosoft.com, or organizations, \
+         common, consumers",
     ),
     setting(
         ENTRA,
