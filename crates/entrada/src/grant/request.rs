@@ -9,7 +9,7 @@ use super::{GrantId, HeldTokens, IssuedCode};
 use crate::access_token::Principal;
 use crate::oauth::client::ClientId;
 use crate::oauth::pkce::CodeChallenge;
-use crate::oauth::redirect_uri::TrustedRedirect;
+use crate::oauth::redirect_uri::{self, TrustedRedirect};
 use crate::oauth::resource::ResourceIndicator;
 use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
@@ -25,6 +25,7 @@ pub struct AuthorizationRequest {
     #[serde(with = "sealable")]
     pub(crate) upstream_state: UpstreamState,
     pub(crate) client_id: ClientId,
+    #[serde(with = "redirect_uri::sealed")]
     pub(crate) redirect: TrustedRedirect,
     pub(crate) state: Option<String>,
     pub(crate) challenge: CodeChallenge,

@@ -102,7 +102,9 @@ pub enum GrantType {
 }
 
 /// A registered client. All of them are public: none is given a secret (RFC 6749 §2.1).
-#[derive(Clone, Debug, Deserialize, Serialize)]
+///
+/// It has no `Deserialize`, nor has its metadata: what they say was checked.
+#[derive(Clone, Debug)]
 pub struct Client {
     id: ClientId,
     issued_at: Timestamp,
@@ -111,8 +113,31 @@ pub struct Client {
 }
 
 /// What a client says of itself (RFC 7591 §2), checked.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug)]
 pub struct ClientMetadata {
+    redirect_uris: Vec<RedirectUri>,
+    name: Option<String>,
+    application_type: ApplicationType,
+    grant_types: Vec<GrantType>,
+}
+
+/// How a client is written into a record that is about to be sealed, and read again.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct ClientRecord(#[serde(with = "SealedClient")] pub(crate) Client);
+
+#[derive(Deserialize, Serialize)]
+#[serde(remote = "Client")]
+struct SealedClient {
+    id: ClientId,
+    issued_at: Timestamp,
+    used_at: Timestamp,
+    #[serde(with = "SealedMetadata")]
+    metadata: ClientMetadata,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(remote = "ClientMetadata")]
+struct SealedMetadata {
     redirect_uris: Vec<RedirectUri>,
     name: Option<String>,
     application_type: ApplicationType,

@@ -222,7 +222,8 @@ impl From<RedirectUri> for String {
 
 /// A redirect URI proven to belong to the client: answers and errors may go there.
 ///
-/// Only [`Client::trusted_redirect`](super::client::Client::trusted_redirect) makes one.
+/// Only [`Client::trusted_redirect`](super::client::Client::trusted_redirect) makes one; a record
+/// we sealed gives back the one it was given.
 ///
 /// ```compile_fail
 /// use entrada::oauth::redirect_uri::{RedirectUri, TrustedRedirect};
@@ -230,17 +231,27 @@ impl From<RedirectUri> for String {
 /// let trusted = TrustedRedirect(uri);
 /// ```
 ///
+/// ```compile_fail
+/// use entrada::oauth::redirect_uri::TrustedRedirect;
+/// let trusted: TrustedRedirect = serde_json::from_str(r#""https://attacker.example/""#).unwrap();
 /// ```
-/// use entrada::oauth::redirect_uri::RedirectUri;
-/// let uri = RedirectUri::parse("https://client.example/").unwrap();
+///
 /// ```
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(transparent)]
+/// use entrada::oauth::redirect_uri::{RedirectUri, TrustedRedirect};
+/// let uri: RedirectUri = serde_json::from_str(r#""https://client.example/""#).unwrap();
+/// let where_to = |trusted: &TrustedRedirect| trusted.uri().clone();
+/// ```
+#[derive(Clone, Debug)]
 pub struct TrustedRedirect(RedirectUri);
 
 impl TrustedRedirect {
     /// Claims the proof. Called where a client's registered URIs were searched, and nowhere else.
     pub(super) fn assertion(uri: RedirectUri) -> Self {
+        Self(uri)
+    }
+
+    /// The second maker: gives the proof back, from a record we sealed.
+    fn unsealed(uri: RedirectUri) -> Self {
         Self(uri)
     }
 
@@ -273,6 +284,29 @@ impl TrustedRedirect {
             .finish();
         kept.push(&added);
         format!("{base}?{}", kept.join("&"))
+    }
+}
+
+/// Writes the proof into a record that is about to be sealed, as its URI, and reads it again:
+/// `#[serde(with = "sealed")]`.
+///
+/// The proof has no `Deserialize` of its own, so each record that holds one names this module.
+pub(crate) mod sealed {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{RedirectUri, TrustedRedirect};
+
+    pub(crate) fn serialize<S: Serializer>(
+        redirect: &TrustedRedirect,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        redirect.0.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<TrustedRedirect, D::Error> {
+        RedirectUri::deserialize(deserializer).map(TrustedRedirect::unsealed)
     }
 }
 

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::{Entry, Redeemed, Sealed, Store, StoreError, Written};
 use crate::grant::{ConsentedRequest, Grant, GrantId, IssuedCode};
 use crate::keys::{Keys, Purpose};
-use crate::oauth::client::{Client, ClientId};
+use crate::oauth::client::{Client, ClientId, ClientRecord};
 use crate::platform::{SecureRandom, Timestamp};
 use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
 
@@ -65,7 +65,8 @@ impl SealedStore {
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
         let key = hashed(client.id());
-        let entry = self.entry(Purpose::new(CLIENT, key.as_bytes()), client, expires_at)?;
+        let record = ClientRecord(client.clone());
+        let entry = self.entry(Purpose::new(CLIENT, key.as_bytes()), &record, expires_at)?;
         self.store.put_client(&key, entry).await
     }
 
@@ -91,7 +92,9 @@ impl SealedStore {
                 tracing::warn!(client_id = %id, "a stored client does not open under any key");
                 Ok(None)
             }
-            opened => opened.map_err(StoreError::new),
+            opened => opened
+                .map(|record| record.map(|ClientRecord(client)| client))
+                .map_err(StoreError::new),
         }
     }
 
