@@ -30,6 +30,7 @@ mod register;
 mod restart;
 mod revoke;
 mod secrets;
+mod slow;
 mod tenancy;
 mod token;
 mod token_request;
