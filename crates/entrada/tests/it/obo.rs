@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tower::{Layer as _, ServiceExt as _};
 
 use crate::client::{Answer, Session};
+use crate::outage::Outage;
 use crate::refresh::REFRESH_GRANT;
 use crate::world::{RESOURCE, SECOND, World};
 
@@ -196,6 +197,36 @@ async fn a_revoked_session_gives_no_new_token() {
     let refused = token(&world, &caller).await;
     assert!(matches!(refused, Err(OboError::Renewal(_))), "{refused:?}");
     assert_eq!(world.entra.calls(EXCHANGE), 0);
+}
+
+/// A handler that runs for long holds the proof of who called for as long.
+#[tokio::test]
+async fn a_revoked_session_gives_no_kept_token_after_ten_seconds() {
+    let world = World::new().await;
+    let session = world.log_in("alice").await;
+    let caller = caller(&world, &session).await;
+    token(&world, &caller).await.unwrap();
+    session.client.revoke(&session.refresh_token).await;
+    world.advance(11 * SECOND);
+    let refused = token(&world, &caller).await;
+    assert!(matches!(refused, Err(OboError::Renewal(_))), "{refused:?}");
+    assert_eq!(world.entra.calls(EXCHANGE), 1);
+}
+
+#[tokio::test]
+async fn a_kept_token_needs_neither_entra_nor_for_ten_seconds_the_store() {
+    let store = Arc::new(Outage::default());
+    let world = World::on(store.clone(), |config| config).await;
+    let caller = caller(&world, &world.log_in("alice").await).await;
+    let kept = token(&world, &caller).await.unwrap();
+    store.begin();
+    world.entra.fail_next(Endpoint::Token, 1, Failure::Drop);
+    world.advance(10 * SECOND);
+    let again = token(&world, &caller).await.unwrap();
+    assert_eq!(kept.expose(), again.expose());
+    world.advance(SECOND);
+    let unsure = token(&world, &caller).await;
+    assert!(matches!(unsure, Err(OboError::Renewal(_))), "{unsure:?}");
 }
 
 #[tokio::test]
