@@ -62,8 +62,9 @@ async fn parallel_refreshes_stay_one_family() {
     session.client.refresh(successor).await.ok();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test]
 async fn parallel_refreshes_at_two_replicas_stay_one_family() {
+    // In one thread both have read the grant before either has heard of Entra, every time.
     let world = World::new().await;
     let replica = world.replica();
     let session = world.log_in("alice").await;
