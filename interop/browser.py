@@ -8,6 +8,7 @@ import pathlib
 import re
 import tempfile
 import threading
+import time
 import unittest
 
 from selenium import webdriver
@@ -22,6 +23,8 @@ FLAGS = """
     --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
     --disable-component-update --disable-sync --window-size=1000,800
 """.split()
+# A headless browser says that it has no mouse, and the tests move one.
+MOUSE = "--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"
 NARROW = 320
 APPROVE, DENY = re.compile("allow|approve|continue", re.I), re.compile("deny|cancel|decline", re.I)
 SIGN_IN = re.compile("sign in|log in|next", re.I)
@@ -81,7 +84,7 @@ class Browser(unittest.TestCase):
         profile = self.enterContext(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         options = webdriver.ChromeOptions()
         options.binary_location = "/usr/bin/chromium"
-        for flag in [*FLAGS, f"--user-data-dir={profile}"]:
+        for flag in [*FLAGS, MOUSE, f"--user-data-dir={profile}"]:
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
@@ -100,6 +103,22 @@ class Browser(unittest.TestCase):
     def button(self, wanted: re.Pattern[str]):
         buttons = self.driver.find_elements(By.CSS_SELECTOR, "button, input[type=submit]")
         return next((b for b in buttons if wanted.search(b.text or b.get_attribute("value") or "")), None)
+
+    def takes_clicks(self, button) -> bool:
+        return button.value_of_css_property("pointer-events") == "auto"
+
+    def point_at(self, element) -> None:
+        webdriver.ActionChains(self.driver, duration=0).move_to_element(element).perform()
+
+    def double_click(self, element) -> None:
+        webdriver.ActionChains(self.driver, duration=0).double_click(element).perform()
+
+    def approve(self) -> None:
+        """Allows as a person does, who looks before the click."""
+        button = self.button(APPROVE)
+        self.point_at(button)
+        self.wait(lambda _: self.takes_clicks(button))
+        self.leave(button.click)
 
     def asked_to_sign_in(self) -> bool:
         return bool(self.driver.find_elements(By.CSS_SELECTOR, "input[type=password]"))
@@ -199,7 +218,7 @@ class Browser(unittest.TestCase):
         self.assertIsNotNone(self.button(APPROVE))
         self.assertIn("Interop", self.driver.find_element(By.TAG_NAME, "body").text)
         self.assert_page_is_sound("consent")
-        self.leave(self.button(APPROVE).click)
+        self.approve()
         self.assertTrue(self.asked_to_sign_in())
         self.screenshot("sign-in")
         self.sign_in()
@@ -212,6 +231,7 @@ class Browser(unittest.TestCase):
         self.driver.get(self.client.authorization_url())
         self.tab_to(lambda e: e.tag_name == "button" and APPROVE.search(e.text))
         self.screenshot("consent-focus")
+        self.assertFalse(self.takes_clicks(self.button(APPROVE)), "the keyboard was not alone")
         self.leave(lambda: self.press(Keys.ENTER))
         self.tab_to(lambda e: e.get_attribute("type") in ("text", "email"))
         self.press(self.ready["username"])
@@ -219,6 +239,37 @@ class Browser(unittest.TestCase):
         self.leave(lambda: self.press(self.ready["password"], Keys.ENTER))
         self.assertTrue(self.is_back(), self.driver.current_url)
         self.assertIn("code", query(self.driver.current_url))
+
+    def test_a_double_click_that_began_elsewhere_allows_nothing(self):
+        for setting in ("no-preference", "reduce"):
+            with self.subTest(reduced_motion=setting):
+                features = [{"name": "prefers-reduced-motion", "value": setting}]
+                self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+                client = Client(self.ready["mcp_url"], self.redirect_uri)
+                self.driver.get(client.authorization_url())
+                consent = self.driver.current_url
+                button = self.button(APPROVE)
+                self.double_click(button)
+                self.assertFalse(self.takes_clicks(button))
+                # The page may lie open, below another, for as long as it takes.
+                self.point_at(self.driver.find_element(By.TAG_NAME, "h1"))
+                time.sleep(1)
+                self.double_click(button)
+                self.wait(lambda _: self.takes_clicks(button))
+                self.assertEqual(self.driver.current_url, consent)
+                # Had one of the early clicks counted, this one would come too late.
+                self.approve()
+                self.assertTrue(self.asked_to_sign_in())
+
+    def test_a_screen_that_is_touched_is_enough(self):
+        self.driver.get(self.client.authorization_url())
+        self.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+        self.driver.refresh()
+        button = self.button(APPROVE)
+        self.assertFalse(self.takes_clicks(button))
+        self.wait(lambda _: self.takes_clicks(button))
+        self.leave(button.click)
+        self.assertTrue(self.asked_to_sign_in())
 
     def test_denying_is_told_to_the_client_and_is_final(self):
         self.driver.get(self.client.authorization_url())
@@ -231,8 +282,8 @@ class Browser(unittest.TestCase):
         self.assertEqual(told["iss"], self.ready["issuer"])
         self.assertNotIn("code", told)
         self.driver.back()
-        if approve := self.button(APPROVE):
-            self.leave(approve.click)
+        if self.button(APPROVE):
+            self.approve()
         self.error_page("denied-already")
 
     def test_a_hostile_name_stays_a_name(self):
@@ -255,7 +306,7 @@ class Browser(unittest.TestCase):
 
     def test_a_callback_with_another_state_meets_a_page(self):
         self.driver.get(self.client.authorization_url())
-        self.leave(self.button(APPROVE).click)
+        self.approve()
         state = query(self.driver.current_url)["state"]
         tampered = ("A" if state[0] != "A" else "B") + state[1:]
         self.driver.get(f"{self.ready['issuer']}/auth/callback?code=stolen&state={tampered}")

@@ -211,6 +211,26 @@ async fn pages_cannot_be_framed() {
 }
 
 #[tokio::test]
+async fn double_click_from_elsewhere_does_not_allow() {
+    let world = World::new().await;
+    let consent = world.client().await.ask(&mut world.browser()).await;
+    let style = consent.html.split_whitespace().collect::<String>();
+    for rule in [
+        // Allow takes no click, until the pointer has rested on the form.
+        ".primary{pointer-events:none;}",
+        "form:hover>.primary{animation:arm0.7sstep-endforwards;}",
+        "@media(hover:none){.primary{animation:arm0.7sstep-endforwards;}}",
+        "@keyframesarm{to{pointer-events:auto;}}",
+        // An animation would undo this one, were it not important.
+        "button:focus:not(:focus-visible):not(:active){pointer-events:none!important;}",
+    ] {
+        assert!(style.contains(rule), "{rule}");
+    }
+    let allow = "value=\"allow\"class=\"primary\"";
+    assert!(style.contains("<form") && style.contains(allow));
+}
+
+#[tokio::test]
 async fn what_a_client_calls_itself_stays_text() {
     const SCRIPT: &str = "\"><script>alert(1)</script><img src=x onerror='alert(1)'>";
     let world = World::new().await;
