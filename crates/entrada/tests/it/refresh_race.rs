@@ -110,3 +110,60 @@ async fn a_refresh_that_is_dropped_half_way_loses_nothing() {
     }
     assert!(finished, "the last ones had the time they needed");
 }
+
+/// At whichever point the revocation overtakes the refresh, it stands.
+#[tokio::test]
+async fn a_refresh_brings_no_revoked_session_back() {
+    let world = World::on(Arc::new(Outage::default()), |config| config).await;
+    let mut both = [false; 2];
+    for turns in 0..20 {
+        let session = world.log_in("alice").await;
+        let revocation = async {
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+            session.client.revoke(&session.refresh_token).await
+        };
+        let (refreshed, revoked) = tokio::join!(session.refresh(), revocation);
+        assert_eq!(revoked.status, 200);
+        let won = refreshed.status.is_success();
+        both[usize::from(won)] = true;
+        let last = if won {
+            session.client.session(refreshed.ok())
+        } else {
+            refreshed.assert_refused(400, "invalid_grant");
+            session
+        };
+        last.refresh().await.assert_refused(400, "invalid_grant");
+        let unseen = last.at(&world.replica()).call_tool().await;
+        unseen.assert_unauthorized("invalid_token");
+    }
+    assert_eq!(both, [true; 2], "either one was first at times");
+}
+
+/// RFC 6749 §4.1.2: at whichever point the replay comes, nothing is left of what the code gave.
+#[tokio::test]
+async fn a_replay_that_overtakes_the_redemption_leaves_nothing() {
+    let world = World::on(Arc::new(Outage::default()), |config| config).await;
+    let client = world.client().await;
+    for turns in 0..12 {
+        let code = client.code(&mut world.browser(), "alice").await;
+        let replay = async {
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+            client.redeem(&code).await
+        };
+        let answers = tokio::join!(client.redeem(&code), replay);
+        for answer in <[Answer; 2]>::from(answers) {
+            if answer.status.is_success() {
+                let session = client.session(answer.ok());
+                let unseen = session.at(&world.replica()).call_tool().await;
+                unseen.assert_unauthorized("invalid_token");
+                session.refresh().await.assert_refused(400, "invalid_grant");
+            } else {
+                answer.assert_refused(400, "invalid_grant");
+            }
+        }
+    }
+}
