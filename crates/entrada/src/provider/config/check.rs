@@ -343,58 +343,58 @@ mod tests {
                     tenant: "contoso".to_owned(),
                     ..c
                 },
-                "tenant: ",
+                "tenant_id: ",
             ),
             (
                 |c| AzureConfig {
                     client_id: "app".to_owned(),
                     ..c
                 },
-                "client id: ",
+                "client_id: ",
             ),
             (
                 |c| AzureConfig {
                     client_secret: None,
                     ..c
                 },
-                "client secret: add one",
+                "client_secret: add one",
             ),
-            (|c| c.client_secret(""), "client secret: add one"),
+            (|c| c.client_secret(""), "client_secret: add one"),
             (
                 |c| c.client_secret(CLIENT_ID),
-                "client secret: this is the id",
+                "client_secret: this is the id",
             ),
             (
                 |c| AzureConfig {
                     base_url: "http://h".to_owned(),
                     ..c
                 },
-                "base url: ",
+                "base_url: ",
             ),
-            (|c| c.issuer_url("https://h?x"), "issuer url: "),
+            (|c| c.issuer_url("https://h?x"), "issuer_url: "),
             (
                 |c| c.resource_url("https://other.example.com/mcp"),
-                "resource url: must lie",
+                "resource_url: must lie",
             ),
             (
                 |c| c.resource_url("https://mcp.example.com/token"),
-                "resource url: its path",
+                "resource_url: its path",
             ),
-            (|c| c.redirect_path("callback"), "redirect path: "),
-            (|c| c.required_scopes(["openid"]), "required scopes: "),
+            (|c| c.redirect_path("callback"), "redirect_path: "),
+            (|c| c.required_scopes(["openid"]), "required_scopes: "),
             (|c| c.required_scopes(["a\"b"]), "scopes: "),
             (
                 |c| c.additional_scopes(["User.Read"]),
-                "additional scopes: ",
+                "additional_scopes: ",
             ),
-            (|c| c.identifier_uri("api://app/"), "identifier uri: "),
+            (|c| c.identifier_uri("api://app/"), "identifier_uri: "),
             (
                 |c| c.authority_host("https://login.microsoftonline.com"),
-                "authority host: ",
+                "authority_host: ",
             ),
             (
                 |c| c.allowed_client_redirect_uris(["javascript:x"]),
-                "allowed client redirect",
+                "allowed_client_redirect",
             ),
             (|c| c.access_token_lifetime(Duration::ZERO), "lifetimes: "),
         ];
@@ -418,12 +418,12 @@ mod tests {
         assert_eq!(
             topics,
             [
-                "tenant",
-                "client id",
-                "client secret",
-                "base url",
-                "required scopes",
-                "allowed origins"
+                "tenant_id",
+                "client_id",
+                "client_secret",
+                "base_url",
+                "required_scopes",
+                "allowed_origins"
             ]
         );
     }

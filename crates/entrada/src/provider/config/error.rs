@@ -14,35 +14,35 @@ use crate::resource_server::AllowedOriginError;
 #[non_exhaustive]
 pub enum ConfigError {
     /// The tenant is none.
-    #[error("tenant: {0}")]
+    #[error("tenant_id: {0}")]
     Tenant(#[source] TenantError),
     /// The client id is no GUID.
-    #[error("client id: take the Application (client) ID of the app registration, a GUID")]
+    #[error("client_id: take the Application (client) ID of the app registration, a GUID")]
     ClientId,
     /// There is no credential.
-    #[error("client secret: add one under Certificates & secrets, and pass its value, not its id")]
+    #[error("client_secret: add one under Certificates & secrets, and pass its value, not its id")]
     NoCredential,
     /// The secret looks like the id of a secret.
-    #[error("client secret: this is the id of a secret; pass its value")]
+    #[error("client_secret: this is the id of a secret; pass its value")]
     SecretId,
     /// The base URL cannot be built upon.
-    #[error("base url: {0}")]
+    #[error("base_url: {0}")]
     BaseUrl(#[source] IssuerError),
     /// The issuer is none.
-    #[error("issuer url: {0}")]
+    #[error("issuer_url: {0}")]
     IssuerUrl(#[source] IssuerError),
     /// The resource is no URL one could protect.
-    #[error("resource url: {0}")]
+    #[error("resource_url: {0}")]
     ResourceUrl(#[source] IssuerError),
     /// The resource lies on another origin than the base URL.
-    #[error("resource url: must lie on the same origin as the base url")]
+    #[error("resource_url: must lie on the same origin as the base url")]
     ResourceOrigin,
     /// The resource lies where the authorization server has an endpoint.
-    #[error("resource url: its path is one of the authorization server's own, choose another")]
+    #[error("resource_url: its path is one of the authorization server's own, choose another")]
     ResourcePath,
     /// The redirect path is none.
     #[error(
-        "redirect path: must begin with a slash, hold no query, and be none of the authorization \
+        "redirect_path: must begin with a slash, hold no query, and be none of the authorization \
          server's own, such as /auth/callback"
     )]
     RedirectPath,
@@ -50,21 +50,21 @@ pub enum ConfigError {
     #[error("scopes: {0:?} is no scope")]
     Scope(String),
     /// The required scopes cannot be required.
-    #[error("required scopes: {0}")]
+    #[error("required_scopes: {0}")]
     RequiredScopes(#[source] ScopePolicyError),
     /// An additional scope would be taken for one of Microsoft Graph.
-    #[error("additional scopes: write {0:?} with its API, https://graph.microsoft.com/{0}")]
+    #[error("additional_scopes: write {0:?} with its API, https://graph.microsoft.com/{0}")]
     AdditionalScope(String),
     /// The identifier URI is none.
     #[error(
-        "identifier uri: must be absolute and not end with a slash, such as api://{{client id}}"
+        "identifier_uri: must be absolute and not end with a slash, such as api://{{client id}}"
     )]
     IdentifierUri,
     /// The authority is no host.
-    #[error("authority host: {0}")]
+    #[error("authority_host: {0}")]
     AuthorityHost(#[source] AuthorityHostError),
     /// A redirect URI may not be allowed.
-    #[error("allowed client redirect uris: {uri:?}: {source}")]
+    #[error("allowed_client_redirect_uris: {uri:?}: {source}")]
     AllowedRedirect {
         /// Which one.
         uri: String,
@@ -72,7 +72,7 @@ pub enum ConfigError {
         source: RedirectUriError,
     },
     /// An origin is none.
-    #[error("allowed origins: {origin:?}: {source}")]
+    #[error("allowed_origins: {origin:?}: {source}")]
     AllowedOrigin {
         /// Which one.
         origin: String,
@@ -83,10 +83,10 @@ pub enum ConfigError {
     #[error("lifetimes: access tokens live one second to one day, refresh tokens no less")]
     Lifetimes,
     /// The keys cannot be had.
-    #[error("data directory: {0}")]
+    #[error("data_dir: {0}")]
     Keys(#[source] KeyFileError),
     /// The store cannot be opened.
-    #[error("data directory: {0}")]
+    #[error("data_dir: {0}")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// There is no store: neither was one given, nor is the embedded one built in.
     #[error("store: give one, or build with the feature embedded")]
@@ -94,7 +94,6 @@ pub enum ConfigError {
 }
 
 /// Everything that is wrong with a configuration.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct ConfigErrors(pub(super) Vec<ConfigError>);
 
@@ -109,6 +108,13 @@ impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the configuration cannot be used:")?;
         self.0.iter().try_for_each(|error| write!(f, "\n  {error}"))
+    }
+}
+
+// What `main` prints when it returns an error: the same sentences.
+impl fmt::Debug for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
