@@ -1,5 +1,6 @@
 //! What Entra's refusals mean.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,12 +46,7 @@ pub enum EntraError {
 }
 
 /// What Entra said when it refused. Its description is left out: it can name people.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error(
-    "{error:?} (AADSTS {codes:?}, correlation id {:?}, trace id {:?})",
-    correlation_id.as_deref().unwrap_or_default(),
-    trace_id.as_deref().unwrap_or_default()
-)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Refusal {
     /// `error`
@@ -63,6 +59,20 @@ pub struct Refusal {
     pub correlation_id: Option<String>,
     /// `trace_id`, for Microsoft's support
     pub trace_id: Option<String>,
+}
+
+// As one looks it up: `"invalid_client", AADSTS7000215 (…)`. Entra's words are quoted, so that they
+// stay on one line.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.error)?;
+        self.codes
+            .iter()
+            .try_for_each(|code| write!(f, ", AADSTS{code}"))?;
+        let name = |id: &Option<String>| id.clone().unwrap_or_default();
+        let (correlation, trace) = (name(&self.correlation_id), name(&self.trace_id));
+        write!(f, " (correlation id {correlation:?}, trace id {trace:?})")
+    }
 }
 
 /// What helps.
@@ -203,7 +213,7 @@ mod tests {
         let error = EntraError::from_http(&response.body(Bytes::from(body)).unwrap());
         assert_eq!(
             error.to_string(),
-            r#"entra refused: "x\r\ny" (AADSTS [70008], correlation id "", trace id "t")"#
+            r#"entra refused: "x\r\ny", AADSTS70008 (correlation id "", trace id "t")"#
         );
     }
 
