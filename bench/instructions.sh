@@ -12,7 +12,7 @@ counts=$(mktemp -d)
 trap 'rm -rf "$counts"' EXIT
 
 program=$(
-  cargo build --profile load -p entrada --bench instructions --features test-util --message-format=json-render-diagnostics |
+  cargo build --profile load -p entrada --bench instructions --message-format=json-render-diagnostics |
     sed -n 's/.*"executable":"\([^"]*\/instructions-[^"]*\)".*/\1/p'
 )
 

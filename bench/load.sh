@@ -10,5 +10,5 @@ cd "$(dirname "$0")/.."
 command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
 cargo build --profile load -p entra-emulator --bin entra-emulator
 cargo build --profile load -p entrada-rmcp --bench load_server --example protect_a_server
-cargo build --profile load -p entrada --features test-util --bench codes
+cargo build --profile load -p entrada --bench codes
 exec python3 bench/load.py "$@"

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use entra_emulator::builtin;
-use entrada::grant::{GrantId, IssuedCode};
+use entrada::grant::GrantId;
 use entrada::keys::Keys;
 use entrada::oauth::client::{Client, ClientId, UnverifiedClientMetadata};
 use entrada::oauth::redirect_uri::AllowedRedirects;
 use entrada::platform::{SystemRandom, Timestamp};
 use entrada::secret::AuthorizationCode;
-use entrada::store::{SealedStore, Store};
+use entrada::store::Store;
+use entrada::store::records::{CodeRecord, RecordStore};
 use serde_json::json;
 
 pub(crate) const CLIENT_ID: &str = "0123456789abcdef0123456789abcdef";
@@ -25,7 +26,7 @@ const NEVER: Timestamp = Timestamp::from_unix(u64::MAX);
 /// Writes what logins write, without anybody signing in.
 #[derive(Debug)]
 pub(crate) struct Records {
-    pub(crate) store: SealedStore,
+    pub(crate) store: RecordStore,
     resource: String,
     now: Timestamp,
 }
@@ -38,7 +39,7 @@ impl Records {
         resource: &str,
         now: Timestamp,
     ) -> Self {
-        let store = SealedStore::new(store, keys, Arc::new(SystemRandom::default()));
+        let store = RecordStore::new(store, keys, Arc::new(SystemRandom::default()));
         let asked: UnverifiedClientMetadata = serde_json::from_value(json!({
             "client_name": "Benchmark",
             "redirect_uris": [REDIRECT_URI],
@@ -47,7 +48,9 @@ impl Records {
         .expect("metadata");
         let metadata = asked.check(&AllowedRedirects::Registered);
         let id = ClientId::parse(CLIENT_ID).expect("a client id");
-        let client = Client::register(id, metadata.expect("metadata"), now);
+        // That a client is in use is noted once a day: here with the first code.
+        let registered_at = Timestamp::from_unix(now.as_unix() - 1);
+        let client = Client::register(id, metadata.expect("metadata"), registered_at);
         let written = store.put_client(&client, NEVER).await;
         written.expect("the store works");
         Self {
@@ -67,8 +70,8 @@ impl Records {
     }
 
     /// As large as real ones are, for Entra's tokens are.
-    fn issued(&self, id: GrantId) -> IssuedCode {
-        serde_json::from_value(json!({
+    fn issued(&self, id: GrantId) -> CodeRecord {
+        let record = json!({
             "id": id,
             "request": {
                 "upstream_state": "u".repeat(43),
@@ -98,7 +101,7 @@ impl Records {
             },
             "scope": "mcp.read",
             "issued_at": self.now,
-        }))
-        .expect("a code")
+        });
+        CodeRecord::from_json(&record.to_string()).expect("a code")
     }
 }
