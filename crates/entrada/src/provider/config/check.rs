@@ -320,10 +320,8 @@ mod tests {
             checked.app.redirect_uri,
             "https://mcp.example.com/auth/callback"
         );
-        assert_eq!(
-            checked.app.names.identifier_uri(),
-            format!("api://{CLIENT_ID}")
-        );
+        let read = checked.app.names.to_entra(checked.scopes.required());
+        assert_eq!(read.to_string(), format!("api://{CLIENT_ID}/mcp.read"));
         let slash = check(AzureConfig {
             base_url: "https://h/team/".to_owned(),
             ..least()
