@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode, header};
 
 use super::authorize::AnswerTo;
 use super::correlation::CorrelationId;
-use super::pages::{self, ErrorPage};
+use super::pages::{self, Words};
 use super::{AuthorizationServer, answer, cookie, token};
 use crate::entra::error::{EntraError, Remedy};
 use crate::grant::{ConsentedRequest, GrantId, IssuedCode};
@@ -269,51 +269,35 @@ impl AuthorizationServer {
         answer::log(error, answer.error, correlation);
         match error.answer_to() {
             Some(to) => pages::redirect(&self.error_location(to, answer)),
-            None => page(error, answer, correlation),
+            None => page(error, answer.error, correlation),
         }
     }
 }
 
-fn page(error: &CallbackError, answer: ErrorResponse, correlation: &CorrelationId) -> Response {
-    let again = "Close this window and start again from your app.";
-    let (status, title, message, advice) = match error {
-        CallbackError::OtherBrowser => (
-            StatusCode::FORBIDDEN,
-            "This sign-in began in another browser",
-            "The browser that comes back from Microsoft must be the one that gave its consent. \
-             Cookies must be allowed for this site.",
-            "Close this window and start again from your app. If you followed a link somebody \
-             sent you, do not use it again.",
-        ),
-        CallbackError::UnknownLogin => (
-            StatusCode::BAD_REQUEST,
-            "This sign-in is over",
-            "It was finished before, or took longer than ten minutes.",
-            again,
-        ),
-        CallbackError::Store(_) => (
-            answer.error.status(),
-            "Signing in is not possible right now",
-            "The server has a passing problem of its own.",
-            "Wait a minute, then start again from your app.",
-        ),
+fn page(error: &CallbackError, code: ErrorCode, correlation: &CorrelationId) -> Response {
+    let words = match error {
+        CallbackError::OtherBrowser => Words {
+            title: "This sign-in began in another browser",
+            message: "The browser that comes back from Microsoft must be the one that gave its \
+                      consent. Cookies must be allowed for this site.",
+            advice: "Close this window and start again from your app. If you followed a link \
+                     somebody sent you, do not use it again.",
+        },
+        CallbackError::UnknownLogin => Words {
+            title: "This sign-in is over",
+            message: "It was finished before, or took longer than ten minutes.",
+            advice: pages::START_AGAIN,
+        },
+        CallbackError::Store(_) => pages::UNAVAILABLE,
         CallbackError::Malformed
         | CallbackError::Entra { .. }
         | CallbackError::NothingGranted(_)
         | CallbackError::Redeem { .. }
-        | CallbackError::StoreCode { .. } => (
-            StatusCode::BAD_REQUEST,
-            "This link is not complete",
-            "Microsoft sent you back with an answer this server cannot read.",
-            again,
-        ),
+        | CallbackError::StoreCode { .. } => Words {
+            title: pages::NOT_COMPLETE,
+            message: "Microsoft sent you back with an answer this server cannot read.",
+            advice: pages::START_AGAIN,
+        },
     };
-    ErrorPage {
-        status,
-        title,
-        message,
-        advice,
-        correlation_id: correlation.as_str(),
-    }
-    .into_response()
+    pages::error(code, words, correlation)
 }

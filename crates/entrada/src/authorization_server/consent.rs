@@ -3,11 +3,11 @@
 use axum::body::Bytes;
 use axum::extract::{Extension, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 
 use super::authorize::{AnswerTo, CONSENT_FORM};
 use super::correlation::CorrelationId;
-use super::pages::{self, ErrorPage};
+use super::pages::{self, Words};
 use super::{AuthorizationServer, answer, cookie};
 use crate::grant::{AuthorizationRequest, ConsentAnswer, LOGIN_LIFETIME, Login};
 use crate::oauth::error::{ErrorCode, ErrorResponse};
@@ -187,47 +187,30 @@ const DENIED: ErrorResponse = ErrorResponse {
 fn page(error: &ConsentError, correlation: &CorrelationId) -> Response {
     let answer = ErrorResponse::from(error);
     answer::log(error, answer.error, correlation);
-    let again = "Close this window and start again from your app.";
-    let (status, title, message, advice) = match error {
-        ConsentError::Form => (
-            StatusCode::BAD_REQUEST,
-            "This form cannot be used",
-            "It is not one this server showed you, or it was changed.",
-            again,
-        ),
-        ConsentError::OtherBrowser => (
-            StatusCode::FORBIDDEN,
-            "This form belongs to another browser",
-            "Your answer did not come from the page this server showed to this browser. Cookies \
-             must be allowed for this site.",
-            "Close this window and start again from your app. If another site brought you here, \
-             do not go back to it.",
-        ),
-        ConsentError::Expired => (
-            StatusCode::BAD_REQUEST,
-            "This page stood open for too long",
-            "For your safety an answer counts for ten minutes.",
-            again,
-        ),
-        ConsentError::Answered => (
-            StatusCode::BAD_REQUEST,
-            "You answered this before",
-            "An answer counts once.",
-            again,
-        ),
-        ConsentError::Store(_) => (
-            answer.error.status(),
-            "Signing in is not possible right now",
-            "The server has a passing problem of its own.",
-            "Wait a minute, then start again from your app.",
-        ),
+    let words = match error {
+        ConsentError::Form => Words {
+            title: "This form cannot be used",
+            message: "It is not one this server showed you, or it was changed.",
+            advice: pages::START_AGAIN,
+        },
+        ConsentError::OtherBrowser => Words {
+            title: "This form belongs to another browser",
+            message: "Your answer did not come from the page this server showed to this browser. \
+                      Cookies must be allowed for this site.",
+            advice: "Close this window and start again from your app. If another site brought \
+                     you here, do not go back to it.",
+        },
+        ConsentError::Expired => Words {
+            title: "This page stood open for too long",
+            message: "For your safety an answer counts for ten minutes.",
+            advice: pages::START_AGAIN,
+        },
+        ConsentError::Answered => Words {
+            title: "You answered this before",
+            message: "An answer counts once.",
+            advice: pages::START_AGAIN,
+        },
+        ConsentError::Store(_) => pages::UNAVAILABLE,
     };
-    ErrorPage {
-        status,
-        title,
-        message,
-        advice,
-        correlation_id: correlation.as_str(),
-    }
-    .into_response()
+    pages::error(answer.error, words, correlation)
 }

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use self::permission::Permission;
 use super::correlation::CorrelationId;
+use crate::oauth::error::ErrorCode;
 use crate::oauth::redirect_uri::RedirectUri;
 use crate::oauth::scope::Scope;
 
@@ -54,26 +55,61 @@ pub(crate) struct ConsentPage<'a> {
 /// Tells the user what went wrong where no client can be told.
 #[derive(Clone, Copy, Debug, Template)]
 #[template(path = "error.html")]
-pub(crate) struct ErrorPage<'a> {
+struct ErrorPage<'a> {
     /// The status of the response.
-    pub(crate) status: StatusCode,
+    status: StatusCode,
+    /// What it says.
+    words: Words,
+    /// Finds the event in the log.
+    correlation_id: &'a str,
+}
+
+/// What a page says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Words {
     /// What happened, in a few words.
     pub(crate) title: &'static str,
     /// What happened, in a sentence.
     pub(crate) message: &'static str,
     /// What the user can do now.
     pub(crate) advice: &'static str,
-    /// Finds the event in the log.
-    pub(crate) correlation_id: &'a str,
 }
+
+/// The advice wherever nothing but a new start helps.
+pub(crate) const START_AGAIN: &str = "Close this window and start again from your app.";
+
+/// The title of a link or an answer that lacks something.
+pub(crate) const NOT_COMPLETE: &str = "This link is not complete";
+
+/// The store is not there just now.
+pub(crate) const UNAVAILABLE: Words = Words {
+    title: "Signing in is not possible right now",
+    message: "The server has a passing problem of its own.",
+    advice: "Wait a minute, then start again from your app.",
+};
 
 /// Says that the fault is ours.
 pub(crate) fn trouble(correlation: &CorrelationId) -> Response {
-    ErrorPage {
-        status: StatusCode::INTERNAL_SERVER_ERROR,
+    let words = Words {
         title: "Something went wrong",
         message: "This server made a mistake of its own. Nothing was shared.",
-        advice: "Wait a minute, then start again from your app.",
+        advice: UNAVAILABLE.advice,
+    };
+    error(ErrorCode::ServerError, words, correlation)
+}
+
+/// The page of an error no client can be told of, with the status of its code.
+pub(crate) fn error(code: ErrorCode, words: Words, correlation: &CorrelationId) -> Response {
+    // RFC 6749 has `access_denied` in redirects alone, where no status goes with it. A browser that
+    // is turned away is forbidden (RFC 9110 §15.5.4).
+    let status = if code == ErrorCode::AccessDenied {
+        StatusCode::FORBIDDEN
+    } else {
+        code.status()
+    };
+    ErrorPage {
+        status,
+        words,
         correlation_id: correlation.as_str(),
     }
     .into_response()
@@ -166,7 +202,7 @@ impl ConsentPage<'_> {
 
 impl ErrorPage<'_> {
     /// The page, with the headers that guard it.
-    pub(crate) fn into_response(self) -> Response {
+    fn into_response(self) -> Response {
         html(self.status, headers::page("'none'"), &self)
     }
 }

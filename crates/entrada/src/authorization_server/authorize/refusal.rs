@@ -9,7 +9,7 @@ use super::{
     AuthorizationServer, CorrelationId, ErrorCode, ErrorResponse, ParamsError, StoreError,
 };
 use crate::authorization_server::answer;
-use crate::authorization_server::pages::ErrorPage;
+use crate::authorization_server::pages::{self, Words};
 use crate::oauth::redirect_uri::TrustedRedirect;
 
 /// Where an answer goes, and what the client knows it by.
@@ -151,23 +151,21 @@ impl From<&AuthorizeError> for ErrorResponse {
 /// What a person sees where no client can be trusted with the error.
 pub(super) fn page(error: &AuthorizeError, correlation: &CorrelationId) -> Response {
     use AuthorizeError as E;
-    let (title, message, advice) = match error {
-        E::UnknownClient => (
-            "This app is not known here",
-            "The app that sent you here is not registered with this server, or no longer is.",
-            "Close this window, remove the server from your app and add it again: it will then \
-             register anew.",
-        ),
-        E::UnregisteredRedirectUri => (
-            "This link does not belong to the app",
-            "The address the sign-in would be sent to is not one the app registered.",
-            "Close this window. If you followed a link somebody sent you, do not use it again.",
-        ),
-        E::Store(_) => (
-            "Signing in is not possible right now",
-            "The server has a passing problem of its own.",
-            "Wait a minute, then start again from your app.",
-        ),
+    let words = match error {
+        E::UnknownClient => Words {
+            title: "This app is not known here",
+            message: "The app that sent you here is not registered with this server, or no \
+                      longer is.",
+            advice: "Close this window, remove the server from your app and add it again: it \
+                     will then register anew.",
+        },
+        E::UnregisteredRedirectUri => Words {
+            title: "This link does not belong to the app",
+            message: "The address the sign-in would be sent to is not one the app registered.",
+            advice: "Close this window. If you followed a link somebody sent you, do not use it \
+                     again.",
+        },
+        E::Store(_) => pages::UNAVAILABLE,
         E::Params(_)
         | E::NoClient
         | E::StateTooLong(_)
@@ -179,21 +177,13 @@ pub(super) fn page(error: &AuthorizeError, correlation: &CorrelationId) -> Respo
         | E::Challenge(_)
         | E::Scope(_)
         | E::Target(_)
-        | E::ConsentRequired(_) => (
-            "This link is not complete",
-            "The app sent you here with a request this server cannot read.",
-            "Close this window and start again from your app.",
-        ),
+        | E::ConsentRequired(_) => Words {
+            title: pages::NOT_COMPLETE,
+            message: "The app sent you here with a request this server cannot read.",
+            advice: pages::START_AGAIN,
+        },
     };
-    let status = ErrorResponse::from(error).error.status();
-    ErrorPage {
-        status,
-        title,
-        message,
-        advice,
-        correlation_id: correlation.as_str(),
-    }
-    .into_response()
+    pages::error(ErrorResponse::from(error).error, words, correlation)
 }
 
 /// What a program is told in place of the page: how to register.

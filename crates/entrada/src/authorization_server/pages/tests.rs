@@ -62,9 +62,11 @@ fn listed(headers: &HeaderMap) -> String {
 fn error_page() -> Response {
     ErrorPage {
         status: StatusCode::BAD_REQUEST,
-        title: "This app is not known here",
-        message: "The app that sent you here is not registered with this server, or no longer.",
-        advice: "Go back to the app, remove the connection and add it again.",
+        words: Words {
+            title: "This app is not known here",
+            message: "The app that sent you here is not registered with this server, or no longer.",
+            advice: "Go back to the app, remove the connection and add it again.",
+        },
         correlation_id: "01JD<&>",
     }
     .into_response()
