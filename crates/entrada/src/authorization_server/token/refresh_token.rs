@@ -3,6 +3,7 @@
 use super::{Issued, TokenError, resources};
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::correlation::CorrelationId;
+use crate::authorization_server::renewal::RenewalError;
 use crate::grant::{AuthenticatedClient, PresentedRefreshToken, RefreshRequest};
 use crate::oauth::params::Params;
 use crate::oauth::scope::Scope;
@@ -32,7 +33,14 @@ impl AuthorizationServer {
             .rotate(&presented, client, &request, now)
             .await;
         let rotated = rotated.inspect_err(|error| {
-            tracing::debug!(%correlation, grant = %presented.grant(), %error, "refresh refused");
+            if matches!(error, RenewalError::Replayed) {
+                let grant = presented.grant();
+                tracing::warn!(
+                    %correlation,
+                    %grant,
+                    "a refresh token was replayed: its grant is revoked"
+                );
+            }
         })?;
         let grant = &rotated.grant;
         tracing::info!(%correlation, grant = %grant.id(), how = ?rotated.how, "grant refreshed");
