@@ -9,6 +9,7 @@ pub mod keys;
 pub mod oauth;
 pub mod on_behalf_of;
 pub mod platform;
+mod private_file;
 pub mod provider;
 pub mod resource_server;
 pub mod secret;

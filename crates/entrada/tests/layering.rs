@@ -10,6 +10,7 @@ const LAYERS: &[&str] = &[
     "single_flight",
     "oauth",
     "jwt",
+    "private_file",
     "keys",
     "access_token",
     "grant",

@@ -1,8 +1,8 @@
 //! A key ring in a file that nobody else may read.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +13,7 @@ use super::{KeyRing, SealingKey, SealingKeys, TimedKey};
 use crate::jwt::jwks::Algorithm;
 use crate::jwt::sign::{SigningKey, SigningKeyError};
 use crate::platform::{SecureRandom, Timestamp};
+use crate::private_file::Draft;
 
 /// The only version there is.
 const FORMAT: u32 = 1;
@@ -84,7 +85,7 @@ impl KeyFile {
             Ok(file) => self.load(&file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let ring = KeyRing::generate(algorithm, random, now)?;
-                match self.write(&ring, |temporary, target| fs::hard_link(temporary, target)) {
+                match self.write(&ring, Draft::publish) {
                     Ok(()) => Ok(ring),
                     // Another process was first: its ring is the one in use.
                     Err(KeyFileError::Io { source, .. })
@@ -105,7 +106,7 @@ impl KeyFile {
     ///
     /// [`KeyFileError::Io`]; the old file then still stands.
     pub fn save(&self, ring: &KeyRing) -> Result<(), KeyFileError> {
-        self.write(ring, |temporary, target| fs::rename(temporary, target))
+        self.write(ring, Draft::replace)
     }
 
     fn load(&self, file: &File) -> Result<KeyRing, KeyFileError> {
@@ -149,7 +150,7 @@ impl KeyFile {
     fn write(
         &self,
         ring: &KeyRing,
-        publish: impl FnOnce(&Path, &Path) -> io::Result<()>,
+        publish: impl FnOnce(Draft) -> io::Result<()>,
     ) -> Result<(), KeyFileError> {
         let signing = ring.signing().iter().map(|timed| SigningRecord {
             algorithm: timed.key.algorithm(),
@@ -175,26 +176,12 @@ impl KeyFile {
     fn write_bytes(
         &self,
         text: &[u8],
-        publish: impl FnOnce(&Path, &Path) -> io::Result<()>,
+        publish: impl FnOnce(Draft) -> io::Result<()>,
     ) -> io::Result<()> {
-        let folder = self
-            .0
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or_else(|| Path::new("."));
-        fs::create_dir_all(folder)?;
-        let temporary = self.0.with_extension(format!("{}.tmp", std::process::id()));
-        // A leftover of a process that was killed: its mode is not to be trusted.
-        remove_if_there(&temporary)?;
-        let written = create_private(&temporary).and_then(|mut file| {
-            file.write_all(text)?;
-            file.sync_all()?;
-            publish(&temporary, &self.0)?;
-            sync_folder(folder)
-        });
-        // Renamed away on success by `save`; a link or a leftover otherwise.
-        let removed = remove_if_there(&temporary);
-        written.and(removed)
+        let (draft, mut file) = Draft::of(&self.0)?;
+        file.write_all(text)?;
+        file.sync_all()?;
+        publish(draft)
     }
 
     fn io(&self, source: io::Error) -> KeyFileError {
@@ -225,42 +212,11 @@ impl KeyFile {
     }
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-/// Makes what happened to a folder's names last. Windows has no such call.
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-#[cfg(unix)]
-fn create_private(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-}
-
-#[cfg(not(unix))]
-fn create_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).open(path)
-}
-
 #[cfg(all(test, unix))]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
 
     use super::*;
     use crate::keys::Purpose;

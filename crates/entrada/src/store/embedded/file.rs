@@ -1,9 +1,7 @@
 //! The store's file: made whole or not at all, opened by one process, understood or left alone.
 
-use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use redb::backends::FileBackend;
 use redb::{
@@ -12,6 +10,7 @@ use redb::{
 };
 
 use super::tables::{EXPIRY, Failure, SLOTS};
+use crate::private_file::Draft;
 
 /// The only format there is.
 const FORMAT: u32 = 1;
@@ -95,53 +94,18 @@ fn mending(session: &mut RepairSession) {
 /// Makes an empty store under another name and only then gives it its own, so that a crash leaves
 /// a whole one or none.
 fn make(path: &Path) -> Result<(), OpenStoreError> {
-    static MADE: AtomicU64 = AtomicU64::new(0);
     let io = |source| OpenStoreError::Io {
         path: path.to_owned(),
         source,
     };
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    let folder = folder.unwrap_or_else(|| Path::new("."));
-    fs::create_dir_all(folder).map_err(io)?;
-    let nth = MADE.fetch_add(1, Ordering::Relaxed);
-    let temporary = path.with_extension(format!("{}-{nth}.tmp", std::process::id()));
-    // A leftover of a process that was killed: its mode is not to be trusted.
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
-        Ok(()) | Err(_) => {}
+    let (draft, file) = Draft::of(path).map_err(io)?;
+    let filled = FileBackend::new(file).map_err(Failure::from).and_then(fill);
+    filled.map_err(|failure| damaged(path, failure))?;
+    match draft.publish() {
+        // Another process was first: its store is the one in use.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(io(error)),
+        Ok(()) | Err(_) => Ok(()),
     }
-    let made = private(&temporary).map_err(io).and_then(|file| {
-        let filled = FileBackend::new(file).map_err(Failure::from).and_then(fill);
-        filled.map_err(|failure| damaged(path, failure))?;
-        match fs::hard_link(&temporary, path) {
-            // Another process was first: its store is the one in use.
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(io(error)),
-            Ok(()) | Err(_) => sync_folder(folder).map_err(io),
-        }
-    });
-    let removed = fs::remove_file(&temporary).map_err(io);
-    made.and(removed)
-}
-
-/// An empty file that nobody else may read.
-fn private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-/// Makes a name that was just given last: a folder is written apart from its files.
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-/// Windows keeps names by itself, and has no such call.
-#[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 /// Writes an empty store.
@@ -197,6 +161,8 @@ fn damaged(path: &Path, failure: Failure) -> OpenStoreError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn refusal(path: &Path) -> OpenStoreError {

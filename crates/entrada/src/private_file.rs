@@ -1,0 +1,106 @@
+//! Files that nobody but their owner may read, there as a whole or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A file under another name, which it loses when it is given its own, or is dropped.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    path: PathBuf,
+    temporary: PathBuf,
+}
+
+impl Draft {
+    /// Makes an empty file beside `path`, and the folders on the way to it.
+    pub(crate) fn of(path: &Path) -> io::Result<(Self, File)> {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        fs::create_dir_all(folder(path))?;
+        let nth = MADE.fetch_add(1, Ordering::Relaxed);
+        let temporary = path.with_extension(format!("{}-{nth}.tmp", std::process::id()));
+        // A leftover of a process that was killed: its mode is not to be trusted.
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let file = create(&temporary)?;
+        let path = path.to_owned();
+        Ok((Self { path, temporary }, file))
+    }
+
+    /// Gives the file its name if no other has it: [`io::ErrorKind::AlreadyExists`] otherwise.
+    pub(crate) fn publish(self) -> io::Result<()> {
+        let linked = fs::hard_link(&self.temporary, &self.path);
+        // Even where another was first: it may not have come so far.
+        sync_folder(folder(&self.path))?;
+        linked
+    }
+
+    /// Gives the file its name in one step, whoever had it.
+    pub(crate) fn replace(self) -> io::Result<()> {
+        fs::rename(&self.temporary, &self.path)?;
+        sync_folder(folder(&self.path))
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Gone already where it was renamed; where it cannot be removed it is its owner's alone.
+        drop(fs::remove_file(&self.temporary));
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    folder.unwrap_or_else(|| Path::new("."))
+}
+
+/// An empty file that nobody else may read.
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Makes a name that was just given last: a folder is written apart from its files.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Windows keeps names by itself, and has no such call.
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> usize {
+        fs::read_dir(folder).unwrap().count()
+    }
+
+    #[test]
+    fn a_draft_takes_a_free_name_or_replaces() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        Draft::of(&path).unwrap().0.publish().unwrap();
+        let taken = Draft::of(&path).unwrap().0.publish().unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+        Draft::of(&path).unwrap().0.replace().unwrap();
+        assert_eq!(names(folder.path()), 1);
+    }
+
+    #[test]
+    fn a_draft_that_is_given_up_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        drop(Draft::of(&path).unwrap());
+        assert_eq!(names(folder.path()), 0);
+    }
+}
