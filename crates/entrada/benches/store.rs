@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use divan::{Bencher, black_box};
 use entrada::access_token::Principal;
-use entrada::grant::{Grant, GrantId};
+use entrada::grant::GrantId;
 use entrada::jwt::jwks::Algorithm;
 use entrada::keys::{KeyRing, Keys};
 use entrada::platform::{SystemRandom, Timestamp};
-use entrada::store::{EmbeddedStore, MemoryStore, SealedStore, Store, Written};
+use entrada::store::records::{GrantRecord, RecordStore};
+use entrada::store::{EmbeddedStore, MemoryStore, Store, Written};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -21,26 +22,26 @@ fn main() {
 
 const NOW: Timestamp = Timestamp::from_unix(1);
 
-fn memory() -> SealedStore {
+fn memory() -> RecordStore {
     sealed(Arc::new(MemoryStore::new()))
 }
 
 /// On a real disk, where waiting for it costs something.
-fn embedded() -> (SealedStore, TempDir) {
+fn embedded() -> (RecordStore, TempDir) {
     let folder = TempDir::new_in(Path::new(env!("CARGO_TARGET_TMPDIR"))).expect("a folder");
     let store = EmbeddedStore::open(folder.path().join("store.redb")).expect("a store");
     (sealed(Arc::new(store)), folder)
 }
 
-fn sealed(store: Arc<dyn Store>) -> SealedStore {
+fn sealed(store: Arc<dyn Store>) -> RecordStore {
     let random = SystemRandom::default();
     let ring = KeyRing::generate(Algorithm::Es256, &random, NOW).expect("keys");
-    SealedStore::new(store, Keys::new(ring), Arc::new(random))
+    RecordStore::new(store, Keys::new(ring), Arc::new(random))
 }
 
 /// A grant as large as real ones are, for Entra's tokens are.
-fn grant() -> Grant {
-    serde_json::from_value(json!({
+fn grant() -> GrantRecord {
+    let record = json!({
         "id": GrantId::generate(&SystemRandom::default()),
         "version": 1,
         "client_id": "0123456789abcdef0123456789abcdef",
@@ -55,8 +56,8 @@ fn grant() -> Grant {
         "refresh": null,
         "issued_at": 0,
         "expires_at": 1_000_000,
-    }))
-    .expect("a grant")
+    });
+    GrantRecord::from_json(&record.to_string()).expect("a grant")
 }
 
 fn runtime() -> Runtime {
@@ -64,12 +65,12 @@ fn runtime() -> Runtime {
     runtime.expect("a runtime")
 }
 
-async fn put(store: &SealedStore, grant: &Grant) {
+async fn put(store: &RecordStore, grant: &GrantRecord) {
     let written = store.put_grant(grant).await.expect("the store works");
     assert_eq!(written, Written::Yes);
 }
 
-fn read(bencher: Bencher<'_, '_>, store: &SealedStore) {
+fn read(bencher: Bencher<'_, '_>, store: &RecordStore) {
     let (runtime, grant) = (runtime(), grant());
     runtime.block_on(put(store, &grant));
     let id = grant.id();
@@ -79,7 +80,7 @@ fn read(bencher: Bencher<'_, '_>, store: &SealedStore) {
     });
 }
 
-fn write(bencher: Bencher<'_, '_>, store: &SealedStore) {
+fn write(bencher: Bencher<'_, '_>, store: &RecordStore) {
     let runtime = runtime();
     bencher
         .with_inputs(grant)
@@ -87,7 +88,7 @@ fn write(bencher: Bencher<'_, '_>, store: &SealedStore) {
 }
 
 /// Many sign in at once.
-fn write_together(bencher: Bencher<'_, '_>, store: &SealedStore, crowd: usize) {
+fn write_together(bencher: Bencher<'_, '_>, store: &RecordStore, crowd: usize) {
     let runtime = runtime();
     bencher
         .counter(divan::counter::ItemsCount::new(crowd))

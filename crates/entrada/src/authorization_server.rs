@@ -47,13 +47,15 @@ pub use callback::{CallbackError, UpstreamError};
 pub use client_auth::ClientAuthError;
 pub use consent::ConsentError;
 pub use correlation::{CorrelationId, CorrelationIdError};
-pub use issuer::{GRANT_CACHE_TTL, IssuedVerifier, STORE_OUTAGE_GRACE};
+pub use issuer::{GRANT_CACHE_TTL, STORE_OUTAGE_GRACE};
 pub use register::RegisterError;
 pub use renewal::RenewalError;
 pub use revoke::RevokeError;
-pub use scope_policy::{ScopePolicy, ScopePolicyError};
+pub(crate) use scope_policy::ScopePolicy;
+pub use scope_policy::ScopePolicyError;
 pub use token::TokenError;
 
+use issuer::IssuedVerifier;
 use quota::Quota;
 use renewal::Renewer;
 
@@ -82,31 +84,30 @@ pub enum ConsentMode {
 
 /// What the authorization server is told.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct AuthorizationServerConfig {
+pub(crate) struct AuthorizationServerConfig {
     /// Its name.
-    pub issuer: Issuer,
+    pub(crate) issuer: Issuer,
     /// Where its endpoints hang.
-    pub base_url: Url,
+    pub(crate) base_url: Url,
     /// The path of the callback that Entra knows, below the base URL.
-    pub redirect_path: String,
+    pub(crate) redirect_path: String,
     /// The resource it issues tokens for.
-    pub resource: ResourceIndicator,
+    pub(crate) resource: ResourceIndicator,
     /// What people call that resource.
-    pub resource_name: String,
+    pub(crate) resource_name: String,
     /// The scopes there are.
-    pub scopes: ScopePolicy,
+    pub(crate) scopes: ScopePolicy,
     /// How long things live.
-    pub lifetimes: Lifetimes,
+    pub(crate) lifetimes: Lifetimes,
     /// Whether users are asked.
-    pub consent: ConsentMode,
+    pub(crate) consent: ConsentMode,
     /// Which redirect URIs clients may use at all.
-    pub allowed_redirects: AllowedRedirects,
+    pub(crate) allowed_redirects: AllowedRedirects,
 }
 
 /// The authorization server that MCP clients talk to; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct AuthorizationServer(Arc<Inner>);
+pub(crate) struct AuthorizationServer(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -152,7 +153,7 @@ impl Endpoints {
 
 impl AuthorizationServer {
     /// Puts the server together.
-    pub fn new(
+    pub(crate) fn new(
         config: AuthorizationServerConfig,
         entra: Arc<EntraClient>,
         store: SealedStore,
@@ -180,7 +181,7 @@ impl AuthorizationServer {
     }
 
     /// What the guard verifies our access tokens with.
-    pub fn verifier(&self) -> IssuedVerifier {
+    pub(crate) fn verifier(&self) -> IssuedVerifier {
         IssuedVerifier::new(
             self.0.config.issuer.clone(),
             self.0.config.resource.clone(),
@@ -194,7 +195,7 @@ impl AuthorizationServer {
     /// # Errors
     ///
     /// [`StoreError`] if the store fails; the rest is swept next time.
-    pub async fn sweep(&self) -> Result<u64, StoreError> {
+    pub(crate) async fn sweep(&self) -> Result<u64, StoreError> {
         self.0.store.sweep(self.now()).await
     }
 
@@ -203,7 +204,7 @@ impl AuthorizationServer {
     /// # Errors
     ///
     /// [`StoreError`] if it does not.
-    pub async fn ready(&self) -> Result<(), StoreError> {
+    pub(crate) async fn ready(&self) -> Result<(), StoreError> {
         let nobody = GrantId::generate(&*self.0.platform.random);
         self.0.store.grant(&nobody, self.now()).await.map(drop)
     }
@@ -226,7 +227,7 @@ impl AuthorizationServer {
     }
 
     /// The endpoints, to be mounted at the root of the origin.
-    pub fn router(&self) -> Router {
+    pub(crate) fn router(&self) -> Router {
         let at = |path: &str| self.0.endpoints.path(path);
         let browser = Router::new()
             .route(

@@ -9,11 +9,11 @@ use crate::platform::{Platform, Timestamp};
 use crate::secret::{EntraAccessToken, EntraCode, EntraRefreshToken};
 
 pub mod authority;
-pub mod credential;
+pub(crate) mod credential;
 pub mod error;
 mod id_token;
 mod keys;
-pub mod scope;
+pub(crate) mod scope;
 pub mod token;
 
 use authority::Authority;
@@ -25,7 +25,7 @@ use token::{EntraGrant, EntraTokens, TokenRequest};
 
 /// Our app registration at Entra: everything we ask Entra goes through here.
 #[derive(Debug)]
-pub struct EntraClient {
+pub(crate) struct EntraClient {
     authority: Authority,
     client_id: String,
     redirect_uri: String,
@@ -38,25 +38,24 @@ pub struct EntraClient {
 
 /// What it takes to speak for an app registration.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct AppRegistration {
+pub(crate) struct AppRegistration {
     /// Where it lives.
-    pub authority: Authority,
+    pub(crate) authority: Authority,
     /// Its application (client) id.
-    pub client_id: String,
+    pub(crate) client_id: String,
     /// Our callback, as registered under the platform *Web*.
-    pub redirect_uri: String,
+    pub(crate) redirect_uri: String,
     /// How it proves itself.
-    pub credential: ClientCredential,
+    pub(crate) credential: ClientCredential,
     /// How its scopes are spelled.
-    pub names: ScopeNames,
+    pub(crate) names: ScopeNames,
     /// Scopes that are asked for besides, of any resource.
-    pub additional: Scope,
+    pub(crate) additional: Scope,
 }
 
 impl EntraClient {
     /// Speaks for `app`.
-    pub fn new(app: AppRegistration, platform: Platform) -> Self {
+    pub(crate) fn new(app: AppRegistration, platform: Platform) -> Self {
         let AppRegistration {
             authority,
             client_id,
@@ -79,7 +78,7 @@ impl EntraClient {
     }
 
     /// Where the user's browser goes to sign in.
-    pub fn login_url(&self, request: &ConsentedRequest) -> url::Url {
+    pub(crate) fn login_url(&self, request: &ConsentedRequest) -> url::Url {
         let scope = self.names.to_entra(request.scope()).union(&self.additional);
         let scope = scope.union(&scope::openid_connect()).to_string();
         request.entra_url(crate::grant::Upstream::new(
@@ -107,7 +106,7 @@ impl EntraClient {
     ///
     /// [`EntraError`]: Entra refused, could not be asked, or answered with an ID token that does
     /// not hold.
-    pub async fn redeem(
+    pub(crate) async fn redeem(
         &self,
         request: &ConsentedRequest,
         code: &EntraCode,
@@ -131,7 +130,7 @@ impl EntraClient {
     /// # Errors
     ///
     /// [`EntraError`]; its [`remedy`](EntraError::remedy) says whether the grant is over.
-    pub async fn refresh(
+    pub(crate) async fn refresh(
         &self,
         token: &EntraRefreshToken,
         scope: &Scope,
@@ -152,7 +151,7 @@ impl EntraClient {
     /// # Errors
     ///
     /// [`EntraError`]: Entra refused or could not be asked.
-    pub async fn on_behalf_of(
+    pub(crate) async fn on_behalf_of(
         &self,
         assertion: &EntraAccessToken,
         tenant_id: &str,
@@ -196,7 +195,7 @@ impl EntraClient {
     /// What Entra says it granted, in short spelling; what was asked for if it says nothing.
     fn granted(&self, tokens: &EntraTokens, asked: &Scope) -> Scope {
         match &tokens.scope {
-            Some(echo) => self.names.from_entra(echo),
+            Some(echo) => self.names.to_short(echo),
             None => asked.clone(),
         }
     }

@@ -1,5 +1,18 @@
 //! The life of one authorization: a request, a consent, a code, a grant, each made by consuming
 //! the one before. Pure: `now` and drawn bytes are arguments.
+//!
+//! The records stay within the crate: each proves that the step before it was taken, so nobody else
+//! may make one, nor read one from JSON.
+//!
+//! ```compile_fail
+//! use entrada::grant::ConsentedRequest;
+//! let consented: ConsentedRequest = serde_json::from_str("{}").unwrap();
+//! ```
+//!
+//! ```
+//! use entrada::grant::GrantId;
+//! let named: GrantId = serde_json::from_str(r#""AAAAAAAAAAAAAAAAAAAAAA""#).unwrap();
+//! ```
 
 use std::fmt;
 use std::time::Duration;
@@ -20,11 +33,12 @@ mod code;
 mod refresh_token;
 mod request;
 
-pub use code::{AuthenticatedClient, CODE_LIFETIME, CodeRequest, IssuedCode, RedeemError};
-pub use refresh_token::{PresentedRefreshToken, RefreshTerm, Succession};
-pub use request::{
-    AuthorizationRequest, ConsentAnswer, ConsentDenied, ConsentedRequest, LOGIN_LIFETIME, Login,
-    LoginHints, SignedIn, Upstream,
+pub use code::RedeemError;
+pub(crate) use code::{AuthenticatedClient, CodeRequest, IssuedCode};
+pub(crate) use refresh_token::{PresentedRefreshToken, RefreshTerm, Succession};
+pub(crate) use request::{
+    AuthorizationRequest, ConsentAnswer, ConsentedRequest, LOGIN_LIFETIME, Login, LoginHints,
+    SignedIn, Upstream,
 };
 
 use refresh_token::SealedSuccessor;
@@ -103,21 +117,20 @@ impl From<GrantId> for String {
 
 /// The tokens Entra gave for a grant. They never leave the server except towards Entra.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[non_exhaustive]
-pub struct HeldTokens {
+pub(crate) struct HeldTokens {
     /// For our own API: what on-behalf-of presents.
     #[serde(with = "sealable")]
-    pub access_token: EntraAccessToken,
+    pub(crate) access_token: EntraAccessToken,
     /// When the access token ends.
-    pub expires_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
     /// Present if Entra granted `offline_access`.
     #[serde(with = "sealable::optional")]
-    pub refresh_token: Option<EntraRefreshToken>,
+    pub(crate) refresh_token: Option<EntraRefreshToken>,
 }
 
 impl HeldTokens {
     /// Holds what Entra gave.
-    pub fn new(
+    pub(crate) fn new(
         access_token: EntraAccessToken,
         refresh_token: Option<EntraRefreshToken>,
         expires_at: Timestamp,
@@ -162,7 +175,7 @@ impl Default for Lifetimes {
 
 /// What one user allowed one client to do, and the Entra tokens behind it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Grant {
+pub(crate) struct Grant {
     id: GrantId,
     version: u64,
     client_id: ClientId,
@@ -192,8 +205,7 @@ struct Rotated {
 
 /// What to do with a refresh request.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum RefreshDecision {
+pub(crate) enum RefreshDecision {
     /// The newest token: refresh at Entra, then rotate.
     Rotate,
     /// The last answer was lost, or two requests raced: give this token again.
@@ -223,36 +235,34 @@ pub enum RefreshError {
 
 /// What a client asks of the refresh grant besides the token (RFC 6749 §6, RFC 8707 §2.2).
 #[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct RefreshRequest {
+pub(crate) struct RefreshRequest {
     /// A narrower scope.
-    pub scope: Option<Scope>,
+    pub(crate) scope: Option<Scope>,
     /// The resources named.
-    pub resources: Vec<ResourceIndicator>,
+    pub(crate) resources: Vec<ResourceIndicator>,
 }
 
 impl RefreshRequest {
     /// Asks for `scope` at `resources`.
-    pub fn new(scope: Option<Scope>, resources: Vec<ResourceIndicator>) -> Self {
+    pub(crate) fn new(scope: Option<Scope>, resources: Vec<ResourceIndicator>) -> Self {
         Self { scope, resources }
     }
 }
 
 /// What Entra said when it refreshed.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Renewal {
+pub(crate) struct Renewal {
     /// The new tokens.
-    pub held: HeldTokens,
+    pub(crate) held: HeldTokens,
     /// The user, if Entra told anew.
-    pub principal: Option<Principal>,
+    pub(crate) principal: Option<Principal>,
     /// What Entra still grants.
-    pub scope: Scope,
+    pub(crate) scope: Scope,
 }
 
 impl Renewal {
     /// What Entra said.
-    pub fn new(held: HeldTokens, principal: Option<Principal>, scope: Scope) -> Self {
+    pub(crate) fn new(held: HeldTokens, principal: Option<Principal>, scope: Scope) -> Self {
         Self {
             held,
             principal,
@@ -263,33 +273,28 @@ impl Renewal {
 
 impl Grant {
     /// The grant's name.
-    pub fn id(&self) -> GrantId {
+    pub(crate) fn id(&self) -> GrantId {
         self.id
     }
 
     /// How often it was stored; the fence of [`Store::put_grant`](crate::store::Store::put_grant).
-    pub fn version(&self) -> u64 {
+    pub(crate) fn version(&self) -> u64 {
         self.version
     }
 
     /// The client that holds it.
-    pub fn client_id(&self) -> &ClientId {
+    pub(crate) fn client_id(&self) -> &ClientId {
         &self.client_id
     }
 
     /// The user who gave it.
-    pub fn principal(&self) -> &Principal {
+    pub(crate) fn principal(&self) -> &Principal {
         &self.principal
     }
 
     /// What it allows.
-    pub fn scope(&self) -> &Scope {
+    pub(crate) fn scope(&self) -> &Scope {
         &self.scope
-    }
-
-    /// Where it allows it.
-    pub fn resource(&self) -> &ResourceIndicator {
-        &self.resource
     }
 
     /// The Entra tokens behind it.
@@ -298,18 +303,18 @@ impl Grant {
     }
 
     /// When it ends if it is not used.
-    pub fn expires_at(&self) -> Timestamp {
+    pub(crate) fn expires_at(&self) -> Timestamp {
         self.expires_at
     }
 
     /// Whether it still stands.
-    pub fn is_live(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_live(&self, now: Timestamp) -> bool {
         now < self.expires_at
     }
 
     /// How long an access token issued now may live: without a refresh token, no longer than
     /// Entra's own.
-    pub fn access_token_lifetime(&self, lifetimes: Lifetimes, now: Timestamp) -> Duration {
+    pub(crate) fn access_token_lifetime(&self, lifetimes: Lifetimes, now: Timestamp) -> Duration {
         match self.refresh {
             Some(_) => lifetimes.access_token,
             None => lifetimes.access_token.min(self.held.expires_at.since(now)),
@@ -321,7 +326,7 @@ impl Grant {
     /// # Errors
     ///
     /// [`RefreshError`] if client, age, scope or resource do not fit.
-    pub fn refresh(
+    pub(crate) fn refresh(
         &self,
         presented: &PresentedRefreshToken,
         client: &AuthenticatedClient,
@@ -366,7 +371,7 @@ impl Grant {
     /// Puts the successor in place of the presented token (RFC 9700 §4.14.2), with what Entra said
     /// if it was asked.
     #[must_use]
-    pub fn rotated(
+    pub(crate) fn rotated(
         &self,
         succession: Succession,
         renewal: Option<Renewal>,
@@ -388,7 +393,7 @@ impl Grant {
 
     /// The grant with what Entra said; its refresh token stays.
     #[must_use]
-    pub fn refreshed(&self, renewal: Renewal) -> Self {
+    pub(crate) fn refreshed(&self, renewal: Renewal) -> Self {
         Self {
             version: self.version + 1,
             ..self.renewed(renewal)
@@ -396,7 +401,7 @@ impl Grant {
     }
 
     /// Whether what Entra said is about the user who gave this grant (OpenID Connect Core §12.2).
-    pub fn is_of(&self, renewal: &Renewal) -> bool {
+    pub(crate) fn is_of(&self, renewal: &Renewal) -> bool {
         let (tenant_id, object_id) = (&self.principal.tenant_id, &self.principal.object_id);
         renewal
             .principal

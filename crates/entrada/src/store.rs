@@ -1,7 +1,7 @@
 //! What must outlive one request.
 //!
 //! Three floors: a [`Store`] keeps sealed bytes under digests and makes each verb atomic; a
-//! [`SealedStore`] seals and unseals the records of [`grant`](crate::grant) and
+//! `SealedStore` seals and unseals the records of [`grant`](crate::grant) and
 //! [`oauth::client`](crate::oauth::client) above any store; the endpoints see records only.
 
 use std::fmt::Debug;
@@ -19,15 +19,18 @@ pub mod conformance;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod memory;
+#[cfg(feature = "test-util")]
+pub mod records;
 mod sealed;
 mod slot;
 
 #[cfg(feature = "embedded")]
 pub use embedded::{EmbeddedStore, OpenStoreError};
 pub use memory::MemoryStore;
-pub use sealed::{RecordError, SealedStore};
+pub use sealed::RecordError;
+pub(crate) use sealed::SealedStore;
 
-/// A record encrypted by a [`SealedStore`].
+/// A record encrypted by Entrada.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Sealed(Bytes);
 

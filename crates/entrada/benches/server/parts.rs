@@ -7,8 +7,8 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey};
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use entrada::grant::{Grant, GrantId};
-use entrada::store::SealedStore;
+use entrada::grant::GrantId;
+use entrada::store::records::{GrantRecord, RecordStore};
 use http::Request;
 use serde_json::Value;
 
@@ -53,7 +53,7 @@ impl Signature {
 
 /// Reads and opens the grant that one token was issued under.
 pub(crate) struct StoredGrant {
-    store: SealedStore,
+    store: RecordStore,
     id: GrantId,
 }
 
@@ -68,7 +68,7 @@ impl StoredGrant {
         }
     }
 
-    pub(crate) fn read(&self) -> Grant {
+    pub(crate) fn read(&self) -> GrantRecord {
         let grant = pin!(self.store.grant(&self.id, NOW));
         let mut cx = Context::from_waker(Waker::noop());
         let Poll::Ready(Ok(Some(grant))) = grant.poll(&mut cx) else {

@@ -131,7 +131,7 @@ fn check(
 /// A verdict is remembered for [`GRANT_CACHE_TTL`] by the token's digest; then its grant is read
 /// again. A signature is checked once.
 #[derive(Clone, Debug)]
-pub struct IssuedVerifier(Arc<Verifier>);
+pub(crate) struct IssuedVerifier(Arc<Verifier>);
 
 #[derive(Debug)]
 struct Verifier {

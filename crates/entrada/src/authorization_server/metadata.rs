@@ -41,7 +41,7 @@ fn cached(seconds: u64, body: impl IntoResponse) -> Response {
 
 impl AuthorizationServer {
     /// The discovery document (RFC 8414 §2).
-    pub fn metadata(&self) -> AuthorizationServerMetadata {
+    fn metadata(&self) -> AuthorizationServerMetadata {
         let url = |path: &str| self.0.endpoints.url(path);
         AuthorizationServerMetadata {
             issuer: self.0.config.issuer.clone(),

@@ -5,7 +5,7 @@ use crate::oauth::scope::{Scope, ScopeToken};
 
 /// The scopes of the protected server.
 #[derive(Clone, Debug)]
-pub struct ScopePolicy {
+pub(crate) struct ScopePolicy {
     required: Scope,
     advertised: Scope,
     names: ScopeNames,
@@ -37,8 +37,8 @@ impl ScopePolicy {
     /// # Errors
     ///
     /// [`ScopePolicyError`] if a token could never hold them.
-    pub fn new(required: &Scope, names: ScopeNames) -> Result<Self, ScopePolicyError> {
-        let advertised = names.from_entra(required);
+    pub(crate) fn new(required: &Scope, names: ScopeNames) -> Result<Self, ScopePolicyError> {
+        let advertised = names.to_short(required);
         let required: Scope = advertised
             .iter()
             .filter(|token| !is_openid_connect(token))
@@ -63,7 +63,7 @@ impl ScopePolicy {
     }
 
     /// What every access token must hold.
-    pub fn required(&self) -> &Scope {
+    pub(crate) fn required(&self) -> &Scope {
         &self.required
     }
 
@@ -76,7 +76,7 @@ impl ScopePolicy {
 
     /// `scope` in our spelling, scopes of OpenID Connect left out.
     pub(super) fn in_short(&self, scope: &Scope) -> Scope {
-        let short = self.names.from_entra(scope);
+        let short = self.names.to_short(scope);
         short
             .iter()
             .filter(|token| !is_openid_connect(token))

@@ -9,7 +9,7 @@ use crate::jwt::verify::is_guid;
 use crate::oauth::redirect_uri::is_loopback;
 
 /// The public cloud.
-pub const PUBLIC_CLOUD: &str = "login.microsoftonline.com";
+pub(crate) const PUBLIC_CLOUD: &str = "login.microsoftonline.com";
 
 /// The tenant all personal accounts live in.
 const PERSONAL_ACCOUNTS: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
@@ -17,7 +17,7 @@ const PERSONAL_ACCOUNTS: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 /// Whose users may sign in.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Tenant {
+pub(crate) enum Tenant {
     /// One tenant, by its id.
     Id(String),
     /// One tenant, by a verified domain.
@@ -42,7 +42,7 @@ impl Tenant {
     /// # Errors
     ///
     /// [`TenantError`] if it is none of the five forms.
-    pub fn parse(text: &str) -> Result<Self, TenantError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, TenantError> {
         let lower = text.to_ascii_lowercase();
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-';
         let domain = lower.contains('.') && !lower.starts_with('.') && !lower.ends_with('.');
@@ -74,7 +74,7 @@ impl fmt::Display for Tenant {
 
 /// The host of a cloud, and how it is spoken to.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct AuthorityHost {
+pub(crate) struct AuthorityHost {
     scheme: &'static str,
     host: String,
 }
@@ -97,7 +97,7 @@ impl AuthorityHost {
     /// # Errors
     ///
     /// [`AuthorityHostError::NotAHost`] if there is a scheme, a path, or anything else with it.
-    pub fn parse(text: &str) -> Result<Self, AuthorityHostError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, AuthorityHostError> {
         Self::with_scheme("https", text)
     }
 
@@ -110,7 +110,7 @@ impl AuthorityHost {
     /// # Security
     ///
     /// Anybody on the path reads the client secret and poses as Entra; hence loopback only.
-    pub fn insecure_http(text: &str) -> Result<Self, AuthorityHostError> {
+    pub(crate) fn insecure_http(text: &str) -> Result<Self, AuthorityHostError> {
         let parsed = Self::with_scheme("http", text)?;
         let url =
             Url::parse(&format!("http://{text}")).map_err(|_| AuthorityHostError::NotAHost)?;
@@ -143,7 +143,7 @@ impl AuthorityHost {
 
 /// Entra's endpoints for one tenant, or for any.
 #[derive(Clone, Debug)]
-pub struct Authority {
+pub(crate) struct Authority {
     base: String,
     tenant: Tenant,
     authorization_endpoint: Url,
@@ -169,7 +169,7 @@ impl Authority {
     /// # Errors
     ///
     /// [`AuthorityHostError::NotAHost`] if no URL can be made of them.
-    pub fn new(host: &AuthorityHost, tenant: Tenant) -> Result<Self, AuthorityHostError> {
+    pub(crate) fn new(host: &AuthorityHost, tenant: Tenant) -> Result<Self, AuthorityHostError> {
         let base = format!("{}://{}", host.scheme, host.host);
         let uri = |path: &str| {
             let text = format!("{base}/{tenant}/{path}");

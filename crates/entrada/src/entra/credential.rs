@@ -6,8 +6,7 @@ use crate::secret::ClientSecret;
 
 /// A credential of the app registration.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum ClientCredential {
+pub(crate) enum ClientCredential {
     /// A client secret (RFC 6749 §2.3.1).
     Secret(ClientSecret),
 }

@@ -10,25 +10,20 @@ const ASKED: [&str; 3] = ["openid", "profile", "offline_access"];
 
 /// How the scopes of our API are spelled: `read` among ourselves, `api://…/read` towards Entra.
 #[derive(Clone, Debug)]
-pub struct ScopeNames {
+pub(crate) struct ScopeNames {
     identifier_uri: String,
 }
 
 impl ScopeNames {
     /// The scopes of the API with this Application ID URI.
-    pub fn new(identifier_uri: impl Into<String>) -> Self {
+    pub(crate) fn new(identifier_uri: impl Into<String>) -> Self {
         Self {
             identifier_uri: identifier_uri.into(),
         }
     }
 
-    /// The Application ID URI.
-    pub fn identifier_uri(&self) -> &str {
-        &self.identifier_uri
-    }
-
     /// In Entra's spelling, scopes of OpenID Connect left out.
-    pub fn to_entra(&self, scope: &Scope) -> Scope {
+    pub(crate) fn to_entra(&self, scope: &Scope) -> Scope {
         scope
             .iter()
             .filter(|token| !is_openid_connect(token))
@@ -44,14 +39,14 @@ impl ScopeNames {
     }
 
     /// In our spelling: our own prefix taken off, all else as it is.
-    pub fn from_entra(&self, scope: &Scope) -> Scope {
+    pub(crate) fn to_short(&self, scope: &Scope) -> Scope {
         scope
             .iter()
-            .map(|token| self.token_from_entra(token))
+            .map(|token| self.token_to_short(token))
             .collect()
     }
 
-    fn token_from_entra(&self, token: &ScopeToken) -> ScopeToken {
+    fn token_to_short(&self, token: &ScopeToken) -> ScopeToken {
         let short = token
             .as_str()
             .strip_prefix(&self.identifier_uri)
@@ -94,25 +89,23 @@ mod tests {
             (graph, graph.to_owned()),
         ] {
             assert_eq!(names.to_entra(&scope(short)).to_string(), long);
-            assert_eq!(names.from_entra(&scope(&long)).to_string(), short);
+            assert_eq!(names.to_short(&scope(&long)).to_string(), short);
         }
         assert_eq!(
             names.to_entra(&scope("openid read email")).to_string(),
             "api://app/read"
         );
         assert_eq!(
-            names
-                .from_entra(&scope("openid api://app/read"))
-                .to_string(),
+            names.to_short(&scope("openid api://app/read")).to_string(),
             "openid read"
         );
         // A look-alike prefix is not ours.
         assert_eq!(
-            names.from_entra(&scope("api://apple/read")).to_string(),
+            names.to_short(&scope("api://apple/read")).to_string(),
             "api://apple/read"
         );
         assert_eq!(
-            names.from_entra(&scope("api://app/")).to_string(),
+            names.to_short(&scope("api://app/")).to_string(),
             "api://app/"
         );
     }

@@ -15,8 +15,7 @@ use crate::secret::{CodeVerifier, EntraAccessToken, EntraCode, EntraIdToken, Ent
 
 /// The grants we send Entra.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum EntraGrant<'a> {
+pub(super) enum EntraGrant<'a> {
     /// `authorization_code` (RFC 6749 §4.1.3) with our own PKCE verifier.
     AuthorizationCode {
         /// The code from the callback.
@@ -34,7 +33,7 @@ pub enum EntraGrant<'a> {
 
 /// One request to Entra's token endpoint.
 #[derive(Clone, Copy, Debug)]
-pub struct TokenRequest<'a> {
+pub(super) struct TokenRequest<'a> {
     pub(super) endpoint: &'a Uri,
     pub(super) client_id: &'a str,
     pub(super) credential: &'a ClientCredential,
@@ -60,7 +59,7 @@ pub struct EntraTokens {
 
 impl TokenRequest<'_> {
     /// Writes the request. Pure: see [`TokenRequest::send`] for the I/O.
-    pub fn to_http(&self) -> http::Request<Bytes> {
+    fn to_http(self) -> http::Request<Bytes> {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("client_id", self.client_id);
         self.credential.append_to(&mut form);
@@ -98,7 +97,7 @@ impl TokenRequest<'_> {
     /// # Errors
     ///
     /// [`EntraError`], whose [`remedy`](EntraError::remedy) says what helps.
-    pub async fn send(&self, platform: &Platform) -> Result<EntraTokens, EntraError> {
+    pub(super) async fn send(&self, platform: &Platform) -> Result<EntraTokens, EntraError> {
         EntraTokens::from_http(&platform.http.send(self.to_http()).await?)
     }
 }

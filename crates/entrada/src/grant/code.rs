@@ -13,11 +13,11 @@ use crate::platform::Timestamp;
 use crate::secret::{AuthorizationCode, CodeVerifier};
 
 /// How long a code may wait (OAuth 2.1 §4.1.2 says at most ten minutes; we say one).
-pub const CODE_LIFETIME: Duration = Duration::from_secs(60);
+pub(crate) const CODE_LIFETIME: Duration = Duration::from_secs(60);
 
 /// A code we issued, with what it stands for.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct IssuedCode {
+pub(crate) struct IssuedCode {
     id: GrantId,
     request: AuthorizationRequest,
     principal: Principal,
@@ -28,21 +28,20 @@ pub struct IssuedCode {
 
 /// An `authorization_code` token request (RFC 6749 §4.1.3, RFC 7636 §4.5, RFC 8707 §2.2).
 #[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct CodeRequest {
+pub(crate) struct CodeRequest {
     /// The code presented.
-    pub code: AuthorizationCode,
+    pub(crate) code: AuthorizationCode,
     /// The verifier presented.
-    pub code_verifier: CodeVerifier,
+    pub(crate) code_verifier: CodeVerifier,
     /// The redirect URI presented.
-    pub redirect_uri: Option<String>,
+    pub(crate) redirect_uri: Option<String>,
     /// The resources named.
-    pub resources: Vec<ResourceIndicator>,
+    pub(crate) resources: Vec<ResourceIndicator>,
 }
 
 impl CodeRequest {
     /// A request without redirect URI and resource.
-    pub fn new(code: AuthorizationCode, code_verifier: CodeVerifier) -> Self {
+    pub(crate) fn new(code: AuthorizationCode, code_verifier: CodeVerifier) -> Self {
         Self {
             code,
             code_verifier,
@@ -77,7 +76,7 @@ pub enum RedeemError {
 ///
 /// Made by client authentication only: see `authorization_server/client_auth.rs`.
 #[derive(Clone, Debug)]
-pub struct AuthenticatedClient(ClientId);
+pub(crate) struct AuthenticatedClient(ClientId);
 
 impl AuthenticatedClient {
     /// Claims the proof. Called by client authentication, and nowhere else.
@@ -86,7 +85,7 @@ impl AuthenticatedClient {
     }
 
     /// Which client it is.
-    pub fn id(&self) -> &ClientId {
+    pub(crate) fn id(&self) -> &ClientId {
         &self.0
     }
 }
@@ -114,17 +113,17 @@ impl IssuedCode {
     }
 
     /// The grant this code will become.
-    pub fn grant_id(&self) -> GrantId {
+    pub(crate) fn grant_id(&self) -> GrantId {
         self.id
     }
 
     /// What the grant will allow.
-    pub fn scope(&self) -> &Scope {
+    pub(crate) fn scope(&self) -> &Scope {
         &self.scope
     }
 
     /// Whether the grant comes with a refresh token: the client can use one, and so can we.
-    pub fn is_refreshable(&self) -> bool {
+    pub(crate) fn is_refreshable(&self) -> bool {
         self.request.refreshable && self.held.refresh_token.is_some()
     }
 
@@ -133,7 +132,7 @@ impl IssuedCode {
     /// # Errors
     ///
     /// [`RedeemError`] if client, redirect URI, verifier, age or resource do not fit.
-    pub fn redeem(
+    pub(crate) fn redeem(
         self,
         presented: &CodeRequest,
         client: &AuthenticatedClient,

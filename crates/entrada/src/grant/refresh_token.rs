@@ -35,27 +35,15 @@ pub(super) fn issue(id: GrantId, keys: &SealingKeys, random: &dyn SecureRandom) 
 /// A refresh token proven to be one we issued; whether it is still good, its grant decides.
 ///
 /// Only [`PresentedRefreshToken::authenticate`] makes one.
-///
-/// ```compile_fail
-/// fn forge(token: entrada::secret::RefreshToken) -> entrada::grant::PresentedRefreshToken {
-///     entrada::grant::PresentedRefreshToken { token }
-/// }
-/// ```
-///
-/// ```
-/// fn grant(presented: &entrada::grant::PresentedRefreshToken) -> entrada::grant::GrantId {
-///     presented.grant()
-/// }
-/// ```
 #[derive(Clone, Debug)]
-pub struct PresentedRefreshToken {
+pub(crate) struct PresentedRefreshToken {
     grant: GrantId,
     token: RefreshToken,
 }
 
 impl PresentedRefreshToken {
     /// Proves that `token` is one we issued; `None` if it is not.
-    pub fn authenticate(token: RefreshToken, keys: &SealingKeys) -> Option<Self> {
+    pub(crate) fn authenticate(token: RefreshToken, keys: &SealingKeys) -> Option<Self> {
         let mut bytes = Zeroizing::new([0; LENGTH]);
         let length = URL_SAFE_NO_PAD
             .decode_slice(token.expose(), &mut *bytes)
@@ -75,7 +63,7 @@ impl PresentedRefreshToken {
     }
 
     /// The grant it belongs to.
-    pub fn grant(&self) -> GrantId {
+    pub(crate) fn grant(&self) -> GrantId {
         self.grant
     }
 
@@ -87,7 +75,7 @@ impl PresentedRefreshToken {
     /// opens. `None` if the crypto library fails.
     ///
     /// `salt` is fresh randomness.
-    pub fn succeeded_by(
+    pub(crate) fn succeeded_by(
         &self,
         next: &RefreshToken,
         expires_at: Timestamp,
@@ -122,14 +110,14 @@ impl PresentedRefreshToken {
 
 /// A refresh token's digest and when it ends.
 #[derive(Clone, Copy, Debug)]
-pub struct RefreshTerm {
+pub(crate) struct RefreshTerm {
     pub(super) token: Hashed<RefreshToken>,
     pub(super) expires_at: Timestamp,
 }
 
 impl RefreshTerm {
     /// The term of `token`.
-    pub fn new(token: &RefreshToken, expires_at: Timestamp) -> Self {
+    pub(crate) fn new(token: &RefreshToken, expires_at: Timestamp) -> Self {
         Self {
             token: token.hashed(),
             expires_at,
@@ -139,7 +127,7 @@ impl RefreshTerm {
 
 /// One refresh token put in place of another.
 #[derive(Clone, Debug)]
-pub struct Succession {
+pub(crate) struct Succession {
     pub(super) presented: Hashed<RefreshToken>,
     pub(super) next: RefreshTerm,
     pub(super) sealed: SealedSuccessor,

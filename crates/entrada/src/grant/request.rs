@@ -16,11 +16,11 @@ use crate::platform::Timestamp;
 use crate::secret::{BrowserBinding, CodeVerifier, Hashed, Nonce, UpstreamState, sealable};
 
 /// How long a user may take from the consent page to the way back from Entra, each.
-pub const LOGIN_LIFETIME: Duration = Duration::from_secs(10 * 60);
+pub(crate) const LOGIN_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
 /// A checked authorization request that waits for the user's consent.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct AuthorizationRequest {
+pub(crate) struct AuthorizationRequest {
     /// The `state` Entra will see once the user consents, and not before.
     #[serde(with = "sealable")]
     pub(crate) upstream_state: UpstreamState,
@@ -41,20 +41,18 @@ pub struct AuthorizationRequest {
 
 /// What the client would like Entra's login page to do.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
-#[non_exhaustive]
-pub struct LoginHints {
+pub(crate) struct LoginHints {
     /// `login_hint` (OpenID Connect Core §3.1.2.1)
-    pub login_hint: Option<String>,
+    pub(crate) login_hint: Option<String>,
     /// `domain_hint`, Microsoft's own
-    pub domain_hint: Option<String>,
+    pub(crate) domain_hint: Option<String>,
     /// `prompt=login` was asked for: the user must type the password again.
-    pub fresh_login: bool,
+    pub(crate) fresh_login: bool,
 }
 
 /// What the user answered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum ConsentAnswer {
+pub(crate) enum ConsentAnswer {
     /// Go on to Entra.
     Allow,
     /// Do not.
@@ -64,43 +62,40 @@ pub enum ConsentAnswer {
 /// The user said no: `access_denied` (RFC 6749 §4.1.2.1).
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the user denied consent")]
-#[non_exhaustive]
-pub struct ConsentDenied {
+pub(crate) struct ConsentDenied {
     /// Where to say so.
-    pub redirect: TrustedRedirect,
+    pub(crate) redirect: TrustedRedirect,
     /// What to say it with.
-    pub state: Option<String>,
+    pub(crate) state: Option<String>,
 }
 
 /// Fresh secrets of one login at Entra.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Login {
+pub(crate) struct Login {
     /// Answers the challenge we send (RFC 7636 §4.1).
-    pub code_verifier: CodeVerifier,
+    pub(crate) code_verifier: CodeVerifier,
     /// Comes back in the ID token.
-    pub nonce: Nonce,
+    pub(crate) nonce: Nonce,
     /// Is in the cookie of the browser that consented.
-    pub browser: BrowserBinding,
+    pub(crate) browser: BrowserBinding,
 }
 
 /// Our app registration, as Entra's authorization endpoint wants it.
 #[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Upstream<'a> {
+pub(crate) struct Upstream<'a> {
     /// Entra's authorization endpoint.
-    pub authorization_endpoint: &'a Url,
+    pub(crate) authorization_endpoint: &'a Url,
     /// Our `client_id` there.
-    pub client_id: &'a str,
+    pub(crate) client_id: &'a str,
     /// Our callback.
-    pub redirect_uri: &'a str,
+    pub(crate) redirect_uri: &'a str,
     /// The scope in Entra's spelling.
-    pub scope: &'a str,
+    pub(crate) scope: &'a str,
 }
 
 impl Login {
     /// Puts the secrets of one login together.
-    pub fn new(code_verifier: CodeVerifier, nonce: Nonce, browser: BrowserBinding) -> Self {
+    pub(crate) fn new(code_verifier: CodeVerifier, nonce: Nonce, browser: BrowserBinding) -> Self {
         Self {
             code_verifier,
             nonce,
@@ -111,7 +106,7 @@ impl Login {
 
 impl<'a> Upstream<'a> {
     /// Our app registration.
-    pub fn new(
+    pub(crate) fn new(
         authorization_endpoint: &'a Url,
         client_id: &'a str,
         redirect_uri: &'a str,
@@ -128,7 +123,7 @@ impl<'a> Upstream<'a> {
 
 impl AuthorizationRequest {
     /// Whether the consent page is too old to be answered.
-    pub fn has_expired(&self, now: Timestamp) -> bool {
+    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
         now.since(self.asked_at) > LOGIN_LIFETIME
     }
 
@@ -137,7 +132,7 @@ impl AuthorizationRequest {
     /// # Errors
     ///
     /// [`ConsentDenied`] if the user said no (`access_denied`, RFC 6749 §4.1.2.1).
-    pub fn consent(
+    pub(crate) fn consent(
         self,
         answer: ConsentAnswer,
         login: Login,
@@ -160,22 +155,8 @@ impl AuthorizationRequest {
 }
 
 /// A request the user consented to: the only value that can be sent on to Entra.
-///
-/// ```compile_fail
-/// use entrada::grant::{AuthorizationRequest, Upstream};
-/// fn without_consent(request: &AuthorizationRequest, upstream: Upstream<'_>) -> url::Url {
-///     request.entra_url(upstream)
-/// }
-/// ```
-///
-/// ```
-/// use entrada::grant::{ConsentedRequest, Upstream};
-/// fn with_consent(request: &ConsentedRequest, upstream: Upstream<'_>) -> url::Url {
-///     request.entra_url(upstream)
-/// }
-/// ```
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct ConsentedRequest {
+pub(crate) struct ConsentedRequest {
     request: AuthorizationRequest,
     #[serde(with = "sealable")]
     code_verifier: CodeVerifier,
@@ -187,19 +168,18 @@ pub struct ConsentedRequest {
 
 /// Entra signed the user in.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct SignedIn {
+pub(crate) struct SignedIn {
     /// Who it is, from a verified ID token.
-    pub principal: Principal,
+    pub(crate) principal: Principal,
     /// What Entra gave.
-    pub held: HeldTokens,
+    pub(crate) held: HeldTokens,
     /// What Entra granted, in short spelling.
-    pub scope: Scope,
+    pub(crate) scope: Scope,
 }
 
 impl SignedIn {
     /// What came of the login.
-    pub fn new(principal: Principal, held: HeldTokens, scope: Scope) -> Self {
+    pub(crate) fn new(principal: Principal, held: HeldTokens, scope: Scope) -> Self {
         Self {
             principal,
             held,
@@ -210,22 +190,17 @@ impl SignedIn {
 
 impl ConsentedRequest {
     /// Where this login's answer may go.
-    pub fn redirect(&self) -> &TrustedRedirect {
+    pub(crate) fn redirect(&self) -> &TrustedRedirect {
         &self.request.redirect
     }
 
     /// The client's own `state`.
-    pub fn state(&self) -> Option<&str> {
+    pub(crate) fn state(&self) -> Option<&str> {
         self.request.state.as_deref()
     }
 
-    /// The client that asked.
-    pub fn client_id(&self) -> &ClientId {
-        &self.request.client_id
-    }
-
     /// What was asked for.
-    pub fn scope(&self) -> &Scope {
+    pub(crate) fn scope(&self) -> &Scope {
         &self.request.scope
     }
 
@@ -249,7 +224,7 @@ impl ConsentedRequest {
     }
 
     /// Whether the user took too long at Entra.
-    pub fn has_expired(&self, now: Timestamp) -> bool {
+    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
         now.since(self.consented_at) > LOGIN_LIFETIME
     }
 
@@ -257,7 +232,7 @@ impl ConsentedRequest {
     ///
     /// The client's `resource` is never in it, and neither is `prompt=consent`: Entra refuses the
     /// one (AADSTS9010010) and asks every user for an administrator on the other.
-    pub fn entra_url(&self, upstream: Upstream<'_>) -> Url {
+    pub(crate) fn entra_url(&self, upstream: Upstream<'_>) -> Url {
         let challenge = String::from(CodeChallenge::of(&self.code_verifier));
         let hints = &self.request.hints;
         // With a hint alone Entra would sign the user in unseen, and a hint is the client's word.
@@ -284,7 +259,7 @@ impl ConsentedRequest {
     }
 
     /// Entra signed the user in: a code may be issued.
-    pub fn complete(self, id: GrantId, signed_in: SignedIn, now: Timestamp) -> IssuedCode {
+    pub(crate) fn complete(self, id: GrantId, signed_in: SignedIn, now: Timestamp) -> IssuedCode {
         let scope = self.request.scope.intersection(&signed_in.scope);
         IssuedCode::new(id, self.request, SignedIn { scope, ..signed_in }, now)
     }

@@ -38,7 +38,7 @@ const REVOCATION_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// whoever writes to the backend can drop records or bring back old ones, but neither read nor make
 /// nor exchange them.
 #[derive(Clone, Debug)]
-pub struct SealedStore {
+pub(crate) struct SealedStore {
     store: Arc<dyn Store>,
     keys: Keys,
     random: Arc<dyn SecureRandom>,
@@ -46,7 +46,7 @@ pub struct SealedStore {
 
 impl SealedStore {
     /// Seals what `store` keeps with the newest of `keys`, and opens it with any of them.
-    pub fn new(store: Arc<dyn Store>, keys: Keys, random: Arc<dyn SecureRandom>) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, keys: Keys, random: Arc<dyn SecureRandom>) -> Self {
         Self {
             store,
             keys,
@@ -59,7 +59,7 @@ impl SealedStore {
     /// # Errors
     ///
     /// [`StoreError`] if the store fails.
-    pub async fn put_client(
+    pub(crate) async fn put_client(
         &self,
         client: &Client,
         expires_at: Timestamp,
@@ -78,7 +78,7 @@ impl SealedStore {
     /// # Errors
     ///
     /// [`StoreError`] if the store fails.
-    pub async fn client(
+    pub(crate) async fn client(
         &self,
         id: &ClientId,
         now: Timestamp,
@@ -103,7 +103,7 @@ impl SealedStore {
     /// # Errors
     ///
     /// [`StoreError`] if the store fails; the state may then be used up.
-    pub async fn put_request(
+    pub(crate) async fn put_request(
         &self,
         request: &ConsentedRequest,
         expires_at: Timestamp,
@@ -118,7 +118,7 @@ impl SealedStore {
     /// # Errors
     ///
     /// [`StoreError`] if the store fails; the state may then be used up.
-    pub async fn spend_request(
+    pub(crate) async fn spend_request(
         &self,
         state: &UpstreamState,
         until: Timestamp,
@@ -145,7 +145,7 @@ impl SealedStore {
     /// # Errors
     ///
     /// [`StoreError`] if the store fails; the login may then be lost.
-    pub async fn take_request(
+    pub(crate) async fn take_request(
         &self,
         state: &UpstreamState,
         now: Timestamp,
@@ -165,7 +165,7 @@ impl SealedStore {
     /// # Errors
     ///
     /// [`StoreError`] if the store fails.
-    pub async fn put_code(
+    pub(crate) async fn put_code(
         &self,
         code: &AuthorizationCode,
         issued: &IssuedCode,
@@ -181,7 +181,7 @@ impl SealedStore {
     /// # Errors
     ///
     /// [`StoreError`] if the store fails; the code may then be spent.
-    pub async fn redeem_code(
+    pub(crate) async fn redeem_code(
         &self,
         code: &AuthorizationCode,
         now: Timestamp,
@@ -202,7 +202,7 @@ impl SealedStore {
     /// # Errors
     ///
     /// [`StoreError`] if the store fails; the grant may then have been stored.
-    pub async fn put_grant(&self, grant: &Grant) -> Result<Written, StoreError> {
+    pub(crate) async fn put_grant(&self, grant: &Grant) -> Result<Written, StoreError> {
         let id = grant.id();
         let kept_until = grant.expires_at() + GRANT_KEPT;
         let entry = self.entry(Purpose::new(GRANT, id.as_bytes()), grant, kept_until)?;
@@ -215,7 +215,11 @@ impl SealedStore {
     /// # Errors
     ///
     /// [`StoreError`] if the store fails.
-    pub async fn grant(&self, id: &GrantId, now: Timestamp) -> Result<Option<Grant>, StoreError> {
+    pub(crate) async fn grant(
+        &self,
+        id: &GrantId,
+        now: Timestamp,
+    ) -> Result<Option<Grant>, StoreError> {
         match self.store.grant(id).await? {
             Some(sealed) => self
                 .open(Purpose::new(GRANT, id.as_bytes()), &sealed, now)
@@ -229,7 +233,11 @@ impl SealedStore {
     /// # Errors
     ///
     /// [`StoreError`] if the store fails; the grant may then still stand.
-    pub async fn revoke_grant(&self, id: &GrantId, now: Timestamp) -> Result<(), StoreError> {
+    pub(crate) async fn revoke_grant(
+        &self,
+        id: &GrantId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         self.store.revoke_grant(id, now + REVOCATION_KEPT).await
     }
 
@@ -238,7 +246,7 @@ impl SealedStore {
     /// # Errors
     ///
     /// [`StoreError`] if the store fails; the rest is swept next time.
-    pub async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
+    pub(crate) async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
         self.store.sweep(now).await
     }
 
@@ -247,7 +255,7 @@ impl SealedStore {
     /// # Errors
     ///
     /// [`RecordError::Unwritable`] if the value or the crypto library fails.
-    pub fn seal_for(
+    pub(crate) fn seal_for(
         &self,
         purpose: Purpose<'_>,
         value: &impl Serialize,
@@ -259,7 +267,11 @@ impl SealedStore {
     /// Opens what [`seal_for`](Self::seal_for) sealed for `purpose`; `None` if it is anything else.
     ///
     /// The value must say itself how long it is good.
-    pub fn open_for<T: DeserializeOwned>(&self, purpose: Purpose<'_>, sealed: &str) -> Option<T> {
+    pub(crate) fn open_for<T: DeserializeOwned>(
+        &self,
+        purpose: Purpose<'_>,
+        sealed: &str,
+    ) -> Option<T> {
         let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let ring = self.keys.current();
         let plain = ring.sealing().open(purpose, &sealed).ok()?;
