@@ -74,13 +74,9 @@ impl AzureProvider {
             signing_algorithm,
         } = config.check(&platform)?;
         let required_scope = scopes.required().clone();
-        let metadata = ProtectedResourceMetadata {
-            resource: resource.as_str().to_owned(),
-            authorization_servers: vec![issuer.clone()],
-            scopes_supported: required_scope.iter().cloned().collect(),
-            bearer_methods_supported: &["header"],
-            resource_name: Some(resource_name.clone()),
-        };
+        let mut metadata = ProtectedResourceMetadata::new(&resource, vec![issuer.clone()]);
+        metadata.scopes_supported = required_scope.iter().cloned().collect();
+        metadata.resource_name = Some(resource_name.clone());
         let entra = Arc::new(EntraClient::new(app, platform.clone()));
         let store = SealedStore::new(store, keys.clone(), Arc::clone(&platform.random));
         let server = AuthorizationServer::new(

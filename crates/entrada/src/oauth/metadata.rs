@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::issuer::Issuer;
+use super::resource::ResourceIndicator;
 use super::scope::ScopeToken;
 
 /// Authorization server metadata (RFC 8414 §2). Nothing that is unset is written.
@@ -54,6 +55,20 @@ pub struct ProtectedResourceMetadata {
     /// What people call it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_name: Option<String>,
+}
+
+impl ProtectedResourceMetadata {
+    /// The document of `resource`, whose tokens come from `authorization_servers`; it names no
+    /// scopes yet.
+    pub fn new(resource: &ResourceIndicator, authorization_servers: Vec<Issuer>) -> Self {
+        Self {
+            resource: resource.as_str().to_owned(),
+            authorization_servers,
+            scopes_supported: Vec::new(),
+            bearer_methods_supported: &["header"],
+            resource_name: None,
+        }
+    }
 }
 
 impl Serialize for ScopeToken {

@@ -70,6 +70,7 @@ mod tests {
 
     use super::*;
     use crate::oauth::issuer::Issuer;
+    use crate::oauth::resource::ResourceIndicator;
     use crate::oauth::scope::ScopeToken;
 
     fn url(text: &str) -> Url {
@@ -77,13 +78,11 @@ mod tests {
     }
 
     fn router(resource: &str) -> Router {
-        let document = ProtectedResourceMetadata {
-            resource: resource.to_owned(),
-            authorization_servers: vec![Issuer::parse("https://h").unwrap()],
-            scopes_supported: vec![ScopeToken::parse("mcp.read").unwrap()],
-            bearer_methods_supported: &["header"],
-            resource_name: None,
-        };
+        let mut document = ProtectedResourceMetadata::new(
+            &ResourceIndicator::parse(resource).unwrap(),
+            vec![Issuer::parse("https://h").unwrap()],
+        );
+        document.scopes_supported = vec![ScopeToken::parse("mcp.read").unwrap()];
         protected_resource_metadata(&url(resource), &document)
     }
 
