@@ -7,7 +7,9 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 
 use crate::access_token::VerifiedToken;
-use crate::authorization_server::{AuthorizationServer, GRANT_CACHE_TTL, RenewalError};
+use crate::authorization_server::{
+    AuthorizationServer, GRANT_CACHE_TTL, RenewalError, STORE_OUTAGE_GRACE,
+};
 use crate::entra::EntraClient;
 use crate::entra::error::EntraError;
 use crate::grant::{Grant, GrantId};
@@ -50,6 +52,10 @@ struct Downstream {
 impl Downstream {
     fn lives(&self, now: Timestamp) -> bool {
         now + EARLY < self.expires_at
+    }
+
+    fn may_stand_in(&self, now: Timestamp) -> bool {
+        now.since(self.grant_read_at) <= STORE_OUTAGE_GRACE
     }
 }
 
@@ -150,9 +156,14 @@ impl OnBehalfOf {
         known: Downstream,
         now: Timestamp,
     ) -> Result<EntraAccessToken, OboError> {
-        if let Err(error) = self.0.server.renewer().standing(&key.grant, now).await {
-            self.0.tokens.remove(&key);
-            return Err(OboError::Renewal(error));
+        match self.0.server.renewer().standing(&key.grant, now).await {
+            Ok(_) => {}
+            // As the guard does: what was seen to stand a while ago stands in.
+            Err(RenewalError::Store(_)) if known.may_stand_in(now) => return Ok(known.token),
+            Err(error) => {
+                self.0.tokens.remove(&key);
+                return Err(OboError::Renewal(error));
+            }
         }
         let token = known.token.clone();
         self.0.tokens.insert(
