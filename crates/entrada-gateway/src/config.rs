@@ -187,8 +187,8 @@ fn server(sources: &mut Sources<'_>) -> ServerSettings {
 
 fn log(sources: &mut Sources<'_>) -> LogSettings {
     let format = sources.parsed("log_format", str::parse);
-    let level = sources.parsed("log_level", value::log_level);
-    LogSettings::new(format, level.unwrap_or_else(|| table::LOG_LEVEL.to_owned()))
+    let level = sources.parsed("log_level", str::parse);
+    LogSettings::new(format, level.unwrap_or_default())
 }
 
 #[cfg(test)]

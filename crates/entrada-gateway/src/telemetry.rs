@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, stderr};
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -13,9 +14,13 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 pub struct LogSettings {
     /// How a line is written; by what standard error is, where nobody said.
     pub format: Option<LogFormat>,
-    /// From which level on, in the words of `tracing`'s filter.
-    pub level: String,
+    /// From which level on.
+    pub level: LogLevel,
 }
+
+/// From which level on there are lines: one level, or levels by part.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LogLevel(String);
 
 /// How a log line is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,7 +37,7 @@ pub enum LogFormat {
 
 impl LogSettings {
     /// Logs from `level` on, as `format`.
-    pub const fn new(format: Option<LogFormat>, level: String) -> Self {
+    pub const fn new(format: Option<LogFormat>, level: LogLevel) -> Self {
         Self { format, level }
     }
 }
@@ -49,9 +54,34 @@ impl FromStr for LogFormat {
     }
 }
 
+impl Default for LogLevel {
+    fn default() -> Self {
+        Self("info".to_owned())
+    }
+}
+
+impl FromStr for LogLevel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // The filter takes a bare word that is no level for the name of a part, and is silent.
+        let words = text.split(',').filter(|part| !part.contains(['=', '[']));
+        let known = |word: &str| word.parse::<LevelFilter>().is_ok();
+        let mut words = words.map(str::trim);
+        if words.all(known) && EnvFilter::try_new(text).is_ok() {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(
+                "write error, warn, info, debug, trace or off, or by part: info,entrada=debug"
+                    .to_owned(),
+            )
+        }
+    }
+}
+
 /// Begins to log. A second call changes nothing.
 pub fn init(settings: &LogSettings) {
-    let filter = EnvFilter::try_new(&settings.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::new(&settings.level.0);
     let terminal = stderr().is_terminal();
     let lines = fmt().with_writer(stderr).with_env_filter(filter);
     let format = settings.format.unwrap_or(if terminal {
@@ -70,4 +100,25 @@ pub fn init(settings: &LogSettings) {
             .try_init(),
         LogFormat::Text => lines.with_ansi(terminal).finish().try_init(),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_word_is_a_level() {
+        for text in [
+            "info",
+            "OFF",
+            "warn,entrada=debug",
+            "entrada=trace, error",
+            "info,[request]=debug",
+        ] {
+            assert!(text.parse::<LogLevel>().is_ok(), "{text}");
+        }
+        for text in ["loud", "info,entrada", "entrada=loud", "a=b=c", ",", ""] {
+            assert!(text.parse::<LogLevel>().is_err(), "{text}");
+        }
+    }
 }

@@ -25,7 +25,7 @@ use crate::config::{ConfigError, Problem, UpstreamSettings, duration};
 use crate::gateway::gateway;
 use crate::server::Server;
 use crate::signals::StopSignals;
-use crate::telemetry::{self, LogFormat, LogSettings};
+use crate::telemetry::{self, LogFormat, LogLevel, LogSettings};
 use crate::upstream::http::ReverseProxy;
 use crate::upstream::identity::IdentityHeader;
 
@@ -50,7 +50,7 @@ pub struct Options {
     log_format: Option<LogFormat>,
     /// From which level on there are log lines
     #[arg(long, value_name = "LEVEL", default_value = "info,rmcp=warn")]
-    log_level: String,
+    log_level: LogLevel,
 }
 
 /// Runs the demo until a signal.

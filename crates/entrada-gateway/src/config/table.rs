@@ -9,8 +9,6 @@ pub(super) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCAL
 pub(super) const BODY_LIMIT: u64 = 4 << 20;
 /// The default of `upstream_timeout`.
 pub(super) const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(300);
-/// The default of `log_level`.
-pub(super) const LOG_LEVEL: &str = "info";
 
 /// One thing that can be set.
 #[derive(Debug)]
@@ -287,8 +285,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         PROCESS,
         "log_level",
         "LEVEL",
-        "error, warn, info, debug, trace, or by part: \
+        "error, warn, info, debug, trace, off, or by part: \
          info,entrada=debug",
     )
-    .or(LOG_LEVEL),
+    .or("info"),
 ];

@@ -2,6 +2,7 @@ use clap::{Args as _, Command, FromArgMatches as _};
 use entrada::secret::ClientSecret;
 
 use super::*;
+use crate::telemetry::LogLevel;
 
 /// The least one must say.
 const LEAST: [(&str, &str); 6] = [
@@ -92,7 +93,7 @@ fn the_defaults_of_the_table_are_those_of_the_types() {
     assert_eq!(settings.upstream.response_timeout, plain.response_timeout);
     assert_eq!(settings.upstream.forward_identity, plain.forward_identity);
     assert_eq!(settings.upstream.host_header, plain.host_header);
-    assert_eq!(settings.log.level, table::LOG_LEVEL);
+    assert_eq!(settings.log.level, LogLevel::default());
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn everything_wrong_is_told_at_once() {
         file("tenant_id = 1.5\ntenent_id = \"x\"\n\nclient_secret = \"s3cret\"\nconfig = \"a\"");
     let name = file.path().to_str().unwrap();
     let found = problems(
-        &["--listen", "8000", "--config", name],
+        &["--listen", "8000", "--log-level", "loud", "--config", name],
         &[
             ("ENTRADA_UPSTREAM", "ftp://user:s3cret@host"),
             ("ENTRADA_BODY_LIMIT", "big"),
@@ -136,9 +137,11 @@ fn everything_wrong_is_told_at_once() {
         "base_url is missing: give --base-url URL, set ENTRADA_BASE_URL, or write base_url = \"…\" \
          in the configuration file"
             .to_owned(),
+        "--log-level: write error, warn, info, debug, trace or off, or by part: info,entrada=debug"
+            .to_owned(),
         "--listen: write an IP address and a port, such as 127.0.0.1:8000".to_owned(),
         // The library's own finding.
-        "additional scopes: write \"User.Read\" with its API, https://graph.microsoft.com/User.Read"
+        "additional_scopes: write \"User.Read\" with its API, https://graph.microsoft.com/User.Read"
             .to_owned(),
     ];
     let mut sorted = found.clone();

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use entrada::jwt::jwks::Algorithm;
-use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use crate::health::is_probe;
@@ -101,13 +100,6 @@ pub(super) fn signing_algorithm(text: &str) -> Result<Algorithm, String> {
 /// `true` or `false`.
 pub(super) fn switch(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "write true or false".to_owned())
-}
-
-/// A level, or levels per part.
-pub(super) fn log_level(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text)
-        .map(|_| text.to_owned())
-        .map_err(|_| "write error, warn, info, debug or trace".to_owned())
 }
 
 /// The number at the start of `text`, and the rest.
