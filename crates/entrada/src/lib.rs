@@ -16,7 +16,11 @@ pub mod secret;
 mod single_flight;
 pub mod store;
 
+#[doc(inline)]
 pub use access_token::VerifiedToken;
+#[doc(inline)]
 pub use on_behalf_of::OnBehalfOf;
+#[doc(inline)]
 pub use platform::Platform;
+#[doc(inline)]
 pub use provider::{AzureConfig, AzureProvider};
