@@ -37,9 +37,9 @@ pub(super) fn log(
     let cause = Causes(error);
     let code_name = code.as_str();
     if code.status().is_server_error() {
-        tracing::error!(%correlation, code = code_name, %cause, "request failed");
+        tracing::error!(correlation_id = %correlation, code = code_name, %cause, "request failed");
     } else {
-        tracing::info!(%correlation, code = code_name, %cause, "request refused");
+        tracing::info!(correlation_id = %correlation, code = code_name, %cause, "request refused");
     }
 }
 

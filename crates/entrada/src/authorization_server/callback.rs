@@ -172,7 +172,7 @@ pub(super) async fn get(
     };
     let mut response = match server.come_back(&params, &state, &headers).await {
         Ok((code, issued_to)) => {
-            tracing::info!(%correlation, grant = %issued_to.grant, "code issued");
+            tracing::info!(correlation_id = %correlation, grant = %issued_to.grant, "code issued");
             server.answer(&issued_to.to, &code)
         }
         Err(error) => server.refuse_callback(&error, &correlation),

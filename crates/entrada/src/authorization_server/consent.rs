@@ -66,7 +66,7 @@ pub(super) async fn post(
     };
     match answer {
         ConsentAnswer::Allow => server.forward(request, now, &correlation).await,
-        ConsentAnswer::Deny => match server.deny(request, now).await {
+        ConsentAnswer::Deny => match server.deny(request, &correlation, now).await {
             Ok(response) => response,
             Err(error) => page(&error, &correlation),
         },
@@ -161,6 +161,7 @@ impl AuthorizationServer {
     async fn deny(
         &self,
         request: AuthorizationRequest,
+        correlation: &CorrelationId,
         now: Timestamp,
     ) -> Result<Response, ConsentError> {
         let until = now + LOGIN_LIFETIME;
@@ -173,6 +174,7 @@ impl AuthorizationServer {
             Written::Yes => {}
             Written::Conflict | Written::Revoked => return Err(ConsentError::Answered),
         }
+        tracing::info!(correlation_id = %correlation, client_id = %request.client_id, "consent denied");
         let to = AnswerTo::new(request.redirect, request.state);
         Ok(pages::redirect(&self.error_location(&to, DENIED)))
     }

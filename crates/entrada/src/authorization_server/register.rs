@@ -91,7 +91,7 @@ pub(super) async fn post(
 ) -> Response {
     let answer = match server.register(&headers, &body).await {
         Ok(client) => {
-            tracing::info!(%correlation, client_id = %client.id(), "client registered");
+            tracing::info!(correlation_id = %correlation, client_id = %client.id(), "client registered");
             (StatusCode::CREATED, Json(server.registration(&client))).into_response()
         }
         Err(error) => {

@@ -98,7 +98,7 @@ impl AuthorizationServer {
             return Err(RevokeError::WrongClient);
         }
         self.0.store.revoke_grant(&id, now).await?;
-        tracing::info!(%correlation, grant = %id, client_id = %client.id(), "grant revoked");
+        tracing::info!(correlation_id = %correlation, grant = %id, client_id = %client.id(), "grant revoked");
         Ok(())
     }
 

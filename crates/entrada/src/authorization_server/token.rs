@@ -274,7 +274,7 @@ impl AuthorizationServer {
         };
         let used_until = now + super::register::USED_LIFETIME;
         if let Err(error) = self.0.store.put_client(&client, used_until).await {
-            tracing::warn!(%correlation, client_id = %client.id(), %error, "registration not kept");
+            tracing::warn!(correlation_id = %correlation, client_id = %client.id(), %error, "registration not kept");
         }
     }
 

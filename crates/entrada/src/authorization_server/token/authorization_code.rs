@@ -26,7 +26,7 @@ impl AuthorizationServer {
             // RFC 6749 §4.1.2: a second use revokes what the first one got.
             Redeemed::Replayed(grant) => {
                 store.revoke_grant(&grant, now).await?;
-                tracing::warn!(%correlation, %grant, "a code was replayed: its grant is revoked");
+                tracing::warn!(correlation_id = %correlation, %grant, "a code was replayed: its grant is revoked");
                 return Err(TokenError::ReplayedCode);
             }
         };
@@ -45,7 +45,7 @@ impl AuthorizationServer {
             Written::Conflict | Written::Revoked => return Err(TokenError::ReplayedCode),
         }
         tracing::info!(
-            %correlation,
+            correlation_id = %correlation,
             grant = %grant.id(),
             client_id = %grant.client_id(),
             tenant_id = %grant.principal().tenant_id,

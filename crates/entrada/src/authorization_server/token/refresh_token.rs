@@ -36,14 +36,14 @@ impl AuthorizationServer {
             if matches!(error, RenewalError::Replayed) {
                 let grant = presented.grant();
                 tracing::warn!(
-                    %correlation,
+                    correlation_id = %correlation,
                     %grant,
                     "a refresh token was replayed: its grant is revoked"
                 );
             }
         })?;
         let grant = &rotated.grant;
-        tracing::info!(%correlation, grant = %grant.id(), how = ?rotated.how, "grant refreshed");
+        tracing::info!(correlation_id = %correlation, grant = %grant.id(), how = ?rotated.how, "grant refreshed");
         let scope = request.scope.map_or_else(
             || grant.scope().clone(),
             |narrower| narrower.intersection(grant.scope()),
