@@ -66,7 +66,7 @@ impl FromStr for LogLevel {
     fn from_str(text: &str) -> Result<Self, String> {
         // The filter takes a bare word that is no level for the name of a part, and is silent.
         let words = text.split(',').filter(|part| !part.contains(['=', '[']));
-        let known = |word: &str| word.parse::<LevelFilter>().is_ok();
+        let known = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
         let mut words = words.map(str::trim);
         if words.all(known) && EnvFilter::try_new(text).is_ok() {
             Ok(Self(text.to_owned()))
