@@ -105,7 +105,7 @@ Example, entrada.toml:
   tenant_id = \"contoso.onmicrosoft.com\"
   client_id = \"00000000-0000-0000-0000-000000000000\"
   client_secret_file = \"/run/secrets/entrada\"
-  required_scopes = [\"mcp.read\"]
+  required_scopes = [\"mcp.access\"]
 
 The MCP server learns who calls from X-Entrada-Subject, X-Entrada-Object-Id and their like. It gets
 no token, and nobody else's X-Entrada headers: let nothing but the gateway reach it.

@@ -159,7 +159,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         ENTRA,
         "required_scopes",
         "SCOPES",
-        "Scopes every token must have, such as mcp.read",
+        "Scopes every token must have, such as mcp.access",
     ),
     setting(
         ENTRA,
