@@ -27,7 +27,7 @@ pub use crate::config::problem::{ConfigError, Problem};
 pub use crate::config::provider::ProviderSettings;
 use crate::config::source::Sources;
 pub use crate::config::table::names;
-pub(crate) use crate::config::value::duration;
+pub(crate) use crate::config::value::{address, duration};
 
 use crate::telemetry::LogSettings;
 use crate::upstream::headers::HostHeader;
@@ -109,7 +109,7 @@ impl Settings {
     ///
     /// [`ConfigError`] with every problem there is.
     pub fn read(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
-        let mut sources = Sources::open(flags, environment);
+        let mut sources = Sources::open(flags, environment).map_err(ConfigError::new)?;
         let provider = provider(&mut sources);
         let upstream = upstream(&mut sources);
         let server = server(&mut sources);
@@ -177,7 +177,7 @@ fn upstream(sources: &mut Sources<'_>) -> Option<UpstreamSettings> {
 }
 
 fn server(sources: &mut Sources<'_>) -> ServerSettings {
-    let listen = sources.parsed("listen", value::address);
+    let listen = sources.parsed("listen", address);
     let drain_timeout = sources.parsed("drain_timeout", duration);
     ServerSettings {
         listen: listen.unwrap_or(table::LISTEN),

@@ -21,7 +21,7 @@ use crate::command::CommandError;
 use crate::command::demo::page::Demonstration;
 use crate::command::demo::sample_server::{GRAPH_SCOPE, Graph, sample_server};
 use crate::command::serve::{listen, resource_path};
-use crate::config::{ConfigError, Problem, UpstreamSettings, duration};
+use crate::config::{ConfigError, Problem, UpstreamSettings, address, duration};
 use crate::gateway::gateway;
 use crate::server::Server;
 use crate::signals::StopSignals;
@@ -173,9 +173,7 @@ fn url_of(listener: &TcpListener) -> std::io::Result<Url> {
 
 /// An address only this machine reaches: every password of the demo is public.
 fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| "write an IP address and a port, such as 127.0.0.1:8000".to_owned())?;
+    let address = address(text)?;
     if address.ip().is_loopback() {
         Ok(address)
     } else {

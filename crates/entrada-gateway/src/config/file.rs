@@ -14,37 +14,42 @@ use crate::config::table::Setting;
 /// The values in a file, by the name of their setting.
 type Values = BTreeMap<&'static str, Given>;
 
-/// Reads the file at `path`: what it sets, and what is wrong with it.
-pub(super) fn read(path: &Path) -> (Values, Vec<Problem>) {
+/// Reads the file at `path`: what it sets, and which settings are wrong.
+///
+/// # Errors
+///
+/// Why the file as such cannot be read.
+pub(super) fn read(path: &Path) -> Result<(Values, Vec<Problem>), Vec<Problem>> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => parse(&name, &text),
         Err(error) => {
-            let problem = Problem::new(format!("{name}: the file cannot be read: {error}"));
-            (Values::new(), vec![problem])
+            let what = format!("{name}: the file cannot be read: {error}");
+            Err(vec![Problem::new(what)])
         }
     }
 }
 
 /// Reads `text`, the content of the file called `name`.
-pub(super) fn parse(name: &str, text: &str) -> (Values, Vec<Problem>) {
-    let mut values = Values::new();
+fn parse(name: &str, text: &str) -> Result<(Values, Vec<Problem>), Vec<Problem>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let at = |start: usize| format!("{name}:{}", line(text, start));
-    let mut problems: Vec<Problem> = errors
-        .iter()
-        .map(|error| {
+    if !errors.is_empty() {
+        let broken = errors.iter().map(|error| {
             let place = at(error.span().map_or(0, |span| span.start));
             Problem::new(format!("{place}: {}", error.message()))
-        })
-        .collect();
+        });
+        return Err(broken.collect());
+    }
+    let mut values = Values::new();
+    let mut problems = Vec::new();
     for (key, value) in table.get_ref() {
         match entry(key, value, at(key.span().start)) {
             Ok((name, given)) => drop(values.insert(name, given)),
             Err(problem) => problems.push(problem),
         }
     }
-    (values, problems)
+    Ok((values, problems))
 }
 
 fn entry(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use clap::builder::UnknownArgumentValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use crate::config::table::{Place, SETTINGS, Setting};
@@ -36,7 +37,7 @@ impl FromArgMatches for Flags {
 impl Args for Flags {
     fn augment_args(command: Command) -> Command {
         let command = command.args(SETTINGS.iter().filter(|setting| has_flag(setting)).map(arg));
-        command.next_line_help(true)
+        command.arg(secret_flag()).next_line_help(true)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -46,6 +47,19 @@ impl Args for Flags {
 
 fn has_flag(setting: &Setting) -> bool {
     setting.place != Place::OnlyInEnvironment
+}
+
+/// What whoever passes the secret as a flag is told.
+pub(super) const SECRET_TIP: &str = "set ENTRADA_CLIENT_SECRET, or give --client-secret-file";
+
+/// Refuses `--client-secret`, and says what to do instead.
+fn secret_flag() -> Arg {
+    Arg::new("client_secret")
+        .long("client-secret")
+        .num_args(0..=1)
+        .default_missing_value("")
+        .value_parser(UnknownArgumentValueParser::suggest(SECRET_TIP))
+        .hide(true)
 }
 
 fn arg(setting: &'static Setting) -> Arg {

@@ -86,6 +86,11 @@ impl Problem {
         Self::about(setting, text)
     }
 
+    pub(super) fn both(name: &str, file: &Setting) -> Self {
+        let text = format!("{name} and {} are both set: take one away", file.name);
+        Self::about(file, text)
+    }
+
     pub(super) fn misplaced(setting: &Setting, place: &str) -> Self {
         let (name, variable) = (setting.name, setting.variable());
         let text = if setting.place == Place::OnlyInEnvironment {

@@ -38,7 +38,14 @@ pub(super) struct Sources<'a> {
 
 impl<'a> Sources<'a> {
     /// Brings the places together, and reads the file that flags or environment name.
-    pub(super) fn open(flags: &'a Flags, environment: &'a Environment) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// What is wrong so far, if the file cannot be read: what it would have set is unknown.
+    pub(super) fn open(
+        flags: &'a Flags,
+        environment: &'a Environment,
+    ) -> Result<Self, Vec<Problem>> {
         let mut sources = Self {
             flags,
             environment,
@@ -46,11 +53,18 @@ impl<'a> Sources<'a> {
             problems: environment.problems().collect(),
         };
         if let Some(config) = sources.given("config") {
-            let (file, problems) = file::read(Path::new(&config.value));
-            sources.file = file;
-            sources.problems.extend(problems);
+            match file::read(Path::new(&config.value)) {
+                Ok((file, problems)) => {
+                    sources.file = file;
+                    sources.problems.extend(problems);
+                }
+                Err(problems) => {
+                    sources.problems.extend(problems);
+                    return Err(sources.problems);
+                }
+            }
         }
-        sources
+        Ok(sources)
     }
 
     /// The setting as text, where it was set.
@@ -109,9 +123,9 @@ impl<'a> Sources<'a> {
     /// The secret called `name`, or what the file called `file` holds.
     pub(super) fn secret(&mut self, name: &str, file: &str) -> Option<ClientSecret> {
         match (self.given(name), self.given(file)) {
-            (Some(_), Some(path)) => {
-                let what = format!("and {name} are both set: take one away");
-                self.wrong(file, &path.origin, &what);
+            (Some(_), Some(_)) => {
+                let both = Setting::named(file).map(|file| Problem::both(name, file));
+                self.problems.extend(both);
                 None
             }
             (Some(secret), None) => Some(ClientSecret::new(secret.value)),

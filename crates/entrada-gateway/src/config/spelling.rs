@@ -2,12 +2,23 @@
 
 use crate::config::table::names;
 
-/// The setting whose name is spelled most like `asked`, if any is close.
+/// The setting whose name, or the beginning of it, is spelled most like `asked`, if any is close.
 pub(super) fn nearest(asked: &str) -> Option<&'static str> {
     let asked = asked.replace('-', "_").to_ascii_lowercase();
-    let distances = names().map(|name| (distance(&asked, name), name));
-    let (distance, name) = distances.min()?;
-    (distance <= 2).then_some(name)
+    let whole = names().map(|name| (distance(&asked, name), name));
+    let whole = whole.filter(|(distance, _)| *distance <= 2).min();
+    whole.or_else(|| beginning(&asked)).map(|(_, name)| name)
+}
+
+/// The setting that begins with the words `asked`, and goes on with others.
+fn beginning(asked: &str) -> Option<(usize, &'static str)> {
+    let ends = |name: &'static str| name.match_indices('_').map(move |(end, _)| (name, end));
+    let parts = names().flat_map(ends);
+    let parts = parts.filter_map(|(name, end)| Some((name, name.get(..end)?)));
+    // Variables such as ENTRADA_HOST and ENTRADA_PORT are common, and not ours.
+    let parts = parts.filter(|(_, part)| part.len() > 4);
+    let distances = parts.map(|(name, part)| (distance(asked, part), name));
+    distances.filter(|(distance, _)| *distance <= 1).min()
 }
 
 /// The edit distance between two words (Levenshtein).
@@ -41,7 +52,13 @@ mod tests {
             ("tenant-id", Some("tenant_id")),
             ("Upstream", Some("upstream")),
             ("bse_url", Some("base_url")),
+            ("tenant", Some("tenant_id")),
+            ("TENENT", Some("tenant_id")),
+            ("client", Some("client_id")),
+            ("access-token", Some("access_token_lifetime")),
+            ("host", None),
             ("port", None),
+            ("port_8000_tcp_addr", None),
             ("service_host", None),
             ("", None),
         ] {

@@ -2,6 +2,7 @@ use clap::{Args as _, Command, FromArgMatches as _};
 use entrada::secret::ClientSecret;
 
 use super::*;
+use crate::config::flags::SECRET_TIP;
 use crate::telemetry::LogLevel;
 
 /// The least one must say.
@@ -153,16 +154,37 @@ fn everything_wrong_is_told_at_once() {
 }
 
 #[test]
-fn a_file_that_is_not_toml_names_the_line() {
+fn a_file_that_is_not_toml_names_the_line_and_nothing_that_follows() {
     let file = file("upstream = \"http://127.0.0.1:3000\"\nbase_url = \n");
     let name = file.path().to_str().unwrap();
-    let found = problems(&["--config", name], &LEAST);
-    assert!(
-        found
-            .iter()
-            .any(|problem| problem.starts_with(&format!("{name}:2: "))),
-        "{found:?}"
+    let found = problems(&["--config", name], &[]);
+    let there = |problem: &String| problem.starts_with(&format!("{name}:2: "));
+    assert!(!found.is_empty() && found.iter().all(there), "{found:?}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_the_one_problem() {
+    let found = problems(&["--config", "/nowhere/at/all"], &[]);
+    assert_eq!(
+        found,
+        ["/nowhere/at/all: the file cannot be read: No such file or directory (os error 2)"]
     );
+}
+
+#[test]
+fn localhost_is_the_loopback_address() {
+    for (text, expected) in [
+        ("localhost:9000", Some("127.0.0.1:9000")),
+        ("LOCALHOST:0", Some("127.0.0.1:0")),
+        ("[::1]:9000", Some("[::1]:9000")),
+        ("localhost", None),
+        ("localhost:99999", None),
+        ("host:9000", None),
+        ("9000", None),
+    ] {
+        let expected = expected.map(|address| address.parse().unwrap());
+        assert_eq!(address(text).ok(), expected, "{text}");
+    }
 }
 
 #[test]
@@ -194,15 +216,25 @@ fn the_secret_comes_from_the_environment_or_from_a_file() {
     let found = problems(&[], &least_and(&both));
     assert_eq!(
         found,
-        ["ENTRADA_CLIENT_SECRET_FILE: and client_secret are both set: take one away"]
+        ["client_secret and client_secret_file are both set: take one away"]
     );
 }
 
 #[test]
 fn a_secret_is_never_a_flag() {
-    let command = Flags::augment_args(Command::new("serve"));
-    let mut longs = command.get_arguments().filter_map(clap::Arg::get_long);
-    assert!(!longs.any(|long| long == "client-secret"));
+    let command = Flags::augment_args(Command::new("serve").no_binary_name(true));
+    for line in [
+        &["--client-secret", "hush-hush"][..],
+        &["--client-secret=hush-hush"],
+        &["--client-secret"],
+    ] {
+        let error = command.clone().try_get_matches_from(line).unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains(SECRET_TIP), "{said}");
+        assert!(!said.contains("hush-hush"), "{said}");
+    }
+    let help = command.clone().render_help().to_string();
+    assert!(!help.contains("--client-secret <"), "{help}");
 }
 
 #[test]
@@ -266,10 +298,13 @@ fn the_file_in_the_readme_is_right() {
 fn a_variable_that_is_nearly_a_setting_is_a_slip() {
     let variables = least_and(&[
         ("ENTRADA_TENENT_ID", "x"),
+        ("ENTRADA_TENENT", "x"),
         ("ENTRADA_SERVICE_HOST", "10.0.0.1"),
         ("ENTRADA_PORT", "tcp://10.0.0.1:8000"),
         ("OTHER_UPSTREAMS", "x"),
     ]);
-    let expected = "ENTRADA_TENENT_ID: there is no such setting: is ENTRADA_TENANT_ID meant?";
-    assert_eq!(problems(&[], &variables), [expected]);
+    let expected = ["ENTRADA_TENENT_ID", "ENTRADA_TENENT"].map(|variable| {
+        format!("{variable}: there is no such setting: is ENTRADA_TENANT_ID meant?")
+    });
+    assert_eq!(problems(&[], &variables), expected);
 }

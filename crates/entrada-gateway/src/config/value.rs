@@ -1,6 +1,6 @@
 //! How the values of settings are written.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use entrada::jwt::jwks::Algorithm;
@@ -24,10 +24,19 @@ pub(super) fn upstream(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// An IP address and a port.
-pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| "write an IP address and a port, such as 127.0.0.1:8000".to_owned())
+/// An IP address and a port. `localhost` is loopback, whatever a resolver would say
+/// (RFC 6761 §6.3).
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    let named = text
+        .rsplit_once(':')
+        .filter(|(host, _)| host.eq_ignore_ascii_case("localhost"));
+    let found = match named.map(|(_, port)| port.parse()) {
+        Some(port) => port
+            .ok()
+            .map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        None => text.parse().ok(),
+    };
+    found.ok_or_else(|| "write an IP address and a port, such as 127.0.0.1:8000".to_owned())
 }
 
 /// A time: `90s`, `15m`, `8h`, `30d`, or a number of seconds.
