@@ -6,6 +6,8 @@ use axum::Router;
 use axum::routing::get;
 use http::StatusCode;
 
+use crate::telemetry::WithCauses;
+
 /// The path that answers as long as the process lives.
 const HEALTHZ: &str = "/healthz";
 /// The path that answers 200 when requests can be served, else 503.
@@ -24,7 +26,7 @@ where
             match ready().await {
                 Ok(()) => (StatusCode::OK, "ready\n"),
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "not ready");
+                    tracing::warn!(error = %WithCauses::of(&error), "not ready");
                     (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
                 }
             }

@@ -1,6 +1,5 @@
 //! Put Microsoft Entra ID in front of any MCP server.
 
-use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -9,6 +8,7 @@ use entrada_gateway::command::CommandError;
 use entrada_gateway::command::demo::{self, demo};
 use entrada_gateway::command::serve::serve;
 use entrada_gateway::config::Flags;
+use entrada_gateway::telemetry::WithCauses;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // When standard error is gone too there is nobody left to tell.
-            let _ = writeln!(std::io::stderr(), "entrada: {}", with_causes(&error));
+            let _ = writeln!(std::io::stderr(), "entrada: {}", WithCauses::of(&error));
             ExitCode::from(exit_code(&error))
         }
     }
@@ -65,16 +65,6 @@ fn run(command: Command) -> Result<(), CommandError> {
 
 const fn exit_code(error: &CommandError) -> u8 {
     if error.is_configuration() { 2 } else { 1 }
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 const AFTER_HELP: &str = "\

@@ -1,11 +1,12 @@
 //! Structured logs, on standard error.
 
+use std::error::Error;
+use std::fmt;
 use std::io::{IsTerminal as _, stderr};
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// What is logged, and how.
@@ -79,11 +80,42 @@ impl FromStr for LogLevel {
     }
 }
 
+/// An error with all that led to it, on one line.
+#[derive(Debug)]
+pub struct WithCauses<'a>(&'a dyn Error);
+
+impl<'a> WithCauses<'a> {
+    /// Shows `error`, then its sources.
+    pub const fn of(error: &'a dyn Error) -> Self {
+        Self(error)
+    }
+}
+
+impl fmt::Display for WithCauses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut said = self.0.to_string();
+        f.write_str(&said)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Some errors say their source themselves.
+            if !said.ends_with(&text) {
+                write!(f, ": {text}")?;
+            }
+            said = text;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
 /// Begins to log. A second call changes nothing.
 pub fn init(settings: &LogSettings) {
     let filter = EnvFilter::new(&settings.level.0);
     let terminal = stderr().is_terminal();
-    let lines = fmt().with_writer(stderr).with_env_filter(filter);
+    let lines = tracing_subscriber::fmt()
+        .with_writer(stderr)
+        .with_env_filter(filter);
     let format = settings.format.unwrap_or(if terminal {
         LogFormat::Text
     } else {
@@ -105,6 +137,22 @@ pub fn init(settings: &LogSettings) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Layer {
+        #[error("outer")]
+        Outer(#[source] Box<Self>),
+        #[error("middle: {0}")]
+        Middle(#[source] Box<Self>),
+        #[error("inner")]
+        Inner,
+    }
+
+    #[test]
+    fn every_cause_is_said_once() {
+        let error = Layer::Outer(Box::new(Layer::Middle(Box::new(Layer::Inner))));
+        assert_eq!(WithCauses::of(&error).to_string(), "outer: middle: inner");
+    }
 
     #[test]
     fn a_bare_word_is_a_level() {

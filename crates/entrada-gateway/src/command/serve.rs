@@ -32,7 +32,7 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     tracing::info!(
         listen = %address,
         resource = provider.resource(),
-        upstream = %settings.upstream.url,
+        upstream = settings.upstream.url.origin().ascii_serialization(),
         "ready"
     );
     let stop = CancellationToken::new();

@@ -5,7 +5,8 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use hyper_util::client::legacy;
 
-use crate::upstream::target::Unmapped;
+use crate::telemetry::WithCauses;
+use crate::upstream::target::{Target, Unmapped};
 
 /// Why a request was not passed on, or not answered.
 #[derive(Debug, thiserror::Error)]
@@ -49,11 +50,12 @@ impl ForwardError {
     }
 
     /// Logs the error and makes it an answer: a line of plain text, never JSON-RPC.
-    pub(crate) fn into_response(self) -> Response<Body> {
+    pub(crate) fn into_response(self, target: &Target) -> Response<Body> {
+        let (error, upstream) = (WithCauses::of(&self), target.origin());
         if self.status().is_server_error() {
-            tracing::error!(error = &self as &dyn std::error::Error, "not passed on");
+            tracing::error!(%error, upstream, "not passed on");
         } else {
-            tracing::info!(error = &self as &dyn std::error::Error, "not passed on");
+            tracing::info!(%error, upstream, "not passed on");
         }
         let mut response = Response::new(Body::from(format!("{self}\n")));
         *response.status_mut() = self.status();

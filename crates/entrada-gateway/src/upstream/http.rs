@@ -92,7 +92,7 @@ impl tower::Service<Request<Body>> for ReverseProxy {
             let token = request.extensions().get::<VerifiedToken>().cloned();
             let mut response = match shared.forward(request).await {
                 Ok(response) => response.map(Body::new),
-                Err(error) => error.into_response(),
+                Err(error) => error.into_response(&shared.target),
             };
             if let Some(token) = token {
                 // The access log names the user.

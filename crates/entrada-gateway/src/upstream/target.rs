@@ -49,6 +49,11 @@ impl Target {
         })
     }
 
+    /// Where the MCP server is, without path and query.
+    pub fn origin(&self) -> String {
+        format!("{}://{}", self.scheme, self.authority)
+    }
+
     /// The URL for what was `asked` of us.
     ///
     /// # Errors
@@ -161,6 +166,13 @@ mod tests {
         let target = Target::new(&upstream.parse().unwrap(), resource_path).unwrap();
         let uri = target.uri(&asked.parse().unwrap())?;
         Ok(uri.to_string())
+    }
+
+    #[test]
+    fn the_origin_holds_no_path_and_no_query() {
+        let url = "https://u:3000/mcp?key=hush-hush".parse().unwrap();
+        let target = Target::new(&url, "/mcp").unwrap();
+        assert_eq!(target.origin(), "https://u:3000");
     }
 
     #[test]
