@@ -25,7 +25,7 @@ use crate::config::{ConfigError, Problem, UpstreamSettings, address, duration};
 use crate::gateway::gateway;
 use crate::server::Server;
 use crate::signals::StopSignals;
-use crate::telemetry::{self, LogFormat, LogLevel, LogSettings};
+use crate::telemetry::{self, LogFormat, LogLevel, LogSettings, WithCauses};
 use crate::upstream::http::ReverseProxy;
 use crate::upstream::identity::IdentityHeader;
 
@@ -116,7 +116,9 @@ impl Parts {
         let platform = Platform::system()?;
         let config = config(options, &base_url, entra_host).data_dir(directory.path());
         let provider = AzureProvider::new(config, platform.clone()).map_err(|found| {
-            let problems = found.iter().map(|error| Problem::new(error.to_string()));
+            let problems = found
+                .iter()
+                .map(|error| Problem::new(WithCauses::of(error).to_string()));
             ConfigError::new(problems.collect())
         })?;
         let graph = Graph::new(provider.on_behalf_of().clone(), platform.http, entra_host);

@@ -12,6 +12,7 @@ use entrada::secret::ClientSecret;
 use entrada::store::MemoryStore;
 
 use crate::config::problem::{ConfigError, Problem};
+use crate::telemetry::WithCauses;
 
 /// What the library is told. It checks most of the values itself, so they are as they were
 /// written.
@@ -68,9 +69,8 @@ impl ProviderSettings {
     /// [`ConfigError`] with everything the library finds wrong.
     pub fn provider(&self) -> Result<AzureProvider, ConfigError> {
         let platform = self.platform().map_err(|error| {
-            let source = std::error::Error::source(&error);
-            let cause = source.map(|cause| format!(": {cause}")).unwrap_or_default();
-            ConfigError::new(vec![Problem::new(format!("ca_file: {error}{cause}"))])
+            let what = format!("ca_file: {}", WithCauses::of(&error));
+            ConfigError::new(vec![Problem::new(what)])
         })?;
         AzureProvider::new(self.azure_config(), platform)
             .map_err(|found| ConfigError::new(problems(&found, &[])))
@@ -158,9 +158,21 @@ fn problems(found: &ConfigErrors, reported: &[Problem]) -> Vec<Problem> {
             .any(|problem| causes.iter().any(|name| problem.is_about(name)))
     };
     let findings = found.iter().filter(fresh);
-    findings
-        .map(|finding| Problem::new(finding.to_string()))
-        .collect()
+    // We build the resource's URL upon the base URL: what is wrong with the one is with the other.
+    let base = found
+        .iter()
+        .any(|other| matches!(other, Finding::BaseUrl(_)));
+    let findings = findings.filter(|finding| !(base && matches!(finding, Finding::ResourceUrl(_))));
+    findings.map(problem).collect()
+}
+
+/// A finding of the library's, with why, and with our name for the setting.
+fn problem(finding: &Finding) -> Problem {
+    let text = WithCauses::of(finding).to_string();
+    match text.strip_prefix("resource_url: ") {
+        Some(what) => Problem::new(format!("resource_path: {what}")),
+        None => Problem::new(text),
+    }
 }
 
 /// The settings a finding may come from.

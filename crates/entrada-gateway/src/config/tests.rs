@@ -222,7 +222,7 @@ fn the_secret_comes_from_the_environment_or_from_a_file() {
 
 #[test]
 fn a_secret_is_never_a_flag() {
-    let command = Flags::augment_args(Command::new("serve").no_binary_name(true));
+    let mut command = Flags::augment_args(Command::new("serve").no_binary_name(true));
     for line in [
         &["--client-secret", "hush-hush"][..],
         &["--client-secret=hush-hush"],
@@ -233,7 +233,7 @@ fn a_secret_is_never_a_flag() {
         assert!(said.contains(SECRET_TIP), "{said}");
         assert!(!said.contains("hush-hush"), "{said}");
     }
-    let help = command.clone().render_help().to_string();
+    let help = command.render_help().to_string();
     assert!(!help.contains("--client-secret <"), "{help}");
 }
 
@@ -280,6 +280,25 @@ fn a_path_that_is_taken_is_refused() {
         };
         assert_eq!(found, 1, "{setting} {path}");
     }
+}
+
+#[test]
+fn a_base_url_that_is_wrong_is_told_once() {
+    let base = [("ENTRADA_BASE_URL", "ftp://mcp.example.com")];
+    let settings = read(&[], &[&LEAST[..5], &base].concat()).unwrap();
+    let found = settings.provider.rehearse(&[]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].to_string().starts_with("base_url: "));
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_used_says_why() {
+    let file = file("not a directory");
+    let path = ("ENTRADA_DATA_DIR", file.path().to_str().unwrap());
+    let settings = read(&[], &least_and(&[path])).unwrap();
+    let error = settings.provider.provider().unwrap_err().to_string();
+    assert!(error.contains("data_dir: "), "{error}");
+    assert!(error.contains("(os error "), "{error}");
 }
 
 #[test]
