@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use axum::Router;
 use axum::body::Body;
@@ -20,6 +20,8 @@ use entrada::authorization_server::CorrelationId;
 use entrada::platform::SystemRandom;
 
 use crate::health;
+use crate::server::UnderWay;
+use crate::upstream::headers::is_event_stream;
 
 /// The header a [`CorrelationId`] travels in.
 pub(crate) const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -32,6 +34,7 @@ pub fn observed(router: Router) -> Router {
 async fn observe(mut request: Request, next: Next) -> Response {
     let correlation_id = correlation_id(request.headers());
     let mut line = Line::new(&request, correlation_id.clone());
+    line.under_way = request.extensions_mut().remove();
     let span = tracing::info_span!("request", %correlation_id);
     request.extensions_mut().insert(correlation_id.clone());
     let mut response = next.run(request).instrument(span).await;
@@ -40,6 +43,7 @@ async fn observe(mut request: Request, next: Next) -> Response {
     }
     line.status = Some(response.status());
     line.user = response.extensions_mut().remove::<VerifiedToken>();
+    line.events = is_event_stream(response.headers());
     line.expects(response.body());
     response.map(|body| Body::new(Observed { body, line }))
 }
@@ -64,6 +68,9 @@ struct Line {
     began: Instant,
     status: Option<StatusCode>,
     user: Option<VerifiedToken>,
+    under_way: Option<UnderWay>,
+    /// Whether the answer is a stream of events, which clients leave when they have what they want.
+    events: bool,
     bytes: u64,
     /// How many bytes there are, where that is known before they come.
     expected: Option<u64>,
@@ -88,6 +95,8 @@ impl Line {
             began: Instant::now(),
             status: None,
             user: None,
+            under_way: None,
+            events: false,
             bytes: 0,
             expected: None,
             ended: None,
@@ -111,9 +120,18 @@ impl Line {
         }
     }
 
+    /// Whether it was we who ended the connection.
+    fn is_cut_off(&self) -> bool {
+        self.under_way.as_ref().is_some_and(UnderWay::is_cut_off)
+    }
+
     fn outcome(&self) -> &'static str {
+        if self.ended.is_none() && self.is_cut_off() {
+            return "cut off while stopping";
+        }
         match (self.status, self.ended) {
             (None, _) => "client left before the answer",
+            (Some(_), None) if self.events => "client closed the stream",
             (Some(_), None) => "client left during the answer",
             (Some(_), Some(Ended::CutOff)) => "upstream broke off",
             (Some(status), Some(Ended::Whole)) if status.is_server_error() => "failed",
@@ -153,6 +171,25 @@ struct Observed {
     line: Line,
 }
 
+impl Observed {
+    /// Looks whether the end was there already when the client, which had everything, left.
+    fn settle(&mut self) {
+        if self.line.ended.is_some() || self.line.is_cut_off() {
+            return;
+        }
+        let mut context = Context::from_waker(Waker::noop());
+        if let Poll::Ready(None) = Pin::new(&mut self.body).poll_frame(&mut context) {
+            self.line.ended = Some(Ended::Whole);
+        }
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}
+
 impl http_body::Body for Observed {
     type Data = Bytes;
     type Error = axum::Error;
@@ -179,5 +216,57 @@ impl http_body::Body for Observed {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::{StreamExt as _, stream};
+    use http_body_util::{BodyExt as _, StreamBody};
+
+    use super::*;
+
+    /// An answer of `frames`, with an end or without.
+    fn observed(frames: &[&'static str], ends: bool) -> Observed {
+        let request = Request::get("/mcp").body(Body::empty()).unwrap();
+        let mut line = Line::new(&request, correlation_id(request.headers()));
+        line.status = Some(StatusCode::OK);
+        let frames: Vec<_> = frames
+            .iter()
+            .map(|text| Bytes::from_static(text.as_bytes()))
+            .collect();
+        let frames = stream::iter(frames).map(|bytes| Ok::<_, Infallible>(Frame::data(bytes)));
+        let body = if ends {
+            Body::new(StreamBody::new(frames))
+        } else {
+            Body::new(StreamBody::new(frames.chain(stream::pending())))
+        };
+        Observed { body, line }
+    }
+
+    #[tokio::test]
+    async fn who_leaves_after_the_last_byte_was_answered() {
+        for (ends, events, expected) in [
+            (true, false, "answered"),
+            (true, true, "answered"),
+            (false, false, "client left during the answer"),
+            (false, true, "client closed the stream"),
+        ] {
+            let mut answer = observed(&["all there is"], ends);
+            answer.line.events = events;
+            answer.frame().await.unwrap().unwrap();
+            answer.settle();
+            assert_eq!(answer.line.outcome(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_leaves_before_the_last_byte_was_not_answered() {
+        let mut answer = observed(&["half", "half"], true);
+        answer.frame().await.unwrap().unwrap();
+        answer.settle();
+        assert_eq!(answer.line.outcome(), "client left during the answer");
     }
 }

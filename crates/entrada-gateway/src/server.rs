@@ -19,6 +19,8 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::Service as _;
 use tower_http::timeout::DeadlineBody;
 
@@ -44,7 +46,10 @@ impl Server {
     /// Serves until `stop`, then until requests under way have ended or their time is over.
     pub async fn run(self, stop: CancellationToken) {
         let http = Arc::new(builder());
+        let requests = Requests::default();
         let mut connections = JoinSet::new();
+        // Dropped before the connections, so that requests know who cut them off.
+        let cut = requests.cut.clone().drop_guard();
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -53,19 +58,63 @@ impl Server {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let connection = Connection::new(self.router.clone(), peer);
+                    let connection = Connection::new(self.router.clone(), peer, requests.clone());
                     connections.spawn(connection.serve(stream, Arc::clone(&http), stop.clone()));
                 }
                 Err(error) => pause_after(&error).await,
             }
         }
         drop(self.listener);
+        requests.announce_waiting(self.drain_timeout);
         let drained = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(self.drain_timeout, drained)
             .await
             .is_err()
         {
+            drop(cut);
+            connections.shutdown().await;
             tracing::warn!("connections still open at the drain limit were closed");
+        }
+    }
+}
+
+/// A request under way. Whoever answers it keeps this until the answer has ended.
+#[derive(Clone, Debug)]
+pub(crate) struct UnderWay {
+    cut: CancellationToken,
+    _counted: TaskTrackerToken,
+}
+
+impl UnderWay {
+    /// Whether the server itself ends the connection before the answer has.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.cut.is_cancelled()
+    }
+}
+
+/// The requests under way.
+#[derive(Clone, Debug, Default)]
+struct Requests {
+    counted: TaskTracker,
+    cut: CancellationToken,
+}
+
+impl Requests {
+    fn begin(&self) -> UnderWay {
+        UnderWay {
+            cut: self.cut.clone(),
+            _counted: self.counted.token(),
+        }
+    }
+
+    fn announce_waiting(&self, limit: Duration) {
+        let count = self.counted.len();
+        let requests = if count == 1 { "request" } else { "requests" };
+        if count > 0 {
+            tracing::info!(
+                "stopping: waiting up to {limit:?} for {count} {requests}; a second signal stops \
+                 at once"
+            );
         }
     }
 }
@@ -93,15 +142,17 @@ fn builder() -> Builder<TokioExecutor> {
 struct Connection {
     router: Router,
     peer: SocketAddr,
+    requests: Requests,
     /// Whether a whole request head has come yet.
     spoke: Arc<AtomicBool>,
 }
 
 impl Connection {
-    fn new(router: Router, peer: SocketAddr) -> Self {
+    fn new(router: Router, peer: SocketAddr, requests: Requests) -> Self {
         Self {
             router,
             peer,
+            requests,
             spoke: Arc::default(),
         }
     }
@@ -145,7 +196,9 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
                 Body::new(DeadlineBody::new(BODY_TIMEOUT, body))
             }
         });
-        request.extensions_mut().insert(ConnectInfo(self.peer));
+        let extensions = request.extensions_mut();
+        extensions.insert(ConnectInfo(self.peer));
+        extensions.insert(self.requests.begin());
         Box::pin(self.router.clone().call(request))
     }
 }

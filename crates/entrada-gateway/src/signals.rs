@@ -46,7 +46,6 @@ impl StopSignals {
             () = &mut work => return,
             () = self.next() => stop.cancel(),
         }
-        tracing::info!("stopping");
         tokio::select! {
             () = work => {}
             () = self.next() => tracing::warn!("stopped without waiting"),

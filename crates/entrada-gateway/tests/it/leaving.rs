@@ -1,5 +1,7 @@
 //! Stopping in good order.
 
+use std::sync::{Arc, Mutex};
+
 use axum::Router;
 use axum::routing::any;
 use http_body_util::BodyExt as _;
@@ -8,7 +10,33 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::gateway::{Gateway, body};
-use crate::upstream::{RawUpstream, serve};
+use crate::streams::EventUpstream;
+use crate::upstream::serve;
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn writer(&self) -> impl Fn() -> Self + Send + Sync + 'static {
+        let log = self.clone();
+        move || log.clone()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
 
 #[tokio::test]
 async fn a_request_under_way_is_answered_and_no_other_is_taken() {
@@ -42,13 +70,35 @@ async fn a_request_under_way_is_answered_and_no_other_is_taken() {
 
 #[tokio::test]
 async fn a_stream_without_an_end_is_cut_at_the_limit() {
-    let upstream = RawUpstream::answering(
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 100\r\n\r\n:\n\n",
-    );
-    let upstream = upstream.await;
+    let upstream = EventUpstream::start().await;
+    let log = Log::default();
+    let lines = tracing_subscriber::fmt().with_writer(log.writer());
+    let _guard = tracing::subscriber::set_default(lines.with_ansi(false).finish());
     let mut gateway = Gateway::before(&upstream.url).await;
     let mut response = gateway.post("{}").await;
+    upstream.write(":\n\n");
     response.body_mut().frame().await.unwrap().unwrap();
     gateway.stop.cancel();
     gateway.serving.join_next().await.unwrap().unwrap();
+    let log = log.text();
+    for said in [
+        "stopping: waiting up to 200ms for 1 request; a second signal stops at once",
+        "outcome=\"cut off while stopping\"",
+    ] {
+        assert!(log.contains(said), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_is_logged_with_all_causes_and_no_query() {
+    let log = Log::default();
+    let lines = tracing_subscriber::fmt().with_writer(log.writer());
+    let _guard = tracing::subscriber::set_default(lines.json().finish());
+    let gateway = Gateway::before("http://127.0.0.1:1/mcp?key=hush-hush").await;
+    drop(gateway.post("{}").await);
+    let log = log.text();
+    assert!(log.contains("the upstream cannot be reached: "), "{log}");
+    assert!(log.contains("Connection refused"), "{log}");
+    assert!(log.contains("http://127.0.0.1:1\""), "{log}");
+    assert!(!log.contains("hush-hush"), "{log}");
 }

@@ -18,14 +18,14 @@ use crate::upstream::{RawUpstream, serve};
 type Event = Result<Frame<Bytes>, std::io::Error>;
 
 /// A server with one stream of events, which the test writes.
-struct EventUpstream {
-    url: String,
+pub(crate) struct EventUpstream {
+    pub(crate) url: String,
     events: mpsc::UnboundedSender<Event>,
     _tasks: JoinSet<()>,
 }
 
 impl EventUpstream {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let (events, receiver) = mpsc::unbounded_channel::<Event>();
         let receiver = Arc::new(Mutex::new(Some(receiver)));
         let handler = move || {
@@ -48,7 +48,7 @@ impl EventUpstream {
         }
     }
 
-    fn write(&self, event: &'static str) {
+    pub(crate) fn write(&self, event: &'static str) {
         let frame = Frame::data(Bytes::from_static(event.as_bytes()));
         self.events.send(Ok(frame)).unwrap();
     }
