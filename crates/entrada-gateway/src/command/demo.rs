@@ -7,6 +7,7 @@ use std::io::{Write as _, stdout};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::routing::get;
 use clap::Args;
 use entra_emulator::{Emulator, Listen, builtin};
 use entrada::platform::Platform;
@@ -127,6 +128,8 @@ impl Parts {
         upstream.resource_path = resource_path(provider.resource())?;
         upstream.forward_identity.push(IdentityHeader::Grant);
         let router = gateway(&provider, ReverseProxy::new(&upstream)?);
+        let front = format!("Entrada demo: the MCP server is {}\n", provider.resource());
+        let router = router.route("/", get(|| async { front }));
         Ok(Self {
             base_url,
             provider,

@@ -77,6 +77,10 @@ async fn the_demo_is_ready_when_it_says_so_and_stops_when_told() {
     );
     assert_eq!(get(&discovery).await.0, StatusCode::OK);
 
+    let (status, _, front) = get(told("issuer")).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(front.starts_with(b"Entrada demo: "));
+
     assert!(demo.stop().success());
 }
 

@@ -65,6 +65,7 @@ curl
 
 Tools: echo, whoami (who the gateway says you are), graph_me (Microsoft Graph, in your name).
 Ctrl-C ends it; nothing is kept.
+Started again? Remove the server from your client and add it anew.
 
 "#
         )
