@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Lower layers first; a module may import from the ones before it.
 const LAYERS: &[&str] = &[
     "platform",
+    "causes",
     "secret",
     "single_flight",
     "oauth",

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 
 use super::correlation::CorrelationId;
+use crate::causes::Causes;
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 
 /// When a client may try again after trouble with the store.
@@ -40,21 +41,6 @@ pub(super) fn log(
         tracing::error!(correlation_id = %correlation, code = code_name, %cause, "request failed");
     } else {
         tracing::info!(correlation_id = %correlation, code = code_name, %cause, "request refused");
-    }
-}
-
-/// An error with all of its sources on one line.
-struct Causes<'a>(&'a (dyn std::error::Error + 'static));
-
-impl std::fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(cause) = source {
-            write!(f, ": {cause}")?;
-            source = cause.source();
-        }
-        Ok(())
     }
 }
 

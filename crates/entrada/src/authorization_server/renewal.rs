@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::causes::Causes;
 use crate::entra::EntraClient;
 use crate::entra::error::{EntraError, Remedy};
 use crate::grant::{
@@ -232,7 +233,7 @@ impl Renewer {
             Remedy::FixConfiguration => Duration::from_secs(60),
         };
         if now < grant.held().expires_at {
-            tracing::warn!(grant = %grant.id(), %error, "refreshing without entra");
+            tracing::warn!(grant = %grant.id(), cause = %Causes(&error), "refreshing without entra");
             return Ok(None);
         }
         Err(RenewalError::Unavailable { error, retry_after })

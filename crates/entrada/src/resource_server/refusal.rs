@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use super::challenge::Challenge;
 use super::protection::Protection;
 use crate::access_token::{TokenFacts, VerifyError};
+use crate::causes::Causes;
 use crate::oauth::client::ClientId;
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 
@@ -87,11 +88,7 @@ impl Refusal {
         if let Self::Unverified(error) = self
             && let VerifyError::Unavailable(source) = &**error
         {
-            tracing::error!(
-                status,
-                error = &**source as &dyn std::error::Error,
-                "{self}"
-            );
+            tracing::error!(status, cause = %Causes(&**source), "{self}");
         } else {
             tracing::info!(status, reason = %self, subject, client_id, grant, "request refused");
         }
