@@ -20,7 +20,7 @@ const META: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("meta");
 const FORMAT_KEY: &[u8] = b"format";
 
 /// How much of the file is held in memory.
-const CACHE: usize = 64 << 20;
+const CACHE: usize = 16 << 20;
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
