@@ -1,10 +1,12 @@
 //! The library before the proxy: all that answers on the gateway's port.
 
 use axum::Router;
+use axum::middleware::from_fn;
 use entrada::AzureProvider;
 
 use crate::access_log::observed;
 use crate::health;
+use crate::unread::take_in_the_rest;
 use crate::upstream::http::ReverseProxy;
 
 /// Everything that answers: `provider` with the MCP server behind `proxy`, and the probes.
@@ -14,5 +16,6 @@ pub fn gateway(provider: &AzureProvider, proxy: ReverseProxy) -> Router {
         let provider = checked.clone();
         async move { provider.ready().await }
     };
-    observed(provider.protect(proxy).merge(health::router(ready)))
+    let router = provider.protect(proxy).merge(health::router(ready));
+    observed(router).layer(from_fn(take_in_the_rest))
 }

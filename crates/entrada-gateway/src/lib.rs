@@ -14,4 +14,5 @@ pub mod health;
 pub mod server;
 pub mod signals;
 pub mod telemetry;
+pub mod unread;
 pub mod upstream;
