@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use entrada::jwt::jwks::Algorithm;
 use entrada::jwt::sign::SigningKey;
 use entrada::jwt::unverified::UnverifiedJwt;
-use entrada::jwt::verify::{Expected, ExpectedIssuer, ExpectedType, verify};
+use entrada::jwt::verify::{Expected, ExpectedType, verify};
 use entrada::platform::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
@@ -19,7 +19,7 @@ const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 
 fn expected() -> Expected<'static> {
     Expected::new(
-        ExpectedIssuer::Exactly(ISSUER),
+        ISSUER,
         &[RESOURCE],
         &[Algorithm::EdDsa],
         ExpectedType::AccessToken,

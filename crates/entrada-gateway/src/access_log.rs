@@ -157,7 +157,7 @@ impl Drop for Line {
             bytes = self.bytes,
             peer = self.peer.map(tracing::field::display),
             tenant_id = principal.map(|principal| principal.tenant_id.as_str()),
-            object_id = principal.map(|principal| principal.object_id.as_str()),
+            object_id = principal.and_then(|principal| principal.object_id.as_deref()),
             client_id = self.user.as_ref().map(|user| user.client_id.as_str()),
             "request"
         );

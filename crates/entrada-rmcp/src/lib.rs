@@ -19,7 +19,7 @@
 //!     /// Says who calls.
 //!     #[tool]
 //!     async fn whoami(&self, user: CurrentUser) -> String {
-//!         user.principal.object_id.clone()
+//!         user.subject.clone()
 //!     }
 //! }
 //!

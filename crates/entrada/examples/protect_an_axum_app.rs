@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 async fn greet(caller: VerifiedToken) -> String {
     let principal = &caller.principal;
     let name = principal.preferred_username.as_deref();
-    format!("hello, {}\n", name.unwrap_or(&principal.object_id))
+    format!("hello, {}\n", name.unwrap_or("stranger"))
 }
 
 #[tokio::main]

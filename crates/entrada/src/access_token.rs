@@ -5,12 +5,21 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::jwt::verify::JwtError;
+use crate::jwt::unverified::UnverifiedOrigin;
 use crate::oauth::client::ClientId;
 use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
+
+mod claims;
+mod error;
+mod principal;
+
+pub use claims::TokenClaims;
+pub use error::{Caller, Claimed, Lack, Shortfall, VerifyError};
+pub(crate) use principal::PERSONAL_ACCOUNTS;
+pub use principal::{Agent, Principal, PrincipalKind};
 
 /// Verifies access tokens.
 ///
@@ -25,6 +34,13 @@ use crate::platform::Timestamp;
 /// `invalid_token` throws its session away.
 #[async_trait]
 pub trait AccessTokenVerifier: Debug + Send + Sync {
+    /// Whether tokens that say they come from `origin` are this verifier's to judge. It is asked
+    /// where there are several: see [`MultiAuth`](crate::MultiAuth).
+    fn is_for(&self, origin: &UnverifiedOrigin) -> bool {
+        let _ = origin;
+        true
+    }
+
     /// The verdict on `presented`, if it is known without any work. It allocates nothing and is
     /// asked first on every request.
     fn recall(&self, presented: PresentedToken<'_>, now: Timestamp) -> Option<VerifiedToken> {
@@ -46,17 +62,35 @@ pub trait AccessTokenVerifier: Debug + Send + Sync {
 
 /// A bearer token as it came in, unchecked.
 #[derive(Clone, Copy)]
-pub struct PresentedToken<'a>(&'a str);
+pub struct PresentedToken<'a> {
+    token: &'a str,
+    digest: [u8; 32],
+}
 
 impl<'a> PresentedToken<'a> {
     /// Wraps what followed `Bearer`.
-    pub const fn new(token: &'a str) -> Self {
-        Self(token)
+    pub fn new(token: &'a str) -> Self {
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+        Self {
+            token,
+            digest: sha256,
+        }
+    }
+
+    /// A token whose digest is known already.
+    pub(crate) const fn with_digest(token: &'a str, digest: [u8; 32]) -> Self {
+        Self { token, digest }
     }
 
     /// Returns the bare token, to verify it and for nothing else.
     pub const fn expose(self) -> &'a str {
-        self.0
+        self.token
+    }
+
+    /// Its SHA-256, taken once for all who remember verdicts by it.
+    pub const fn digest(&self) -> &[u8; 32] {
+        &self.digest
     }
 }
 
@@ -64,27 +98,6 @@ impl Debug for PresentedToken<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PresentedToken(…)")
     }
-}
-
-/// Who a token speaks for, in Entra's terms.
-///
-/// Key users by `tenant_id` and `object_id`; every other field can change or be chosen by
-/// somebody else (Microsoft, *access token claims reference*).
-#[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
-#[non_exhaustive]
-pub struct Principal {
-    /// `tid`: the tenant the user signed in to.
-    pub tenant_id: String,
-    /// `oid`: the user within that tenant.
-    pub object_id: String,
-    /// `name`: for display only.
-    pub name: Option<String>,
-    /// `preferred_username`: for display only.
-    pub preferred_username: Option<String>,
-    /// `roles`: app roles given to the user.
-    pub roles: Vec<String>,
-    /// `groups`: object ids of groups, where the app registration asks for them.
-    pub groups: Vec<String>,
 }
 
 /// What a verified token says.
@@ -105,6 +118,9 @@ pub struct TokenFacts {
     pub grant: Option<String>,
     /// When it ends.
     pub expires_at: Timestamp,
+    /// Everything else it says, where it is a token of Entra's or of another issuer: our own say
+    /// nothing else.
+    pub claims: TokenClaims,
 }
 
 impl TokenFacts {
@@ -123,6 +139,7 @@ impl TokenFacts {
             principal: Principal::default(),
             grant: None,
             expires_at,
+            claims: TokenClaims::default(),
         }
     }
 }
@@ -139,7 +156,7 @@ impl TokenFacts {
 ///
 /// ```
 /// fn who(token: &entrada::VerifiedToken) -> &str {
-///     &token.principal.object_id
+///     &token.subject
 /// }
 /// ```
 #[derive(Clone, Debug)]
@@ -165,17 +182,15 @@ impl std::ops::Deref for VerifiedToken {
     }
 }
 
-/// Why a token gets nobody in.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum VerifyError {
-    /// The token itself is wrong: `invalid_token` (RFC 6750 §3.1).
-    #[error(transparent)]
-    Token(#[from] JwtError),
-    /// The authorization behind it was revoked or has ended: `invalid_token`.
-    #[error("the grant behind the token has ended")]
-    GrantEnded,
-    /// We cannot tell now; the token may well be good.
-    #[error("access tokens cannot be verified now")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_remembered_by_their_digest_and_never_shown() {
+        let presented = PresentedToken::new("abc");
+        // FIPS 180-2, appendix B.1.
+        assert_eq!(presented.digest()[..4], [0xba, 0x78, 0x16, 0xbf]);
+        assert_eq!(format!("{presented:?}"), "PresentedToken(…)");
+    }
 }

@@ -1,6 +1,5 @@
 //! Microsoft Entra ID, as its client sees it.
 
-use bytes::Bytes;
 use http::Uri;
 
 use crate::grant::{ConsentedRequest, HeldTokens, Renewal, SignedIn};
@@ -9,12 +8,16 @@ use crate::platform::{Platform, Timestamp};
 use crate::secret::{EntraAccessToken, EntraCode, EntraRefreshToken};
 
 pub mod authority;
+mod claims;
+pub mod cloud;
 pub(crate) mod credential;
 pub mod error;
 mod id_token;
-mod keys;
+mod issuer;
 pub(crate) mod scope;
 pub mod token;
+mod trust;
+pub mod verifier;
 
 use authority::Authority;
 use credential::ClientCredential;
@@ -204,16 +207,4 @@ impl EntraClient {
 fn held(tokens: EntraTokens, now: Timestamp) -> HeldTokens {
     let expires_at = now + tokens.expires_in;
     HeldTokens::new(tokens.access_token, tokens.refresh_token, expires_at)
-}
-
-/// What Entra publishes at `uri`.
-async fn document(platform: &Platform, uri: &Uri) -> Result<Bytes, EntraError> {
-    let mut request = http::Request::new(Bytes::new());
-    request.uri_mut().clone_from(uri);
-    let response = platform.http.send(request).await?;
-    if response.status().is_success() {
-        Ok(response.into_body())
-    } else {
-        Err(EntraError::from_http(&response))
-    }
 }

@@ -6,12 +6,16 @@ mod causes;
 pub mod entra;
 pub mod grant;
 pub mod jwt;
+pub mod jwt_verifier;
 pub mod keys;
+pub mod multi_auth;
 pub mod oauth;
 pub mod on_behalf_of;
 pub mod platform;
+pub mod policy;
 mod private_file;
 pub mod provider;
+pub mod published;
 pub mod resource_server;
 pub mod secret;
 mod single_flight;
@@ -20,8 +24,12 @@ pub mod store;
 #[doc(inline)]
 pub use access_token::VerifiedToken;
 #[doc(inline)]
+pub use entra::verifier::AzureJwtVerifier;
+#[doc(inline)]
+pub use multi_auth::MultiAuth;
+#[doc(inline)]
 pub use on_behalf_of::OnBehalfOf;
 #[doc(inline)]
 pub use platform::Platform;
 #[doc(inline)]
-pub use provider::{AzureConfig, AzureProvider};
+pub use provider::{AzureConfig, AzureJwtConfig, AzureProvider, RemoteAuthProvider};

@@ -10,11 +10,13 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{Request, Response};
 use tower::{Layer as _, Service};
+use url::Url;
 
 use crate::authorization_server::{AuthorizationServer, AuthorizationServerConfig};
 use crate::entra::EntraClient;
 use crate::jwt::jwks::Algorithm;
 use crate::keys::{KeyFile, KeyFileError, Keys};
+use crate::multi_auth::MultiAuth;
 use crate::oauth::metadata::ProtectedResourceMetadata;
 use crate::on_behalf_of::OnBehalfOf;
 use crate::platform::Platform;
@@ -25,8 +27,10 @@ use crate::store::{SealedStore, StoreError};
 
 mod config;
 mod paths;
+mod remote;
 
-pub use config::{AzureConfig, ConfigError, ConfigErrors};
+pub use config::{AzureConfig, AzureJwtConfig, ConfigError, ConfigErrors, RemoteAuthConfig};
+pub use remote::RemoteAuthProvider;
 
 use config::Checked;
 
@@ -37,7 +41,7 @@ pub struct AzureProvider(Arc<Inner>);
 
 struct Inner {
     server: AuthorizationServer,
-    resource: url::Url,
+    resource: Url,
     metadata: ProtectedResourceMetadata,
     guard: RequireBearerLayer,
     on_behalf_of: OnBehalfOf,
@@ -68,6 +72,8 @@ impl AzureProvider {
             consent,
             allowed_redirects,
             allowed_origins,
+            requirement,
+            also_accepted,
             store,
             keys,
             key_file,
@@ -98,9 +104,10 @@ impl AzureProvider {
         );
         let mut protection = Protection::new(resource_metadata_url(&resource_url));
         protection.required_scope = required_scope;
+        protection.requirement = requirement;
         protection.allowed_origins = allowed_origins;
         protection.session_keys = Some(keys.clone());
-        let verifier = Arc::new(server.verifier());
+        let verifier = MultiAuth::first(Arc::new(server.verifier()), also_accepted);
         let guard = RequireBearerLayer::new(verifier, Arc::clone(&platform.clock), protection);
         let on_behalf_of = OnBehalfOf::new(server.clone(), entra, platform.clone());
         Ok(Self(Arc::new(Inner {
@@ -132,16 +139,7 @@ impl AzureProvider {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        let guarded = self.0.guard.layer(service);
-        let router = self.router();
-        match self.0.resource.path().trim_end_matches('/') {
-            "" => router.fallback_service(guarded),
-            // A wildcard does not match nothing, and clients add a slash.
-            path => router
-                .route_service(path, guarded.clone())
-                .route_service(&format!("{path}/"), guarded.clone())
-                .route_service(&format!("{path}/{{*rest}}"), guarded),
-        }
+        mount(self.router(), &self.0.resource, self.0.guard.layer(service))
     }
 
     /// The authorization server and the metadata, to be mounted at the root of the origin.
@@ -213,6 +211,28 @@ impl AzureProvider {
     /// [`StoreError`] if the store fails; the rest is swept next time.
     pub async fn sweep(&self) -> Result<u64, StoreError> {
         self.0.server.sweep().await
+    }
+}
+
+/// Puts `service` into `router` at the path of `resource` and below it.
+fn mount<S, B>(router: Router, resource: &Url, service: S) -> Router
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    match resource.path().trim_end_matches('/') {
+        "" => router.fallback_service(service),
+        // A wildcard does not match nothing, and clients add a slash.
+        path => router
+            .route_service(path, service.clone())
+            .route_service(&format!("{path}/"), service.clone())
+            .route_service(&format!("{path}/{{*rest}}"), service),
     }
 }
 

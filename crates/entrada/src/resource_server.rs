@@ -17,7 +17,7 @@
 //! }
 //!
 //! async fn whoami(token: VerifiedToken) -> String {
-//!     token.principal.object_id.clone()
+//!     token.subject.clone()
 //! }
 //! ```
 
@@ -31,16 +31,20 @@ mod metadata;
 mod origin;
 mod protection;
 mod refusal;
+mod require;
 mod session;
 
+pub use crate::access_token::Caller;
 pub use bearer::{RequireBearer, RequireBearerLayer};
 pub use body::ResponseBody;
 pub use extract::Unguarded;
 pub use future::ResponseFuture;
+pub(crate) use metadata::protected_resource_metadata_by;
 pub use metadata::{protected_resource_metadata, resource_metadata_url};
 pub use origin::{AllowedOrigin, AllowedOriginError};
 pub use protection::Protection;
-pub use refusal::{Caller, Refusal};
+pub use refusal::Refusal;
+pub use require::{Require, RequireFuture, RequireLayer};
 
 #[cfg(test)]
 mod tests;

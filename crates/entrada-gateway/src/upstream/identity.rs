@@ -106,7 +106,7 @@ impl IdentityHeader {
         match self {
             Self::Subject => Some(encoded(&token.subject)),
             Self::TenantId => Some(encoded(&principal.tenant_id)),
-            Self::ObjectId => Some(encoded(&principal.object_id)),
+            Self::ObjectId => principal.object_id.as_deref().map(encoded),
             Self::Name => principal.name.as_deref().map(encoded),
             Self::PreferredUsername => principal.preferred_username.as_deref().map(encoded),
             Self::Roles => Some(list(&principal.roles)),

@@ -100,7 +100,7 @@ pub(crate) fn alice() -> VerifiedToken {
     );
     facts.scope = Scope::parse("mcp.read mcp.write").unwrap();
     facts.principal.tenant_id = String::from("tenant-1");
-    facts.principal.object_id = String::from("object-1");
+    facts.principal.object_id = Some(String::from("object-1"));
     facts.principal.name = Some("Alïce Anders".to_owned());
     facts.principal.roles = vec!["Mcp.Admin".to_owned(), "a,b".to_owned()];
     VerifiedToken::assertion(facts)

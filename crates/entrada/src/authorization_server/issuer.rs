@@ -17,17 +17,15 @@ use crate::access_token::{
 use crate::grant::{Grant, GrantId};
 use crate::jwt::jwks::Algorithm;
 use crate::jwt::sign::SigningKeyError;
-use crate::jwt::unverified::UnverifiedJwt;
-use crate::jwt::verify::{
-    Claims, Expected, ExpectedIssuer, ExpectedType, JwtError, VerifiedClaims, verify,
-};
+use crate::jwt::unverified::{UnverifiedJwt, UnverifiedOrigin};
+use crate::jwt::verify::{Claims, Expected, ExpectedType, JwtError, VerifiedClaims, verify};
 use crate::keys::{KeyRing, Keys};
 use crate::oauth::client::ClientId;
 use crate::oauth::issuer::Issuer;
 use crate::oauth::resource::ResourceIndicator;
 use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
-use crate::secret::{AccessToken, Hashed};
+use crate::secret::AccessToken;
 use crate::store::{SealedStore, StoreError};
 
 /// How long a verdict is remembered. A revocation reaches every guard within this time.
@@ -103,7 +101,8 @@ impl AuthorizationServer {
 fn subject(principal: &Principal) -> String {
     let text = format!(
         "entrada subject\0{}\0{}",
-        principal.tenant_id, principal.object_id
+        principal.tenant_id,
+        principal.object_id.as_deref().unwrap_or_default()
     );
     URL_SAFE_NO_PAD.encode(digest(&SHA256, text.as_bytes()))
 }
@@ -121,8 +120,8 @@ fn check(
         .and_then(|kid| ring.verification_key(kid))
         .ok_or(JwtError::UnknownKey)?;
     let audience = [resource.as_str()];
-    let issuer = ExpectedIssuer::Exactly(issuer.as_str());
-    let expected = Expected::new(issuer, &audience, &ALGORITHMS, ExpectedType::AccessToken);
+    let typ = ExpectedType::AccessToken;
+    let expected = Expected::new(issuer.as_str(), &audience, &ALGORITHMS, typ);
     verify(&jwt, &key, &expected, now).map(VerifiedClaims::into_claims)
 }
 
@@ -178,8 +177,12 @@ impl IssuedVerifier {
 
 #[async_trait]
 impl AccessTokenVerifier for IssuedVerifier {
+    fn is_for(&self, origin: &UnverifiedOrigin) -> bool {
+        origin.issuer == self.0.issuer.as_str()
+    }
+
     fn recall(&self, presented: PresentedToken<'_>, now: Timestamp) -> Option<VerifiedToken> {
-        let verdict = self.0.verdicts.get(&key(presented))?;
+        let verdict = self.0.verdicts.get(presented.digest())?;
         let fresh = now.since(verdict.read_at) <= GRANT_CACHE_TTL && now >= verdict.read_at;
         (fresh && now < verdict.token.expires_at).then_some(verdict.token)
     }
@@ -189,7 +192,7 @@ impl AccessTokenVerifier for IssuedVerifier {
         presented: PresentedToken<'_>,
         now: Timestamp,
     ) -> Result<VerifiedToken, VerifyError> {
-        let key = key(presented);
+        let key = *presented.digest();
         let remembered = self
             .0
             .verdicts
@@ -290,9 +293,4 @@ fn stand_in(
         Some(verdict) if now.since(verdict.read_at) <= STORE_OUTAGE_GRACE => Ok(verdict.token),
         Some(_) | None => Err(VerifyError::Unavailable(Box::new(error))),
     }
-}
-
-/// The digest under which a token's verdict is remembered.
-fn key(presented: PresentedToken<'_>) -> [u8; 32] {
-    *Hashed::<AccessToken>::of(presented.expose()).as_bytes()
 }

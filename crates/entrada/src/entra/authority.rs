@@ -5,14 +5,11 @@ use std::fmt;
 use http::Uri;
 use url::{Host, Url};
 
+use super::cloud::Cloud;
+use super::issuer::{EntraIdIssuers, IssuerRules, IssuerTemplate, Tenants};
+use crate::access_token::PERSONAL_ACCOUNTS;
 use crate::jwt::verify::is_guid;
 use crate::oauth::redirect_uri::is_loopback;
-
-/// The public cloud.
-pub(crate) const PUBLIC_CLOUD: &str = "login.microsoftonline.com";
-
-/// The tenant all personal accounts live in.
-const PERSONAL_ACCOUNTS: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 
 /// Whose users may sign in.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -124,6 +121,10 @@ impl AuthorityHost {
         }
     }
 
+    fn base(&self) -> String {
+        format!("{}://{}", self.scheme, self.host)
+    }
+
     fn with_scheme(scheme: &'static str, text: &str) -> Result<Self, AuthorityHostError> {
         let url = Url::parse(&format!("{scheme}://{text}/"));
         let url = url.map_err(|_| AuthorityHostError::NotAHost)?;
@@ -141,38 +142,91 @@ impl AuthorityHost {
     }
 }
 
-/// Entra's endpoints for one tenant, or for any.
+/// Entra's endpoints for one tenant, or for any, and whom tokens from there are believed from.
 #[derive(Clone, Debug)]
 pub(crate) struct Authority {
     base: String,
-    tenant: Tenant,
+    /// The tenant, or tenant and user flow, as it stands in every path.
+    path: String,
     authorization_endpoint: Url,
     token_endpoint: Uri,
     jwks_uri: Uri,
     openid_configuration: Uri,
+    issuers: IssuerRules,
 }
 
-/// How the issuer of a token is told.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum IssuerRule {
-    /// This one.
-    Exactly(String),
-    /// This one, the token's tenant filled in.
-    PerTenant(String),
-    /// The one the discovery document names: a domain does not tell its tenant's id.
-    Discover,
-}
+/// Where v1.0 tokens come from at a host that is no cloud's: an emulator follows the public cloud.
+const V1_ISSUER_HOST: &str = "sts.windows.net";
 
 impl Authority {
-    /// The v2.0 endpoints of `tenant` at `host`.
+    /// Entra ID: the v2.0 endpoints of `tenant` at `host`, for users of the `allowed` tenants, or
+    /// of all that `tenant` stands for if none is listed.
     ///
     /// # Errors
     ///
     /// [`AuthorityHostError::NotAHost`] if no URL can be made of them.
-    pub(crate) fn new(host: &AuthorityHost, tenant: Tenant) -> Result<Self, AuthorityHostError> {
-        let base = format!("{}://{}", host.scheme, host.host);
-        let uri = |path: &str| {
-            let text = format!("{base}/{tenant}/{path}");
+    pub(crate) fn entra_id(
+        host: &AuthorityHost,
+        tenant: &Tenant,
+        allowed: Vec<String>,
+    ) -> Result<Self, AuthorityHostError> {
+        let base = host.base();
+        let (v2, v1) = match Cloud::of_host(&host.host) {
+            // Tokens bear the host's own name, whatever name it was asked by.
+            Some(cloud) => {
+                let v2 = IssuerTemplate::v2(&format!("https://{}", cloud.login_host()));
+                (v2, cloud.v1_issuer_host().map(IssuerTemplate::v1))
+            }
+            None => (
+                IssuerTemplate::v2(&base),
+                Some(IssuerTemplate::v1(V1_ISSUER_HOST)),
+            ),
+        };
+        let tenants = match tenant {
+            Tenant::Id(id) => Tenants::Own(id.clone()),
+            Tenant::Consumers => Tenants::Own(PERSONAL_ACCOUNTS.to_owned()),
+            Tenant::Domain(_) => Tenants::Discovered,
+            Tenant::Organizations | Tenant::Common if !allowed.is_empty() => {
+                Tenants::Listed(allowed)
+            }
+            Tenant::Organizations => Tenants::Organizations,
+            Tenant::Common => Tenants::Everybody,
+        };
+        let issuers = IssuerRules::EntraId(EntraIdIssuers { v2, v1, tenants });
+        Self::at(base, tenant.as_str(), issuers)
+    }
+
+    /// Entra External ID: the endpoints of the tenant written `tenant` in paths.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthorityHostError::NotAHost`] if no URL can be made of them.
+    pub(crate) fn external_id(
+        host: &AuthorityHost,
+        tenant: &str,
+    ) -> Result<Self, AuthorityHostError> {
+        Self::at(host.base(), tenant, IssuerRules::ExternalId)
+    }
+
+    /// Azure AD B2C: the endpoints of one user flow, or custom policy.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthorityHostError::NotAHost`] if no URL can be made of them.
+    pub(crate) fn b2c(
+        host: &AuthorityHost,
+        tenant: &str,
+        policy: &str,
+    ) -> Result<Self, AuthorityHostError> {
+        let rules = IssuerRules::B2c {
+            policy: policy.to_owned(),
+        };
+        Self::at(host.base(), &format!("{tenant}/{policy}"), rules)
+    }
+
+    fn at(base: String, path: &str, issuers: IssuerRules) -> Result<Self, AuthorityHostError> {
+        let uri = |rest: &str| {
+            let text = format!("{base}/{path}/{rest}");
             text.parse::<Uri>()
                 .map_err(|_| AuthorityHostError::NotAHost)
         };
@@ -183,9 +237,21 @@ impl Authority {
             token_endpoint: uri("oauth2/v2.0/token")?,
             jwks_uri: uri("discovery/v2.0/keys")?,
             openid_configuration: uri("v2.0/.well-known/openid-configuration")?,
+            path: path.to_owned(),
             base,
-            tenant,
+            issuers,
         })
+    }
+
+    /// The same for an app registration with signing keys of its own, which Entra publishes to
+    /// whoever names it (Microsoft, *access tokens*, validate the signature).
+    pub(crate) fn with_keys_of(self, client_id: &str) -> Self {
+        let with_app = |uri: &Uri| format!("{uri}?appid={client_id}").parse();
+        let keys = with_app(&self.jwks_uri);
+        Self {
+            jwks_uri: keys.unwrap_or_else(|_| self.jwks_uri.clone()),
+            ..self
+        }
     }
 
     pub(crate) fn authorization_endpoint(&self) -> &Url {
@@ -212,13 +278,25 @@ impl Authority {
         &self.openid_configuration
     }
 
-    pub(crate) fn issuer_rule(&self) -> IssuerRule {
-        let issuer = |tenant: &str| format!("{}/{tenant}/v2.0", self.base);
-        match &self.tenant {
-            Tenant::Id(id) => IssuerRule::Exactly(issuer(id)),
-            Tenant::Consumers => IssuerRule::Exactly(issuer(PERSONAL_ACCOUNTS)),
-            Tenant::Organizations | Tenant::Common => IssuerRule::PerTenant(issuer("{tenantid}")),
-            Tenant::Domain(_) => IssuerRule::Discover,
+    /// Whom tokens are believed from.
+    pub(crate) fn issuers(&self) -> &IssuerRules {
+        &self.issuers
+    }
+
+    /// The issuers of the tenants that are let in, as clients look for their metadata; where the
+    /// metadata names the issuer, a guess until it was read.
+    pub(super) fn issuer_urls(&self, discovered: Option<&str>) -> Vec<String> {
+        let guess = || format!("{}/{}/v2.0", self.base, self.path);
+        match &self.issuers {
+            IssuerRules::EntraId(EntraIdIssuers { v2, tenants, .. }) => match tenants {
+                Tenants::Own(own) => vec![v2.of(own)],
+                Tenants::Listed(listed) => listed.iter().map(|one| v2.of(one)).collect(),
+                Tenants::Discovered => vec![discovered.map_or_else(guess, str::to_owned)],
+                Tenants::Organizations | Tenants::Everybody => vec![guess()],
+            },
+            IssuerRules::ExternalId | IssuerRules::B2c { .. } => {
+                vec![discovered.map_or_else(guess, str::to_owned)]
+            }
         }
     }
 }
@@ -228,6 +306,7 @@ mod tests {
     use super::*;
 
     const GUID: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+    const PUBLIC: &str = Cloud::Public.login_host();
 
     #[test]
     fn tenants_come_in_five_forms() {
@@ -255,7 +334,7 @@ mod tests {
     fn hosts_are_bare() {
         let secure = |text| AuthorityHost::parse(text).err();
         let plain = |text| AuthorityHost::insecure_http(text).err();
-        assert_eq!(secure(PUBLIC_CLOUD), None);
+        assert_eq!(secure(PUBLIC), None);
         assert_eq!(secure("Login.MicrosoftOnline.us"), None);
         assert_eq!(secure("127.0.0.1:8443"), None);
         for text in [
@@ -271,16 +350,17 @@ mod tests {
         }
         assert_eq!(plain("localhost:8080"), None);
         assert_eq!(plain("[::1]:8080"), None);
-        assert_eq!(plain(PUBLIC_CLOUD), Some(AuthorityHostError::NotLoopback));
+        assert_eq!(plain(PUBLIC), Some(AuthorityHostError::NotLoopback));
+    }
+
+    fn entra_id(host: &str, tenant: &str) -> Authority {
+        let host = AuthorityHost::parse(host).unwrap();
+        Authority::entra_id(&host, &Tenant::parse(tenant).unwrap(), Vec::new()).unwrap()
     }
 
     #[test]
-    fn endpoints_and_issuers_follow_the_tenant() {
-        let authority = |tenant| {
-            let host = AuthorityHost::parse(PUBLIC_CLOUD).unwrap();
-            Authority::new(&host, Tenant::parse(tenant).unwrap()).unwrap()
-        };
-        let one = authority(GUID);
+    fn endpoints_follow_the_tenant() {
+        let one = entra_id(PUBLIC, GUID);
         let base = format!("https://login.microsoftonline.com/{GUID}");
         assert_eq!(
             one.authorization_endpoint().as_str(),
@@ -294,21 +374,74 @@ mod tests {
             one.jwks_uri().to_string(),
             format!("{base}/discovery/v2.0/keys")
         );
-        assert_eq!(
-            one.issuer_rule(),
-            IssuerRule::Exactly(format!("{base}/v2.0"))
-        );
-        let template = "https://login.microsoftonline.com/{tenantid}/v2.0".to_owned();
-        assert_eq!(
-            authority("common").issuer_rule(),
-            IssuerRule::PerTenant(template)
-        );
-        assert_eq!(authority("contoso.com").issuer_rule(), IssuerRule::Discover);
-        let any = authority("organizations");
+        let own = one.with_keys_of(GUID).jwks_uri().to_string();
+        assert_eq!(own, format!("{base}/discovery/v2.0/keys?appid={GUID}"));
+        let any = entra_id(PUBLIC, "organizations");
         assert_eq!(
             any.token_endpoint_of(GUID).to_string(),
             format!("{base}/oauth2/v2.0/token")
         );
         assert_eq!(any.token_endpoint_of("evil"), *any.token_endpoint());
+    }
+
+    #[test]
+    fn issuers_are_those_clients_look_for_metadata_at() {
+        let host = AuthorityHost::parse(PUBLIC).unwrap();
+        let listed = vec![GUID.to_owned(), PERSONAL_ACCOUNTS.to_owned()];
+        let listed = Authority::entra_id(&host, &Tenant::Common, listed).unwrap();
+        let host = AuthorityHost::parse("contoso.b2clogin.com").unwrap();
+        let b2c = Authority::b2c(&host, "contoso.onmicrosoft.com", "B2C_1_in").unwrap();
+        let login = "https://login.microsoftonline.com";
+        for (authority, discovered, expected) in [
+            (
+                &entra_id(PUBLIC, GUID),
+                None,
+                vec![format!("{login}/{GUID}/v2.0")],
+            ),
+            (
+                &entra_id("login.windows.net", GUID),
+                None,
+                vec![format!("{login}/{GUID}/v2.0")],
+            ),
+            (
+                &entra_id("login.chinacloudapi.cn", GUID),
+                None,
+                vec![format!(
+                    "https://login.partner.microsoftonline.cn/{GUID}/v2.0"
+                )],
+            ),
+            (
+                &entra_id(PUBLIC, "contoso.com"),
+                Some("https://x/"),
+                vec!["https://x/".to_owned()],
+            ),
+            (
+                &entra_id(PUBLIC, "consumers"),
+                None,
+                vec![format!("{login}/{PERSONAL_ACCOUNTS}/v2.0")],
+            ),
+            (
+                &entra_id(PUBLIC, "common"),
+                None,
+                vec![format!("{login}/common/v2.0")],
+            ),
+            (
+                &listed,
+                None,
+                vec![
+                    format!("{login}/{GUID}/v2.0"),
+                    format!("{login}/{PERSONAL_ACCOUNTS}/v2.0"),
+                ],
+            ),
+            (
+                &b2c,
+                None,
+                vec![
+                    "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_in/v2.0".to_owned(),
+                ],
+            ),
+        ] {
+            assert_eq!(authority.issuer_urls(discovered), expected);
+        }
     }
 }

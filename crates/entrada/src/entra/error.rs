@@ -7,8 +7,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use serde::Deserialize;
 
-use crate::jwt::verify::JwtError;
+use crate::access_token::VerifyError;
 use crate::platform::TransportError;
+use crate::published::PublishedError;
 
 /// How long to wait where Entra does not say.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -37,9 +38,12 @@ pub enum EntraError {
     /// The response is not one we understand.
     #[error("entra's answer is not understood")]
     Malformed,
+    /// Its keys or its metadata cannot be had.
+    #[error("entra's keys or metadata cannot be had")]
+    Published(#[from] PublishedError),
     /// The ID token does not hold.
     #[error("entra's id token does not hold")]
-    IdToken(#[source] JwtError),
+    IdToken(#[source] Box<VerifyError>),
     /// The ID token is for another login, or lacks the claims that name a user.
     #[error("entra's id token is not for this login")]
     WrongLogin,
@@ -97,6 +101,12 @@ struct ErrorBody {
     trace_id: Option<String>,
 }
 
+impl From<VerifyError> for EntraError {
+    fn from(error: VerifyError) -> Self {
+        Self::IdToken(Box::new(error))
+    }
+}
+
 impl EntraError {
     /// Reads a response that is not a success.
     ///
@@ -133,7 +143,9 @@ impl EntraError {
     /// Only Entra saying so ends a grant: everything else leaves it as it is.
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Transport(_) | Self::Malformed => Remedy::Retry(DEFAULT_RETRY_AFTER),
+            Self::Transport(_) | Self::Malformed | Self::Published(_) => {
+                Remedy::Retry(DEFAULT_RETRY_AFTER)
+            }
             Self::Unavailable { retry_after, .. } => Remedy::Retry(*retry_after),
             Self::Refused(refusal) => match refusal.error.as_str() {
                 "invalid_grant"

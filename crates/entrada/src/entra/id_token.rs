@@ -1,19 +1,13 @@
 //! Who signed in.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use http::Uri;
-use serde::Deserialize;
-
-use super::authority::{Authority, IssuerRule};
-use super::document;
+use super::authority::Authority;
+use super::claims::EntraClaims;
 use super::error::EntraError;
-use super::keys::EntraKeys;
-use crate::access_token::Principal;
-use crate::jwt::jwks::Algorithm;
+use super::trust::Trust;
+use crate::access_token::{Claimed, Principal, PrincipalKind, VerifyError};
 use crate::jwt::unverified::UnverifiedJwt;
-use crate::jwt::verify::{Claims, Expected, ExpectedIssuer, ExpectedType, JwtError, verify};
 use crate::platform::{Platform, Timestamp};
 use crate::secret::{EntraIdToken, Nonce};
 
@@ -24,22 +18,14 @@ const LEEWAY: Duration = Duration::from_secs(5 * 60);
 #[derive(Debug)]
 pub(super) struct IdTokenVerifier {
     client_id: String,
-    rule: IssuerRule,
-    configuration: Uri,
-    discovered: OnceLock<String>,
-    keys: EntraKeys,
-    platform: Platform,
+    trust: Trust,
 }
 
 impl IdTokenVerifier {
     pub(super) fn new(authority: &Authority, client_id: String, platform: Platform) -> Self {
         Self {
             client_id,
-            rule: authority.issuer_rule(),
-            configuration: authority.openid_configuration().clone(),
-            discovered: OnceLock::new(),
-            keys: EntraKeys::new(authority.jwks_uri().clone(), platform.clone()),
-            platform,
+            trust: Trust::new(authority, platform),
         }
     }
 
@@ -51,51 +37,25 @@ impl IdTokenVerifier {
         now: Timestamp,
     ) -> Result<Principal, EntraError> {
         let jwt = UnverifiedJwt::parse(token.expose());
-        let jwt = jwt.map_err(|error| EntraError::IdToken(error.into()))?;
-        let kid = jwt.kid().ok_or(EntraError::IdToken(JwtError::UnknownKey))?;
-        let key = self.keys.key(kid, now).await?;
-        let key = key.ok_or(EntraError::IdToken(JwtError::UnknownKey))?;
-        let issuer = match &self.rule {
-            IssuerRule::Exactly(issuer) => ExpectedIssuer::Exactly(issuer),
-            IssuerRule::PerTenant(template) => ExpectedIssuer::PerTenant(template),
-            IssuerRule::Discover => ExpectedIssuer::Exactly(self.discovered().await?),
-        };
-        let audience = [self.client_id.as_str()];
-        let algorithms = [Algorithm::Rs256];
-        let mut expected = Expected::new(issuer, &audience, &algorithms, ExpectedType::Jwt);
-        expected.leeway = LEEWAY;
-        let verified = verify(&jwt, &key, &expected, now).map_err(EntraError::IdToken)?;
-        principal(verified.into_claims(), nonce).ok_or(EntraError::WrongLogin)
-    }
-
-    /// The issuer that the authority's own discovery document names.
-    async fn discovered(&self) -> Result<&str, EntraError> {
-        if let Some(issuer) = self.discovered.get() {
-            return Ok(issuer);
+        let jwt = jwt.map_err(|error| VerifyError::Token(error.into()))?;
+        let evidence = self.trust.evidence(&jwt, now).await?;
+        let payload = Trust::authentic(&jwt, &evidence).map_err(VerifyError::Token)?;
+        let mut claims = EntraClaims::read(payload).map_err(VerifyError::Token)?;
+        let tenant_id = self.trust.tenant(claims.said(), &evidence)?;
+        if !claims.aud.contains(&self.client_id) {
+            return Err(VerifyError::Audience {
+                expected: self.client_id.clone(),
+                got: Claimed::new(claims.aud.first()),
+            }
+            .into());
         }
-        let document = document(&self.platform, &self.configuration).await?;
-        let document: Document =
-            serde_json::from_slice(&document).map_err(|_| EntraError::Malformed)?;
-        Ok(self.discovered.get_or_init(|| document.issuer))
+        let times = claims.times().admit(LEEWAY, LEEWAY, now);
+        times.map_err(VerifyError::Token)?;
+        let answers = |nonce: &Nonce| claims.nonce.as_deref() == Some(nonce.expose());
+        // Grants are kept by the user's object id.
+        if !nonce.is_none_or(answers) || claims.oid.is_none() {
+            return Err(EntraError::WrongLogin);
+        }
+        Ok(claims.principal(PrincipalKind::User, tenant_id))
     }
-}
-
-/// The one member of a discovery document that is needed (OpenID Connect Discovery §3).
-#[derive(Deserialize)]
-struct Document {
-    issuer: String,
-}
-
-/// The user a verified ID token names; `None` if it names none, or answers another login.
-fn principal(claims: Claims, nonce: Option<&Nonce>) -> Option<Principal> {
-    let answered = nonce.is_none_or(|nonce| claims.nonce.as_deref() == Some(nonce.expose()));
-    let (tenant_id, object_id) = claims.tid.zip(claims.oid).filter(|_| answered)?;
-    Some(Principal {
-        tenant_id,
-        object_id,
-        name: claims.name,
-        preferred_username: claims.preferred_username,
-        roles: claims.roles,
-        groups: claims.groups,
-    })
 }

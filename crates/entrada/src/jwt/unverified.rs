@@ -3,6 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::verify::Audience;
 
 /// The longest token looked at: Entra's largest, with 200 groups, are about half of this.
 const LONGEST: usize = 16 * 1024;
@@ -26,6 +29,7 @@ struct Header {
     kid: Option<String>,
     typ: Option<String>,
     crit: Option<serde_json::Value>,
+    nonce: Option<IgnoredAny>,
 }
 
 /// The text is no compact JWS we understand.
@@ -92,16 +96,29 @@ impl<'a> UnverifiedJwt<'a> {
         self.header.typ.as_deref()
     }
 
-    /// Who the token says issued it: good for choosing a verifier, not for believing.
-    pub fn issuer(&self) -> Option<String> {
-        #[derive(Deserialize)]
-        struct Iss {
-            iss: String,
-        }
-        serde_json::from_slice(&self.payload)
-            .ok()
-            .map(|Iss { iss }| iss)
+    /// Whether the header holds a `nonce`: Microsoft Graph's tokens do, and nobody but Graph can
+    /// check their signature.
+    pub(crate) fn has_nonce(&self) -> bool {
+        self.header.nonce.is_some()
     }
+
+    /// Where the token says it comes from; `None` if it does not say.
+    pub fn origin(&self) -> Option<UnverifiedOrigin> {
+        serde_json::from_slice(&self.payload).ok()
+    }
+}
+
+/// Where a token says it comes from and whom it says it is for: good for choosing a verifier, not
+/// for believing.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct UnverifiedOrigin {
+    /// `iss`
+    #[serde(rename = "iss")]
+    pub issuer: String,
+    /// `aud`
+    #[serde(rename = "aud")]
+    pub audience: Option<Audience>,
 }
 
 impl std::fmt::Debug for UnverifiedJwt<'_> {
@@ -132,7 +149,7 @@ mod tests {
             (jwt.alg(), jwt.kid(), jwt.typ()),
             ("RS256", Some("1"), Some("JWT"))
         );
-        assert_eq!(jwt.issuer(), None);
+        assert!(jwt.origin().is_none());
         for token in ["", ".", "..", "a.b", "e30.e30.e30.e30", &format!("{good}=")] {
             assert!(UnverifiedJwt::parse(token).is_err(), "{token}");
         }

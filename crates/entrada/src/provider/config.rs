@@ -4,25 +4,34 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::access_token::AccessTokenVerifier;
 use crate::authorization_server::ConsentMode;
-use crate::entra::authority::PUBLIC_CLOUD;
+use crate::entra::cloud::Cloud;
 use crate::grant::Lifetimes;
 use crate::jwt::jwks::Algorithm;
 use crate::keys::Keys;
+use crate::policy::Requirement;
 use crate::secret::ClientSecret;
 use crate::store::Store;
 
+mod authority;
 mod check;
+mod direct;
 mod error;
+mod remote;
 
+use authority::{AuthoritySettings, Directory};
 pub(super) use check::Checked;
+pub use direct::AzureJwtConfig;
 pub use error::{ConfigError, ConfigErrors};
+pub(super) use remote::CheckedRemote;
+pub use remote::RemoteAuthConfig;
 
 /// What [`AzureProvider`](super::AzureProvider) is told. Nothing is checked until it is used, and
 /// then all of it.
 #[derive(Clone, Debug)]
 pub struct AzureConfig {
-    tenant: String,
+    authority: AuthoritySettings,
     client_id: String,
     base_url: String,
     client_secret: Option<ClientSecret>,
@@ -35,12 +44,12 @@ pub struct AzureConfig {
     redirect_path: String,
     allowed_client_redirect_uris: Option<Vec<String>>,
     allowed_origins: Vec<String>,
-    authority_host: String,
-    http_authority: bool,
     lifetimes: Lifetimes,
     consent: ConsentMode,
     signing_algorithm: Algorithm,
     data_dir: PathBuf,
+    requirement: Requirement,
+    also_accepted: Vec<Arc<dyn AccessTokenVerifier>>,
     store: Option<Arc<dyn Store>>,
     keys: Option<Keys>,
 }
@@ -55,8 +64,23 @@ impl AzureConfig {
         client_id: impl Into<String>,
         base_url: impl Into<String>,
     ) -> Self {
+        Self::of(Directory::EntraId(tenant.into()), client_id, base_url)
+    }
+
+    /// The same for customers of an Entra External ID tenant: the name before
+    /// `.onmicrosoft.com`, or the tenant's id where it is reached under a domain of its own, which
+    /// [`authority_host`](Self::authority_host) then names.
+    pub fn external_id(
+        tenant: impl Into<String>,
+        client_id: impl Into<String>,
+        base_url: impl Into<String>,
+    ) -> Self {
+        Self::of(Directory::ExternalId(tenant.into()), client_id, base_url)
+    }
+
+    fn of(directory: Directory, client_id: impl Into<String>, base_url: impl Into<String>) -> Self {
         Self {
-            tenant: tenant.into(),
+            authority: AuthoritySettings::new(directory),
             client_id: client_id.into(),
             base_url: base_url.into(),
             client_secret: None,
@@ -69,12 +93,12 @@ impl AzureConfig {
             redirect_path: "/auth/callback".to_owned(),
             allowed_client_redirect_uris: None,
             allowed_origins: Vec::new(),
-            authority_host: PUBLIC_CLOUD.to_owned(),
-            http_authority: false,
             lifetimes: Lifetimes::default(),
             consent: ConsentMode::default(),
             signing_algorithm: Algorithm::Es256,
             data_dir: PathBuf::from("entrada-data"),
+            requirement: Requirement::default(),
+            also_accepted: Vec::new(),
             store: None,
             keys: None,
         }
@@ -83,8 +107,8 @@ impl AzureConfig {
 
 /// Setters: each takes what the field of its name means and gives the configuration back.
 macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident($($field:ident).+: $type:ty) = $value:expr;)+) => {
-        impl AzureConfig {$(
+    ($config:ident: $($(#[$doc:meta])* $name:ident($($field:ident).+: $type:ty) = $value:expr;)+) => {
+        impl $config {$(
             $(#[$doc])*
             #[must_use]
             pub fn $name(mut self, $name: $type) -> Self {
@@ -95,7 +119,9 @@ macro_rules! setters {
     };
 }
 
-setters! {
+pub(in crate::provider) use setters;
+
+setters! { AzureConfig:
     /// The client secret of the app registration.
     client_secret(client_secret: impl Into<String>) = Some(ClientSecret::new(client_secret));
     /// Scopes of your own API that every token must hold: `mcp.access`, or with the identifier
@@ -123,8 +149,17 @@ setters! {
     /// Origins whose web pages may call the protected server.
     allowed_origins(allowed_origins: impl IntoIterator<Item = impl Into<String>>) =
         allowed_origins.into_iter().map(Into::into).collect();
-    /// The host of the cloud, `host` or `host:port`.
-    authority_host(authority_host: impl Into<String>) = authority_host.into();
+    /// The cloud the app registration is in.
+    cloud(authority.cloud: Cloud) = cloud;
+    /// The host people sign in at, `host` or `host:port`, where it is not the cloud's: a domain of
+    /// the tenant's own, or an emulator.
+    authority_host(authority.host: impl Into<String>) = Some(authority_host.into());
+    /// The only tenants whose users may sign in, by id, where the tenant is `organizations` or
+    /// `common`.
+    allowed_tenants(authority.allowed_tenants: impl IntoIterator<Item = impl Into<String>>) =
+        allowed_tenants.into_iter().map(Into::into).collect();
+    /// What every caller must have besides the required scopes.
+    requirement(requirement: Requirement) = requirement;
     /// How long access tokens live: an hour, unless told otherwise.
     access_token_lifetime(lifetimes.access_token: Duration) = access_token_lifetime;
     /// How long a refresh token may lie unused: 90 days, as Entra's own.
@@ -141,6 +176,14 @@ setters! {
 }
 
 impl AzureConfig {
+    /// Lets in whoever has a token that `verifier` vouches for, besides those we issue: see
+    /// [`MultiAuth`](crate::MultiAuth). Scopes and further requirements hold for them, too.
+    #[must_use]
+    pub fn also_accept(mut self, verifier: impl AccessTokenVerifier + 'static) -> Self {
+        self.also_accepted.push(Arc::new(verifier));
+        self
+    }
+
     /// Speaks plain `http` to an authority on this machine: an emulator.
     ///
     /// # Security
@@ -148,7 +191,7 @@ impl AzureConfig {
     /// Anybody on the path reads the client secret and poses as Entra; hence loopback only.
     #[must_use]
     pub fn insecure_http_authority(mut self) -> Self {
-        self.http_authority = true;
+        self.authority.insecure_http = true;
         self
     }
 

@@ -14,11 +14,11 @@ use super::cors;
 use super::future::{ResponseFuture, Verdict};
 use super::origin::Origins;
 use super::protection::Protection;
-use super::refusal::{Answers, Caller, Refusal};
+use super::refusal::{Answers, Refusal};
 use super::session::SessionBinding;
-use crate::access_token::{AccessTokenVerifier, PresentedToken, VerifiedToken};
-use crate::oauth::scope::Scope;
+use crate::access_token::{AccessTokenVerifier, Caller, PresentedToken, VerifiedToken};
 use crate::platform::{Clock, Timestamp};
+use crate::policy::Requirement;
 
 /// Puts a guard before a service: see [`RequireBearer`].
 #[derive(Clone, Debug)]
@@ -35,6 +35,7 @@ impl RequireBearerLayer {
         protection: Protection,
     ) -> Self {
         let answers = Answers::new(&protection);
+        let requirement = protection.whole_requirement();
         let origins = Origins::new(
             protection.allowed_origins,
             &protection.resource_metadata_url,
@@ -44,7 +45,7 @@ impl RequireBearerLayer {
             clock,
             answers,
             origins,
-            required_scope: protection.required_scope,
+            requirement,
             sessions: protection.session_keys.map(SessionBinding::new),
         };
         Self {
@@ -132,7 +133,7 @@ pub(super) struct Guard {
     clock: Arc<dyn Clock>,
     answers: Answers,
     origins: Origins,
-    required_scope: Scope,
+    requirement: Requirement,
     sessions: Option<SessionBinding>,
 }
 
@@ -143,8 +144,8 @@ impl Guard {
         token: &VerifiedToken,
         request: &mut Request<B>,
     ) -> Result<(), Refusal> {
-        if !token.scope.covers(&self.required_scope) {
-            return Err(Refusal::InsufficientScope(Caller::of(token)));
+        if let Err(shortfall) = self.requirement.decide(token) {
+            return Err(Refusal::Forbidden(Caller::of(token), shortfall));
         }
         let headers = request.headers_mut();
         if let Some(sessions) = &self.sessions {
@@ -171,11 +172,10 @@ impl Guard {
     fn verdict(self: &Arc<Self>, presented: PresentedToken<'_>, now: Timestamp) -> Verdict {
         let guard = Arc::clone(self);
         let token = Zeroizing::new(presented.expose().to_owned());
+        let digest = *presented.digest();
         Box::pin(async move {
-            guard
-                .verifier
-                .verify(PresentedToken::new(&token), now)
-                .await
+            let presented = PresentedToken::with_digest(&token, digest);
+            guard.verifier.verify(presented, now).await
         })
     }
 }

@@ -27,14 +27,16 @@ pin_project! {
 }
 
 impl<C> ResponseBody<C> {
-    pub(super) fn of_guard(body: Bytes) -> Self {
+    /// A body of ours.
+    pub fn of_guard(body: Bytes) -> Self {
         let body = Full::new(body);
         Self {
             source: Source::Guard { body },
         }
     }
 
-    pub(super) fn of_service(body: C) -> Self {
+    /// The body of a response that passes through.
+    pub fn of_service(body: C) -> Self {
         Self {
             source: Source::Service { body },
         }

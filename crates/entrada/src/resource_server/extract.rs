@@ -3,9 +3,10 @@
 use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::request::Parts;
 
-use crate::access_token::VerifiedToken;
+use crate::access_token::{Shortfall, VerifiedToken};
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 
 impl<S: Send + Sync> FromRequestParts<S> for VerifiedToken {
@@ -30,12 +31,33 @@ impl IntoResponse for Unguarded {
     }
 }
 
+/// A handler's way to say what the caller lacks: the guard before it turns this into the challenge
+/// with which a client gets it (403, RFC 6750 §3).
+///
+/// ```
+/// use entrada::VerifiedToken;
+/// use entrada::access_token::Shortfall;
+/// use entrada::policy::Requirement;
+///
+/// async fn delete(caller: VerifiedToken) -> Result<&'static str, Shortfall> {
+///     Requirement::scopes(["files.write"]).decide(&caller)?;
+///     Ok("deleted")
+/// }
+/// ```
+impl IntoResponse for Shortfall {
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::FORBIDDEN.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use axum::Router;
     use axum::body::Body;
     use axum::routing::get;
-    use http::{Request, StatusCode};
+    use http::Request;
     use tower::ServiceExt as _;
 
     use super::*;

@@ -14,7 +14,7 @@ use super::bearer::Guard;
 use super::body::ResponseBody;
 use super::cors;
 use super::refusal::Refusal;
-use crate::access_token::{VerifiedToken, VerifyError};
+use crate::access_token::{Caller, Shortfall, VerifiedToken, VerifyError};
 
 /// A verification that takes time.
 pub(super) type Verdict = Pin<Box<dyn Future<Output = Result<VerifiedToken, VerifyError>> + Send>>;
@@ -117,6 +117,11 @@ where
                 }
                 StateProjection::Running { token, response } => {
                     let mut response = ready!(response.poll(cx))?;
+                    // What stands behind the guard says what is lacking, the guard how one asks.
+                    if let Some(shortfall) = response.extensions_mut().remove::<Shortfall>() {
+                        let refusal = Refusal::Forbidden(Caller::of(token), shortfall);
+                        break this.guard.refuse(refusal).map(ResponseBody::of_guard);
+                    }
                     this.guard.release(response.headers_mut(), token);
                     break response.map(ResponseBody::of_service);
                 }
@@ -145,7 +150,7 @@ where
     S: Service<Request<B>>,
 {
     let admitted = verdict
-        .map_err(|error| Refusal::Unverified(Arc::new(error)))
+        .map_err(Refusal::of)
         .and_then(|token| guard.admit(&token, &mut request).map(|()| token));
     match admitted {
         Ok(token) => State::Running {

@@ -26,7 +26,24 @@ pub fn resource_metadata_url(resource: &Url) -> Url {
 /// else. Any web page may read it.
 pub fn protected_resource_metadata(resource: &Url, document: &ProtectedResourceMetadata) -> Router {
     let document = Arc::new(document.clone());
-    let answer = move || async move { answer(&document) };
+    protected_resource_metadata_by(resource, move || {
+        let document = Arc::clone(&document);
+        async move { ProtectedResourceMetadata::clone(&document) }
+    })
+}
+
+/// The same for a document that must be asked for.
+pub(crate) fn protected_resource_metadata_by<F>(
+    resource: &Url,
+    document: impl Fn() -> F + Clone + Send + Sync + 'static,
+) -> Router
+where
+    F: Future<Output = ProtectedResourceMetadata> + Send + 'static,
+{
+    let answer = move || {
+        let document = document();
+        async move { answer(&document.await) }
+    };
     let path = path_of(resource);
     let mut paths = vec![
         WELL_KNOWN.to_owned(),

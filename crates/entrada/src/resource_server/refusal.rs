@@ -1,17 +1,20 @@
 //! Why the guard turned a request away, and what the client is told.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use url::Url;
 
 use super::challenge::Challenge;
 use super::protection::Protection;
-use crate::access_token::{TokenFacts, VerifyError};
+use crate::access_token::{Caller, Shortfall, VerifyError};
 use crate::causes::Causes;
-use crate::oauth::client::ClientId;
+use crate::entra::scope::ScopeNames;
 use crate::oauth::error::{ErrorCode, ErrorResponse};
+use crate::oauth::scope::Scope;
 
 /// Why the guard turned a request away. It is in the extensions of the response.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -32,9 +35,10 @@ pub enum Refusal {
     /// Its token does not get anybody in (401 `invalid_token`), or cannot be judged now (503).
     #[error(transparent)]
     Unverified(Arc<VerifyError>),
-    /// Its token allows less than is required: 403 `insufficient_scope`.
-    #[error("the token allows less than is required")]
-    InsufficientScope(Caller),
+    /// Its token is good and not for this: 403 `insufficient_scope` where scopes would help,
+    /// 403 `access_denied` where nothing does that a client can ask for.
+    #[error("the token does not allow this: {1}")]
+    Forbidden(Caller, Shortfall),
     /// Its MCP session is none of this caller's: 404.
     #[error("the session is not the caller's")]
     ForeignSession(Caller),
@@ -43,32 +47,19 @@ pub enum Refusal {
     SeveralSessions(Caller),
 }
 
-/// Whose token it was, for the log.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Caller {
-    /// The user or machine, in the issuer's own naming.
-    pub subject: String,
-    /// The client.
-    pub client_id: ClientId,
-    /// The authorization behind the token, where there is one.
-    pub grant: Option<String>,
-}
-
-impl Caller {
-    pub(super) fn of(token: &TokenFacts) -> Self {
-        Self {
-            subject: token.subject.clone(),
-            client_id: token.client_id.clone(),
-            grant: token.grant.clone(),
+impl Refusal {
+    /// What a verifier's error comes to at the guard.
+    pub(super) fn of(error: VerifyError) -> Self {
+        if let VerifyError::Forbidden(caller, shortfall) = error {
+            Self::Forbidden(caller, shortfall)
+        } else {
+            Self::Unverified(Arc::new(error))
         }
     }
-}
 
-impl Refusal {
     fn caller(&self) -> Option<&Caller> {
         match self {
-            Self::InsufficientScope(caller)
+            Self::Forbidden(caller, _)
             | Self::ForeignSession(caller)
             | Self::SeveralSessions(caller) => Some(caller),
             Self::Origin
@@ -103,7 +94,8 @@ pub(super) struct Answers {
     several_credentials: Answer,
     invalid_token: Answer,
     unavailable: Answer,
-    insufficient_scope: Answer,
+    access_denied: Answer,
+    step_up: StepUp,
     foreign_session: Answer,
     several_sessions: Answer,
 }
@@ -118,7 +110,8 @@ impl Answers {
             invalid_token: challenged(Some(INVALID_TOKEN)),
             unavailable: Answer::error(UNAVAILABLE)
                 .with(RETRY_AFTER, HeaderValue::from_static("5")),
-            insufficient_scope: challenged(Some(INSUFFICIENT_SCOPE)),
+            access_denied: Answer::error(ACCESS_DENIED),
+            step_up: StepUp::new(protection),
             foreign_session: Answer::plain(StatusCode::NOT_FOUND, "no such session\n"),
             several_sessions: Answer::error(SEVERAL_SESSIONS),
         }
@@ -126,19 +119,7 @@ impl Answers {
 
     /// Answers `refusal`, and logs it.
     pub(super) fn refuse(&self, refusal: Refusal) -> Response<Bytes> {
-        let answer = match &refusal {
-            Refusal::Origin => &self.origin,
-            Refusal::NoCredentials => &self.no_credentials,
-            Refusal::SeveralCredentials => &self.several_credentials,
-            Refusal::NotBearer => &self.invalid_token,
-            Refusal::Unverified(error) => match **error {
-                VerifyError::Token(_) | VerifyError::GrantEnded => &self.invalid_token,
-                VerifyError::Unavailable(_) => &self.unavailable,
-            },
-            Refusal::InsufficientScope(_) => &self.insufficient_scope,
-            Refusal::ForeignSession(_) => &self.foreign_session,
-            Refusal::SeveralSessions(_) => &self.several_sessions,
-        };
+        let answer = self.answer(&refusal);
         refusal.log(answer.status);
         let mut response = Response::new(answer.body.clone());
         *response.status_mut() = answer.status;
@@ -146,6 +127,73 @@ impl Answers {
         response.extensions_mut().insert(refusal);
         response
     }
+
+    fn answer(&self, refusal: &Refusal) -> Cow<'_, Answer> {
+        Cow::Borrowed(match refusal {
+            Refusal::Origin => &self.origin,
+            Refusal::NoCredentials => &self.no_credentials,
+            Refusal::SeveralCredentials => &self.several_credentials,
+            Refusal::NotBearer => &self.invalid_token,
+            Refusal::Unverified(error) => match **error {
+                VerifyError::Unavailable(_) => &self.unavailable,
+                VerifyError::Token(_)
+                | VerifyError::Issuer { .. }
+                | VerifyError::KeyIssuer { .. }
+                | VerifyError::Tenant { .. }
+                | VerifyError::Audience { .. }
+                | VerifyError::Version { .. }
+                | VerifyError::UserFlow { .. }
+                | VerifyError::IdToken
+                | VerifyError::GraphToken
+                | VerifyError::SenderConstrained
+                | VerifyError::UnknownOrigin { .. }
+                | VerifyError::Forbidden(..)
+                | VerifyError::GrantEnded => &self.invalid_token,
+            },
+            Refusal::Forbidden(_, Shortfall::Scope(scope)) => {
+                return Cow::Owned(self.step_up.to(scope));
+            }
+            Refusal::Forbidden(_, Shortfall::Other(_)) => &self.access_denied,
+            Refusal::ForeignSession(_) => &self.foreign_session,
+            Refusal::SeveralSessions(_) => &self.several_sessions,
+        })
+    }
+}
+
+/// What a client is told whose token allows too little.
+#[derive(Clone, Debug)]
+struct StepUp {
+    required_scope: Scope,
+    scope_names: Option<ScopeNames>,
+    resource_metadata: Url,
+}
+
+impl StepUp {
+    fn new(protection: &Protection) -> Self {
+        Self {
+            required_scope: protection.required_scope.clone(),
+            scope_names: protection.scope_names.clone(),
+            resource_metadata: protection.resource_metadata_url.clone(),
+        }
+    }
+
+    /// Everything that is required here besides, in one challenge: a client may come back with
+    /// the scopes it was told and no others (MCP authorization, *Runtime Insufficient Scope
+    /// Errors*).
+    fn to(&self, needed: &Scope) -> Answer {
+        let scope = self.required_scope.union(needed);
+        let challenge = Challenge {
+            error: Some(INSUFFICIENT_SCOPE),
+            scope: &told(&scope, self.scope_names.as_ref()),
+            resource_metadata: &self.resource_metadata,
+        };
+        Answer::error(INSUFFICIENT_SCOPE).with(WWW_AUTHENTICATE, challenge.to_header_value())
+    }
+}
+
+/// Scopes as a client must ask for them: Entra knows them by their API.
+fn told(scope: &Scope, names: Option<&ScopeNames>) -> Scope {
+    names.map_or_else(|| scope.clone(), |names| names.to_entra(scope))
 }
 
 /// An answer, but for the extensions.
@@ -190,7 +238,7 @@ impl Answer {
         );
         let challenge = Challenge {
             error,
-            scope: &protection.required_scope,
+            scope: &told(&protection.required_scope, protection.scope_names.as_ref()),
             resource_metadata: &protection.resource_metadata_url,
         };
         answer.with(WWW_AUTHENTICATE, challenge.to_header_value())
@@ -211,6 +259,11 @@ const INVALID_TOKEN: ErrorResponse = ErrorResponse::new(
 const INSUFFICIENT_SCOPE: ErrorResponse = ErrorResponse::new(
     ErrorCode::InsufficientScope,
     "the access token does not allow this: authorize again with the scopes named",
+);
+
+const ACCESS_DENIED: ErrorResponse = ErrorResponse::new(
+    ErrorCode::AccessDenied,
+    "the caller may not do this, whatever scopes it asks for: an administrator has to allow it",
 );
 
 const UNAVAILABLE: ErrorResponse = ErrorResponse::new(

@@ -10,8 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::refusal::{Caller, Refusal};
-use crate::access_token::TokenFacts;
+use super::refusal::Refusal;
+use crate::access_token::{Caller, TokenFacts};
 use crate::keys::Keys;
 
 /// `Mcp-Session-Id` (MCP transports, *Session Management*).

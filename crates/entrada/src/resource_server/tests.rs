@@ -12,7 +12,7 @@ use tower::{Layer as _, ServiceExt as _};
 use url::Url;
 
 use super::session::MCP_SESSION_ID;
-use super::{AllowedOrigin, Protection, Refusal, RequireBearerLayer, ResponseBody};
+use super::{AllowedOrigin, Protection, Refusal, RequireBearerLayer, RequireLayer, ResponseBody};
 use crate::access_token::{
     AccessTokenVerifier, PresentedToken, TokenFacts, VerifiedToken, VerifyError,
 };
@@ -22,6 +22,7 @@ use crate::keys::{KeyRing, Keys};
 use crate::oauth::client::ClientId;
 use crate::oauth::scope::Scope;
 use crate::platform::{Clock, SystemRandom, Timestamp};
+use crate::policy::Requirement;
 
 const PAGE: &str = "https://page.example";
 const METADATA: &str = "https://h/.well-known/oauth-protected-resource/mcp";
@@ -164,7 +165,7 @@ const REFUSED: &[Refused] = &[
         &[("authorization", "Bearer a:read")],
         403,
         INSUFFICIENT,
-        "the token allows less than is required",
+        "the token does not allow this: it needs the scopes read write",
     ),
     (
         &[ALICE, ALICE],
@@ -363,4 +364,57 @@ async fn pages_of_allowed_origins_may_read_answers_and_challenges() {
             .contains_key("access-control-allow-origin")
     );
     assert!(!response.headers().contains_key(AUTHORIZATION));
+}
+
+/// What the guard answers to a caller with `scope`, whose service wants `requirement`.
+async fn required(requirement: Requirement, scope: &str) -> Response<ResponseBody<Body>> {
+    let service = RequireLayer::new(requirement).layer(tower::service_fn(echo));
+    // Unifies the bodies, as a router would.
+    let service = service.map_response(|response| response.map(Body::new));
+    let bearer = format!("Bearer alice:{scope}");
+    let request = request(&[("authorization", &bearer)]);
+    guard(STRANGER)
+        .layer(service)
+        .oneshot(request)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_route_that_needs_more_says_all_that_is_needed_in_one_challenge() {
+    let requirement = || Requirement::scopes(["files.write", "files.read"]);
+    let response = required(requirement(), "read write files.read").await;
+    assert_eq!(response.status(), 403);
+    let challenge = header(response.headers(), "www-authenticate");
+    let scopes = "scope=\"read write files.write files.read\"";
+    assert!(
+        challenge.starts_with(INSUFFICIENT) && challenge.contains(scopes),
+        "{challenge}"
+    );
+    assert!(!response.headers().contains_key(MCP_SESSION_ID));
+    let refusal = response.extensions().get::<Refusal>().unwrap();
+    assert!(matches!(refusal, Refusal::Forbidden(caller, _) if caller.subject == "alice"));
+    let response = required(requirement(), "read write files.read files.write").await;
+    assert_eq!(response.status(), 200);
+}
+
+#[tokio::test]
+async fn where_no_scope_helps_none_is_asked_for() {
+    let requirement = Requirement::roles(["Admin"]).and(Requirement::scopes(["files.write"]));
+    let response = required(requirement, "read write").await;
+    assert_eq!(response.status(), 403);
+    assert!(!response.headers().contains_key(WWW_AUTHENTICATE));
+    let refusal = response.extensions().get::<Refusal>().unwrap().to_string();
+    assert_eq!(
+        refusal,
+        "the token does not allow this: the caller needs the app roles Admin"
+    );
+    assert!(text(response).await.contains("\"error\":\"access_denied\""));
+}
+
+#[tokio::test]
+async fn without_a_guard_no_requirement_is_met() {
+    let service = RequireLayer::new(Requirement::nothing()).layer(tower::service_fn(echo));
+    let response = service.oneshot(request(&[ALICE])).await.unwrap();
+    assert_eq!(response.status(), 500);
 }

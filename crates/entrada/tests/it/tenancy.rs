@@ -5,7 +5,7 @@ use entrada::AzureConfig;
 use serde_json::json;
 
 use crate::client::{Session, parameter};
-use crate::world::{BASE_URL, World};
+use crate::world::{BASE_URL, SECOND, World};
 
 /// A server of the app that every tenant may use, for the users of `tenant`.
 async fn multi_tenant(tenant: &str) -> World {
@@ -52,6 +52,7 @@ async fn a_tenant_named_by_its_domain_learns_its_issuer_once() {
     let location = client.authorize(&mut world.browser(), "alice").await;
     let error = parameter(&location, "error");
     assert_eq!(error.as_deref(), Some("temporarily_unavailable"));
+    world.advance(5 * SECOND);
     world.entra.reset_calls();
     for _ in 0..2 {
         let session = world.log_in("alice").await;

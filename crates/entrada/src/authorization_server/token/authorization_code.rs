@@ -49,7 +49,7 @@ impl AuthorizationServer {
             grant = %grant.id(),
             client_id = %grant.client_id(),
             tenant_id = %grant.principal().tenant_id,
-            object_id = %grant.principal().object_id,
+            object_id = grant.principal().object_id,
             "grant issued"
         );
         let lifetime = grant.access_token_lifetime(lifetimes, now);

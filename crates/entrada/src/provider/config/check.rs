@@ -7,9 +7,9 @@ use url::Url;
 
 use super::AzureConfig;
 use super::error::{ConfigError, ConfigErrors};
+use crate::access_token::AccessTokenVerifier;
 use crate::authorization_server::{ConsentMode, ScopePolicy};
 use crate::entra::AppRegistration;
-use crate::entra::authority::{Authority, AuthorityHost, Tenant};
 use crate::entra::credential::ClientCredential;
 use crate::entra::scope::ScopeNames;
 use crate::grant::Lifetimes;
@@ -21,6 +21,7 @@ use crate::oauth::redirect_uri::{AllowedRedirects, RedirectUri};
 use crate::oauth::resource::ResourceIndicator;
 use crate::oauth::scope::{Scope, ScopeToken};
 use crate::platform::Platform;
+use crate::policy::Requirement;
 use crate::provider::paths;
 use crate::resource_server::AllowedOrigin;
 use crate::store::Store;
@@ -43,6 +44,8 @@ pub(in crate::provider) struct Checked {
     pub(in crate::provider) consent: ConsentMode,
     pub(in crate::provider) allowed_redirects: AllowedRedirects,
     pub(in crate::provider) allowed_origins: Vec<AllowedOrigin>,
+    pub(in crate::provider) requirement: Requirement,
+    pub(in crate::provider) also_accepted: Vec<Arc<dyn AccessTokenVerifier>>,
     pub(in crate::provider) store: Arc<dyn Store>,
     pub(in crate::provider) keys: Keys,
     /// Where the keys came from.
@@ -52,11 +55,24 @@ pub(in crate::provider) struct Checked {
 
 /// What has gone wrong so far.
 #[derive(Debug, Default)]
-struct Findings(Vec<ConfigError>);
+pub(in crate::provider) struct Findings(Vec<ConfigError>);
 
 impl Findings {
+    pub(in crate::provider) fn add(&mut self, error: ConfigError) {
+        self.0.push(error);
+    }
+
+    pub(in crate::provider) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// All of it.
+    pub(in crate::provider) fn into_errors(self) -> ConfigErrors {
+        ConfigErrors(self.0)
+    }
+
     /// The value, or a note of why there is none.
-    fn note<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
+    pub(in crate::provider) fn note<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
         result.map_err(|error| self.0.push(error)).ok()
     }
 }
@@ -70,6 +86,9 @@ impl AzureConfig {
         let scopes = self.scopes(&mut found);
         let allowed_redirects = self.allowed_redirects(&mut found);
         let allowed_origins = self.origins(&mut found);
+        if let Some(mistake) = self.requirement.mistake() {
+            found.add(ConfigError::Requirement(mistake.to_owned()));
+        }
         if !self.lifetimes_hold() {
             found.0.push(ConfigError::Lifetimes);
         }
@@ -101,6 +120,8 @@ impl AzureConfig {
             consent: self.consent,
             allowed_redirects,
             allowed_origins,
+            requirement: self.requirement,
+            also_accepted: self.also_accepted,
             store,
             keys,
             key_file,
@@ -116,13 +137,7 @@ impl AzureConfig {
 
     /// The app registration, and the path of its callback.
     fn app(&self, found: &mut Findings) -> Option<(AppRegistration, String)> {
-        let host = if self.http_authority {
-            AuthorityHost::insecure_http(&self.authority_host)
-        } else {
-            AuthorityHost::parse(&self.authority_host)
-        };
-        let host = found.note(host.map_err(ConfigError::AuthorityHost));
-        let tenant = found.note(Tenant::parse(&self.tenant).map_err(ConfigError::Tenant));
+        let authority = self.authority.check(found);
         if !is_guid(&self.client_id) {
             found.0.push(ConfigError::ClientId);
         }
@@ -143,9 +158,8 @@ impl AzureConfig {
             found.0.push(ConfigError::RedirectPath);
         }
         let additional = self.additional(found);
-        let authority = Authority::new(&host?, tenant?).map_err(ConfigError::AuthorityHost);
         let app = AppRegistration {
-            authority: found.note(authority)?,
+            authority: authority?,
             client_id: self.client_id.clone(),
             redirect_uri: format!("{}{path}", self.base_url.trim_end_matches('/')),
             credential: credential?,
@@ -274,7 +288,7 @@ struct Places {
 }
 
 /// Parses scopes given one by one, or several in one string.
-fn parse_scopes(texts: &[String], found: &mut Findings) -> Option<Scope> {
+pub(super) fn parse_scopes(texts: &[String], found: &mut Findings) -> Option<Scope> {
     let words = texts.iter().flat_map(|text| text.split([' ', ',']));
     let parsed: Vec<_> = words
         .filter(|word| !word.is_empty())
@@ -287,6 +301,7 @@ fn parse_scopes(texts: &[String], found: &mut Findings) -> Option<Scope> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::authority::{AuthoritySettings, Directory};
     use super::*;
     use crate::keys::KeyRing;
     use crate::platform::{SystemRandom, Timestamp};
@@ -338,7 +353,7 @@ mod tests {
         let cases: [(Change, &str); 17] = [
             (
                 |c| AzureConfig {
-                    tenant: "contoso".to_owned(),
+                    authority: AuthoritySettings::new(Directory::EntraId("contoso".to_owned())),
                     ..c
                 },
                 "tenant_id: ",

@@ -16,6 +16,18 @@ pub enum ConfigError {
     /// The tenant is none.
     #[error("tenant_id: {0}")]
     Tenant(#[source] TenantError),
+    /// An allowed tenant is no id.
+    #[error("allowed_tenants: {0:?} is no tenant id, a GUID")]
+    AllowedTenant(String),
+    /// There is nothing to allow.
+    #[error("allowed_tenants: only organizations and common stand for several tenants")]
+    AllowedTenants,
+    /// The tenant of External ID or B2C is none.
+    #[error("tenant: write the name before .onmicrosoft.com, such as contoso")]
+    Subdomain,
+    /// The user flow is none.
+    #[error("policy: write the name of the user flow or custom policy, such as B2C_1_signin")]
+    Policy,
     /// The client id is no GUID.
     #[error("client_id: take the Application (client) ID of the app registration, a GUID")]
     ClientId,
@@ -52,6 +64,20 @@ pub enum ConfigError {
     /// The required scopes cannot be required.
     #[error("required_scopes: {0}")]
     RequiredScopes(#[source] ScopePolicyError),
+    /// Applications are let in, and nothing says which.
+    #[error(
+        "app_only: any application of the tenant gets a token: name the app roles it must have          (required_app_roles), or the applications (allowed_clients)"
+    )]
+    AppOnly,
+    /// A requirement that nobody can meet.
+    #[error("requirement: nobody can meet it: {0}")]
+    Requirement(String),
+    /// No keys could be made.
+    #[error("session_keys: none could be made")]
+    SessionKeys,
+    /// The leeway is out of range.
+    #[error("leeway: clocks may differ by five minutes at most")]
+    Leeway,
     /// An additional scope would be taken for one of Microsoft Graph.
     #[error("additional_scopes: write {0:?} with its API, https://graph.microsoft.com/{0}")]
     AdditionalScope(String),
@@ -98,6 +124,11 @@ pub enum ConfigError {
 pub struct ConfigErrors(pub(super) Vec<ConfigError>);
 
 impl ConfigErrors {
+    /// One alone.
+    pub(in crate::provider) fn of(error: ConfigError) -> Self {
+        Self(vec![error])
+    }
+
     /// The errors.
     pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.0.iter()

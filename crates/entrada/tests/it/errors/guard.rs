@@ -39,5 +39,5 @@ pub(super) async fn rows(surface: &mut Surface) {
     surface.answer("Unverified(GrantEnded)", &call(&[good]).await);
     let two = World::with(|config| config.required_scopes(["mcp.read", "mcp.write"])).await;
     let answer = two.log_in("alice").await.call_tool().await;
-    surface.answer("InsufficientScope", &answer);
+    surface.answer("Forbidden(Scope)", &answer);
 }

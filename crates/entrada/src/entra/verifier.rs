@@ -1,0 +1,251 @@
+//! [`AzureJwtVerifier`]: Entra's own access tokens, for servers that need no authorization server
+//! of ours.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use quick_cache::sync::Cache;
+
+use super::authority::Authority;
+use super::claims::EntraClaims;
+use super::scope::ScopeNames;
+use super::trust::{Evidence, Trust};
+use crate::access_token::{
+    AccessTokenVerifier, Caller, Claimed, PresentedToken, PrincipalKind, TokenClaims, TokenFacts,
+    VerifiedToken, VerifyError,
+};
+use crate::jwt::unverified::{MalformedJwt, UnverifiedJwt, UnverifiedOrigin};
+use crate::jwt::verify::JwtError;
+use crate::oauth::client::ClientId;
+use crate::oauth::scope::{Scope, ScopeToken};
+use crate::platform::{Platform, Timestamp};
+use crate::policy::Requirement;
+
+/// How long a verdict is remembered: a key that Entra withdrew, and we learnt of it, is believed
+/// no longer than this.
+const VERDICT_TTL: Duration = Duration::from_secs(60);
+
+/// How many verdicts are remembered.
+const MOST_VERDICTS: usize = 10_000;
+
+/// Microsoft Graph as an audience.
+const GRAPH: [&str; 3] = [
+    "00000003-0000-0000-c000-000000000000",
+    "https://graph.microsoft.com",
+    "https://graph.microsoft.com/",
+];
+
+/// Whether applications that signed in as themselves are let in (Microsoft, *client credentials
+/// flow*).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum AppOnlyTokens {
+    /// Users alone.
+    #[default]
+    Refuse,
+    /// Users with the required scopes, and applications with the required app roles.
+    Allow,
+    /// Applications alone.
+    Require,
+}
+
+/// Verifies access tokens that Entra issued for one app registration (Microsoft, *access tokens*,
+/// validate tokens). Cheap to clone.
+///
+/// Signature, issuer, tenant, audience, version and times must hold, and the token must be an
+/// access token: of a user with all required scopes, or of an application with all required app
+/// roles where those are let in. Keys are fetched when the first token comes, and renewed in the
+/// background.
+#[derive(Clone, Debug)]
+pub struct AzureJwtVerifier(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    rules: AccessTokenRules,
+    authority: Authority,
+    trust: Trust,
+    required_scope: Scope,
+    names: ScopeNames,
+    verdicts: Cache<[u8; 32], Verdict>,
+    platform: Platform,
+}
+
+#[derive(Clone, Debug)]
+struct Verdict {
+    token: VerifiedToken,
+    reached_at: Timestamp,
+}
+
+/// Which tokens are taken, everything checked.
+#[derive(Debug)]
+pub(crate) struct VerifierSettings {
+    pub(crate) authority: Authority,
+    pub(crate) client_id: String,
+    pub(crate) identifier_uris: Vec<String>,
+    /// In short spelling.
+    pub(crate) required_scope: Scope,
+    pub(crate) names: ScopeNames,
+    /// What a caller must have, scopes included.
+    pub(crate) requirement: Requirement,
+    pub(crate) leeway: Duration,
+}
+
+impl AzureJwtVerifier {
+    pub(crate) fn of(settings: VerifierSettings, platform: Platform) -> Self {
+        let rules = AccessTokenRules {
+            audience: audience(&settings.client_id, &settings.identifier_uris),
+            requirement: settings.requirement,
+            leeway: settings.leeway,
+        };
+        Self(Arc::new(Inner {
+            rules,
+            trust: Trust::new(&settings.authority, platform.clone()),
+            authority: settings.authority,
+            required_scope: settings.required_scope,
+            names: settings.names,
+            verdicts: Cache::new(MOST_VERDICTS),
+            platform,
+        }))
+    }
+
+    /// The required scopes as a client must ask Entra for them, with the identifier URI.
+    pub fn scopes_supported(&self) -> Vec<ScopeToken> {
+        let scope = self.0.names.to_entra(&self.0.required_scope);
+        scope.iter().cloned().collect()
+    }
+
+    /// The issuers that clients get tokens from, as metadata names them. Where Entra's own
+    /// metadata must be read for that and cannot be, the URL it is read at stands in.
+    pub async fn issuers(&self) -> Vec<String> {
+        let now = self.0.platform.clock.now();
+        let discovered = self.0.trust.issuer(now).await;
+        self.0.authority.issuer_urls(discovered.as_deref())
+    }
+
+    pub(crate) fn required_scope(&self) -> &Scope {
+        &self.0.required_scope
+    }
+
+    pub(crate) fn scope_names(&self) -> &ScopeNames {
+        &self.0.names
+    }
+
+    pub(crate) fn platform(&self) -> &Platform {
+        &self.0.platform
+    }
+}
+
+#[async_trait]
+impl AccessTokenVerifier for AzureJwtVerifier {
+    fn is_for(&self, origin: &UnverifiedOrigin) -> bool {
+        let own = |audience: &crate::jwt::verify::Audience| {
+            let mut names = self.0.rules.audience.iter();
+            names.any(|name| audience.contains(name))
+        };
+        self.0.trust.may_issue(&origin.issuer) && origin.audience.as_ref().is_some_and(own)
+    }
+
+    fn recall(&self, presented: PresentedToken<'_>, now: Timestamp) -> Option<VerifiedToken> {
+        let verdict = self.0.verdicts.get(presented.digest())?;
+        let fresh = now.since(verdict.reached_at) <= VERDICT_TTL && now >= verdict.reached_at;
+        let lives = now < verdict.token.expires_at + self.0.rules.leeway;
+        (fresh && lives).then_some(verdict.token)
+    }
+
+    async fn verify(
+        &self,
+        presented: PresentedToken<'_>,
+        now: Timestamp,
+    ) -> Result<VerifiedToken, VerifyError> {
+        let jwt = UnverifiedJwt::parse(presented.expose());
+        let jwt = jwt.map_err(|error: MalformedJwt| JwtError::from(error))?;
+        // Its signature holds for Graph alone; what helps is to say so.
+        if jwt.has_nonce() {
+            return Err(VerifyError::GraphToken);
+        }
+        let evidence = self.0.trust.evidence(&jwt, now).await?;
+        let facts = self.0.rules.judge(&jwt, (&self.0.trust, &evidence), now)?;
+        let token = VerifiedToken::assertion(facts);
+        let verdict = Verdict {
+            token: token.clone(),
+            reached_at: now,
+        };
+        self.0.verdicts.insert(*presented.digest(), verdict);
+        Ok(token)
+    }
+}
+
+/// What a token must be. Pure.
+#[derive(Debug)]
+struct AccessTokenRules {
+    audience: Vec<String>,
+    requirement: Requirement,
+    leeway: Duration,
+}
+
+impl AccessTokenRules {
+    /// The facts of a token, if all of it holds.
+    fn judge(
+        &self,
+        jwt: &UnverifiedJwt<'_>,
+        (trust, evidence): (&Trust, &Evidence),
+        now: Timestamp,
+    ) -> Result<TokenFacts, VerifyError> {
+        let payload = Trust::authentic(jwt, evidence)?;
+        let mut claims = EntraClaims::read(payload)?;
+        let tenant_id = trust.tenant(claims.said(), evidence)?;
+        self.admit_audience(&claims)?;
+        claims.times().admit(self.leeway, self.leeway, now)?;
+        if claims.is_sender_constrained() {
+            return Err(VerifyError::SenderConstrained);
+        }
+        let kind = claims.kind()?;
+        let facts = facts(&mut claims, kind, tenant_id, payload)?;
+        match self.requirement.decide(&facts) {
+            Ok(()) => Ok(facts),
+            Err(shortfall) => Err(VerifyError::Forbidden(Caller::of(&facts), shortfall)),
+        }
+    }
+
+    fn admit_audience(&self, claims: &EntraClaims) -> Result<(), VerifyError> {
+        if self.audience.iter().any(|name| claims.aud.contains(name)) {
+            return Ok(());
+        }
+        let got = claims.aud.first();
+        if GRAPH.contains(&got) {
+            return Err(VerifyError::GraphToken);
+        }
+        Err(VerifyError::Audience {
+            expected: self.audience.join(" or "),
+            got: Claimed::new(got),
+        })
+    }
+}
+
+/// The names a token may call us by: the id in v2.0 tokens, and in v1.0 tokens whatever the client
+/// wrote, the id or a URI, which may end in a slash.
+fn audience(client_id: &str, identifier_uris: &[String]) -> Vec<String> {
+    let uris = identifier_uris
+        .iter()
+        .flat_map(|uri| [uri.clone(), format!("{uri}/")]);
+    std::iter::once(client_id.to_owned()).chain(uris).collect()
+}
+
+fn facts(
+    claims: &mut EntraClaims,
+    kind: PrincipalKind,
+    tenant_id: String,
+    payload: &[u8],
+) -> Result<TokenFacts, VerifyError> {
+    let client_id = claims.client().and_then(|id| ClientId::parse(id).ok());
+    let scope = Scope::parse(claims.scp.as_deref().unwrap_or_default());
+    let (Some(client_id), Ok(scope), Some(subject)) = (client_id, scope, claims.sub.take()) else {
+        return Err(JwtError::Claims.into());
+    };
+    let mut facts = TokenFacts::new(claims.iss.clone(), subject, client_id, claims.exp);
+    facts.scope = scope;
+    facts.principal = claims.principal(kind, tenant_id);
+    facts.claims = TokenClaims::of(payload);
+    Ok(facts)
+}

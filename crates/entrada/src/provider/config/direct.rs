@@ -1,0 +1,371 @@
+//! What [`AzureJwtVerifier`] is told.
+
+use std::time::Duration;
+
+use url::Url;
+
+use super::authority::{AuthoritySettings, Directory};
+use super::check::{Findings, parse_scopes};
+use super::error::{ConfigError, ConfigErrors};
+use super::setters;
+use crate::authorization_server::ScopePolicy;
+use crate::entra::cloud::Cloud;
+use crate::entra::scope::ScopeNames;
+use crate::entra::verifier::{AppOnlyTokens, AzureJwtVerifier, VerifierSettings};
+use crate::jwt::verify::is_guid;
+use crate::oauth::scope::Scope;
+use crate::platform::Platform;
+use crate::policy::Requirement;
+
+/// By how much the clocks may differ, unless told otherwise.
+const LEEWAY: Duration = Duration::from_secs(60);
+
+/// By how much they may at most (Microsoft, *access tokens*).
+const MOST_LEEWAY: Duration = Duration::from_secs(5 * 60);
+
+/// What [`AzureJwtVerifier`] is told. Nothing is checked until it is used, and then all of it.
+///
+/// ```
+/// use entrada::{AzureJwtConfig, AzureJwtVerifier, Platform};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = AzureJwtConfig::new("contoso.com", "11111111-2222-3333-4444-555555555555")
+///     .required_scopes(["mcp.access"]);
+/// let verifier = AzureJwtVerifier::new(config, Platform::system()?)?;
+/// # let _ = verifier;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct AzureJwtConfig {
+    authority: AuthoritySettings,
+    client_id: String,
+    identifier_uris: Vec<String>,
+    default_uri: String,
+    required_scopes: Vec<String>,
+    app_only: AppOnlyTokens,
+    required_app_roles: Vec<String>,
+    allowed_clients: Vec<String>,
+    requirement: Requirement,
+    leeway: Duration,
+    own_keys: bool,
+}
+
+impl AzureJwtConfig {
+    /// Tokens of Entra ID, for users of a tenant (its id or a verified domain), or of
+    /// `organizations`, `common` or `consumers`, issued for the app registration with this
+    /// Application (client) ID.
+    pub fn new(tenant: impl Into<String>, client_id: impl Into<String>) -> Self {
+        let client_id = client_id.into();
+        let default_uri = format!("api://{client_id}");
+        Self::of(Directory::EntraId(tenant.into()), client_id, default_uri)
+    }
+
+    /// Tokens for customers of an Entra External ID tenant: the name before `.onmicrosoft.com`, or
+    /// the tenant's id where it is reached under a domain of its own, which
+    /// [`authority_host`](Self::authority_host) then names.
+    pub fn external_id(tenant: impl Into<String>, client_id: impl Into<String>) -> Self {
+        let client_id = client_id.into();
+        let default_uri = format!("api://{client_id}");
+        Self::of(Directory::ExternalId(tenant.into()), client_id, default_uri)
+    }
+
+    /// Tokens of one user flow, or custom policy, of an Azure AD B2C tenant: the name before
+    /// `.onmicrosoft.com`. A domain of the tenant's own is named by
+    /// [`authority_host`](Self::authority_host).
+    pub fn b2c(
+        tenant: impl Into<String>,
+        policy: impl Into<String>,
+        client_id: impl Into<String>,
+    ) -> Self {
+        let (tenant, client_id) = (tenant.into(), client_id.into());
+        let default_uri = format!("https://{tenant}.onmicrosoft.com/{client_id}");
+        let policy = policy.into();
+        Self::of(Directory::B2c { tenant, policy }, client_id, default_uri)
+    }
+
+    fn of(directory: Directory, client_id: String, default_uri: String) -> Self {
+        Self {
+            authority: AuthoritySettings::new(directory),
+            client_id,
+            identifier_uris: Vec::new(),
+            default_uri,
+            required_scopes: Vec::new(),
+            app_only: AppOnlyTokens::default(),
+            required_app_roles: Vec::new(),
+            allowed_clients: Vec::new(),
+            requirement: Requirement::default(),
+            leeway: LEEWAY,
+            own_keys: false,
+        }
+    }
+}
+
+setters! { AzureJwtConfig:
+    /// The cloud the app registration is in.
+    cloud(authority.cloud: Cloud) = cloud;
+    /// The host people sign in at, `host` or `host:port`, where it is not the cloud's: a domain of
+    /// the tenant's own, or an emulator.
+    authority_host(authority.host: impl Into<String>) = Some(authority_host.into());
+    /// The only tenants whose users are let in, by id, where the tenant is `organizations` or
+    /// `common`.
+    allowed_tenants(authority.allowed_tenants: impl IntoIterator<Item = impl Into<String>>) =
+        allowed_tenants.into_iter().map(Into::into).collect();
+    /// The Application ID URIs, which v1.0 tokens name us by; clients are told the first.
+    /// `api://{client id}` if none is given.
+    identifier_uris(identifier_uris: impl IntoIterator<Item = impl Into<String>>) =
+        identifier_uris.into_iter().map(Into::into).collect();
+    /// Scopes of your own API that every user's token must hold: `mcp.access`, or with the
+    /// identifier URI before it.
+    required_scopes(required_scopes: impl IntoIterator<Item = impl Into<String>>) =
+        required_scopes.into_iter().map(Into::into).collect();
+    /// Whether applications that signed in as themselves are let in: not unless told so, and then
+    /// by their app roles or by name.
+    app_only(app_only: AppOnlyTokens) = app_only;
+    /// App roles that every application must hold.
+    required_app_roles(required_app_roles: impl IntoIterator<Item = impl Into<String>>) =
+        required_app_roles.into_iter().map(Into::into).collect();
+    /// The only clients that may use tokens, by Application (client) ID.
+    allowed_clients(allowed_clients: impl IntoIterator<Item = impl Into<String>>) =
+        allowed_clients.into_iter().map(Into::into).collect();
+    /// What every caller must have besides.
+    requirement(requirement: Requirement) = requirement;
+    /// By how much our clock and Entra's may differ: a minute, unless told otherwise, and five at
+    /// most.
+    leeway(leeway: Duration) = leeway;
+}
+
+impl AzureJwtConfig {
+    /// Verifies with the keys Entra signs with for this app registration alone: it has a claims
+    /// mapping policy.
+    #[must_use]
+    pub fn own_signing_keys(mut self) -> Self {
+        self.own_keys = true;
+        self
+    }
+
+    /// Speaks plain `http` to an authority on this machine: an emulator.
+    ///
+    /// # Security
+    ///
+    /// Anybody on the path poses as Entra; hence loopback only.
+    #[must_use]
+    pub fn insecure_http_authority(mut self) -> Self {
+        self.authority.insecure_http = true;
+        self
+    }
+
+    fn check(self) -> Result<VerifierSettings, ConfigErrors> {
+        let mut found = Findings::default();
+        let authority = self.authority.check(&mut found);
+        if !is_guid(&self.client_id) {
+            found.add(ConfigError::ClientId);
+        }
+        let uris = self.uris(&mut found);
+        let names = ScopeNames::new(uris.first().cloned().unwrap_or_default());
+        let required_scope = self.scopes(&names, &mut found);
+        let requirement = required_scope
+            .as_ref()
+            .map(|scope| self.whole_requirement(scope, &mut found));
+        if self.leeway > MOST_LEEWAY {
+            found.add(ConfigError::Leeway);
+        }
+        match (authority, required_scope, requirement) {
+            (Some(authority), Some(required_scope), Some(requirement)) if found.count() == 0 => {
+                let authority = if self.own_keys {
+                    authority.with_keys_of(&self.client_id)
+                } else {
+                    authority
+                };
+                Ok(VerifierSettings {
+                    authority,
+                    client_id: self.client_id.to_ascii_lowercase(),
+                    identifier_uris: uris,
+                    required_scope,
+                    names,
+                    requirement,
+                    leeway: self.leeway,
+                })
+            }
+            _ => Err(found.into_errors()),
+        }
+    }
+
+    fn uris(&self, found: &mut Findings) -> Vec<String> {
+        let uris = if self.identifier_uris.is_empty() {
+            vec![self.default_uri.clone()]
+        } else {
+            self.identifier_uris.clone()
+        };
+        if uris
+            .iter()
+            .any(|uri| uri.ends_with('/') || Url::parse(uri).is_err())
+        {
+            found.add(ConfigError::IdentifierUri);
+        }
+        uris
+    }
+
+    /// The scopes users need, in short spelling; none where users are not let in.
+    fn scopes(&self, names: &ScopeNames, found: &mut Findings) -> Option<Scope> {
+        let required = parse_scopes(&self.required_scopes, found)?;
+        if self.app_only == AppOnlyTokens::Require && required.is_empty() {
+            return Some(required);
+        }
+        let policy = ScopePolicy::new(&required, names.clone());
+        let policy = found.note(policy.map_err(ConfigError::RequiredScopes))?;
+        Some(policy.required().clone())
+    }
+
+    /// Everything a caller must have, in one.
+    fn whole_requirement(&self, scope: &Scope, found: &mut Findings) -> Requirement {
+        let scopes = || Requirement::scopes([scope.to_string()]);
+        let users = || Requirement::user().and(scopes());
+        let roles = if self.required_app_roles.is_empty() {
+            Requirement::nothing()
+        } else {
+            Requirement::roles(&self.required_app_roles)
+        };
+        let applications = || Requirement::application().and(roles);
+        let unnamed = self.required_app_roles.is_empty() && self.allowed_clients.is_empty();
+        if self.app_only != AppOnlyTokens::Refuse && unnamed {
+            found.add(ConfigError::AppOnly);
+        }
+        let callers = match self.app_only {
+            AppOnlyTokens::Refuse => users(),
+            AppOnlyTokens::Allow => Requirement::any([users(), applications()]),
+            AppOnlyTokens::Require => applications(),
+        };
+        let clients = if self.allowed_clients.is_empty() {
+            Requirement::nothing()
+        } else {
+            Requirement::any_client(&self.allowed_clients)
+        };
+        let whole = callers.and(clients).and(self.requirement.clone());
+        if let Some(mistake) = whole.mistake() {
+            found.add(ConfigError::Requirement(mistake.to_owned()));
+        }
+        whole
+    }
+}
+
+impl AzureJwtVerifier {
+    /// Puts a verifier together. Nothing is asked of the network yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigErrors`] names everything that is wrong, at once, and says what to change.
+    pub fn new(config: AzureJwtConfig, platform: Platform) -> Result<Self, ConfigErrors> {
+        Ok(Self::of(config.check()?, platform))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENT_ID: &str = "11111111-2222-3333-4444-555555555555";
+
+    fn least() -> AzureJwtConfig {
+        AzureJwtConfig::new("contoso.com", CLIENT_ID).required_scopes(["mcp.read"])
+    }
+
+    fn errors(config: AzureJwtConfig) -> Vec<String> {
+        let errors = config.check().map(drop).err();
+        errors
+            .iter()
+            .flat_map(ConfigErrors::iter)
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn what_is_not_given_follows_from_what_is() {
+        let checked = least().check().unwrap();
+        assert_eq!(checked.identifier_uris, [format!("api://{CLIENT_ID}")]);
+        assert_eq!(checked.leeway, LEEWAY);
+        let b2c = AzureJwtConfig::b2c("contoso", "B2C_1_in", CLIENT_ID).required_scopes(["read"]);
+        let uri = format!("https://contoso.onmicrosoft.com/{CLIENT_ID}");
+        assert_eq!(b2c.check().unwrap().identifier_uris, [uri]);
+    }
+
+    #[test]
+    fn scopes_may_be_written_short_or_long() {
+        let long = format!("api://{CLIENT_ID}/mcp.read");
+        let checked = least().required_scopes([long]).check().unwrap();
+        assert_eq!(checked.required_scope.to_string(), "mcp.read");
+    }
+
+    #[test]
+    fn each_mistake_says_what_to_change() {
+        use AppOnlyTokens::{Allow, Require};
+        let tenant = "22222222-2222-3333-4444-555555555555";
+        let of = |tenant: &str| AzureJwtConfig::new(tenant, CLIENT_ID).required_scopes(["a"]);
+        for (config, expected) in [
+            (of("contoso"), "tenant_id: "),
+            (
+                AzureJwtConfig::new("c.com", "app")
+                    .required_scopes(["a"])
+                    .identifier_uris(["api://a"]),
+                "client_id: ",
+            ),
+            (least().required_scopes(["openid"]), "required_scopes: "),
+            (
+                least().required_scopes(["a/.default"]),
+                "required_scopes: .default",
+            ),
+            (
+                least().required_scopes(["https://graph.microsoft.com/User.Read"]),
+                "required_scopes: a scope of another",
+            ),
+            (least().required_scopes(["a\"b"]), "scopes: "),
+            (least().identifier_uris(["api://a/"]), "identifier_uri: "),
+            (least().authority_host("https://h"), "authority_host: "),
+            (
+                least().authority_host("h").insecure_http_authority(),
+                "authority_host: ",
+            ),
+            (least().allowed_tenants([tenant]), "allowed_tenants: only"),
+            (
+                of("common").allowed_tenants(["contoso.com"]),
+                "allowed_tenants: \"contoso.com\"",
+            ),
+            (least().app_only(Allow), "app_only: "),
+            (least().app_only(Require), "app_only: "),
+            (
+                least().app_only(Allow).required_app_roles([""]),
+                "requirement: ",
+            ),
+            (
+                least().requirement(Requirement::any_group([""])),
+                "requirement: ",
+            ),
+            (least().leeway(Duration::from_secs(301)), "leeway: "),
+            (
+                AzureJwtConfig::external_id("c.onmicrosoft.com", CLIENT_ID).required_scopes(["a"]),
+                "tenant: ",
+            ),
+            (
+                AzureJwtConfig::b2c("c", "", CLIENT_ID).required_scopes(["a"]),
+                "policy: ",
+            ),
+            (
+                AzureJwtConfig::b2c("c", "../x", CLIENT_ID).required_scopes(["a"]),
+                "policy: ",
+            ),
+        ] {
+            let found = errors(config);
+            let told = found.len() == 1 && found[0].starts_with(expected);
+            assert!(told, "{expected}: {found:?}");
+        }
+        assert_eq!(errors(AzureJwtConfig::new("x", "y")).len(), 3);
+    }
+
+    #[test]
+    fn applications_may_be_let_in_alone() {
+        let config = AzureJwtConfig::new("contoso.com", CLIENT_ID)
+            .app_only(AppOnlyTokens::Require)
+            .allowed_clients([CLIENT_ID]);
+        assert!(config.check().unwrap().required_scope.is_empty());
+    }
+}
