@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::directory::app::App;
 use crate::directory::user::{User, roles_at};
 use crate::directory::{Directory, Tenant};
-use crate::jwt::{Claims, sign, sign_for_graph};
+use crate::jwt::{Claims, Draft};
 use crate::keys::KeyRing;
 use crate::random;
 use crate::scope::{GrantedScopes, Party, ResourceScopes};
@@ -96,7 +96,7 @@ fn version(resource: &App) -> Version {
 
 impl Mint<'_> {
     /// The token of a user.
-    pub(crate) fn delegated(&self, delegation: &Delegation<'_>) -> String {
+    pub(crate) fn delegated(&self, delegation: &Delegation<'_>) -> Draft {
         let version = version(delegation.resource);
         let mut claims = match version {
             Version::V1 => self.delegated_v1(delegation),
@@ -107,7 +107,7 @@ impl Mint<'_> {
         if delegation.resource.is_graph() {
             put_graph_extras(&mut claims, delegation);
         }
-        self.sign(version, &claims, delegation.resource)
+        self.draft(version, claims, delegation.resource)
     }
 
     fn delegated_v2(&self, delegation: &Delegation<'_>) -> Claims {
@@ -182,7 +182,7 @@ impl Mint<'_> {
     }
 
     /// The token of an application signed in as itself.
-    pub(crate) fn app_only(&self, request: &AppOnly<'_>) -> String {
+    pub(crate) fn app_only(&self, request: &AppOnly<'_>) -> Draft {
         let AppOnly {
             tenant,
             client,
@@ -225,7 +225,7 @@ impl Mint<'_> {
         claims.put("tid", tenant.id.as_str());
         claims.put("uti", random::opaque(16));
         claims.put("ver", ver);
-        self.sign(version, &claims, resource)
+        self.draft(version, claims, resource)
     }
 
     pub(crate) fn put_times(&self, claims: &mut Claims) {
@@ -235,20 +235,34 @@ impl Mint<'_> {
         claims.put("exp", self.now.saturating_add(self.lifetime));
     }
 
-    fn sign(&self, version: Version, claims: &Claims, resource: &App) -> String {
-        let key = self.keys.active();
+    fn draft(&self, version: Version, claims: Claims, resource: &App) -> Draft {
+        let for_graph = resource.is_graph();
         let mut header = Claims::default();
         header.put("typ", "JWT");
+        if for_graph {
+            header.put("nonce", random::opaque(32));
+        }
+        self.put_key(&mut header, version);
+        Draft {
+            header,
+            claims,
+            for_graph,
+        }
+    }
+
+    /// The fields of the header that say how a token is signed.
+    pub(crate) fn put_key(&self, header: &mut Claims, version: Version) {
+        let kid = self.keys.active().kid();
         header.put("alg", "RS256");
         if version == Version::V1 {
-            header.put("x5t", key.kid());
+            header.put("x5t", kid);
         }
-        header.put("kid", key.kid());
-        if resource.is_graph() {
-            sign_for_graph(&header, claims, key)
-        } else {
-            sign(&header, claims, key)
-        }
+        header.put("kid", kid);
+    }
+
+    /// Signs as Entra does.
+    pub(crate) fn sign(&self, draft: &Draft) -> String {
+        draft.sign(self.keys.active())
     }
 }
 

@@ -263,19 +263,21 @@ impl Visit<'_> {
             now: self.call.now,
             lifetime: LIFETIME,
         };
-        Ok(mint.id_token(&IdTokenRequest {
-            party: Party {
-                directory,
-                tenant,
-                client,
-                user,
-            },
-            asked: &request.asked,
+        let party = Party {
+            directory,
+            tenant,
+            client,
+            user,
+        };
+        Ok(mint.sign(&mint.id_token(&IdTokenRequest {
+            party,
+            profile: party.has_oidc(&request.asked, "profile"),
+            email: party.has_oidc(&request.asked, "email"),
             sign_in: &interaction.sign_in(account),
             nonce: request.nonce.as_deref(),
             version: request.version,
             code,
-        }))
+        })))
     }
 }
 

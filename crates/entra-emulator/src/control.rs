@@ -1,10 +1,14 @@
 //! What makes the emulator misbehave, and tells what it saw.
 
 pub(crate) mod http;
+pub(crate) mod mint;
+pub(crate) mod order;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::control::mint::MintError;
+use crate::control::order::TokenOrder;
 use crate::directory::Directory;
 use crate::emulator::Shared;
 use crate::faults::{Endpoint, Failure};
@@ -52,6 +56,29 @@ impl Control {
             .chain(others.filter(|kid| *kid != active))
             .map(str::to_owned)
             .collect()
+    }
+
+    /// Issues, without any login, the token Entra would issue, with the order's edits.
+    ///
+    /// # Panics
+    ///
+    /// If the order names what the directory does not have; [`try_mint`](Self::try_mint) says so.
+    pub fn mint(&self, order: &TokenOrder) -> String {
+        #[expect(
+            clippy::panic,
+            reason = "only a test writes orders, and a wrong one should fail it"
+        )]
+        self.try_mint(order)
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same for orders that come from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`MintError`] says what the order names and the directory does not have.
+    pub fn try_mint(&self, order: &TokenOrder) -> Result<String, MintError> {
+        mint::mint(&self.shared, order)
     }
 
     /// Moves the emulator's clock forward.

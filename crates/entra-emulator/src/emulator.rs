@@ -155,6 +155,11 @@ impl Shared {
         }
     }
 
+    /// Where the emulator is when nobody asked.
+    pub(crate) fn default_base(&self) -> String {
+        self.base(None, "")
+    }
+
     fn base(&self, listener: Option<&Listener>, asked: &str) -> String {
         match (&self.options.base_url, listener) {
             (Some(url), _) => trimmed(url),

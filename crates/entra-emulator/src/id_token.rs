@@ -3,9 +3,9 @@
 use crate::access_token::{
     self, Mint, SignIn, amr, home_idp, pairwise, put_memberships, v1_issuer, v2_issuer,
 };
-use crate::jwt::{Claims, sign};
+use crate::jwt::{Claims, Draft};
 use crate::random;
-use crate::scope::{Party, ScopeRequest};
+use crate::scope::Party;
 use crate::version::Version;
 
 /// How long an id token is valid.
@@ -15,7 +15,10 @@ pub(crate) const LIFETIME: u64 = 3600;
 #[derive(Debug)]
 pub(crate) struct IdTokenRequest<'a> {
     pub(crate) party: Party<'a>,
-    pub(crate) asked: &'a ScopeRequest,
+    /// Whether names may be in it.
+    pub(crate) profile: bool,
+    /// Whether the mail address may be in it.
+    pub(crate) email: bool,
     pub(crate) sign_in: &'a SignIn,
     pub(crate) nonce: Option<&'a str>,
     pub(crate) version: Version,
@@ -25,7 +28,7 @@ pub(crate) struct IdTokenRequest<'a> {
 
 impl Mint<'_> {
     /// The id token of a user.
-    pub(crate) fn id_token(&self, request: &IdTokenRequest<'_>) -> String {
+    pub(crate) fn id_token(&self, request: &IdTokenRequest<'_>) -> Draft {
         let mint = Self {
             lifetime: LIFETIME,
             ..*self
@@ -35,15 +38,14 @@ impl Mint<'_> {
             Version::V2 => mint.id_token_v2(request),
         };
         put_memberships(&mut claims, &request.party, request.party.client);
-        let key = self.keys.active();
         let mut header = Claims::default();
         header.put("typ", "JWT");
-        header.put("alg", "RS256");
-        if request.version == Version::V1 {
-            header.put("x5t", key.kid());
+        self.put_key(&mut header, request.version);
+        Draft {
+            header,
+            claims,
+            for_graph: false,
         }
-        header.put("kid", key.kid());
-        sign(&header, &claims, key)
     }
 
     fn id_token_v2(&self, request: &IdTokenRequest<'_>) -> Claims {
@@ -60,15 +62,14 @@ impl Mint<'_> {
         claims.put_some("idp", home_idp(directory, user));
         claims.put("aio", random::opaque(45));
         claims.put_some("c_hash", request.code.map(half_hash));
-        if request.party.has_oidc(request.asked, "email") {
+        if request.email {
             claims.put_some("email", user.email.clone());
         }
-        let profile = request.party.has_oidc(request.asked, "profile");
-        if profile {
+        if request.profile {
             claims.put("name", user.name.as_str());
         }
         claims.put_some("nonce", request.nonce);
-        if profile {
+        if request.profile {
             claims.put("oid", user.oid.as_str());
             claims.put("preferred_username", user.sign_in_name());
         }

@@ -1,6 +1,9 @@
 //! JSON Web Signatures, made as Entra makes them and read as leniently as Entra reads them.
 
+use std::borrow::Cow;
+
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey,
@@ -15,13 +18,13 @@ use serde_json::Value;
 use crate::keys::SigningKey;
 
 /// Claims in the order Entra writes them.
-#[derive(Debug, Default)]
-pub(crate) struct Claims(Vec<(&'static str, Value)>);
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Claims(Vec<(Cow<'static, str>, Value)>);
 
 impl Claims {
     /// Adds the claim, or changes it when it is there: an optional claim may be a default one too.
-    pub(crate) fn put(&mut self, name: &'static str, value: impl Into<Value>) {
-        let value = value.into();
+    pub(crate) fn put(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
+        let (name, value) = (name.into(), value.into());
         match self.0.iter_mut().find(|(known, _)| *known == name) {
             Some(known) => known.1 = value,
             None => self.0.push((name, value)),
@@ -41,6 +44,17 @@ impl Claims {
             self.put(name, values);
         }
     }
+
+    /// Takes the claim away.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.0.retain(|(known, _)| known != name);
+    }
+
+    /// The claim, if it is there.
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        let found = self.0.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value)
+    }
 }
 
 impl Serialize for Claims {
@@ -53,27 +67,49 @@ impl Serialize for Claims {
     }
 }
 
-/// Signs `claims` with a header of exactly these fields.
-pub(crate) fn sign(header: &Claims, claims: &Claims, key: &SigningKey) -> String {
-    let input = format!("{}.{}", encode(header), encode(claims));
-    format!("{input}.{}", signature(&input, key))
+/// A token that is not signed yet.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) header: Claims,
+    pub(crate) claims: Claims,
+    /// Whether it is signed as what only Microsoft Graph may read.
+    pub(crate) for_graph: bool,
 }
 
-/// Signs `claims` as Entra signs what only Microsoft Graph may read.
-///
-/// What is signed is not what is sent: the header's `nonce` is replaced by its SHA-256 before
-/// signing, so that whoever does not know this finds the signature wrong.
-pub(crate) fn sign_for_graph(header: &Claims, claims: &Claims, key: &SigningKey) -> String {
-    let nonce = crate::random::opaque(32);
-    let with = |nonce: &str| {
-        let mut fields = vec![("typ", Value::from("JWT")), ("nonce", Value::from(nonce))];
-        fields.extend(header.0.iter().filter(|(name, _)| *name != "typ").cloned());
-        Claims(fields)
-    };
-    let claims = encode(claims);
-    let signed = format!("{}.{claims}", encode(&with(&hashed(&nonce))));
-    let sent = format!("{}.{claims}", encode(&with(&nonce)));
-    format!("{sent}.{}", signature(&signed, key))
+impl Draft {
+    /// Signs it with RS256, whatever its header says.
+    pub(crate) fn sign(&self, key: &SigningKey) -> String {
+        let signature = signature(&self.signed_text(), key);
+        format!("{}.{signature}", self.sent_text())
+    }
+
+    /// Signs it with HMAC-SHA256.
+    pub(crate) fn sign_with_secret(&self, secret: &[u8]) -> String {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let tag = hmac::sign(&key, self.signed_text().as_bytes());
+        format!("{}.{}", self.sent_text(), URL_SAFE_NO_PAD.encode(tag))
+    }
+
+    /// Leaves the signature empty.
+    pub(crate) fn unsigned(&self) -> String {
+        format!("{}.", self.sent_text())
+    }
+
+    fn sent_text(&self) -> String {
+        format!("{}.{}", encode(&self.header), encode(&self.claims))
+    }
+
+    // What is signed for Graph is not what is sent: the header's `nonce` is replaced by its SHA-256
+    // before signing, so that whoever does not know this finds the signature wrong.
+    fn signed_text(&self) -> String {
+        let nonce = self.header.get("nonce").and_then(Value::as_str);
+        let Some(nonce) = nonce.filter(|_| self.for_graph) else {
+            return self.sent_text();
+        };
+        let mut header = self.header.clone();
+        header.put("nonce", hashed(nonce));
+        format!("{}.{}", encode(&header), encode(&self.claims))
+    }
 }
 
 fn hashed(nonce: &str) -> String {
@@ -148,7 +184,7 @@ impl<'a> Unverified<'a> {
         self.verifies(public_key, &message)
     }
 
-    /// The same, undoing first what [`sign_for_graph`] did to the header.
+    /// The same, undoing first what [`Draft::sign`] did for Graph to the header.
     pub(crate) fn is_signed_for_graph_by(&self, public_key: &[u8]) -> bool {
         let Some(nonce) = self.header_text("nonce") else {
             return self.is_signed_by(public_key);
@@ -200,17 +236,19 @@ mod tests {
     use super::*;
     use crate::keys::KeyRing;
 
-    fn claims() -> Claims {
-        let mut claims = Claims::default();
-        claims.put("aud", "x");
-        claims
-    }
-
-    fn header(alg: &str) -> Claims {
-        let mut header = Claims::default();
+    fn draft(alg: &str, for_graph: bool) -> Draft {
+        let (mut header, mut claims) = (Claims::default(), Claims::default());
         header.put("typ", "JWT");
+        if for_graph {
+            header.put("nonce", "n");
+        }
         header.put("alg", alg);
-        header
+        claims.put("aud", "x");
+        Draft {
+            header,
+            claims,
+            for_graph,
+        }
     }
 
     #[test]
@@ -218,7 +256,7 @@ mod tests {
         let ring = KeyRing::new();
         let mut keys = ring.published();
         let (first, second) = (keys.next().unwrap(), keys.next().unwrap());
-        let token = sign(&header("RS256"), &claims(), first);
+        let token = draft("RS256", false).sign(first);
         let parsed = Unverified::parse(&token).unwrap();
         assert!(parsed.is_signed_by(first.public_key()));
         assert!(!parsed.is_signed_by(second.public_key()));
@@ -228,7 +266,7 @@ mod tests {
     fn a_graph_token_fails_the_ordinary_check_and_passes_graphs_own() {
         let ring = KeyRing::new();
         let key = ring.active();
-        let token = sign_for_graph(&header("RS256"), &claims(), key);
+        let token = draft("RS256", true).sign(key);
         let parsed = Unverified::parse(&token).unwrap();
         assert!(!parsed.is_signed_by(key.public_key()));
         assert!(parsed.is_signed_for_graph_by(key.public_key()));
@@ -238,7 +276,7 @@ mod tests {
     fn padding_and_unsigned_tokens() {
         let ring = KeyRing::new();
         let key = ring.active();
-        let token = sign(&header("none"), &claims(), key);
+        let token = draft("none", false).sign(key);
         assert!(
             !Unverified::parse(&token)
                 .unwrap()

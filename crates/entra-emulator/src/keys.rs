@@ -66,6 +66,15 @@ impl SigningKey {
         Self::new(&pair.serialize_der(), certificate.der())
     }
 
+    /// A key no document shows.
+    pub(crate) fn unpublished() -> &'static Self {
+        static KEY: OnceLock<SigningKey> = OnceLock::new();
+        KEY.get_or_init(|| {
+            let Fixture { pkcs8, certificate } = signing_key!("unpublished");
+            Self::new(pkcs8, certificate)
+        })
+    }
+
     pub(crate) fn pair(&self) -> &RsaKeyPair {
         self.pair.get_or_init(|| {
             RsaKeyPair::from_pkcs8(&self.pkcs8).expect("the key was made as PKCS#8 RSA")

@@ -24,6 +24,8 @@ mod token;
 mod version;
 
 pub use crate::control::Control;
+pub use crate::control::mint::MintError;
+pub use crate::control::order::{Signer, TokenOrder};
 pub use crate::directory::Directory;
 pub use crate::emulator::{Clock, Emulator, Options};
 pub use crate::faults::{Endpoint, Failure, GrantType};

@@ -7,15 +7,17 @@ use crate::authorize::interaction::{Interaction, SignedIn};
 use crate::authorize::pkce::CodeChallenge;
 use crate::builtin;
 use crate::device::Device;
-use crate::directory::app::Platform;
+use crate::directory::app::{App, Platform};
 use crate::directory::{Directory, Tenant};
 use crate::faults::Faults;
-use crate::keys::KeyRing;
+use crate::keys::{KeyRing, SigningKey};
 use crate::random;
 use crate::scope::ScopeRequest;
 
 /// How long a code can be redeemed.
 pub(crate) const CODE_LIFETIME: u64 = 600;
+/// How long Microsoft's own resources accept an application's token.
+const FIRST_PARTY_LIFETIME: u64 = 86_399;
 /// How long spent and expired records are remembered, to tell them from unknown ones.
 const MEMORY: u64 = 24 * 3600;
 
@@ -114,6 +116,21 @@ impl State {
             &self.personal_keys
         } else {
             &self.keys
+        }
+    }
+
+    /// The published key with this id, of whichever ring.
+    pub(crate) fn published_key(&self, kid: &str) -> Option<&SigningKey> {
+        let organizations = self.keys.by_kid(kid);
+        organizations.or_else(|| self.personal_keys.by_kid(kid))
+    }
+
+    /// How long an application's own token lives when others live for `lifetime`.
+    pub(crate) fn app_only_lifetime(&self, resource: &App, lifetime: u64) -> u64 {
+        if resource.is_graph() && self.token_lifetime.is_none() {
+            FIRST_PARTY_LIFETIME
+        } else {
+            lifetime
         }
     }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::control::Control;
-use crate::emulator::Shared;
+use crate::control::order::TokenOrder;
+use crate::emulator::{Call, Shared};
 use crate::faults::{Endpoint, Failure};
 
 pub(crate) fn router() -> Router<Arc<Shared>> {
@@ -52,6 +53,7 @@ enum Action {
     Keys,
     LastAuthorizeQuery,
     LastTokenForm,
+    MintToken(Box<TokenOrder>),
     Now,
     ResetCalls,
     RetireKey {
@@ -79,6 +81,7 @@ enum Action {
 
 async fn act(
     State(shared): State<Arc<Shared>>,
+    Extension(call): Extension<Call>,
     Path(action): Path<String>,
     body: String,
 ) -> Response {
@@ -91,12 +94,18 @@ async fn act(
         members.insert("action".to_owned(), Value::from(action));
         serde_json::from_value::<Action>(Value::from(members))
     });
+    let refuse = |error: String| {
+        let body = json!({"error": error});
+        (StatusCode::BAD_REQUEST, Json(body)).into_response()
+    };
+    let control = Control::new(shared);
     match parsed {
-        Ok(action) => Json(action.carry_out(&Control::new(shared))).into_response(),
-        Err(error) => {
-            let body = json!({"error": error.to_string()});
-            (StatusCode::BAD_REQUEST, Json(body)).into_response()
-        }
+        Ok(Action::MintToken(order)) => match control.try_mint(&(*order).asked_at(&call.base)) {
+            Ok(token) => Json(json!({"token": token})).into_response(),
+            Err(error) => refuse(error.to_string()),
+        },
+        Ok(action) => Json(action.carry_out(&control)).into_response(),
+        Err(error) => refuse(error.to_string()),
     }
 }
 
@@ -127,6 +136,8 @@ impl Action {
                 return json!({"parameters": control.last_authorize_query()});
             }
             Self::LastTokenForm => return json!({"parameters": control.last_token_form()}),
+            // Carried out before: it can fail.
+            Self::MintToken(_) => {}
             Self::Now => return json!({"now": control.now()}),
             Self::ResetCalls => control.reset_calls(),
             Self::RetireKey { kid } => return json!({"retired": control.retire_key(&kid)}),

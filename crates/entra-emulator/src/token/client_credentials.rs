@@ -10,9 +10,6 @@ use crate::token::Exchange;
 use crate::token::authorization_code::check_itself;
 use crate::token::response::TokenResponse;
 
-/// How long Microsoft's own resources accept an application's token.
-const FIRST_PARTY_LIFETIME: u64 = 86_399;
-
 impl Exchange<'_> {
     pub(super) fn client_credentials(
         &self,
@@ -25,7 +22,6 @@ impl Exchange<'_> {
         }
         let tenant = self.own_tenant(client, state)?;
         let lifetime = state.next_lifetime();
-        let fixed = state.token_lifetime.is_some();
         let asked = self.asked_now(client, state)?;
         let asked = asked.ok_or(Aadsts::MissingParameter("scope"))?;
         // All the roles it has, of one resource, or nothing.
@@ -34,24 +30,20 @@ impl Exchange<'_> {
         check_itself(client, scopes)?;
         let resource = state.directory.app(&scopes.client_id);
         let resource = resource.ok_or(Aadsts::MalformedRequest)?;
-        let lifetime = if resource.is_graph() && !fixed {
-            FIRST_PARTY_LIFETIME
-        } else {
-            lifetime
-        };
+        let lifetime = state.app_only_lifetime(resource, lifetime);
         let mint = Mint {
             base: &self.call.base,
             keys: state.keys_of(&tenant),
             now: self.now(),
             lifetime,
         };
-        let token = mint.app_only(&AppOnly {
+        let token = mint.sign(&mint.app_only(&AppOnly {
             tenant: &tenant,
             client,
             resource,
             audience: scopes.named(),
             proof,
-        });
+        }));
         Ok(self.bare(token, lifetime, scopes.named()))
     }
 

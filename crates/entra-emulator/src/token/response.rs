@@ -144,26 +144,28 @@ impl Exchange<'_> {
             now: self.now(),
             lifetime,
         };
-        let access_token = mint.delegated(&Delegation {
+        let profile = party.has_oidc(issue.asked, "profile");
+        let access_token = mint.sign(&mint.delegated(&Delegation {
             party,
             resource,
             asked: issue.resource,
             granted: &granted,
             sign_in: &holder.sign_in,
             proof: issue.proof,
-            profile: party.has_oidc(issue.asked, "profile"),
+            profile,
             capabilities: issue.capabilities,
             assertion_sub: issue.assertion_sub,
-        });
+        }));
         let id_token = issue.asked.oidc.contains("openid").then(|| {
-            mint.id_token(&IdTokenRequest {
+            mint.sign(&mint.id_token(&IdTokenRequest {
                 party,
-                asked: issue.asked,
+                profile,
+                email: party.has_oidc(issue.asked, "email"),
                 sign_in: &holder.sign_in,
                 nonce: issue.nonce,
                 version: self.version,
                 code: None,
-            })
+            }))
         });
         let wants_info = self.parameters.get("client_info") == Some("1");
         let client_info = wants_info.then(|| client_info(&user.oid, &tenant.id));

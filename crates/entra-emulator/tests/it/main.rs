@@ -14,6 +14,7 @@ mod device;
 mod discovery;
 mod graph;
 mod hostile;
+mod mint;
 mod on_behalf_of;
 mod pages;
 mod refresh;

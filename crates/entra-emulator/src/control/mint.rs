@@ -1,0 +1,294 @@
+//! Minting tokens on order: the very tokens Entra would issue, with edits.
+
+use crate::access_token::{AppOnly, ClientProof, Delegation, Mint, SignIn};
+use crate::control::order::{Edits, Kind, Signer, TokenOrder};
+use crate::directory::app::App;
+use crate::directory::user::User;
+use crate::directory::{Directory, Tenant};
+use crate::emulator::Shared;
+use crate::id_token::IdTokenRequest;
+use crate::jwt::{Claims, Draft};
+use crate::keys::{KeyRing, SigningKey};
+use crate::random;
+use crate::scope::{GrantedScopes, Party, ResourceScopes};
+use crate::state::State;
+use crate::version::Version;
+
+/// Why a token cannot be minted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MintError {
+    /// The order does not say something its kind of token needs.
+    #[error("the order lacks `{0}`")]
+    Missing(&'static str),
+    /// There is no such tenant.
+    #[error("the directory has no tenant '{0}'")]
+    UnknownTenant(String),
+    /// There is no such user, or not in the tenant.
+    #[error("the tenant has no user '{0}'")]
+    UnknownUser(String),
+    /// There is no such application.
+    #[error("the directory has no application '{0}'")]
+    UnknownApplication(String),
+    /// The resource defines no such scope.
+    #[error("the resource defines no scope '{0}'")]
+    UnknownScope(String),
+    /// The resource has no such name.
+    #[error("the resource is not called '{0}'")]
+    UnknownAudience(String),
+    /// No published key has this id.
+    #[error("no published key is called '{0}'")]
+    UnknownKey(String),
+}
+
+/// Issues what was ordered.
+pub(super) fn mint(shared: &Shared, order: &TokenOrder) -> Result<String, MintError> {
+    let now = shared.now();
+    let base = order.base_url.clone();
+    let base = base.unwrap_or_else(|| shared.default_base());
+    let mut state = shared.state();
+    let lifetime = state.next_lifetime();
+    let minting = Minting {
+        order,
+        state: &state,
+        base: &base,
+        now,
+        lifetime,
+    };
+    let tenant = minting.tenant()?;
+    let mut draft = match order.kind {
+        Kind::Delegated => minting.delegated(tenant)?,
+        Kind::AppOnly => minting.app_only(tenant)?,
+        Kind::IdToken => minting.id_token(tenant)?,
+    };
+    order.claims.apply(&mut draft.claims);
+    sign(draft, order, &state, state.keys_of(tenant))
+}
+
+/// One order being carried out.
+struct Minting<'a> {
+    order: &'a TokenOrder,
+    state: &'a State,
+    base: &'a str,
+    now: u64,
+    lifetime: u64,
+}
+
+impl<'a> Minting<'a> {
+    fn directory(&self) -> &'a Directory {
+        &self.state.directory
+    }
+
+    fn mint(&self, tenant: &Tenant, lifetime: u64) -> Mint<'_> {
+        Mint {
+            base: self.base,
+            keys: self.state.keys_of(tenant),
+            now: self.now,
+            lifetime,
+        }
+    }
+
+    fn app(&self, client_id: &str) -> Result<&'a App, MintError> {
+        let app = self.directory().app(client_id);
+        app.ok_or_else(|| MintError::UnknownApplication(client_id.to_owned()))
+    }
+
+    fn resource(&self) -> Result<&'a App, MintError> {
+        let named = self.order.resource.as_deref();
+        self.app(named.ok_or(MintError::Missing("resource"))?)
+    }
+
+    fn username(&self) -> Result<&str, MintError> {
+        let named = self.order.user.as_deref();
+        named.ok_or(MintError::Missing("user"))
+    }
+
+    // The one that was named, or the home of whoever the token is about.
+    fn tenant(&self) -> Result<&'a Tenant, MintError> {
+        let home = match self.order.kind {
+            Kind::AppOnly => &self.app(&self.order.client_id)?.tenant,
+            Kind::Delegated | Kind::IdToken => {
+                let name = self.username()?;
+                let user = self.directory().user(name);
+                &user
+                    .ok_or_else(|| MintError::UnknownUser(name.to_owned()))?
+                    .tenant
+            }
+        };
+        let named = self.order.tenant.as_ref().unwrap_or(home);
+        let tenant = self.directory().tenant(named);
+        tenant.ok_or_else(|| MintError::UnknownTenant(named.clone()))
+    }
+
+    fn party(&self, tenant: &'a Tenant) -> Result<Party<'a>, MintError> {
+        let directory = self.directory();
+        let name = self.username()?;
+        let itself = directory.user(name);
+        let user: Option<&User> = directory
+            .user_in(tenant, name)
+            .or_else(|| itself.filter(|user| directory.belongs(user, tenant)));
+        Ok(Party {
+            directory,
+            tenant,
+            client: self.app(&self.order.client_id)?,
+            user: user.ok_or_else(|| MintError::UnknownUser(name.to_owned()))?,
+        })
+    }
+
+    fn delegated(&self, tenant: &'a Tenant) -> Result<Draft, MintError> {
+        let party = self.party(tenant)?;
+        let resource = self.resource()?;
+        let names = self.scopes(resource)?;
+        let granted = GrantedScopes {
+            names,
+            response: String::new(),
+        };
+        let mint = self.mint(tenant, self.lifetime);
+        let mut draft = mint.delegated(&Delegation {
+            party,
+            resource,
+            asked: &self.asked(resource)?,
+            granted: &granted,
+            sign_in: &self.sign_in(party.user),
+            proof: proof(party.client),
+            profile: self.order.profile,
+            capabilities: &[],
+            assertion_sub: None,
+        });
+        if granted.names.is_empty() {
+            draft.claims.remove("scp");
+        }
+        Ok(draft)
+    }
+
+    fn app_only(&self, tenant: &'a Tenant) -> Result<Draft, MintError> {
+        let client = self.app(&self.order.client_id)?;
+        let resource = self.resource()?;
+        let lifetime = self.state.app_only_lifetime(resource, self.lifetime);
+        Ok(self.mint(tenant, lifetime).app_only(&AppOnly {
+            tenant,
+            client,
+            resource,
+            audience: self.asked(resource)?.named(),
+            proof: proof(client),
+        }))
+    }
+
+    fn id_token(&self, tenant: &'a Tenant) -> Result<Draft, MintError> {
+        let party = self.party(tenant)?;
+        let nonce = self.order.nonce.clone();
+        let nonce = nonce.unwrap_or_else(|| random::opaque(16));
+        Ok(self.mint(tenant, self.lifetime).id_token(&IdTokenRequest {
+            party,
+            profile: self.order.profile,
+            email: self.order.profile,
+            sign_in: &self.sign_in(party.user),
+            nonce: Some(&nonce),
+            version: Version::V2,
+            code: None,
+        }))
+    }
+
+    fn scopes(&self, resource: &App) -> Result<Vec<String>, MintError> {
+        let Some(names) = &self.order.scopes else {
+            let all = resource.scopes.iter().map(|scope| scope.value.clone());
+            return Ok(all.filter(|name| name != "offline_access").collect());
+        };
+        match names.iter().find(|name| resource.scope(name).is_none()) {
+            Some(unknown) => Err(MintError::UnknownScope(unknown.clone())),
+            None => Ok(names.clone()),
+        }
+    }
+
+    fn asked(&self, resource: &App) -> Result<ResourceScopes, MintError> {
+        let prefix = match &self.order.audience {
+            None if resource.is_graph() => None,
+            None => resource.identifier_uris.first().cloned(),
+            Some(named) => {
+                let bare = named.strip_suffix('/').unwrap_or(named);
+                let known = bare == resource.client_id
+                    || resource.identifier_uris.iter().any(|uri| uri == bare);
+                if !known {
+                    return Err(MintError::UnknownAudience(named.clone()));
+                }
+                Some(named.clone())
+            }
+        };
+        Ok(ResourceScopes {
+            client_id: resource.client_id.clone(),
+            prefix,
+            names: Vec::new(),
+            default: false,
+        })
+    }
+
+    fn sign_in(&self, user: &User) -> SignIn {
+        SignIn {
+            session_id: random::guid(),
+            auth_time: self.now,
+            mfa: user.mfa,
+            acrs: Vec::new(),
+        }
+    }
+}
+
+// What the client would show, a secret before a certificate.
+fn proof(client: &App) -> ClientProof {
+    if !client.secrets.is_empty() {
+        ClientProof::Secret
+    } else if client.certificates.is_empty() {
+        ClientProof::None
+    } else {
+        ClientProof::Certificate
+    }
+}
+
+impl Edits {
+    fn apply(&self, claims: &mut Claims) {
+        for (name, value) in &self.set {
+            claims.put(name.clone(), value.clone());
+        }
+        for name in &self.remove {
+            claims.remove(name);
+        }
+    }
+}
+
+fn sign(
+    mut draft: Draft,
+    order: &TokenOrder,
+    state: &State,
+    ring: &KeyRing,
+) -> Result<String, MintError> {
+    let key = match &order.signed_by {
+        Signer::Active | Signer::Nobody | Signer::SecretOf(_) => ring.active(),
+        Signer::Personal => named(&mut draft, state.personal_keys.active()),
+        Signer::Published(kid) => {
+            let key = state.published_key(kid);
+            let key = key.ok_or_else(|| MintError::UnknownKey(kid.clone()))?;
+            named(&mut draft, key)
+        }
+        Signer::Unpublished => SigningKey::unpublished(),
+    };
+    if matches!(order.signed_by, Signer::SecretOf(_)) {
+        draft.header.put("alg", "HS256");
+    }
+    order.header.apply(&mut draft.header);
+    Ok(match &order.signed_by {
+        Signer::Nobody => draft.unsigned(),
+        Signer::SecretOf(secret) => draft.sign_with_secret(secret.as_bytes()),
+        Signer::Active | Signer::Personal | Signer::Published(_) | Signer::Unpublished => {
+            draft.sign(key)
+        }
+    })
+}
+
+// The header names the key that signs.
+fn named<'k>(draft: &mut Draft, key: &'k SigningKey) -> &'k SigningKey {
+    for name in ["x5t", "kid"] {
+        if draft.header.get(name).is_some() {
+            draft.header.put(name, key.kid());
+        }
+    }
+    key
+}
