@@ -13,6 +13,7 @@ use crate::directory::user::{User, roles_at};
 use crate::directory::{Directory, Tenant};
 use crate::jwt::{Claims, Draft};
 use crate::keys::KeyRing;
+use crate::place::Place;
 use crate::random;
 use crate::scope::{GrantedScopes, Party, ResourceScopes};
 use crate::version::Version;
@@ -54,7 +55,7 @@ impl ClientProof {
 /// The signing end: where, when, with what.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mint<'a> {
-    pub(crate) base: &'a str,
+    pub(crate) place: &'a Place,
     pub(crate) keys: &'a KeyRing,
     pub(crate) now: u64,
     pub(crate) lifetime: u64,
@@ -102,7 +103,7 @@ impl Mint<'_> {
             Version::V1 => self.delegated_v1(delegation),
             Version::V2 => self.delegated_v2(delegation),
         };
-        put_memberships(&mut claims, &delegation.party, delegation.resource);
+        self.put_memberships(&mut claims, &delegation.party, delegation.resource);
         put_optional(&mut claims, delegation);
         if delegation.resource.is_graph() {
             put_graph_extras(&mut claims, delegation);
@@ -119,13 +120,13 @@ impl Mint<'_> {
         } = delegation.party;
         let mut claims = Claims::default();
         claims.put("aud", delegation.resource.client_id.as_str());
-        claims.put("iss", v2_issuer(self.base, &tenant.id));
+        claims.put("iss", self.place.v2_issuer(&tenant.id));
         self.put_times(&mut claims);
         claims.put_some("acrs", list(&delegation.sign_in.acrs));
         claims.put("aio", aio(delegation.sign_in.mfa));
         claims.put("azp", client.client_id.as_str());
         claims.put("azpacr", delegation.proof.acr());
-        claims.put_some("idp", home_idp(directory, user));
+        claims.put_some("idp", self.home_idp(directory, user));
         if delegation.profile {
             claims.put("name", user.name.as_str());
             claims.put("oid", user.oid.as_str());
@@ -152,7 +153,7 @@ impl Mint<'_> {
         } = delegation.party;
         let mut claims = Claims::default();
         claims.put("aud", delegation.asked.named());
-        claims.put("iss", v1_issuer(&tenant.id));
+        claims.put("iss", self.place.v1_issuer(&tenant.id));
         self.put_times(&mut claims);
         claims.put("acr", "1");
         claims.put_some("acrs", list(&delegation.sign_in.acrs));
@@ -162,7 +163,7 @@ impl Mint<'_> {
         claims.put("appidacr", delegation.proof.acr());
         claims.put("family_name", user.family_name.as_str());
         claims.put("given_name", user.given_name.as_str());
-        claims.put_some("idp", home_idp(directory, user));
+        claims.put_some("idp", self.home_idp(directory, user));
         claims.put("ipaddr", "203.0.113.7");
         claims.put("name", user.name.as_str());
         claims.put("oid", user.oid.as_str());
@@ -192,11 +193,11 @@ impl Mint<'_> {
         let version = version(resource);
         let (audience, issuer, azp, azpacr, ver) = match version {
             Version::V1 => {
-                let issuer = v1_issuer(&tenant.id);
+                let issuer = self.place.v1_issuer(&tenant.id);
                 (request.audience, issuer, "appid", "appidacr", "1.0")
             }
             Version::V2 => {
-                let issuer = v2_issuer(self.base, &tenant.id);
+                let issuer = self.place.v2_issuer(&tenant.id);
                 (resource.client_id.as_str(), issuer, "azp", "azpacr", "2.0")
             }
         };
@@ -260,19 +261,44 @@ impl Mint<'_> {
         header.put("kid", kid);
     }
 
+    /// `groups`, or where to look them up, and `wids`.
+    pub(crate) fn put_memberships(&self, claims: &mut Claims, party: &Party<'_>, app: &App) {
+        if app.group_membership_claims.lists_groups() {
+            let groups = party.user.all_groups();
+            if groups.len() > GROUPS_LIMIT {
+                let endpoint = format!(
+                    "https://{}/{}/users/{}/getMemberObjects",
+                    self.place.cloud.names().directory_host,
+                    party.tenant.id,
+                    party.user.oid
+                );
+                claims.put("_claim_names", json!({"groups": "src1"}));
+                claims.put("_claim_sources", json!({"src1": {"endpoint": endpoint}}));
+            } else {
+                claims.put_list("groups", groups);
+            }
+        }
+        if app.group_membership_claims.lists_directory_roles() {
+            claims.put_list("wids", party.user.directory_roles.clone());
+        }
+    }
+
+    /// The identity provider of an account from elsewhere.
+    pub(crate) fn home_idp(&self, directory: &Directory, user: &User) -> Option<String> {
+        let home = user.home_username.as_deref()?;
+        let account = directory.user(home)?;
+        let tenant = directory.tenant(&account.tenant)?;
+        Some(if tenant.id == crate::builtin::CONSUMERS_TENANT_ID {
+            "live.com".to_owned()
+        } else {
+            self.place.v1_issuer(&tenant.id)
+        })
+    }
+
     /// Signs as Entra does.
     pub(crate) fn sign(&self, draft: &Draft) -> String {
         draft.sign(self.keys.active())
     }
-}
-
-pub(crate) fn v2_issuer(base: &str, tenant_id: &str) -> String {
-    format!("{base}/{tenant_id}/v2.0")
-}
-
-// Fixed in every cloud that shares the public one's v1 issuer, whatever host was asked.
-pub(crate) fn v1_issuer(tenant_id: &str) -> String {
-    format!("https://sts.windows.net/{tenant_id}/")
 }
 
 /// The same user under a different name at every application.
@@ -304,40 +330,8 @@ pub(crate) fn amr(sign_in: &SignIn) -> Vec<String> {
         .collect()
 }
 
-/// The identity provider of an account from elsewhere.
-pub(crate) fn home_idp(directory: &Directory, user: &User) -> Option<String> {
-    let home = user.home_username.as_deref()?;
-    let account = directory.user(home)?;
-    let tenant = directory.tenant(&account.tenant)?;
-    Some(if tenant.id == crate::builtin::CONSUMERS_TENANT_ID {
-        "live.com".to_owned()
-    } else {
-        v1_issuer(&tenant.id)
-    })
-}
-
 fn list(values: &[String]) -> Option<Value> {
     (!values.is_empty()).then(|| json!(values))
-}
-
-/// `groups`, or where to look them up, and `wids`.
-pub(crate) fn put_memberships(claims: &mut Claims, party: &Party<'_>, app: &App) {
-    if app.group_membership_claims.lists_groups() {
-        let groups = party.user.all_groups();
-        if groups.len() > GROUPS_LIMIT {
-            let endpoint = format!(
-                "https://graph.windows.net/{}/users/{}/getMemberObjects",
-                party.tenant.id, party.user.oid
-            );
-            claims.put("_claim_names", json!({"groups": "src1"}));
-            claims.put("_claim_sources", json!({"src1": {"endpoint": endpoint}}));
-        } else {
-            claims.put_list("groups", groups);
-        }
-    }
-    if app.group_membership_claims.lists_directory_roles() {
-        claims.put_list("wids", party.user.directory_roles.clone());
-    }
 }
 
 fn put_optional(claims: &mut Claims, delegation: &Delegation<'_>) {

@@ -207,9 +207,10 @@ impl Visit<'_> {
             parameters.push(("client_info", crate::token::client_info(&oid, &tenant_id)));
         }
         if request.instance_aware {
-            parameters.push(("cloud_instance_name", "microsoftonline.com".to_owned()));
-            parameters.push(("cloud_graph_host_name", "graph.windows.net".to_owned()));
-            parameters.push(("msgraph_host", "graph.microsoft.com".to_owned()));
+            let names = self.call.place.cloud.names();
+            parameters.push(("cloud_instance_name", names.instance.to_owned()));
+            parameters.push(("cloud_graph_host_name", names.directory_host.to_owned()));
+            parameters.push(("msgraph_host", names.graph_host.to_owned()));
         }
         parameters.push(("session_state", account.session_id.clone()));
         Ok(request.return_address.send(parameters))
@@ -258,7 +259,7 @@ impl Visit<'_> {
             .app(&request.client_id)
             .ok_or(Aadsts::MalformedRequest)?;
         let mint = Mint {
-            base: &self.call.base,
+            place: &self.call.place,
             keys: state.keys_of(tenant),
             now: self.call.now,
             lifetime: LIFETIME,
@@ -305,5 +306,5 @@ async fn logout(
         Some(uri) => response::redirect(&uri),
         None => page(StatusCode::OK, SignedOutPage.render()),
     };
-    forget_cookie(response, &call.base)
+    forget_cookie(response, &call.place.base)
 }

@@ -87,11 +87,11 @@ async fn authorize_device(
     });
     match device {
         Err(error) => {
-            let body = error.body(&call.ids, &call.base, call.now);
+            let body = error.body(&call);
             (error.status(), Json(body)).into_response()
         }
         Ok(device) => {
-            let verification_uri = format!("{}/devicelogin", call.base);
+            let verification_uri = format!("{}/devicelogin", call.place.base);
             let device_code = random::artifact();
             let answer = DeviceResponse {
                 message: format!(
@@ -196,7 +196,7 @@ async fn enter(
     let Some(device) = waiting else {
         return device_page(Some("That code didn’t work. Check the code and try again."));
     };
-    let interaction = Interaction::new(device.segment.clone(), device.request(&call.base));
+    let interaction = Interaction::new(device.segment.clone(), device.request(&call.place.base));
     let visit = Visit {
         shared: &shared,
         call: &call,

@@ -15,7 +15,6 @@ use url::Url;
 
 mod metadata;
 
-use crate::access_token::v2_issuer;
 use crate::authorize::tenant::TenantSpecifier;
 use crate::builtin::CONSUMERS_TENANT_ID;
 use crate::discovery::metadata::{metadata_v1, metadata_v2};
@@ -102,14 +101,15 @@ fn key_document(
     specifier: &TenantSpecifier,
     version: Version,
 ) -> Vec<Jwk> {
-    let issuer = |tenant: &str| (version == Version::V2).then(|| v2_issuer(&call.base, tenant));
+    let issuer = |tenant: &str| (version == Version::V2).then(|| call.place.v2_issuer(tenant));
+    let instance = call.place.cloud.names().instance;
     let organizations = |tenant: &str| -> Vec<Jwk> {
         let keys = state.keys.published();
-        keys.map(|key| key.jwk(issuer(tenant))).collect()
+        keys.map(|key| key.jwk(issuer(tenant), instance)).collect()
     };
     let personal = || -> Vec<Jwk> {
         let keys = state.personal_keys.published();
-        keys.map(|key| key.jwk(issuer(CONSUMERS_TENANT_ID)))
+        keys.map(|key| key.jwk(issuer(CONSUMERS_TENANT_ID), instance))
             .collect()
     };
     match specifier {
@@ -136,7 +136,7 @@ fn document(body: impl Serialize) -> Response {
 }
 
 fn refuse(error: &Aadsts, call: &Call) -> Response {
-    let body = error.body(&call.ids, &call.base, call.now);
+    let body = error.body(call);
     (error.status(), HEADERS, Json(body)).into_response()
 }
 
@@ -152,10 +152,10 @@ async fn instance(
     let asked = query
         .get("authorization_endpoint")
         .and_then(|endpoint| Url::parse(endpoint).ok());
-    let own = Url::parse(&call.base).ok();
+    let own = Url::parse(&call.place.base).ok();
     let Some(asked) = asked.filter(|url| is_known(url, own.as_ref())) else {
         let error = Aadsts::UnknownInstance;
-        let body = error.body(&call.ids, &call.base, call.now);
+        let body = error.body(&call);
         return (StatusCode::BAD_REQUEST, HEADERS, Json(body)).into_response();
     };
     let tenant = asked
@@ -165,7 +165,7 @@ async fn instance(
         .unwrap_or("common");
     let endpoint = format!(
         "{}/{tenant}/v2.0/.well-known/openid-configuration",
-        call.base
+        call.place.base
     );
     if query
         .get("api-version")
@@ -185,11 +185,11 @@ struct InstanceDocument {
     tenant_discovery_endpoint: String,
     #[serde(rename = "api-version")]
     api_version: &'static str,
-    metadata: Vec<Cloud>,
+    metadata: Vec<CloudHosts>,
 }
 
 #[derive(Serialize)]
-struct Cloud {
+struct CloudHosts {
     preferred_network: String,
     preferred_cache: String,
     aliases: Vec<String>,
@@ -200,7 +200,7 @@ fn is_known(asked: &Url, own: Option<&Url>) -> bool {
         return false;
     };
     own.and_then(authority).is_some_and(|own| own == host)
-        || CLOUDS.iter().any(|cloud| cloud.contains(&host.as_str()))
+        || KNOWN.iter().any(|cloud| cloud.contains(&host.as_str()))
 }
 
 fn authority(url: &Url) -> Option<String> {
@@ -211,7 +211,8 @@ fn authority(url: &Url) -> Option<String> {
     })
 }
 
-const CLOUDS: [&[&str]; 5] = [
+// As instance discovery lists them: closed clouds too, the new sovereign ones not.
+const KNOWN: [&[&str]; 5] = [
     &[
         "login.microsoftonline.com",
         "login.windows.net",
@@ -225,19 +226,19 @@ const CLOUDS: [&[&str]; 5] = [
 ];
 
 // The emulator's own host stands first, as a cloud of its own.
-fn clouds(own: Option<&Url>) -> Vec<Cloud> {
-    let own = own.and_then(authority).map(|host| Cloud {
+fn clouds(own: Option<&Url>) -> Vec<CloudHosts> {
+    let own = own.and_then(authority).map(|host| CloudHosts {
         preferred_network: host.clone(),
         preferred_cache: host.clone(),
         aliases: vec![host],
     });
-    let known = CLOUDS.iter().filter_map(|aliases| {
+    let known = KNOWN.iter().filter_map(|aliases| {
         let first = *aliases.first()?;
         let cache = match first {
             "login.microsoftonline.com" => "login.windows.net",
             other => other,
         };
-        Some(Cloud {
+        Some(CloudHosts {
             preferred_network: first.to_owned(),
             preferred_cache: cache.to_owned(),
             aliases: aliases.iter().map(|&alias| alias.to_owned()).collect(),
@@ -246,13 +247,13 @@ fn clouds(own: Option<&Url>) -> Vec<Cloud> {
     own.into_iter().chain(known).collect()
 }
 
-async fn user_realm(Path(user): Path<String>) -> Response {
+async fn user_realm(Extension(call): Extension<Call>, Path(user): Path<String>) -> Response {
     let domain = user.rsplit_once('@').map_or("", |(_, domain)| domain);
     document(json!({
         "ver": "1.0",
         "account_type": "Managed",
         "domain_name": domain,
-        "cloud_instance_name": "microsoftonline.com",
+        "cloud_instance_name": call.place.cloud.names().instance,
         "cloud_audience_urn": "urn:federation:MicrosoftOnline",
     }))
 }

@@ -13,9 +13,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use crate::builtin;
+use crate::cloud::Cloud;
 use crate::control::Control;
 use crate::directory::Directory;
 use crate::error::RequestIds;
+use crate::place::Place;
 use crate::quirks::Quirks;
 use crate::server::{Listen, Listener, Running, ServeError, serve};
 use crate::state::State;
@@ -37,10 +39,13 @@ pub struct Options {
     pub clock: Clock,
     /// Where the emulator says it is, without a trailing slash in effect.
     ///
-    /// When `None` it is where the request came in, and [`builtin::BASE_URL`] in-process.
+    /// When `None` it is where the request came in. In-process, it is the login host of a cloud
+    /// that the request names, and [`builtin::BASE_URL`] when it names none.
     pub base_url: Option<Url>,
     /// Where Microsoft Graph says it is; `{base_url}/graph` when `None`.
     pub graph_url: Option<Url>,
+    /// Which cloud to be, where the host a request was meant for does not tell.
+    pub cloud: Cloud,
     /// What decides the token lifetimes, which vary as Entra's do.
     pub seed: u64,
     /// Which Entra to pretend to be.
@@ -54,6 +59,7 @@ impl Default for Options {
             clock: Arc::new(system_clock),
             base_url: None,
             graph_url: None,
+            cloud: Cloud::default(),
             seed: 0,
             quirks: Quirks::default(),
         }
@@ -65,6 +71,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("base_url", &self.base_url)
             .field("graph_url", &self.graph_url)
+            .field("cloud", &self.cloud)
             .field("seed", &self.seed)
             .field("quirks", &self.quirks)
             .finish_non_exhaustive()
@@ -155,17 +162,25 @@ impl Shared {
         }
     }
 
-    /// Where the emulator is when nobody asked.
-    pub(crate) fn default_base(&self) -> String {
-        self.base(None, "")
+    /// Where the emulator is at `base`, or where nobody asked.
+    pub(crate) fn place_at(&self, base: Option<&str>) -> Place {
+        match base {
+            Some(base) => Place::at_url(base, self.options.cloud),
+            None => self.place(None, ""),
+        }
     }
 
-    fn base(&self, listener: Option<&Listener>, asked: &str) -> String {
-        match (&self.options.base_url, listener) {
+    // In-process nothing but the host tells where a request was meant to go.
+    fn place(&self, listener: Option<&Listener>, asked: &str) -> Place {
+        let base = match (&self.options.base_url, listener) {
             (Some(url), _) => trimmed(url),
             (None, Some(listener)) => listener.base(asked),
-            (None, None) => builtin::BASE_URL.to_owned(),
-        }
+            (None, None) => match Place::well_known(asked) {
+                Some(place) => return place,
+                None => builtin::BASE_URL.to_owned(),
+            },
+        };
+        Place::new(base, self.options.cloud)
     }
 }
 
@@ -176,8 +191,7 @@ fn trimmed(url: &Url) -> String {
 /// What is known of a request before anything of it is read.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
-    /// Scheme and authority the emulator has for this caller.
-    pub(crate) base: String,
+    pub(crate) place: Place,
     pub(crate) ids: RequestIds,
     pub(crate) now: u64,
 }
@@ -203,7 +217,7 @@ async fn describe_call(
         .and_then(|id| id.to_str().ok())
         .map(str::to_owned);
     let call = Call {
-        base: shared.base(request.extensions().get::<Listener>(), &authority(&request)),
+        place: shared.place(request.extensions().get::<Listener>(), &authority(&request)),
         ids: RequestIds::new(client_request_id.as_deref()),
         now: shared.now(),
     };

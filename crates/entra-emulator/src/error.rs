@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use crate::calendar::timestamp;
+use crate::emulator::Call;
 pub(crate) use crate::error::table::{Aadsts, policy_challenge};
 
 /// The ids Entra puts in every answer.
@@ -46,16 +47,17 @@ pub(crate) struct ErrorBody {
 
 impl Aadsts {
     /// The body that reports it.
-    pub(crate) fn body(&self, ids: &RequestIds, base: &str, now: u64) -> ErrorBody {
+    pub(crate) fn body(&self, call: &Call) -> ErrorBody {
+        let Call { place, ids, now } = call;
         let code = self.code();
         ErrorBody {
             error: self.error().to_owned(),
-            error_description: describe(code, &self.to_string(), ids, now),
+            error_description: describe(code, &self.to_string(), ids, *now),
             error_codes: [code],
-            timestamp: timestamp(now),
+            timestamp: timestamp(*now),
             trace_id: ids.trace.clone(),
             correlation_id: ids.correlation.clone(),
-            error_uri: format!("{base}/error?code={code}"),
+            error_uri: place.error_uri(code),
             suberror: self.suberror().map(str::to_owned),
             claims: self.claims(),
         }

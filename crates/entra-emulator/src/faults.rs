@@ -163,7 +163,7 @@ impl Failure {
                     timestamp: timestamp(call.now),
                     trace_id: call.ids.trace.clone(),
                     correlation_id: call.ids.correlation.clone(),
-                    error_uri: format!("{}/error?code={aadsts}", call.base),
+                    error_uri: call.place.error_uri(aadsts),
                     suberror,
                     claims,
                     error,

@@ -257,7 +257,10 @@ impl Visit<'_> {
     }
 
     fn root(&self, path: &str) -> String {
-        format!("{}/v1.0/{path}", self.shared.graph_url(&self.call.base))
+        format!(
+            "{}/v1.0/{path}",
+            self.shared.graph_url(&self.call.place.base)
+        )
     }
 
     fn refuse(&self, denied: &Denied) -> Response {
@@ -275,7 +278,7 @@ impl Visit<'_> {
             let challenge = format!(
                 "Bearer realm=\"\", authorization_uri=\"{}/common/oauth2/authorize\", \
                  client_id=\"{}\"",
-                self.call.base,
+                self.call.place.base,
                 crate::builtin::GRAPH_APP_ID
             );
             if let Ok(value) = challenge.parse() {

@@ -1,8 +1,6 @@
 //! Id tokens, claim by claim. Their version is that of the endpoint.
 
-use crate::access_token::{
-    self, Mint, SignIn, amr, home_idp, pairwise, put_memberships, v1_issuer, v2_issuer,
-};
+use crate::access_token::{self, Mint, SignIn, amr, pairwise};
 use crate::jwt::{Claims, Draft};
 use crate::random;
 use crate::scope::Party;
@@ -37,7 +35,7 @@ impl Mint<'_> {
             Version::V1 => mint.id_token_v1(request),
             Version::V2 => mint.id_token_v2(request),
         };
-        put_memberships(&mut claims, &request.party, request.party.client);
+        self.put_memberships(&mut claims, &request.party, request.party.client);
         let mut header = Claims::default();
         header.put("typ", "JWT");
         self.put_key(&mut header, request.version);
@@ -57,9 +55,9 @@ impl Mint<'_> {
         } = request.party;
         let mut claims = Claims::default();
         claims.put("aud", client.client_id.as_str());
-        claims.put("iss", v2_issuer(self.base, &tenant.id));
+        claims.put("iss", self.place.v2_issuer(&tenant.id));
         self.put_times(&mut claims);
-        claims.put_some("idp", home_idp(directory, user));
+        claims.put_some("idp", self.home_idp(directory, user));
         claims.put("aio", random::opaque(45));
         claims.put_some("c_hash", request.code.map(half_hash));
         if request.email {
@@ -92,13 +90,13 @@ impl Mint<'_> {
         } = request.party;
         let mut claims = Claims::default();
         claims.put("aud", client.client_id.as_str());
-        claims.put("iss", v1_issuer(&tenant.id));
+        claims.put("iss", self.place.v1_issuer(&tenant.id));
         self.put_times(&mut claims);
         claims.put("amr", amr(request.sign_in));
         claims.put_some("c_hash", request.code.map(half_hash));
         claims.put("family_name", user.family_name.as_str());
         claims.put("given_name", user.given_name.as_str());
-        claims.put_some("idp", home_idp(directory, user));
+        claims.put_some("idp", self.home_idp(directory, user));
         claims.put("ipaddr", "203.0.113.7");
         claims.put("name", user.name.as_str());
         claims.put_some("nonce", request.nonce);

@@ -90,7 +90,7 @@ impl SigningKey {
     }
 
     /// The key as it stands in a key document.
-    pub(crate) fn jwk(&self, issuer: Option<String>) -> Jwk {
+    pub(crate) fn jwk(&self, issuer: Option<String>, cloud_instance: &'static str) -> Jwk {
         let public = self.pair().public_key();
         Jwk {
             kty: "RSA",
@@ -100,7 +100,7 @@ impl SigningKey {
             n: URL_SAFE_NO_PAD.encode(public.modulus().big_endian_without_leading_zero()),
             e: URL_SAFE_NO_PAD.encode(public.exponent().big_endian_without_leading_zero()),
             x5c: [STANDARD.encode(&self.certificate.der)],
-            cloud_instance_name: issuer.as_ref().map(|_| "microsoftonline.com"),
+            cloud_instance_name: issuer.as_ref().map(|_| cloud_instance),
             issuer,
         }
     }

@@ -9,7 +9,7 @@ use std::{fs, io};
 use clap::Parser;
 use entra_emulator::directory::DirectoryError;
 use entra_emulator::quirks::Quirks;
-use entra_emulator::{Directory, Emulator, Listen, Options, Running, ServeError, builtin};
+use entra_emulator::{Cloud, Directory, Emulator, Listen, Options, Running, ServeError, builtin};
 use serde_json::json;
 use url::Url;
 
@@ -59,6 +59,14 @@ struct Arguments {
     #[arg(long, value_name = "USER", help_heading = "Directory")]
     default_login_hint: Option<String>,
 
+    /// Be this cloud: public, us-government, china, bleu, delos or gov-sg
+    #[arg(
+        long,
+        value_name = "CLOUD",
+        default_value = "public",
+        help_heading = "Which Entra"
+    )]
+    cloud: Cloud,
     /// Give error pages status 400 rather than Entra's 200
     #[arg(long, help_heading = "Which Entra")]
     strict_error_pages: bool,
@@ -156,6 +164,7 @@ impl Arguments {
             directory: self.directory()?,
             base_url: self.base_url.clone(),
             graph_url: self.graph_url.clone(),
+            cloud: self.cloud,
             seed: self.seed,
             quirks: Quirks {
                 strict_error_pages: self.strict_error_pages,

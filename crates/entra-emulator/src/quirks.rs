@@ -32,6 +32,12 @@
 //! application `AADSTS7000114`; that a client assertion for the issuer instead of the token endpoint
 //! is good; that the port of `127.0.0.1` counts (an application can say otherwise, for tests).
 //!
+//! Of the clouds: that v1 tokens of US Government come from `sts.windows.net`, those of the newest
+//! ones from a `sts.` host of theirs; what `rbac_url` is outside the public cloud; that the newest ones
+//! show their Graph as `cloud_graph_host_name`; that metadata is alike everywhere. In-process, an alias
+//! of a login host is answered under its own name, and its issuers have the name of the login host.
+//! One ring of keys signs for every cloud.
+//!
 //! What is left out: mutual TLS, federated credentials, managed identities, Azure AD B2C and External
 //! ID, continuous access evaluation, the implicit flow's access tokens, SAML, administrators' consent
 //! by URL, and the loop guard `AADSTS50196`, which would stop tests that repeat themselves.

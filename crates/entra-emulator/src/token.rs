@@ -124,7 +124,7 @@ const HEADERS: [(HeaderName, &str); 4] = [
 ];
 
 fn refuse(error: &Aadsts, call: &Call) -> Response {
-    let body = error.body(&call.ids, &call.base, call.now);
+    let body = error.body(call);
     (error.status(), HEADERS, Json(body)).into_response()
 }
 

@@ -72,7 +72,7 @@ impl ReturnAddress {
         };
         let text = describe(error.code(), &error.to_string(), &call.ids, call.now);
         let mut parameters = vec![("error", word.to_owned()), ("error_description", text)];
-        let uri = format!("{}/error?code={}", call.base, error.code());
+        let uri = call.place.error_uri(error.code());
         parameters.push(("error_uri", uri));
         if let Some(claims) = error.claims() {
             parameters.push(("claims", claims));

@@ -97,7 +97,7 @@ pub(crate) async fn password(
     let browser = visit.browser.clone().unwrap_or_else(|| random::opaque(32));
     remember(&mut state, &browser, account);
     let response = visit.go_on(&mut state, interaction, None);
-    remember_cookie(response, &browser, &call.base)
+    remember_cookie(response, &browser, &call.place.base)
 }
 
 /// Whether `username` may sign in with `password`.

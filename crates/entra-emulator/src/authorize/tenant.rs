@@ -1,6 +1,7 @@
 //! The first segment of every path: which tenant, or which kind of account.
 
 use crate::builtin::CONSUMERS_TENANT_ID;
+use crate::cloud::Cloud;
 use crate::directory::app::{App, SignInAudience};
 use crate::directory::user::User;
 use crate::directory::{Directory, Tenant, is_guid};
@@ -90,7 +91,7 @@ impl TenantSpecifier {
             idp: if personal {
                 "live.com".to_owned()
             } else {
-                crate::access_token::v1_issuer(&home.id)
+                Cloud::Public.v1_issuer(&home.id)
             },
             tenant: self
                 .tenant(directory)

@@ -100,10 +100,12 @@ async fn act(
     };
     let control = Control::new(shared);
     match parsed {
-        Ok(Action::MintToken(order)) => match control.try_mint(&(*order).asked_at(&call.base)) {
-            Ok(token) => Json(json!({"token": token})).into_response(),
-            Err(error) => refuse(error.to_string()),
-        },
+        Ok(Action::MintToken(order)) => {
+            match control.try_mint(&(*order).asked_at(&call.place.base)) {
+                Ok(token) => Json(json!({"token": token})).into_response(),
+                Err(error) => refuse(error.to_string()),
+            }
+        }
         Ok(action) => Json(action.carry_out(&control)).into_response(),
         Err(error) => refuse(error.to_string()),
     }

@@ -9,6 +9,7 @@ use crate::emulator::Shared;
 use crate::id_token::IdTokenRequest;
 use crate::jwt::{Claims, Draft};
 use crate::keys::{KeyRing, SigningKey};
+use crate::place::Place;
 use crate::random;
 use crate::scope::{GrantedScopes, Party, ResourceScopes};
 use crate::state::State;
@@ -44,14 +45,13 @@ pub enum MintError {
 /// Issues what was ordered.
 pub(super) fn mint(shared: &Shared, order: &TokenOrder) -> Result<String, MintError> {
     let now = shared.now();
-    let base = order.base_url.clone();
-    let base = base.unwrap_or_else(|| shared.default_base());
+    let place = shared.place_at(order.base_url.as_deref());
     let mut state = shared.state();
     let lifetime = state.next_lifetime();
     let minting = Minting {
         order,
         state: &state,
-        base: &base,
+        place: &place,
         now,
         lifetime,
     };
@@ -69,7 +69,7 @@ pub(super) fn mint(shared: &Shared, order: &TokenOrder) -> Result<String, MintEr
 struct Minting<'a> {
     order: &'a TokenOrder,
     state: &'a State,
-    base: &'a str,
+    place: &'a Place,
     now: u64,
     lifetime: u64,
 }
@@ -81,7 +81,7 @@ impl<'a> Minting<'a> {
 
     fn mint(&self, tenant: &Tenant, lifetime: u64) -> Mint<'_> {
         Mint {
-            base: self.base,
+            place: self.place,
             keys: self.state.keys_of(tenant),
             now: self.now,
             lifetime,

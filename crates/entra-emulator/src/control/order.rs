@@ -175,7 +175,7 @@ impl TokenOrder {
     /// Where the emulator is for whoever asked, which decides the issuer of v2 tokens.
     ///
     /// When nothing is said it is `Options::base_url`, then [`builtin::BASE_URL`]; over HTTP, it is
-    /// where the order came in.
+    /// where the order came in. That of a cloud's login host makes a token of that cloud.
     ///
     /// [`builtin::BASE_URL`]: crate::builtin::BASE_URL
     #[must_use]

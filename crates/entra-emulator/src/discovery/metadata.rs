@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use crate::access_token::v2_issuer;
 use crate::authorize::tenant::TenantSpecifier;
 use crate::builtin::CONSUMERS_TENANT_ID;
 use crate::emulator::{Call, Shared};
@@ -151,7 +150,8 @@ pub(crate) fn metadata_v2(
     call: &Call,
     specifier: &TenantSpecifier,
 ) -> MetadataV2 {
-    let root = format!("{}/{}", call.base, segment(specifier));
+    let root = format!("{}/{}", call.place.base, segment(specifier));
+    let names = call.place.cloud.names();
     MetadataV2 {
         token_endpoint: format!("{root}/oauth2/v2.0/token"),
         token_endpoint_auth_methods_supported: &[
@@ -172,9 +172,9 @@ pub(crate) fn metadata_v2(
         id_token_signing_alg_values_supported: &["RS256"],
         response_types_supported: &["code", "id_token", "code id_token", "id_token token"],
         scopes_supported: &["openid", "profile", "email", "offline_access"],
-        issuer: v2_issuer(&call.base, issuer_tenant(specifier)),
+        issuer: call.place.v2_issuer(issuer_tenant(specifier)),
         request_uri_parameter_supported: false,
-        userinfo_endpoint: format!("{}/oidc/userinfo", shared.graph_url(&call.base)),
+        userinfo_endpoint: format!("{}/oidc/userinfo", shared.graph_url(&call.place.base)),
         authorization_endpoint: format!("{root}/oauth2/v2.0/authorize"),
         device_authorization_endpoint: format!("{root}/oauth2/v2.0/devicecode"),
         http_logout_supported: true,
@@ -184,10 +184,10 @@ pub(crate) fn metadata_v2(
         claims_supported: CLAIMS_V2,
         kerberos_endpoint: format!("{root}/kerberos"),
         tenant_region_scope: region(state, specifier),
-        cloud_instance_name: "microsoftonline.com",
-        cloud_graph_host_name: "graph.windows.net",
-        msgraph_host: "graph.microsoft.com",
-        rbac_url: "https://pas.windows.net",
+        cloud_instance_name: names.instance,
+        cloud_graph_host_name: names.directory_host,
+        msgraph_host: names.graph_host,
+        rbac_url: names.rbac_url,
         code_challenge_methods_supported: shared
             .options
             .quirks
@@ -197,7 +197,8 @@ pub(crate) fn metadata_v2(
 }
 
 pub(crate) fn metadata_v1(state: &State, call: &Call, specifier: &TenantSpecifier) -> MetadataV1 {
-    let root = format!("{}/{}", call.base, segment(specifier));
+    let root = format!("{}/{}", call.place.base, segment(specifier));
+    let names = call.place.cloud.names();
     MetadataV1 {
         token_endpoint: format!("{root}/oauth2/token"),
         token_endpoint_auth_methods_supported: &[
@@ -206,7 +207,7 @@ pub(crate) fn metadata_v1(state: &State, call: &Call, specifier: &TenantSpecifie
             "client_secret_basic",
         ],
         // The v1 document points to the keys of `common`, whatever the tenant.
-        jwks_uri: format!("{}/common/discovery/keys", call.base),
+        jwks_uri: format!("{}/common/discovery/keys", call.place.base),
         response_modes_supported: &["query", "fragment", "form_post"],
         subject_types_supported: &["pairwise"],
         id_token_signing_alg_values_supported: &["RS256"],
@@ -218,7 +219,7 @@ pub(crate) fn metadata_v1(state: &State, call: &Call, specifier: &TenantSpecifie
             "token",
         ],
         scopes_supported: &["openid"],
-        issuer: crate::access_token::v1_issuer(issuer_tenant(specifier)),
+        issuer: call.place.v1_issuer(issuer_tenant(specifier)),
         microsoft_multi_refresh_token: true,
         authorization_endpoint: format!("{root}/oauth2/authorize"),
         device_authorization_endpoint: format!("{root}/oauth2/devicecode"),
@@ -230,9 +231,9 @@ pub(crate) fn metadata_v1(state: &State, call: &Call, specifier: &TenantSpecifie
         userinfo_endpoint: format!("{root}/openid/userinfo"),
         kerberos_endpoint: format!("{root}/kerberos"),
         tenant_region_scope: region(state, specifier),
-        cloud_instance_name: "microsoftonline.com",
-        cloud_graph_host_name: "graph.windows.net",
-        msgraph_host: "graph.microsoft.com",
-        rbac_url: "https://pas.windows.net",
+        cloud_instance_name: names.instance,
+        cloud_graph_host_name: names.directory_host,
+        msgraph_host: names.graph_host,
+        rbac_url: names.rbac_url,
     }
 }

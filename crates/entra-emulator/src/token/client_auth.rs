@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use url::form_urlencoded;
 
-use crate::access_token::{ClientProof, v2_issuer};
+use crate::access_token::ClientProof;
 use crate::authorize::request::Parameters;
 use crate::calendar::round_trip;
 use crate::directory::Directory;
@@ -142,7 +142,8 @@ impl Exchange<'_> {
 
     // The token endpoint however the tenant was named, or the issuer.
     fn audiences(&self, directory: &Directory) -> Vec<String> {
-        let base = &self.call.base;
+        let place = &self.call.place;
+        let base = &place.base;
         let tenant = self.specifier.tenant(directory);
         let id = tenant.map(|tenant| tenant.id.as_str());
         let domain = tenant.map(|tenant| tenant.domain.as_str());
@@ -152,7 +153,7 @@ impl Exchange<'_> {
                 [
                     format!("{base}/{segment}/oauth2/v2.0/token"),
                     format!("{base}/{segment}/oauth2/token"),
-                    v2_issuer(base, segment),
+                    place.v2_issuer(segment),
                 ]
             })
             .collect()

@@ -32,7 +32,7 @@ impl Exchange<'_> {
         let resource = resource.ok_or(Aadsts::MalformedRequest)?;
         let lifetime = state.app_only_lifetime(resource, lifetime);
         let mint = Mint {
-            base: &self.call.base,
+            place: &self.call.place,
             keys: state.keys_of(&tenant),
             now: self.now(),
             lifetime,

@@ -139,7 +139,7 @@ impl Exchange<'_> {
         };
         let granted = party.grant(issue.resource, resource, &issue.asked.oidc)?;
         let mint = Mint {
-            base: &self.call.base,
+            place: &self.call.place,
             keys: state.keys_of(tenant),
             now: self.now(),
             lifetime,

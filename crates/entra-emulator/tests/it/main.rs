@@ -8,6 +8,7 @@
 
 mod authorize;
 mod client_auth;
+mod clouds;
 mod code;
 mod control;
 mod device;

@@ -9,7 +9,7 @@ use axum::body::Body;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use entra_emulator::quirks::Quirks;
-use entra_emulator::{Control, Directory, Emulator, Options, builtin};
+use entra_emulator::{Cloud, Control, Directory, Emulator, Options, builtin};
 use http::header::{CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -83,12 +83,25 @@ impl World {
         Self::of(directory, Quirks::default())
     }
 
+    pub(crate) fn in_cloud(cloud: Cloud) -> Self {
+        Self::with_options(Options {
+            cloud,
+            ..Options::default()
+        })
+    }
+
     fn of(directory: Directory, quirks: Quirks) -> Self {
-        let emulator = Emulator::new(Options {
+        Self::with_options(Options {
             directory,
             quirks,
-            clock: Arc::new(|| NOW),
             ..Options::default()
+        })
+    }
+
+    fn with_options(options: Options) -> Self {
+        let emulator = Emulator::new(Options {
+            clock: Arc::new(|| NOW),
+            ..options
         });
         Self {
             router: emulator.router(),
