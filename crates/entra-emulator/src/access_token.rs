@@ -3,13 +3,17 @@
 //! Which version a token has is decided by the resource's `requestedAccessTokenVersion`, not by the
 //! endpoint that was asked. Tokens for Microsoft Graph are v1 with a header nobody else can check.
 
+mod app_only;
+mod memberships;
+mod optional;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::directory::app::App;
-use crate::directory::user::{User, roles_at};
+use crate::directory::user::User;
 use crate::directory::{Directory, Tenant};
 use crate::jwt::{Claims, Draft};
 use crate::keys::KeyRing;
@@ -20,8 +24,6 @@ use crate::version::Version;
 
 /// How far in the past Entra dates what it issues.
 pub(crate) const BACKDATE: u64 = 300;
-/// How many groups a token lists at most.
-pub(crate) const GROUPS_LIMIT: usize = 200;
 
 /// How somebody signed in.
 #[derive(Debug, Clone)]
@@ -104,9 +106,9 @@ impl Mint<'_> {
             Version::V2 => self.delegated_v2(delegation),
         };
         self.put_memberships(&mut claims, &delegation.party, delegation.resource);
-        put_optional(&mut claims, delegation);
+        optional::put_optional(&mut claims, delegation);
         if delegation.resource.is_graph() {
-            put_graph_extras(&mut claims, delegation);
+            optional::put_graph_extras(&mut claims, delegation);
         }
         self.draft(version, claims, delegation.resource)
     }
@@ -182,53 +184,6 @@ impl Mint<'_> {
         claims
     }
 
-    /// The token of an application signed in as itself.
-    pub(crate) fn app_only(&self, request: &AppOnly<'_>) -> Draft {
-        let AppOnly {
-            tenant,
-            client,
-            resource,
-            ..
-        } = request;
-        let version = version(resource);
-        let (audience, issuer, azp, azpacr, ver) = match version {
-            Version::V1 => {
-                let issuer = self.place.v1_issuer(&tenant.id);
-                (request.audience, issuer, "appid", "appidacr", "1.0")
-            }
-            Version::V2 => {
-                let issuer = self.place.v2_issuer(&tenant.id);
-                (resource.client_id.as_str(), issuer, "azp", "azpacr", "2.0")
-            }
-        };
-        let object_id = client.object_id();
-        let mut claims = Claims::default();
-        claims.put("aud", audience);
-        claims.put("iss", issuer.as_str());
-        self.put_times(&mut claims);
-        claims.put("aio", aio(false));
-        claims.put(azp, client.client_id.as_str());
-        claims.put(azpacr, request.proof.acr());
-        if version == Version::V1 {
-            claims.put("idp", issuer);
-        }
-        let wanted = &resource.optional_claims.access_token;
-        if resource.is_graph() || wanted.iter().any(|name| name == "idtyp") {
-            claims.put("idtyp", "app");
-        }
-        claims.put("oid", object_id.as_str());
-        claims.put("rh", rh());
-        claims.put_list(
-            "roles",
-            roles_at(&client.app_role_assignments, &resource.client_id),
-        );
-        claims.put("sub", object_id);
-        claims.put("tid", tenant.id.as_str());
-        claims.put("uti", random::opaque(16));
-        claims.put("ver", ver);
-        self.draft(version, claims, resource)
-    }
-
     pub(crate) fn put_times(&self, claims: &mut Claims) {
         let dated = self.now.saturating_sub(BACKDATE);
         claims.put("iat", dated);
@@ -259,28 +214,6 @@ impl Mint<'_> {
             header.put("x5t", kid);
         }
         header.put("kid", kid);
-    }
-
-    /// `groups`, or where to look them up, and `wids`.
-    pub(crate) fn put_memberships(&self, claims: &mut Claims, party: &Party<'_>, app: &App) {
-        if app.group_membership_claims.lists_groups() {
-            let groups = party.user.all_groups();
-            if groups.len() > GROUPS_LIMIT {
-                let endpoint = format!(
-                    "https://{}/{}/users/{}/getMemberObjects",
-                    self.place.cloud.names().directory_host,
-                    party.tenant.id,
-                    party.user.oid
-                );
-                claims.put("_claim_names", json!({"groups": "src1"}));
-                claims.put("_claim_sources", json!({"src1": {"endpoint": endpoint}}));
-            } else {
-                claims.put_list("groups", groups);
-            }
-        }
-        if app.group_membership_claims.lists_directory_roles() {
-            claims.put_list("wids", party.user.directory_roles.clone());
-        }
     }
 
     /// The identity provider of an account from elsewhere.
@@ -332,42 +265,4 @@ pub(crate) fn amr(sign_in: &SignIn) -> Vec<String> {
 
 fn list(values: &[String]) -> Option<Value> {
     (!values.is_empty()).then(|| json!(values))
-}
-
-fn put_optional(claims: &mut Claims, delegation: &Delegation<'_>) {
-    let Party { tenant, user, .. } = delegation.party;
-    for name in &delegation.resource.optional_claims.access_token {
-        match name.as_str() {
-            "acct" => claims.put("acct", u8::from(user.is_guest())),
-            "auth_time" => claims.put("auth_time", delegation.sign_in.auth_time),
-            "email" => claims.put_some("email", user.email.clone()),
-            "family_name" => claims.put("family_name", user.family_name.as_str()),
-            "given_name" => claims.put("given_name", user.given_name.as_str()),
-            "idtyp" => claims.put("idtyp", "user"),
-            "tenant_region_scope" => claims.put("tenant_region_scope", tenant.region.as_str()),
-            "upn" => claims.put("upn", user.username.as_str()),
-            "xms_cc" => claims.put_some("xms_cc", list(delegation.capabilities)),
-            _ => {}
-        }
-    }
-}
-
-fn put_graph_extras(claims: &mut Claims, delegation: &Delegation<'_>) {
-    let Party {
-        tenant,
-        client,
-        user,
-        ..
-    } = delegation.party;
-    claims.put("acct", u8::from(user.is_guest()));
-    claims.put("app_displayname", client.display_name.as_str());
-    claims.put("idtyp", "user");
-    claims.put("platf", "14");
-    claims.put("puid", "10032000ABCDEF01");
-    claims.put("tenant_region_scope", tenant.region.as_str());
-    claims.put_list("wids", user.directory_roles.clone());
-    if let Some(sub) = delegation.assertion_sub {
-        claims.put("xms_st", json!({"sub": sub}));
-    }
-    claims.put("xms_tcdt", 1_500_000_000);
 }
