@@ -154,7 +154,8 @@ impl Mint<'_> {
             directory,
         } = delegation.party;
         let mut claims = Claims::default();
-        claims.put("aud", delegation.asked.named());
+        let named = delegation.asked.named();
+        claims.put("aud", optional::audience(delegation.resource, named));
         claims.put("iss", self.place.v1_issuer(&tenant.id));
         self.put_times(&mut claims);
         claims.put("acr", "1");

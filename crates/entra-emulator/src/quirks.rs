@@ -32,6 +32,10 @@
 //! application `AADSTS7000114`; that a client assertion for the issuer instead of the token endpoint
 //! is good; that the port of `127.0.0.1` counts (an application can say otherwise, for tests).
 //!
+//! Entra documents that a resource registered with a slash at its end can be asked for without it, and
+//! that `aud` is then what was asked. Of the reverse nothing is said: the endpoints refuse it, and a
+//! token order may have it.
+//!
 //! Of the clouds: that v1 tokens of US Government come from `sts.windows.net`, those of the newest
 //! ones from a `sts.` host of theirs; what `rbac_url` is outside the public cloud; that the newest ones
 //! show their Graph as `cloud_graph_host_name`; that metadata is alike everywhere. In-process, an alias

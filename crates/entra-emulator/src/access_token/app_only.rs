@@ -1,5 +1,6 @@
 //! The token of an application signed in as itself.
 
+use crate::access_token::optional::audience;
 use crate::access_token::{AppOnly, Mint, aio, rh, version};
 use crate::directory::user::roles_at;
 use crate::jwt::{Claims, Draft};
@@ -19,7 +20,8 @@ impl Mint<'_> {
         let (audience, issuer, azp, azpacr, ver) = match version {
             Version::V1 => {
                 let issuer = self.place.v1_issuer(&tenant.id);
-                (request.audience, issuer, "appid", "appidacr", "1.0")
+                let audience = audience(resource, request.audience);
+                (audience, issuer, "appid", "appidacr", "1.0")
             }
             Version::V2 => {
                 let issuer = self.place.v2_issuer(&tenant.id);

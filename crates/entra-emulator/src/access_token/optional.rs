@@ -3,8 +3,19 @@
 use serde_json::json;
 
 use crate::access_token::{Delegation, list};
+use crate::directory::app::App;
 use crate::jwt::Claims;
 use crate::scope::Party;
+
+/// `aud` of a v1 token: the resource as it was asked for, unless it wants its application id.
+pub(super) fn audience<'a>(resource: &'a App, asked: &'a str) -> &'a str {
+    let wanted = &resource.optional_claims.access_token;
+    if wanted.iter().any(|name| name == "aud:use_guid") {
+        &resource.client_id
+    } else {
+        asked
+    }
+}
 
 pub(super) fn put_optional(claims: &mut Claims, delegation: &Delegation<'_>) {
     let Party { tenant, user, .. } = delegation.party;

@@ -189,6 +189,9 @@ pub enum GroupMembershipClaims {
 #[non_exhaustive]
 pub struct OptionalClaims {
     /// Claims of access tokens issued for this application.
+    ///
+    /// `aud:use_guid` is the claim `aud` with the property `use_guid`: v1 tokens then have the
+    /// application id there, however the application was asked for.
     pub access_token: Vec<String>,
     /// Claims of id tokens issued to this application.
     pub id_token: Vec<String>,

@@ -255,3 +255,58 @@ fn an_order_for_what_is_not_there_is_refused() {
         assert_eq!(world.control.try_mint(&order), Err(wanted));
     }
 }
+
+#[test]
+fn a_v1_token_is_for_the_resource_as_it_was_named() {
+    let names = [
+        (None, format!("api://{V1_CLIENT_ID}")),
+        (Some(V1_CLIENT_ID.to_owned()), V1_CLIENT_ID.to_owned()),
+        (
+            Some(format!("api://{V1_CLIENT_ID}/")),
+            format!("api://{V1_CLIENT_ID}/"),
+        ),
+    ];
+    let orders = [
+        TokenOrder::delegated(ALICE, CLIENT_ID, V1_CLIENT_ID),
+        TokenOrder::app_only(DAEMON_CLIENT_ID, V1_CLIENT_ID),
+    ];
+    let guid = World::with(|directory| {
+        let app = directory.app_mut(V1_CLIENT_ID).unwrap();
+        app.optional_claims.access_token = vec!["aud:use_guid".to_owned()];
+    });
+    let world = World::new();
+    for order in orders {
+        for (asked, audience) in &names {
+            let mut order = order.clone();
+            if let Some(asked) = asked {
+                order = order.audience(asked);
+            }
+            let (header, claims) = peek(&world.control.mint(&order));
+            assert_eq!(header["x5t"], header["kid"]);
+            assert_eq!(claims["aud"], *audience);
+            assert_eq!(
+                claims["iss"],
+                format!("https://sts.windows.net/{TENANT_ID}/")
+            );
+            assert_eq!(claims["ver"], "1.0");
+            assert_eq!(peek(&guid.control.mint(&order)).1["aud"], V1_CLIENT_ID);
+        }
+    }
+    // A v2 token does not care.
+    let order = TokenOrder::delegated(ALICE, CLIENT_ID, CLIENT_ID).audience(IDENTIFIER_URI);
+    assert_eq!(peek(&world.control.mint(&order)).1["aud"], CLIENT_ID);
+}
+
+#[tokio::test]
+async fn a_v1_token_verifies_with_the_v1_keys() {
+    let world = World::new();
+    let order = TokenOrder::app_only(DAEMON_CLIENT_ID, V1_CLIENT_ID);
+    let kid = peek(&world.control.mint(&order)).0["kid"].clone();
+    for tenant in ["common", TENANT_ID] {
+        let body = world.get(&format!("/{tenant}/discovery/keys")).await.ok();
+        let keys = body["keys"].as_array().unwrap();
+        let key = keys.iter().find(|key| key["kid"] == kid).unwrap();
+        assert_eq!(key["x5t"], kid);
+        assert!(key.get("alg").is_none() && key.get("issuer").is_none());
+    }
+}
