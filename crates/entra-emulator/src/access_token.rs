@@ -12,9 +12,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use crate::directory::Directory;
 use crate::directory::app::App;
+use crate::directory::tenant::Tenant;
 use crate::directory::user::User;
-use crate::directory::{Directory, Tenant};
 use crate::jwt::{Claims, Draft};
 use crate::keys::KeyRing;
 use crate::place::Place;
@@ -122,7 +123,7 @@ impl Mint<'_> {
         } = delegation.party;
         let mut claims = Claims::default();
         claims.put("aud", delegation.resource.client_id.as_str());
-        claims.put("iss", self.place.v2_issuer(&tenant.id));
+        claims.put("iss", self.place.issuer_of(tenant));
         self.put_times(&mut claims);
         claims.put_some("acrs", list(&delegation.sign_in.acrs));
         claims.put("aio", aio(delegation.sign_in.mfa));

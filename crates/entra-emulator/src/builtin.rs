@@ -17,6 +17,14 @@ pub const TENANT_DOMAIN: &str = "contoso.onmicrosoft.com";
 pub const FABRIKAM_TENANT_ID: &str = "10000000-0000-4000-8000-000000000002";
 /// The domain of [`FABRIKAM_TENANT_ID`].
 pub const FABRIKAM_TENANT_DOMAIN: &str = "fabrikam.onmicrosoft.com";
+/// A tenant for customers: Microsoft Entra External ID.
+pub const CUSTOMERS_TENANT_ID: &str = "10000000-0000-4000-8000-000000000003";
+/// The domain of [`CUSTOMERS_TENANT_ID`].
+pub const CUSTOMERS_TENANT_DOMAIN: &str = "contosocustomers.onmicrosoft.com";
+/// The login host of [`CUSTOMERS_TENANT_ID`], which answers in-process.
+pub const CUSTOMERS_LOGIN_HOST: &str = "contosocustomers.ciamlogin.com";
+/// Another, under a name of Contoso's.
+pub const CUSTOMERS_CUSTOM_DOMAIN: &str = "login.customers.contoso.example";
 /// The tenant Microsoft keeps personal accounts in.
 pub const CONSUMERS_TENANT_ID: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 /// The application id of Microsoft Graph, the same in every tenant.
@@ -51,6 +59,11 @@ pub const DANA_GUEST_OID: &str = "20000000-0000-4000-8000-000000000007";
 pub const FRANK: &str = "frank@fabrikam.onmicrosoft.com";
 /// A personal account.
 pub const PAT_PERSONAL: &str = "pat@outlook.example";
+
+/// A customer, of [`CUSTOMERS_TENANT_ID`].
+pub const CAROL_CUSTOMER: &str = "carol@customer.example";
+/// The object id of [`CAROL_CUSTOMER`].
+pub const CAROL_CUSTOMER_OID: &str = "20000000-0000-4000-8000-000000000010";
 
 /// The single-tenant MCP server application: confidential, v2 tokens.
 pub const CLIENT_ID: &str = "30000000-0000-4000-8000-000000000001";
@@ -92,6 +105,12 @@ pub const SPA_CLIENT_ID: &str = "30000000-0000-4000-8000-000000000008";
 pub const UNCONSENTED_CLIENT_ID: &str = "30000000-0000-4000-8000-000000000009";
 /// The Application ID URI of [`UNCONSENTED_CLIENT_ID`].
 pub const UNCONSENTED_IDENTIFIER_URI: &str = "api://unconsented.contoso.onmicrosoft.com";
+/// An MCP server of [`CUSTOMERS_TENANT_ID`].
+pub const CUSTOMERS_CLIENT_ID: &str = "30000000-0000-4000-8000-000000000010";
+/// The client secret of [`CUSTOMERS_CLIENT_ID`].
+pub const CUSTOMERS_CLIENT_SECRET: &str = "cust~3Y.a-public_test-secret_0123456789a";
+/// The Application ID URI of [`CUSTOMERS_CLIENT_ID`].
+pub const CUSTOMERS_IDENTIFIER_URI: &str = "api://30000000-0000-4000-8000-000000000010";
 
 /// The redirect URI of the MCP server application on `localhost`, where the port is ignored.
 pub const LOCALHOST_REDIRECT_URI: &str = "http://localhost/auth/callback";

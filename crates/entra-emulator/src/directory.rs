@@ -4,6 +4,7 @@
 //! the Microsoft Graph `application` and `user` resources where those have one.
 
 pub mod app;
+pub mod tenant;
 pub mod user;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 
 use crate::builtin;
 use crate::directory::app::App;
+use crate::directory::tenant::{Tenant, TenantKind};
 use crate::directory::user::User;
 use crate::keys::Certificate;
 
@@ -38,21 +40,6 @@ pub struct Directory {
     /// What has been consented to.
     #[serde(default)]
     pub consents: Vec<Consent>,
-}
-
-/// One organisation.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct Tenant {
-    /// The tenant GUID.
-    pub id: String,
-    /// Its verified domain.
-    pub domain: String,
-    /// What people call it.
-    pub display_name: String,
-    /// `tenant_region_scope` in its metadata.
-    pub region: String,
 }
 
 /// One `oauth2PermissionGrant`: scopes of a resource that a client may use for a user.
@@ -99,6 +86,9 @@ pub enum DirectoryError {
     /// A registration's certificate cannot be read.
     #[error("the certificate of application '{0}' is not a PEM certificate with an RSA key")]
     Certificate(String),
+    /// A tenant for customers has a login host of its own.
+    #[error("the tenant '{0}' is for customers, so it must have a subdomain")]
+    NoSubdomain(String),
     /// A registration open to personal accounts must issue v2 tokens.
     #[error("application '{0}' is open to personal accounts, so it must ask for version 2 tokens")]
     PersonalNeedsV2(String),
@@ -144,7 +134,7 @@ impl Directory {
                 id: builtin::CONSUMERS_TENANT_ID.to_owned(),
                 domain: "consumers.example".to_owned(),
                 display_name: "Personal accounts".to_owned(),
-                region: String::new(),
+                ..Tenant::default()
             });
         }
         if self.app(builtin::GRAPH_APP_ID).is_none() {
@@ -167,6 +157,9 @@ impl Directory {
         }
         for tenant in &self.tenants {
             guid(&tenant.id)?;
+            if tenant.kind != TenantKind::Workforce && tenant.subdomain.is_empty() {
+                return Err(DirectoryError::NoSubdomain(tenant.domain.clone()));
+            }
         }
         for consent in &self.consents {
             self.known(&consent.tenant, "a consent")?;
@@ -214,6 +207,11 @@ impl Directory {
 
     pub(crate) fn tenant_by_id(&self, id: &str) -> Option<&Tenant> {
         self.tenants.iter().find(|tenant| tenant.id == id)
+    }
+
+    /// The tenant whose own login host this is.
+    pub(crate) fn tenant_of_host(&self, host: &str) -> Option<&Tenant> {
+        self.tenants.iter().find(|tenant| tenant.owns_host(host))
     }
 
     /// The registration with this application id.
@@ -340,6 +338,7 @@ mod tests {
             builtin::DANA_GUEST,
             builtin::FRANK,
             builtin::PAT_PERSONAL,
+            builtin::CAROL_CUSTOMER,
         ] {
             let found = directory.user(user).unwrap_or_else(|| panic!("{user}"));
             assert_eq!(found.password, builtin::PASSWORD, "{user}");
@@ -370,6 +369,11 @@ mod tests {
                 builtin::URL_CLIENT_ID,
                 Some(builtin::URL_CLIENT_SECRET),
                 Some(builtin::URL_IDENTIFIER_URI),
+            ),
+            (
+                builtin::CUSTOMERS_CLIENT_ID,
+                Some(builtin::CUSTOMERS_CLIENT_SECRET),
+                Some(builtin::CUSTOMERS_IDENTIFIER_URI),
             ),
             (builtin::PUBLIC_CLIENT_ID, None, None),
             (builtin::SPA_CLIENT_ID, None, None),
@@ -412,6 +416,7 @@ mod tests {
         for (toml, wanted) in [
             ("colour = 'blue'".to_owned(), "not valid TOML"),
             (format!("{app}{id}"), "names the tenant"),
+            (format!("{tenant}kind = 'external'"), "a subdomain"),
             (format!("{tenant}{app}client_id = 'x'"), "not a GUID"),
             (
                 format!("{tenant}{app}{id}identifier_uris = ['api://x/']"),

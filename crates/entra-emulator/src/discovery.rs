@@ -13,16 +13,15 @@ use serde::Serialize;
 use serde_json::json;
 use url::Url;
 
+mod key_document;
 mod metadata;
 
 use crate::authorize::tenant::TenantSpecifier;
-use crate::builtin::CONSUMERS_TENANT_ID;
+use crate::discovery::key_document::key_document;
 use crate::discovery::metadata::{metadata_v1, metadata_v2};
 use crate::emulator::{Call, Shared};
 use crate::error::Aadsts;
 use crate::faults::Endpoint;
-use crate::keys::Jwk;
-use crate::state::State as EmulatorState;
 use crate::version::Version;
 
 pub(crate) fn router() -> Router<Arc<Shared>> {
@@ -91,37 +90,6 @@ async fn keys(shared: &Shared, call: &Call, tenant: &str, version: Version) -> R
         Ok(specifier) => document(json!({
             "keys": key_document(&state, call, &specifier, version)
         })),
-    }
-}
-
-// Each key says whose tokens it may sign: those of any organisation, of one, of personal accounts.
-fn key_document(
-    state: &EmulatorState,
-    call: &Call,
-    specifier: &TenantSpecifier,
-    version: Version,
-) -> Vec<Jwk> {
-    let issuer = |tenant: &str| (version == Version::V2).then(|| call.place.v2_issuer(tenant));
-    let instance = call.place.cloud.names().instance;
-    let organizations = |tenant: &str| -> Vec<Jwk> {
-        let keys = state.keys.published();
-        keys.map(|key| key.jwk(issuer(tenant), instance)).collect()
-    };
-    let personal = || -> Vec<Jwk> {
-        let keys = state.personal_keys.published();
-        keys.map(|key| key.jwk(issuer(CONSUMERS_TENANT_ID), instance))
-            .collect()
-    };
-    match specifier {
-        TenantSpecifier::Common => {
-            let mut keys = organizations("{tenantid}");
-            keys.extend(personal());
-            keys
-        }
-        TenantSpecifier::Organizations => organizations("{tenantid}"),
-        TenantSpecifier::Consumers => personal(),
-        TenantSpecifier::Tenant(id) if id == CONSUMERS_TENANT_ID => personal(),
-        TenantSpecifier::Tenant(id) => organizations(id),
     }
 }
 

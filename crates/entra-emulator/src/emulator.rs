@@ -3,20 +3,21 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::Router;
 use axum::extract::{Request, State as RouterState};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
 use http::header::HOST;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use crate::authorize::tenant::TenantSpecifier;
 use crate::builtin;
 use crate::cloud::Cloud;
 use crate::control::Control;
 use crate::directory::Directory;
-use crate::error::RequestIds;
+use crate::error::{Aadsts, RequestIds};
 use crate::place::Place;
 use crate::quirks::Quirks;
 use crate::server::{Listen, Listener, Running, ServeError, serve};
@@ -165,8 +166,20 @@ impl Shared {
     /// Where the emulator is at `base`, or where nobody asked.
     pub(crate) fn place_at(&self, base: Option<&str>) -> Place {
         match base {
-            Some(base) => Place::at_url(base, self.options.cloud),
+            Some(base) => Place::at_url(base, self.options.cloud, &self.state().directory),
             None => self.place(None, ""),
+        }
+    }
+
+    // At a tenant's own host there is that tenant, and nothing but that tenant.
+    fn misplaced(&self, place: &Place, path: &str) -> Option<Aadsts> {
+        let owner = place.owner.as_ref()?;
+        let segment = path.split('/').nth(1)?;
+        match TenantSpecifier::parse(segment, &self.state().directory) {
+            Ok(TenantSpecifier::Tenant(id)) if id == *owner => None,
+            Ok(_) => Some(Aadsts::TenantNotFound(segment.to_owned())),
+            // No tenant at all, or one the endpoint will complain about.
+            Err(_) => None,
         }
     }
 
@@ -175,7 +188,7 @@ impl Shared {
         let base = match (&self.options.base_url, listener) {
             (Some(url), _) => trimmed(url),
             (None, Some(listener)) => listener.base(asked),
-            (None, None) => match Place::well_known(asked) {
+            (None, None) => match Place::well_known(asked, &self.state().directory) {
                 Some(place) => return place,
                 None => builtin::BASE_URL.to_owned(),
             },
@@ -221,6 +234,9 @@ async fn describe_call(
         ids: RequestIds::new(client_request_id.as_deref()),
         now: shared.now(),
     };
+    if let Some(error) = shared.misplaced(&call.place, request.uri().path()) {
+        return (error.status(), Json(error.body(&call))).into_response();
+    }
     let echo = headers.contains_key("return-client-request-id");
     let ids = call.ids.clone();
     request.extensions_mut().insert(call);

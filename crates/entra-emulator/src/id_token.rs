@@ -55,7 +55,7 @@ impl Mint<'_> {
         } = request.party;
         let mut claims = Claims::default();
         claims.put("aud", client.client_id.as_str());
-        claims.put("iss", self.place.v2_issuer(&tenant.id));
+        claims.put("iss", self.place.issuer_of(tenant));
         self.put_times(&mut claims);
         claims.put_some("idp", self.home_idp(directory, user));
         claims.put("aio", random::opaque(45));

@@ -3,6 +3,8 @@
 use url::Url;
 
 use crate::cloud::Cloud;
+use crate::directory::Directory;
+use crate::directory::tenant::{Tenant, TenantKind};
 
 /// Where the emulator is for whoever asked.
 #[derive(Debug, Clone)]
@@ -12,6 +14,8 @@ pub(crate) struct Place {
     /// The same in v2 issuers: aliases of a login host are not issuers.
     issuer_base: String,
     pub(crate) cloud: Cloud,
+    /// The tenant whose own host it is; no other is served there.
+    pub(crate) owner: Option<String>,
 }
 
 impl Place {
@@ -21,26 +25,45 @@ impl Place {
             issuer_base: base.clone(),
             base,
             cloud,
+            owner: None,
         }
     }
 
-    /// The place `host` stands for by itself: a login host of some cloud.
-    pub(crate) fn well_known(host: &str) -> Option<Self> {
+    /// The place `host` stands for by itself: a login host of some cloud, or of some tenant.
+    pub(crate) fn well_known(host: &str, directory: &Directory) -> Option<Self> {
         let host = host.to_ascii_lowercase();
+        if let Some(tenant) = directory.tenant_of_host(&host) {
+            return Some(Self {
+                owner: Some(tenant.id.clone()),
+                ..Self::new(format!("https://{host}"), Cloud::Public)
+            });
+        }
         let cloud = Cloud::of_login_host(&host)?;
         Some(Self {
             base: format!("https://{host}"),
             issuer_base: format!("https://{}", cloud.login_host()),
             cloud,
+            owner: None,
         })
     }
 
     /// The place at this URL, well known or not.
-    pub(crate) fn at_url(base: &str, cloud: Cloud) -> Self {
+    pub(crate) fn at_url(base: &str, cloud: Cloud, directory: &Directory) -> Self {
         let url = Url::parse(base).ok();
         let url = url.filter(|url| url.scheme() == "https" && url.port().is_none());
-        url.and_then(|url| Self::well_known(url.host_str()?))
+        url.and_then(|url| Self::well_known(url.host_str()?, directory))
             .unwrap_or_else(|| Self::new(base.to_owned(), cloud))
+    }
+
+    /// The issuer of a tenant's v2 tokens.
+    ///
+    /// That of a tenant for customers has the tenant's GUID for a host, whatever host was asked.
+    pub(crate) fn issuer_of(&self, tenant: &Tenant) -> String {
+        let id = &tenant.id;
+        match tenant.kind {
+            TenantKind::Workforce => self.v2_issuer(id),
+            TenantKind::External => format!("https://{id}.ciamlogin.com/{id}/v2.0"),
+        }
     }
 
     pub(crate) fn v2_issuer(&self, tenant_id: &str) -> String {
@@ -68,6 +91,7 @@ mod tests {
 
     #[test]
     fn an_alias_is_a_place_but_no_issuer() {
+        let directory = Directory::empty();
         for (url, base, issuer) in [
             (
                 "https://login.microsoftonline.us",
@@ -86,7 +110,7 @@ mod tests {
             ),
             ("nonsense", "nonsense", "nonsense/t/v2.0"),
         ] {
-            let place = Place::at_url(url, Cloud::Public);
+            let place = Place::at_url(url, Cloud::Public, &directory);
             assert_eq!(place.base, base);
             assert_eq!(place.v2_issuer("t"), issuer);
         }

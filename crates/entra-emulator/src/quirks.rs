@@ -10,6 +10,7 @@
 //! | access tokens have `typ` `JWT`, no `jti` and no `client_id` | RFC 9068 §2 |
 //! | keys have no `alg`, and each has an `issuer` | RFC 7517 §4 |
 //! | the `issuer` of `/common` metadata is the template `{tenantid}` | RFC 8414 §3.3 |
+//! | the `issuer` of an External ID tenant has the tenant's GUID for a host, whatever host was asked | RFC 8414 §3.3 |
 //! | v1 tokens come from `sts.windows.net`, which no metadata URL leads to | OpenID Connect Discovery §4.3 |
 //! | metadata is at `{issuer}/.well-known/openid-configuration` alone | RFC 8414 §3.1 |
 //! | metadata does not say `code_challenge_methods_supported`, though PKCE works | RFC 8414 §2 |
@@ -36,14 +37,17 @@
 //! that `aud` is then what was asked. Of the reverse nothing is said: the endpoints refuse it, and a
 //! token order may have it.
 //!
+//! Of External ID: that its metadata is otherwise that of a workforce tenant, that v1 tokens come from
+//! `sts.windows.net`, that its hosts serve no other tenant (`AADSTS90002`), and that its accounts do not
+//! sign in over `common`.
+//!
 //! Of the clouds: that v1 tokens of US Government come from `sts.windows.net`, those of the newest
 //! ones from a `sts.` host of theirs; what `rbac_url` is outside the public cloud; that the newest ones
 //! show their Graph as `cloud_graph_host_name`; that metadata is alike everywhere. In-process, an alias
 //! of a login host is answered under its own name, and its issuers have the name of the login host.
 //! One ring of keys signs for every cloud.
 //!
-//! What is left out: mutual TLS, federated credentials, managed identities, Azure AD B2C and External
-//! ID, continuous access evaluation, the implicit flow's access tokens, SAML, administrators' consent
+//! What is left out: mutual TLS, federated credentials, managed identities, Azure AD B2C, continuous access evaluation, the implicit flow's access tokens, SAML, administrators' consent
 //! by URL, and the loop guard `AADSTS50196`, which would stop tests that repeat themselves.
 
 /// Which Entra to pretend to be, where there is more than one.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::directory::Directory;
 use crate::directory::app::App;
+use crate::directory::tenant::Tenant;
 use crate::directory::user::User;
-use crate::directory::{Directory, Tenant};
 use crate::error::Aadsts;
 
 /// The scopes of `OpenID` Connect, which belong to no resource.

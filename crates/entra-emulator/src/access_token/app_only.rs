@@ -24,7 +24,7 @@ impl Mint<'_> {
                 (audience, issuer, "appid", "appidacr", "1.0")
             }
             Version::V2 => {
-                let issuer = self.place.v2_issuer(&tenant.id);
+                let issuer = self.place.issuer_of(tenant);
                 (resource.client_id.as_str(), issuer, "azp", "azpacr", "2.0")
             }
         };

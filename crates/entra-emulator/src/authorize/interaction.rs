@@ -3,8 +3,9 @@
 use crate::access_token::SignIn;
 use crate::authorize::request::{AuthorizeRequest, Prompt, Refusal};
 use crate::directory::app::App;
+use crate::directory::tenant::Tenant;
 use crate::directory::user::User;
-use crate::directory::{Consent, Directory, Tenant};
+use crate::directory::{Consent, Directory};
 use crate::error::{Aadsts, policy_challenge};
 use crate::scope::{Party, ScopeRequest};
 

@@ -3,8 +3,9 @@
 use crate::builtin::CONSUMERS_TENANT_ID;
 use crate::cloud::Cloud;
 use crate::directory::app::{App, SignInAudience};
+use crate::directory::tenant::{Tenant, TenantKind};
 use crate::directory::user::User;
-use crate::directory::{Directory, Tenant, is_guid};
+use crate::directory::{Directory, is_guid};
 use crate::error::Aadsts;
 
 /// Whose accounts may sign in.
@@ -102,6 +103,9 @@ impl TenantSpecifier {
         match self {
             Self::Common if personal && !app.sign_in_audience.admits_personal() => Err(stranger()),
             Self::Organizations if personal => Err(stranger()),
+            Self::Common | Self::Organizations if home.kind != TenantKind::Workforce => {
+                Err(stranger())
+            }
             Self::Common | Self::Organizations => Ok((account, home)),
             Self::Consumers if personal => Ok((account, home)),
             Self::Consumers => Err(stranger()),

@@ -2,9 +2,10 @@
 
 use crate::access_token::{AppOnly, ClientProof, Delegation, Mint, SignIn};
 use crate::control::order::{Edits, Kind, Signer, TokenOrder};
+use crate::directory::Directory;
 use crate::directory::app::App;
+use crate::directory::tenant::Tenant;
 use crate::directory::user::User;
-use crate::directory::{Directory, Tenant};
 use crate::emulator::Shared;
 use crate::id_token::IdTokenRequest;
 use crate::jwt::{Claims, Draft};

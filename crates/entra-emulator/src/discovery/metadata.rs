@@ -128,6 +128,13 @@ fn segment(specifier: &TenantSpecifier) -> &str {
     }
 }
 
+fn issuer(call: &Call, state: &State, specifier: &TenantSpecifier) -> String {
+    match specifier.tenant(&state.directory) {
+        Some(tenant) => call.place.issuer_of(tenant),
+        None => call.place.v2_issuer(issuer_tenant(specifier)),
+    }
+}
+
 fn issuer_tenant(specifier: &TenantSpecifier) -> &str {
     match specifier {
         TenantSpecifier::Common | TenantSpecifier::Organizations => "{tenantid}",
@@ -172,7 +179,7 @@ pub(crate) fn metadata_v2(
         id_token_signing_alg_values_supported: &["RS256"],
         response_types_supported: &["code", "id_token", "code id_token", "id_token token"],
         scopes_supported: &["openid", "profile", "email", "offline_access"],
-        issuer: call.place.v2_issuer(issuer_tenant(specifier)),
+        issuer: issuer(call, state, specifier),
         request_uri_parameter_supported: false,
         userinfo_endpoint: format!("{}/oidc/userinfo", shared.graph_url(&call.place.base)),
         authorization_endpoint: format!("{root}/oauth2/v2.0/authorize"),

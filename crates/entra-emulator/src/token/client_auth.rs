@@ -156,6 +156,7 @@ impl Exchange<'_> {
                     place.v2_issuer(segment),
                 ]
             })
+            .chain(tenant.map(|tenant| place.issuer_of(tenant)))
             .collect()
     }
 }

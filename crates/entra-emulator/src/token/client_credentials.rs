@@ -2,8 +2,8 @@
 
 use crate::access_token::{AppOnly, ClientProof, Mint};
 use crate::authorize::tenant::TenantSpecifier;
-use crate::directory::Tenant;
 use crate::directory::app::App;
+use crate::directory::tenant::Tenant;
 use crate::error::Aadsts;
 use crate::state::State;
 use crate::token::Exchange;

@@ -13,6 +13,7 @@ mod code;
 mod control;
 mod device;
 mod discovery;
+mod external_id;
 mod graph;
 mod hostile;
 mod mint;
