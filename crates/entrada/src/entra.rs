@@ -12,6 +12,7 @@ mod claims;
 pub mod cloud;
 pub(crate) mod credential;
 pub mod error;
+pub mod groups;
 mod id_token;
 mod issuer;
 pub(crate) mod scope;

@@ -4,14 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use quick_cache::sync::Cache;
 
-use crate::access_token::VerifiedToken;
+use crate::access_token::{PresentedToken, TokenFacts, VerifiedToken};
 use crate::authorization_server::{
     AuthorizationServer, GRANT_CACHE_TTL, RenewalError, STORE_OUTAGE_GRACE,
 };
 use crate::entra::EntraClient;
 use crate::entra::error::EntraError;
+use crate::entra::groups::{GraphAccess, GroupsError, own_path};
 use crate::grant::{Grant, GrantId};
 use crate::platform::{Platform, Timestamp};
 use crate::secret::EntraAccessToken;
@@ -119,10 +121,15 @@ impl OnBehalfOf {
         caller: &VerifiedToken,
         scope: &str,
     ) -> Result<EntraAccessToken, OboError> {
-        let grant = caller
-            .grant
-            .as_deref()
-            .and_then(|name| GrantId::parse(name).ok());
+        self.token_under(caller.grant.as_deref(), scope).await
+    }
+
+    async fn token_under(
+        &self,
+        grant: Option<&str>,
+        scope: &str,
+    ) -> Result<EntraAccessToken, OboError> {
+        let grant = grant.and_then(|name| GrantId::parse(name).ok());
         let key = Key {
             grant: grant.ok_or(OboError::NoGrant)?,
             scope: scope.to_owned(),
@@ -196,6 +203,44 @@ impl OnBehalfOf {
         };
         self.0.tokens.insert(key, downstream);
         Ok(exchanged.access_token)
+    }
+}
+
+/// Groups are looked up in the name of whoever gave the grant.
+#[derive(Debug)]
+pub(crate) struct GrantAccess {
+    on_behalf_of: OnBehalfOf,
+    /// Everything that was consented to at Graph.
+    scope: String,
+}
+
+impl GrantAccess {
+    pub(crate) fn new(on_behalf_of: OnBehalfOf, scope: String) -> Self {
+        Self {
+            on_behalf_of,
+            scope,
+        }
+    }
+}
+
+#[async_trait]
+impl GraphAccess for GrantAccess {
+    fn path(&self, facts: &TokenFacts) -> Result<String, GroupsError> {
+        own_path(facts)
+    }
+
+    async fn token(
+        &self,
+        facts: &TokenFacts,
+        _: PresentedToken<'_>,
+        _: Timestamp,
+    ) -> Result<EntraAccessToken, GroupsError> {
+        let token = self
+            .on_behalf_of
+            .token_under(facts.grant.as_deref(), &self.scope);
+        token
+            .await
+            .map_err(|error| GroupsError::Token(Box::new(error)))
     }
 }
 

@@ -12,13 +12,15 @@ use http::{Request, Response};
 use tower::{Layer as _, Service};
 use url::Url;
 
+use crate::access_token::AccessTokenVerifier;
 use crate::authorization_server::{AuthorizationServer, AuthorizationServerConfig};
 use crate::entra::EntraClient;
+use crate::entra::groups::{GroupResolver, WithGroups};
 use crate::jwt::jwks::Algorithm;
 use crate::keys::{KeyFile, KeyFileError, Keys};
 use crate::multi_auth::MultiAuth;
 use crate::oauth::metadata::ProtectedResourceMetadata;
-use crate::on_behalf_of::OnBehalfOf;
+use crate::on_behalf_of::{GrantAccess, OnBehalfOf};
 use crate::platform::Platform;
 use crate::resource_server::{
     Protection, RequireBearerLayer, protected_resource_metadata, resource_metadata_url,
@@ -29,7 +31,9 @@ mod config;
 mod paths;
 mod remote;
 
-pub use config::{AzureConfig, AzureJwtConfig, ConfigError, ConfigErrors, RemoteAuthConfig};
+pub use config::{
+    AzureConfig, AzureJwtConfig, ConfigError, ConfigErrors, GraphGroups, RemoteAuthConfig,
+};
 pub use remote::RemoteAuthProvider;
 
 use config::Checked;
@@ -73,6 +77,7 @@ impl AzureProvider {
             allowed_redirects,
             allowed_origins,
             requirement,
+            graph,
             also_accepted,
             store,
             keys,
@@ -107,9 +112,15 @@ impl AzureProvider {
         protection.requirement = requirement;
         protection.allowed_origins = allowed_origins;
         protection.session_keys = Some(keys.clone());
-        let verifier = MultiAuth::first(Arc::new(server.verifier()), also_accepted);
-        let guard = RequireBearerLayer::new(verifier, Arc::clone(&platform.clock), protection);
         let on_behalf_of = OnBehalfOf::new(server.clone(), entra, platform.clone());
+        let mut verifier: Arc<dyn AccessTokenVerifier> = Arc::new(server.verifier());
+        if let Some((url, scope)) = graph {
+            let access = GrantAccess::new(on_behalf_of.clone(), scope);
+            let groups = GroupResolver::new(url, Arc::new(access), platform.clone());
+            verifier = Arc::new(WithGroups::new(verifier, groups));
+        }
+        let verifier = MultiAuth::first(verifier, also_accepted);
+        let guard = RequireBearerLayer::new(verifier, Arc::clone(&platform.clock), protection);
         Ok(Self(Arc::new(Inner {
             server,
             resource: resource_url,

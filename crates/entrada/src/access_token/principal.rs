@@ -32,8 +32,8 @@ pub struct Principal {
     pub roles: Vec<String>,
     /// `groups`: object ids of groups, where the app registration asks for them.
     pub groups: Vec<String>,
-    /// Whether there are more groups than the token could list, so that it lists none: see
-    /// [`GroupsFromGraph`](crate::entra::groups::GroupsFromGraph).
+    /// Whether there are more groups than the token could list, so that it lists none, and nobody
+    /// has looked them up: see [`GraphGroups`](crate::provider::GraphGroups).
     #[serde(default)]
     pub groups_overage: bool,
     /// The agent that acts, where one does.

@@ -27,6 +27,8 @@ pub(super) enum EntraGrant<'a> {
     },
     /// `refresh_token` (RFC 6749 §6).
     RefreshToken(&'a EntraRefreshToken),
+    /// `client_credentials` (RFC 6749 §4.4).
+    ClientCredentials,
     /// On-behalf-of: `jwt-bearer` (RFC 7523 §2.1) with `requested_token_use=on_behalf_of`.
     OnBehalfOf(&'a EntraAccessToken),
 }
@@ -76,6 +78,7 @@ impl TokenRequest<'_> {
             EntraGrant::RefreshToken(token) => form
                 .append_pair("grant_type", "refresh_token")
                 .append_pair("refresh_token", token.expose()),
+            EntraGrant::ClientCredentials => form.append_pair("grant_type", "client_credentials"),
             EntraGrant::OnBehalfOf(assertion) => form
                 .append_pair("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
                 .append_pair("assertion", assertion.expose())
@@ -188,6 +191,10 @@ mod tests {
         assert_eq!(
             body(EntraGrant::RefreshToken(&refresh)),
             format!("{head}refresh_token&refresh_token=1.B{tail}")
+        );
+        assert_eq!(
+            body(EntraGrant::ClientCredentials),
+            format!("{head}client_credentials{tail}")
         );
     }
 

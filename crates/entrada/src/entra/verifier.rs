@@ -9,6 +9,7 @@ use quick_cache::sync::Cache;
 
 use super::authority::Authority;
 use super::claims::EntraClaims;
+use super::groups::GroupResolver;
 use super::scope::ScopeNames;
 use super::trust::{Evidence, Trust};
 use crate::access_token::{
@@ -65,8 +66,10 @@ struct Inner {
     rules: AccessTokenRules,
     authority: Authority,
     trust: Trust,
+    requirement: Requirement,
     required_scope: Scope,
     names: ScopeNames,
+    groups: Option<GroupResolver>,
     verdicts: Cache<[u8; 32], Verdict>,
     platform: Platform,
 }
@@ -89,21 +92,24 @@ pub(crate) struct VerifierSettings {
     /// What a caller must have, scopes included.
     pub(crate) requirement: Requirement,
     pub(crate) leeway: Duration,
+    /// Who looks up the groups a token has no room for.
+    pub(crate) groups: Option<GroupResolver>,
 }
 
 impl AzureJwtVerifier {
     pub(crate) fn of(settings: VerifierSettings, platform: Platform) -> Self {
         let rules = AccessTokenRules {
             audience: audience(&settings.client_id, &settings.identifier_uris),
-            requirement: settings.requirement,
             leeway: settings.leeway,
         };
         Self(Arc::new(Inner {
             rules,
             trust: Trust::new(&settings.authority, platform.clone()),
             authority: settings.authority,
+            requirement: settings.requirement,
             required_scope: settings.required_scope,
             names: settings.names,
+            groups: settings.groups,
             verdicts: Cache::new(MOST_VERDICTS),
             platform,
         }))
@@ -121,6 +127,20 @@ impl AzureJwtVerifier {
         let now = self.0.platform.clock.now();
         let discovered = self.0.trust.issuer(now).await;
         self.0.authority.issuer_urls(discovered.as_deref())
+    }
+
+    /// What the token says, and the groups it had no room for.
+    async fn with_groups(
+        &self,
+        mut facts: TokenFacts,
+        presented: PresentedToken<'_>,
+        now: Timestamp,
+    ) -> Result<TokenFacts, VerifyError> {
+        if let Some(groups) = &self.0.groups {
+            let completed = groups.complete(&mut facts, presented, now).await;
+            completed.map_err(|error| VerifyError::Unavailable(Box::new(error)))?;
+        }
+        Ok(facts)
     }
 
     pub(crate) fn required_scope(&self) -> &Scope {
@@ -165,7 +185,11 @@ impl AccessTokenVerifier for AzureJwtVerifier {
             return Err(VerifyError::GraphToken);
         }
         let evidence = self.0.trust.evidence(&jwt, now).await?;
-        let facts = self.0.rules.judge(&jwt, (&self.0.trust, &evidence), now)?;
+        let judged = self.0.rules.judge(&jwt, (&self.0.trust, &evidence), now)?;
+        let facts = self.with_groups(judged, presented, now).await?;
+        if let Err(shortfall) = self.0.requirement.decide(&facts) {
+            return Err(VerifyError::Forbidden(Caller::of(&facts), shortfall));
+        }
         let token = VerifiedToken::assertion(facts);
         let verdict = Verdict {
             token: token.clone(),
@@ -180,7 +204,6 @@ impl AccessTokenVerifier for AzureJwtVerifier {
 #[derive(Debug)]
 struct AccessTokenRules {
     audience: Vec<String>,
-    requirement: Requirement,
     leeway: Duration,
 }
 
@@ -201,11 +224,7 @@ impl AccessTokenRules {
             return Err(VerifyError::SenderConstrained);
         }
         let kind = claims.kind()?;
-        let facts = facts(&mut claims, kind, tenant_id, payload)?;
-        match self.requirement.decide(&facts) {
-            Ok(()) => Ok(facts),
-            Err(shortfall) => Err(VerifyError::Forbidden(Caller::of(&facts), shortfall)),
-        }
+        facts(&mut claims, kind, tenant_id, payload)
     }
 
     fn admit_audience(&self, claims: &EntraClaims) -> Result<(), VerifyError> {

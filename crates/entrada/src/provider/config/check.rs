@@ -7,10 +7,10 @@ use url::Url;
 
 use super::AzureConfig;
 use super::error::{ConfigError, ConfigErrors};
+use super::graph::{credential, everything_consented, graph_url};
 use crate::access_token::AccessTokenVerifier;
 use crate::authorization_server::{ConsentMode, ScopePolicy};
 use crate::entra::AppRegistration;
-use crate::entra::credential::ClientCredential;
 use crate::entra::scope::ScopeNames;
 use crate::grant::Lifetimes;
 use crate::jwt::jwks::Algorithm;
@@ -45,6 +45,8 @@ pub(in crate::provider) struct Checked {
     pub(in crate::provider) allowed_redirects: AllowedRedirects,
     pub(in crate::provider) allowed_origins: Vec<AllowedOrigin>,
     pub(in crate::provider) requirement: Requirement,
+    /// Where groups are looked up, and with which scope.
+    pub(in crate::provider) graph: Option<(String, String)>,
     pub(in crate::provider) also_accepted: Vec<Arc<dyn AccessTokenVerifier>>,
     pub(in crate::provider) store: Arc<dyn Store>,
     pub(in crate::provider) keys: Keys,
@@ -97,6 +99,7 @@ impl AzureConfig {
         else {
             return Err(ConfigErrors(found.0));
         };
+        let graph = self.graph(&mut found);
         let keys = found.note(self.open_keys(platform));
         let store = found.note(self.open_store());
         let (Some((keys, key_file)), Some(store)) = (keys, store) else {
@@ -121,6 +124,7 @@ impl AzureConfig {
             allowed_redirects,
             allowed_origins,
             requirement: self.requirement,
+            graph,
             also_accepted: self.also_accepted,
             store,
             keys,
@@ -141,12 +145,8 @@ impl AzureConfig {
         if !is_guid(&self.client_id) {
             found.0.push(ConfigError::ClientId);
         }
-        let credential = found.note(match &self.client_secret {
-            None => Err(ConfigError::NoCredential),
-            Some(secret) if secret.expose().is_empty() => Err(ConfigError::NoCredential),
-            Some(secret) if is_guid(secret.expose()) => Err(ConfigError::SecretId),
-            Some(secret) => Ok(ClientCredential::Secret(secret.clone())),
-        });
+        let secret = self.client_secret.as_ref();
+        let credential = found.note(secret.map_or(Err(ConfigError::NoCredential), credential));
         let identifier = self.identifier();
         if identifier.ends_with('/') || Url::parse(&identifier).is_err() {
             found.0.push(ConfigError::IdentifierUri);
@@ -167,6 +167,13 @@ impl AzureConfig {
             additional: additional?,
         };
         Some((app, path.clone()))
+    }
+
+    fn graph(&self, found: &mut Findings) -> Option<(String, String)> {
+        let cloud = self.authority.cloud;
+        let written = self.graph_groups.as_ref()?.as_deref();
+        let url = found.note(graph_url(written, cloud))?;
+        Some((url, everything_consented(cloud)))
     }
 
     fn additional(&self, found: &mut Findings) -> Option<Scope> {

@@ -7,9 +7,12 @@ use url::Url;
 use super::authority::{AuthoritySettings, Directory};
 use super::check::{Findings, parse_scopes};
 use super::error::{ConfigError, ConfigErrors};
+use super::graph::GraphGroups;
 use super::setters;
 use crate::authorization_server::ScopePolicy;
+use crate::entra::authority::Authority;
 use crate::entra::cloud::Cloud;
+use crate::entra::groups::GroupResolver;
 use crate::entra::scope::ScopeNames;
 use crate::entra::verifier::{AppOnlyTokens, AzureJwtVerifier, VerifierSettings};
 use crate::jwt::verify::is_guid;
@@ -49,6 +52,7 @@ pub struct AzureJwtConfig {
     requirement: Requirement,
     leeway: Duration,
     own_keys: bool,
+    groups: Option<GraphGroups>,
 }
 
 impl AzureJwtConfig {
@@ -97,6 +101,7 @@ impl AzureJwtConfig {
             requirement: Requirement::default(),
             leeway: LEEWAY,
             own_keys: false,
+            groups: None,
         }
     }
 }
@@ -130,6 +135,8 @@ setters! { AzureJwtConfig:
         allowed_clients.into_iter().map(Into::into).collect();
     /// What every caller must have besides.
     requirement(requirement: Requirement) = requirement;
+    /// Looks up the groups of callers who are in more than a token lists.
+    groups_from_graph(groups: GraphGroups) = Some(groups_from_graph);
     /// By how much our clock and Entra's may differ: a minute, unless told otherwise, and five at
     /// most.
     leeway(leeway: Duration) = leeway;
@@ -155,7 +162,7 @@ impl AzureJwtConfig {
         self
     }
 
-    fn check(self) -> Result<VerifierSettings, ConfigErrors> {
+    fn check(self, platform: &Platform) -> Result<VerifierSettings, ConfigErrors> {
         let mut found = Findings::default();
         let authority = self.authority.check(&mut found);
         if !is_guid(&self.client_id) {
@@ -170,13 +177,12 @@ impl AzureJwtConfig {
         if self.leeway > MOST_LEEWAY {
             found.add(ConfigError::Leeway);
         }
+        let authority = authority.map(|authority| self.with_own_keys(authority));
+        let groups = authority
+            .as_ref()
+            .and_then(|authority| self.groups(authority, platform, &mut found));
         match (authority, required_scope, requirement) {
             (Some(authority), Some(required_scope), Some(requirement)) if found.count() == 0 => {
-                let authority = if self.own_keys {
-                    authority.with_keys_of(&self.client_id)
-                } else {
-                    authority
-                };
                 Ok(VerifierSettings {
                     authority,
                     client_id: self.client_id.to_ascii_lowercase(),
@@ -185,10 +191,30 @@ impl AzureJwtConfig {
                     names,
                     requirement,
                     leeway: self.leeway,
+                    groups,
                 })
             }
             _ => Err(found.into_errors()),
         }
+    }
+
+    fn with_own_keys(&self, authority: Authority) -> Authority {
+        if self.own_keys {
+            authority.with_keys_of(&self.client_id)
+        } else {
+            authority
+        }
+    }
+
+    fn groups(
+        &self,
+        authority: &Authority,
+        platform: &Platform,
+        found: &mut Findings,
+    ) -> Option<GroupResolver> {
+        let app = (authority, self.client_id.as_str());
+        let groups = self.groups.as_ref()?;
+        groups.check(app, self.authority.cloud, platform, found)
     }
 
     fn uris(&self, found: &mut Findings) -> Vec<String> {
@@ -256,7 +282,7 @@ impl AzureJwtVerifier {
     ///
     /// [`ConfigErrors`] names everything that is wrong, at once, and says what to change.
     pub fn new(config: AzureJwtConfig, platform: Platform) -> Result<Self, ConfigErrors> {
-        Ok(Self::of(config.check()?, platform))
+        Ok(Self::of(config.check(&platform)?, platform))
     }
 }
 
@@ -270,8 +296,12 @@ mod tests {
         AzureJwtConfig::new("contoso.com", CLIENT_ID).required_scopes(["mcp.read"])
     }
 
+    fn platform() -> Platform {
+        Platform::system().unwrap()
+    }
+
     fn errors(config: AzureJwtConfig) -> Vec<String> {
-        let errors = config.check().map(drop).err();
+        let errors = config.check(&platform()).map(drop).err();
         errors
             .iter()
             .flat_map(ConfigErrors::iter)
@@ -281,18 +311,18 @@ mod tests {
 
     #[test]
     fn what_is_not_given_follows_from_what_is() {
-        let checked = least().check().unwrap();
+        let checked = least().check(&platform()).unwrap();
         assert_eq!(checked.identifier_uris, [format!("api://{CLIENT_ID}")]);
         assert_eq!(checked.leeway, LEEWAY);
         let b2c = AzureJwtConfig::b2c("contoso", "B2C_1_in", CLIENT_ID).required_scopes(["read"]);
         let uri = format!("https://contoso.onmicrosoft.com/{CLIENT_ID}");
-        assert_eq!(b2c.check().unwrap().identifier_uris, [uri]);
+        assert_eq!(b2c.check(&platform()).unwrap().identifier_uris, [uri]);
     }
 
     #[test]
     fn scopes_may_be_written_short_or_long() {
         let long = format!("api://{CLIENT_ID}/mcp.read");
-        let checked = least().required_scopes([long]).check().unwrap();
+        let checked = least().required_scopes([long]).check(&platform()).unwrap();
         assert_eq!(checked.required_scope.to_string(), "mcp.read");
     }
 
@@ -366,6 +396,6 @@ mod tests {
         let config = AzureJwtConfig::new("contoso.com", CLIENT_ID)
             .app_only(AppOnlyTokens::Require)
             .allowed_clients([CLIENT_ID]);
-        assert!(config.check().unwrap().required_scope.is_empty());
+        assert!(config.check(&platform()).unwrap().required_scope.is_empty());
     }
 }

@@ -72,6 +72,9 @@ pub enum ConfigError {
     /// A requirement that nobody can meet.
     #[error("requirement: nobody can meet it: {0}")]
     Requirement(String),
+    /// Microsoft Graph is nowhere.
+    #[error("graph_url: {0}")]
+    GraphUrl(#[source] IssuerError),
     /// No keys could be made.
     #[error("session_keys: none could be made")]
     SessionKeys,
