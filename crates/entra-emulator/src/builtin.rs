@@ -25,6 +25,20 @@ pub const CUSTOMERS_TENANT_DOMAIN: &str = "contosocustomers.onmicrosoft.com";
 pub const CUSTOMERS_LOGIN_HOST: &str = "contosocustomers.ciamlogin.com";
 /// Another, under a name of Contoso's.
 pub const CUSTOMERS_CUSTOM_DOMAIN: &str = "login.customers.contoso.example";
+/// A tenant for customers of the older kind: Azure AD B2C.
+pub const B2C_TENANT_ID: &str = "10000000-0000-4000-8000-000000000004";
+/// The domain of [`B2C_TENANT_ID`].
+pub const B2C_TENANT_DOMAIN: &str = "contosob2c.onmicrosoft.com";
+/// The login host of [`B2C_TENANT_ID`], which answers in-process.
+pub const B2C_LOGIN_HOST: &str = "contosob2c.b2clogin.com";
+/// Another, under a name of Contoso's.
+pub const B2C_CUSTOM_DOMAIN: &str = "login.b2c.contoso.example";
+/// A user flow of [`B2C_TENANT_ID`] whose issuer is the default one.
+pub const B2C_POLICY: &str = "B2C_1_signin";
+/// A user flow of [`B2C_TENANT_ID`] whose issuer names it.
+pub const B2C_TFP_POLICY: &str = "B2C_1_strict";
+/// A policy of [`B2C_TENANT_ID`] that the claim `acr` names.
+pub const B2C_ACR_POLICY: &str = "B2C_1A_custom";
 /// The tenant Microsoft keeps personal accounts in.
 pub const CONSUMERS_TENANT_ID: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 /// The application id of Microsoft Graph, the same in every tenant.
@@ -64,6 +78,10 @@ pub const PAT_PERSONAL: &str = "pat@outlook.example";
 pub const CAROL_CUSTOMER: &str = "carol@customer.example";
 /// The object id of [`CAROL_CUSTOMER`].
 pub const CAROL_CUSTOMER_OID: &str = "20000000-0000-4000-8000-000000000010";
+/// A customer, of [`B2C_TENANT_ID`].
+pub const BELLA_B2C: &str = "bella@customer.example";
+/// The object id of [`BELLA_B2C`].
+pub const BELLA_B2C_OID: &str = "20000000-0000-4000-8000-000000000011";
 
 /// The single-tenant MCP server application: confidential, v2 tokens.
 pub const CLIENT_ID: &str = "30000000-0000-4000-8000-000000000001";
@@ -111,6 +129,12 @@ pub const CUSTOMERS_CLIENT_ID: &str = "30000000-0000-4000-8000-000000000010";
 pub const CUSTOMERS_CLIENT_SECRET: &str = "cust~3Y.a-public_test-secret_0123456789a";
 /// The Application ID URI of [`CUSTOMERS_CLIENT_ID`].
 pub const CUSTOMERS_IDENTIFIER_URI: &str = "api://30000000-0000-4000-8000-000000000010";
+/// An MCP server of [`B2C_TENANT_ID`].
+pub const B2C_CLIENT_ID: &str = "30000000-0000-4000-8000-000000000011";
+/// The client secret of [`B2C_CLIENT_ID`].
+pub const B2C_CLIENT_SECRET: &str = "b2c~2X.a-public_test-secret_0123456789ab";
+/// The Application ID URI of [`B2C_CLIENT_ID`].
+pub const B2C_IDENTIFIER_URI: &str = "https://contosob2c.onmicrosoft.com/mcp";
 
 /// The redirect URI of the MCP server application on `localhost`, where the port is ignored.
 pub const LOCALHOST_REDIRECT_URI: &str = "http://localhost/auth/callback";

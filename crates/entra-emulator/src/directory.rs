@@ -339,6 +339,7 @@ mod tests {
             builtin::FRANK,
             builtin::PAT_PERSONAL,
             builtin::CAROL_CUSTOMER,
+            builtin::BELLA_B2C,
         ] {
             let found = directory.user(user).unwrap_or_else(|| panic!("{user}"));
             assert_eq!(found.password, builtin::PASSWORD, "{user}");
@@ -370,11 +371,6 @@ mod tests {
                 Some(builtin::URL_CLIENT_SECRET),
                 Some(builtin::URL_IDENTIFIER_URI),
             ),
-            (
-                builtin::CUSTOMERS_CLIENT_ID,
-                Some(builtin::CUSTOMERS_CLIENT_SECRET),
-                Some(builtin::CUSTOMERS_IDENTIFIER_URI),
-            ),
             (builtin::PUBLIC_CLIENT_ID, None, None),
             (builtin::SPA_CLIENT_ID, None, None),
             (
@@ -405,6 +401,56 @@ mod tests {
             directory.user_by_oid(builtin::BOB_OID).unwrap().username,
             builtin::BOB
         );
+    }
+
+    #[test]
+    fn the_constants_of_customers_name_something_too() {
+        let directory = Directory::default();
+        for (client_id, secret, uri, domain) in [
+            (
+                builtin::CUSTOMERS_CLIENT_ID,
+                builtin::CUSTOMERS_CLIENT_SECRET,
+                builtin::CUSTOMERS_IDENTIFIER_URI,
+                builtin::CUSTOMERS_TENANT_DOMAIN,
+            ),
+            (
+                builtin::B2C_CLIENT_ID,
+                builtin::B2C_CLIENT_SECRET,
+                builtin::B2C_IDENTIFIER_URI,
+                builtin::B2C_TENANT_DOMAIN,
+            ),
+        ] {
+            let app = directory.resource(uri).unwrap();
+            assert_eq!(app.client_id, client_id);
+            assert_eq!(app.secrets[0].value, secret);
+            assert_eq!(app.tenant, domain);
+        }
+        for (id, host, custom, domain) in [
+            (
+                builtin::CUSTOMERS_TENANT_ID,
+                builtin::CUSTOMERS_LOGIN_HOST,
+                builtin::CUSTOMERS_CUSTOM_DOMAIN,
+                builtin::CUSTOMERS_TENANT_DOMAIN,
+            ),
+            (
+                builtin::B2C_TENANT_ID,
+                builtin::B2C_LOGIN_HOST,
+                builtin::B2C_CUSTOM_DOMAIN,
+                builtin::B2C_TENANT_DOMAIN,
+            ),
+        ] {
+            for host in [host, custom] {
+                let tenant = directory.tenant_of_host(host).unwrap();
+                assert_eq!((tenant.id.as_str(), tenant.domain.as_str()), (id, domain));
+            }
+        }
+        let b2c = directory.tenant(builtin::B2C_TENANT_ID).unwrap();
+        let policies = b2c.policies.iter().map(|policy| policy.name.as_str());
+        assert!(policies.eq([
+            builtin::B2C_POLICY,
+            builtin::B2C_TFP_POLICY,
+            builtin::B2C_ACR_POLICY
+        ]));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::place::Place;
 use crate::quirks::Quirks;
 use crate::server::{Listen, Listener, Running, ServeError, serve};
 use crate::state::State;
-use crate::{authorize, control, device, discovery, graph, token};
+use crate::{authorize, b2c, control, device, discovery, graph, token};
 
 /// Tells the time, in seconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -120,15 +120,21 @@ impl Emulator {
 
     /// The whole emulator as a router, to be driven in-process or mounted at a host's root.
     pub fn router(&self) -> Router {
-        Router::new()
+        let routes = Router::new()
             .merge(discovery::router())
             .merge(authorize::router())
             .merge(token::router())
             .merge(device::router())
             .merge(graph::router())
+            .merge(b2c::router())
             .merge(control::http::router())
             .layer(from_fn_with_state(Arc::clone(&self.shared), describe_call))
-            .with_state(Arc::clone(&self.shared))
+            .with_state(Arc::clone(&self.shared));
+        // Before routing, for it changes the path.
+        let shared = Arc::clone(&self.shared);
+        Router::new()
+            .fallback_service(routes)
+            .layer(from_fn_with_state(shared, b2c::name_policy))
     }
 
     /// Listens, with tasks that end when the answer is dropped or shut down.

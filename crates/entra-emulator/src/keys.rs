@@ -51,6 +51,15 @@ impl SigningKey {
         }
     }
 
+    // User flows call their keys by the SHA-256.
+    fn of_user_flows(pkcs8: &[u8], certificate: &[u8]) -> Self {
+        let key = Self::new(pkcs8, certificate);
+        Self {
+            kid: URL_SAFE_NO_PAD.encode(&key.certificate.sha256),
+            ..key
+        }
+    }
+
     fn generate() -> Self {
         let pair =
             rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048)
@@ -89,16 +98,25 @@ impl SigningKey {
         &self.certificate.public_key
     }
 
+    /// Modulus and exponent.
+    pub(crate) fn public_numbers(&self) -> (Vec<u8>, Vec<u8>) {
+        let public = self.pair().public_key();
+        (
+            public.modulus().big_endian_without_leading_zero().to_vec(),
+            public.exponent().big_endian_without_leading_zero().to_vec(),
+        )
+    }
+
     /// The key as it stands in a key document.
     pub(crate) fn jwk(&self, issuer: Option<String>, cloud_instance: &'static str) -> Jwk {
-        let public = self.pair().public_key();
+        let (modulus, exponent) = self.public_numbers();
         Jwk {
             kty: "RSA",
             r#use: "sig",
             kid: self.kid.clone(),
             x5t: self.kid.clone(),
-            n: URL_SAFE_NO_PAD.encode(public.modulus().big_endian_without_leading_zero()),
-            e: URL_SAFE_NO_PAD.encode(public.exponent().big_endian_without_leading_zero()),
+            n: URL_SAFE_NO_PAD.encode(modulus),
+            e: URL_SAFE_NO_PAD.encode(exponent),
             x5c: [STANDARD.encode(&self.certificate.der)],
             cloud_instance_name: issuer.as_ref().map(|_| cloud_instance),
             issuer,
@@ -157,11 +175,25 @@ impl KeyRing {
         )
     }
 
+    /// The keys of user flows.
+    pub(crate) fn user_flows() -> Self {
+        let fixtures = [signing_key!("b2c-1"), signing_key!("b2c-2")];
+        Self::made(&fixtures, &[], SigningKey::of_user_flows)
+    }
+
     fn of(published: &[Fixture], spare: &[Fixture]) -> Self {
+        Self::made(published, spare, SigningKey::new)
+    }
+
+    fn made(
+        published: &[Fixture],
+        spare: &[Fixture],
+        make: fn(&[u8], &[u8]) -> SigningKey,
+    ) -> Self {
         let load = |fixtures: &[Fixture]| -> Vec<Arc<SigningKey>> {
             fixtures
                 .iter()
-                .map(|fixture| Arc::new(SigningKey::new(fixture.pkcs8, fixture.certificate)))
+                .map(|fixture| Arc::new(make(fixture.pkcs8, fixture.certificate)))
                 .collect()
         };
         let published = load(published);

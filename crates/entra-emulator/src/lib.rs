@@ -2,6 +2,7 @@
 
 mod access_token;
 mod authorize;
+mod b2c;
 pub mod builtin;
 mod calendar;
 mod cloud;

@@ -61,7 +61,8 @@ impl Place {
     pub(crate) fn issuer_of(&self, tenant: &Tenant) -> String {
         let id = &tenant.id;
         match tenant.kind {
-            TenantKind::Workforce => self.v2_issuer(id),
+            // A tenant of user flows is an ordinary one underneath.
+            TenantKind::Workforce | TenantKind::B2c => self.v2_issuer(id),
             TenantKind::External => format!("https://{id}.ciamlogin.com/{id}/v2.0"),
         }
     }

@@ -11,6 +11,9 @@
 //! | keys have no `alg`, and each has an `issuer` | RFC 7517 §4 |
 //! | the `issuer` of `/common` metadata is the template `{tenantid}` | RFC 8414 §3.3 |
 //! | the `issuer` of an External ID tenant has the tenant's GUID for a host, whatever host was asked | RFC 8414 §3.3 |
+//! | the default `issuer` of a user flow leads to no metadata, and ends with a slash | RFC 8414 §3.3 |
+//! | a user flow's `scope` may be the client's own id, and tokens for it have no `scp` | RFC 9068 §2.2.3 |
+//! | a user flow calls a wrong redirect URI `redirect_uri_mismatch`, and answers 400 to a wrong secret | RFC 6749 §5.2 |
 //! | v1 tokens come from `sts.windows.net`, which no metadata URL leads to | OpenID Connect Discovery §4.3 |
 //! | metadata is at `{issuer}/.well-known/openid-configuration` alone | RFC 8414 §3.1 |
 //! | metadata does not say `code_challenge_methods_supported`, though PKCE works | RFC 8414 §2 |
@@ -41,13 +44,19 @@
 //! `sts.windows.net`, that its hosts serve no other tenant (`AADSTS90002`), and that its accounts do not
 //! sign in over `common`.
 //!
+//! Of Azure AD B2C: the `error` of `AADB2C90205`, `90084`, `90013`, `90022` and of the rarer ones; that a
+//! spent code is `AADB2C90080`; what an unknown user flow answers (404, `AADB2C90022`); that `tfp` keeps
+//! the capitals of the registration while issuers, URLs and `acr` do not (so in captures, though an
+//! example of the documentation has it in lower case); that `scp` has what was asked and no more; that
+//! `client_credentials` and passwords are refused, which only some policies allow.
+//!
 //! Of the clouds: that v1 tokens of US Government come from `sts.windows.net`, those of the newest
 //! ones from a `sts.` host of theirs; what `rbac_url` is outside the public cloud; that the newest ones
 //! show their Graph as `cloud_graph_host_name`; that metadata is alike everywhere. In-process, an alias
 //! of a login host is answered under its own name, and its issuers have the name of the login host.
 //! One ring of keys signs for every cloud.
 //!
-//! What is left out: mutual TLS, federated credentials, managed identities, Azure AD B2C, continuous access evaluation, the implicit flow's access tokens, SAML, administrators' consent
+//! What is left out: mutual TLS, federated credentials, managed identities, continuous access evaluation, the implicit flow's access tokens, SAML, administrators' consent
 //! by URL, and the loop guard `AADSTS50196`, which would stop tests that repeat themselves.
 
 /// Which Entra to pretend to be, where there is more than one.

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::access_token::SignIn;
 use crate::authorize::interaction::{Interaction, SignedIn};
 use crate::authorize::pkce::CodeChallenge;
+use crate::b2c::state::B2cState;
 use crate::builtin;
 use crate::device::Device;
 use crate::directory::Directory;
@@ -27,6 +28,9 @@ pub(crate) struct State {
     pub(crate) directory: Directory,
     pub(crate) keys: KeyRing,
     pub(crate) personal_keys: KeyRing,
+    /// The keys of user flows, which are no Entra keys.
+    pub(crate) b2c_keys: KeyRing,
+    pub(crate) b2c: B2cState,
     pub(crate) clock_offset: u64,
     /// The fixed lifetime of access tokens, when there is one.
     pub(crate) token_lifetime: Option<u64>,
@@ -94,6 +98,8 @@ impl State {
             directory,
             keys: KeyRing::new(),
             personal_keys: KeyRing::personal(),
+            b2c_keys: KeyRing::user_flows(),
+            b2c: B2cState::default(),
             clock_offset: 0,
             token_lifetime: None,
             seed,
@@ -122,8 +128,8 @@ impl State {
 
     /// The published key with this id, of whichever ring.
     pub(crate) fn published_key(&self, kid: &str) -> Option<&SigningKey> {
-        let organizations = self.keys.by_kid(kid);
-        organizations.or_else(|| self.personal_keys.by_kid(kid))
+        let rings = [&self.keys, &self.personal_keys, &self.b2c_keys];
+        rings.into_iter().find_map(|ring| ring.by_kid(kid))
     }
 
     /// How long an application's own token lives when others live for `lifetime`.

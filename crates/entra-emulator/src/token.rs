@@ -35,6 +35,7 @@ use crate::faults::{Endpoint, GrantType};
 use crate::quirks::Quirks;
 use crate::state::State as EmulatorState;
 use crate::token::client_auth::Credential;
+pub(crate) use crate::token::client_auth::basic_credentials;
 use crate::token::response::TokenResponse;
 use crate::version::Version;
 

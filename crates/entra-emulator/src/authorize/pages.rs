@@ -18,6 +18,8 @@ pub(crate) struct SignInPage<'a> {
     pub(crate) application: &'a str,
     pub(crate) hint: &'a str,
     pub(crate) problem: Option<String>,
+    /// Whether the user may say that the password is forgotten.
+    pub(crate) forgettable: bool,
 }
 
 /// Asks which signed-in account to go on with.
@@ -65,7 +67,7 @@ pub(crate) struct Permission {
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage<'a> {
-    code: u32,
+    label: String,
     message: String,
     trace: &'a str,
     correlation: &'a str,
@@ -101,14 +103,20 @@ struct FormPost<'a> {
 
 /// The error page: Entra gives it status 200, and says the real one in its text.
 pub(crate) fn error_page(error: &Aadsts, strict: bool, call: &Call) -> Response {
+    let label = format!("AADSTS{}", error.code());
+    problem_page(label, error.to_string(), strict, call)
+}
+
+/// The same for an error of whatever name.
+pub(crate) fn problem_page(label: String, message: String, strict: bool, call: &Call) -> Response {
     let status = if strict {
         StatusCode::BAD_REQUEST
     } else {
         StatusCode::OK
     };
     let html = ErrorPage {
-        code: error.code(),
-        message: error.to_string(),
+        label,
+        message,
         trace: &call.ids.trace,
         correlation: &call.ids.correlation,
         timestamp: timestamp(call.now),

@@ -28,7 +28,8 @@ impl Redirect {
         if Url::parse(asked).is_err() {
             return Err(Aadsts::MalformedRedirectUri);
         }
-        let matching = registered.find(|(uri, _)| matches(uri, asked, app.allow_any_loopback_port));
+        let matching =
+            registered.find(|(uri, _)| is_registered(uri, asked, app.allow_any_loopback_port));
         match matching {
             Some((_, platform)) => Ok(Self {
                 uri: asked.to_owned(),
@@ -43,8 +44,8 @@ impl Redirect {
     }
 }
 
-// Exact, except that the port of `http://localhost` does not count.
-fn matches(registered: &str, asked: &str, any_loopback_port: bool) -> bool {
+/// Whether `asked` is what was registered: exactly, but for the port of `http://localhost`.
+pub(crate) fn is_registered(registered: &str, asked: &str, any_loopback_port: bool) -> bool {
     let without_port = |uri: &str, host: &str| -> Option<String> {
         let rest = uri.strip_prefix(host)?;
         let rest = match rest.strip_prefix(':') {
@@ -136,7 +137,7 @@ mod tests {
             ("contoso-cli://auth", "contoso-cli://auth", false, true),
         ] {
             assert_eq!(
-                matches(registered, asked, any_port),
+                is_registered(registered, asked, any_port),
                 wanted,
                 "{registered} {asked}"
             );

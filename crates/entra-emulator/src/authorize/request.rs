@@ -27,6 +27,13 @@ impl Parameters {
         }
     }
 
+    /// The first value of each: not every endpoint minds a parameter that comes twice.
+    pub(crate) fn first_of_each(mut pairs: Vec<(String, String)>) -> Self {
+        let mut seen = HashSet::new();
+        pairs.retain(|(name, _)| seen.insert(name.clone()));
+        Self(pairs)
+    }
+
     /// The value, unless it is absent or empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);

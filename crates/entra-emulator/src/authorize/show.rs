@@ -44,6 +44,7 @@ impl Shown<'_> {
                     .filter(|_| request.prompt != Some(Prompt::SelectAccount))
                     .unwrap_or(""),
                 problem: self.problem.clone(),
+                forgettable: false,
             }
             .render(),
             Step::PickAccount => PickAccountPage {

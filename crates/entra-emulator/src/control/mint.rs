@@ -1,5 +1,7 @@
 //! Minting tokens on order: the very tokens Entra would issue, with edits.
 
+mod user_flow;
+
 use crate::access_token::{AppOnly, ClientProof, Delegation, Mint, SignIn};
 use crate::control::order::{Edits, Kind, Signer, TokenOrder};
 use crate::directory::Directory;
@@ -38,6 +40,9 @@ pub enum MintError {
     /// The resource has no such name.
     #[error("the resource is not called '{0}'")]
     UnknownAudience(String),
+    /// The tenant has no such user flow.
+    #[error("the tenant has no user flow '{0}'")]
+    UnknownPolicy(String),
     /// No published key has this id.
     #[error("no published key is called '{0}'")]
     UnknownKey(String),
@@ -53,17 +58,25 @@ pub(super) fn mint(shared: &Shared, order: &TokenOrder) -> Result<String, MintEr
         order,
         state: &state,
         place: &place,
+        placed: order.base_url.is_some() || shared.options.base_url.is_some(),
         now,
         lifetime,
     };
     let tenant = minting.tenant()?;
-    let mut draft = match order.kind {
-        Kind::Delegated => minting.delegated(tenant)?,
-        Kind::AppOnly => minting.app_only(tenant)?,
-        Kind::IdToken => minting.id_token(tenant)?,
+    let flow = minting.flow(tenant)?;
+    let ring = match (&flow, order.kind) {
+        (Some(_), Kind::Delegated | Kind::IdToken) => &state.b2c_keys,
+        (Some(_), Kind::AppOnly) | (None, _) => state.keys_of(tenant),
+    };
+    let mut draft = match (&flow, order.kind) {
+        (Some(flow), Kind::Delegated) => minting.flow_access_token(tenant, flow)?,
+        (Some(flow), Kind::IdToken) => minting.flow_id_token(tenant, flow)?,
+        (None, Kind::Delegated) => minting.delegated(tenant)?,
+        (None, Kind::IdToken) => minting.id_token(tenant)?,
+        (_, Kind::AppOnly) => minting.app_only(tenant)?,
     };
     order.claims.apply(&mut draft.claims);
-    sign(draft, order, &state, state.keys_of(tenant))
+    sign(draft, order, &state, ring)
 }
 
 /// One order being carried out.
@@ -71,6 +84,8 @@ struct Minting<'a> {
     order: &'a TokenOrder,
     state: &'a State,
     place: &'a Place,
+    /// Whether somebody said where that is.
+    placed: bool,
     now: u64,
     lifetime: u64,
 }
@@ -177,17 +192,20 @@ impl<'a> Minting<'a> {
 
     fn id_token(&self, tenant: &'a Tenant) -> Result<Draft, MintError> {
         let party = self.party(tenant)?;
-        let nonce = self.order.nonce.clone();
-        let nonce = nonce.unwrap_or_else(|| random::opaque(16));
         Ok(self.mint(tenant, self.lifetime).id_token(&IdTokenRequest {
             party,
             profile: self.order.profile,
             email: self.order.profile,
             sign_in: &self.sign_in(party.user),
-            nonce: Some(&nonce),
+            nonce: Some(&self.nonce()),
             version: Version::V2,
             code: None,
         }))
+    }
+
+    fn nonce(&self) -> String {
+        let nonce = self.order.nonce.clone();
+        nonce.unwrap_or_else(|| random::opaque(16))
     }
 
     fn scopes(&self, resource: &App) -> Result<Vec<String>, MintError> {

@@ -36,6 +36,8 @@ pub struct TokenOrder {
     #[serde(default)]
     pub(super) tenant: Option<String>,
     #[serde(default)]
+    pub(super) policy: Option<String>,
+    #[serde(default)]
     pub(super) audience: Option<String>,
     #[serde(default)]
     pub(super) base_url: Option<String>,
@@ -124,6 +126,7 @@ impl TokenOrder {
             profile: true,
             nonce: None,
             tenant: None,
+            policy: None,
             audience: None,
             base_url: None,
             header: Edits::default(),
@@ -159,6 +162,15 @@ impl TokenOrder {
     #[must_use]
     pub fn tenant(mut self, tenant: &str) -> Self {
         self.tenant = Some(tenant.to_owned());
+        self
+    }
+
+    /// The user flow it comes from, in a tenant of Azure AD B2C; its first when none is given.
+    ///
+    /// Its issuer then has the tenant's `b2clogin.com` host, unless a base URL is given.
+    #[must_use]
+    pub fn policy(mut self, policy: &str) -> Self {
+        self.policy = Some(policy.to_owned());
         self
     }
 

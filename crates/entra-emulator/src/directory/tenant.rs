@@ -17,10 +17,50 @@ pub struct Tenant {
     pub region: String,
     /// Whose accounts it holds.
     pub kind: TenantKind,
-    /// What its own login host begins with, if it has one: `{subdomain}.ciamlogin.com`.
+    /// What its own login host begins with, if it has one: `{subdomain}.ciamlogin.com` or
+    /// `{subdomain}.b2clogin.com`.
     pub subdomain: String,
     /// A login host under a name of its own.
     pub custom_domain: Option<String>,
+    /// Its user flows, if it is of [`TenantKind::B2c`].
+    pub policies: Vec<Policy>,
+}
+
+/// A user flow, or a custom policy.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Policy {
+    /// Its name, such as `B2C_1_signin`. Requests may write it in any case.
+    pub name: String,
+    /// What the issuer of its tokens looks like.
+    pub issuer_style: IssuerStyle,
+    /// Which claim of its tokens names it.
+    pub policy_claim: PolicyClaim,
+}
+
+/// What the issuer of a user flow's tokens looks like.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum IssuerStyle {
+    /// `https://{host}/{tenant}/v2.0/`, from which no metadata can be found.
+    #[default]
+    Default,
+    /// `https://{host}/tfp/{tenant}/{policy}/v2.0/`.
+    Tfp,
+}
+
+/// The claim that names a user flow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PolicyClaim {
+    /// `tfp`, with the name as it was registered.
+    #[default]
+    Tfp,
+    /// `acr`, with the name in lower case.
+    Acr,
 }
 
 /// Whose accounts a tenant holds, which decides where people sign in.
@@ -33,6 +73,8 @@ pub enum TenantKind {
     Workforce,
     /// An organisation's customers: Microsoft Entra External ID.
     External,
+    /// An organisation's customers: Azure AD B2C, which signs people in by user flows.
+    B2c,
 }
 
 impl Tenant {
@@ -41,6 +83,7 @@ impl Tenant {
         let own = match self.kind {
             TenantKind::Workforce => return false,
             TenantKind::External => host.strip_suffix(".ciamlogin.com"),
+            TenantKind::B2c => host.strip_suffix(".b2clogin.com"),
         };
         let named = |name: &str| {
             name.eq_ignore_ascii_case(&self.subdomain) || name.eq_ignore_ascii_case(&self.id)

@@ -34,7 +34,7 @@ impl Credential {
         parameters: &Parameters,
         headers: &HeaderMap,
     ) -> Result<(String, Self), Aadsts> {
-        if let Some((client_id, secret)) = basic(headers) {
+        if let Some((client_id, secret)) = basic_credentials(headers) {
             return Ok((client_id, Self::Secret(secret)));
         }
         let client_id = parameters.require("client_id")?.to_owned();
@@ -50,8 +50,8 @@ impl Credential {
     }
 }
 
-// Both halves are form-encoded before they are joined (RFC 6749 §2.3.1).
-fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+/// What stands in `Authorization: Basic`, both halves of it form-encoded (RFC 6749 §2.3.1).
+pub(crate) fn basic_credentials(headers: &HeaderMap) -> Option<(String, String)> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, encoded) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {

@@ -36,11 +36,10 @@ fn b64(text: &str) -> String {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text)
 }
 
-#[tokio::test]
-async fn no_parameter_of_any_endpoint_brings_it_down() {
-    let world = World::new();
+/// Every form, by its path, and its fields.
+fn forms() -> Vec<(String, Vec<&'static str>)> {
     let token = format!("/{TENANT_ID}/oauth2/v2.0/token");
-    let forms = [
+    let forms = vec![
         (
             format!("/{TENANT_ID}/oauth2/v2.0/authorize"),
             vec![
@@ -88,6 +87,21 @@ async fn no_parameter_of_any_endpoint_brings_it_down() {
         (format!("/{TENANT_ID}/account"), vec!["ctx", "account"]),
         (format!("/{TENANT_ID}/consent"), vec!["ctx", "answer"]),
     ];
+    let user_flow = format!("/{B2C_TENANT_ID}/{B2C_POLICY}");
+    let of_user_flows = vec![
+        (
+            format!("{user_flow}/oauth2/v2.0/authorize"),
+            forms[0].1.clone(),
+        ),
+        (format!("{user_flow}/oauth2/v2.0/token"), forms[1].1.clone()),
+        (format!("{user_flow}/login"), forms[4].1.clone()),
+    ];
+    [forms, of_user_flows].concat()
+}
+
+#[tokio::test]
+async fn no_parameter_of_any_endpoint_brings_it_down() {
+    let world = World::new();
     let good = [
         ("client_id", CLIENT_ID),
         ("client_secret", CLIENT_SECRET),
@@ -102,7 +116,7 @@ async fn no_parameter_of_any_endpoint_brings_it_down() {
         ("requested_token_use", "on_behalf_of"),
         ("ctx", "x"),
     ];
-    for (path, names) in forms {
+    for (path, names) in forms() {
         for name in names {
             for value in values() {
                 let mut form: Vec<_> = good
@@ -130,6 +144,9 @@ async fn no_path_header_or_body_does_either() {
             format!("/{segment}/oauth2/v2.0/authorize?{encoded}"),
             format!("/common/discovery/instance?authorization_endpoint={segment}"),
             format!("/common/userrealm/{segment}"),
+            format!("/{B2C_TENANT_ID}/{segment}/discovery/v2.0/keys"),
+            format!("/tfp/{B2C_TENANT_ID}/{segment}/oauth2/v2.0/authorize"),
+            format!("/{B2C_TENANT_ID}/oauth2/v2.0/authorize?p={segment}&{encoded}"),
             format!("/graph/v1.0/me/messages?$top={segment}&$skiptoken={segment}"),
             format!("/devicelogin/done?code={segment}&state={segment}"),
         ] {
@@ -142,6 +159,7 @@ async fn no_path_header_or_body_does_either() {
         for path in [
             "/control/fail-next",
             "/control/advance",
+            "/control/mint-token",
             "/graph/v1.0/me/getMemberObjects",
         ] {
             let request = Request::builder()

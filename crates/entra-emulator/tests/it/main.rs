@@ -7,6 +7,7 @@
 )]
 
 mod authorize;
+mod b2c;
 mod client_auth;
 mod clouds;
 mod code;
