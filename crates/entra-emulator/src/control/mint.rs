@@ -1,17 +1,17 @@
 //! Minting tokens on order: the very tokens Entra would issue, with edits.
 
+mod signing;
 mod user_flow;
 
 use crate::access_token::{AppOnly, ClientProof, Delegation, Mint, SignIn};
-use crate::control::order::{Edits, Kind, Signer, TokenOrder};
+use crate::control::order::{Kind, TokenOrder};
 use crate::directory::Directory;
 use crate::directory::app::App;
 use crate::directory::tenant::Tenant;
 use crate::directory::user::User;
 use crate::emulator::Shared;
 use crate::id_token::IdTokenRequest;
-use crate::jwt::{Claims, Draft};
-use crate::keys::{KeyRing, SigningKey};
+use crate::jwt::Draft;
 use crate::place::Place;
 use crate::random;
 use crate::scope::{GrantedScopes, Party, ResourceScopes};
@@ -76,7 +76,7 @@ pub(super) fn mint(shared: &Shared, order: &TokenOrder) -> Result<String, MintEr
         (_, Kind::AppOnly) => minting.app_only(tenant)?,
     };
     order.claims.apply(&mut draft.claims);
-    sign(draft, order, &state, ring)
+    signing::sign(draft, order, &state, ring)
 }
 
 /// One order being carried out.
@@ -260,54 +260,4 @@ fn proof(client: &App) -> ClientProof {
     } else {
         ClientProof::Certificate
     }
-}
-
-impl Edits {
-    fn apply(&self, claims: &mut Claims) {
-        for (name, value) in &self.set {
-            claims.put(name.clone(), value.clone());
-        }
-        for name in &self.remove {
-            claims.remove(name);
-        }
-    }
-}
-
-fn sign(
-    mut draft: Draft,
-    order: &TokenOrder,
-    state: &State,
-    ring: &KeyRing,
-) -> Result<String, MintError> {
-    let key = match &order.signed_by {
-        Signer::Active | Signer::Nobody | Signer::SecretOf(_) => ring.active(),
-        Signer::Personal => named(&mut draft, state.personal_keys.active()),
-        Signer::Published(kid) => {
-            let key = state.published_key(kid);
-            let key = key.ok_or_else(|| MintError::UnknownKey(kid.clone()))?;
-            named(&mut draft, key)
-        }
-        Signer::Unpublished => SigningKey::unpublished(),
-    };
-    if matches!(order.signed_by, Signer::SecretOf(_)) {
-        draft.header.put("alg", "HS256");
-    }
-    order.header.apply(&mut draft.header);
-    Ok(match &order.signed_by {
-        Signer::Nobody => draft.unsigned(),
-        Signer::SecretOf(secret) => draft.sign_with_secret(secret.as_bytes()),
-        Signer::Active | Signer::Personal | Signer::Published(_) | Signer::Unpublished => {
-            draft.sign(key)
-        }
-    })
-}
-
-// The header names the key that signs.
-fn named<'k>(draft: &mut Draft, key: &'k SigningKey) -> &'k SigningKey {
-    for name in ["x5t", "kid"] {
-        if draft.header.get(name).is_some() {
-            draft.header.put(name, key.kid());
-        }
-    }
-    key
 }
