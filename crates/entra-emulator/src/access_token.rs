@@ -3,6 +3,7 @@
 //! Which version a token has is decided by the resource's `requestedAccessTokenVersion`, not by the
 //! endpoint that was asked. Tokens for Microsoft Graph are v1 with a header nobody else can check.
 
+mod agent;
 mod app_only;
 mod memberships;
 mod optional;
@@ -12,6 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use crate::access_token::agent::Subject;
 use crate::directory::Directory;
 use crate::directory::app::App;
 use crate::directory::tenant::Tenant;
@@ -111,6 +113,8 @@ impl Mint<'_> {
         if delegation.resource.is_graph() {
             optional::put_graph_extras(&mut claims, delegation);
         }
+        let Party { client, user, .. } = delegation.party;
+        agent::put_agent(&mut claims, client, Subject::User(user));
         self.draft(version, claims, delegation.resource)
     }
 
@@ -128,7 +132,7 @@ impl Mint<'_> {
         claims.put_some("acrs", list(&delegation.sign_in.acrs));
         claims.put("aio", aio(delegation.sign_in.mfa));
         claims.put("azp", client.client_id.as_str());
-        claims.put("azpacr", delegation.proof.acr());
+        claims.put("azpacr", agent::proof(client, delegation.proof).acr());
         claims.put_some("idp", self.home_idp(directory, user));
         if delegation.profile {
             claims.put("name", user.name.as_str());
@@ -164,7 +168,7 @@ impl Mint<'_> {
         claims.put("aio", aio(delegation.sign_in.mfa));
         claims.put("amr", amr(delegation.sign_in));
         claims.put("appid", client.client_id.as_str());
-        claims.put("appidacr", delegation.proof.acr());
+        claims.put("appidacr", agent::proof(client, delegation.proof).acr());
         claims.put("family_name", user.family_name.as_str());
         claims.put("given_name", user.given_name.as_str());
         claims.put_some("idp", self.home_idp(directory, user));

@@ -82,6 +82,8 @@ pub const CAROL_CUSTOMER_OID: &str = "20000000-0000-4000-8000-000000000010";
 pub const BELLA_B2C: &str = "bella@customer.example";
 /// The object id of [`BELLA_B2C`].
 pub const BELLA_B2C_OID: &str = "20000000-0000-4000-8000-000000000011";
+/// The account of an agent, of [`TENANT_ID`].
+pub const AGENT_USER: &str = "agent@contoso.onmicrosoft.com";
 
 /// The single-tenant MCP server application: confidential, v2 tokens.
 pub const CLIENT_ID: &str = "30000000-0000-4000-8000-000000000001";
@@ -135,6 +137,12 @@ pub const B2C_CLIENT_ID: &str = "30000000-0000-4000-8000-000000000011";
 pub const B2C_CLIENT_SECRET: &str = "b2c~2X.a-public_test-secret_0123456789ab";
 /// The Application ID URI of [`B2C_CLIENT_ID`].
 pub const B2C_IDENTIFIER_URI: &str = "https://contosob2c.onmicrosoft.com/mcp";
+/// An agent identity, made from [`AGENT_BLUEPRINT_CLIENT_ID`].
+pub const AGENT_CLIENT_ID: &str = "30000000-0000-4000-8000-000000000012";
+/// The blueprint of [`AGENT_CLIENT_ID`].
+pub const AGENT_BLUEPRINT_CLIENT_ID: &str = "30000000-0000-4000-8000-000000000013";
+/// The client secret of [`AGENT_BLUEPRINT_CLIENT_ID`].
+pub const AGENT_BLUEPRINT_CLIENT_SECRET: &str = "agent~1W.a-public_test-secret_0123456789";
 
 /// The redirect URI of the MCP server application on `localhost`, where the port is ignored.
 pub const LOCALHOST_REDIRECT_URI: &str = "http://localhost/auth/callback";

@@ -242,6 +242,7 @@ mod tests {
             builtin::PAT_PERSONAL,
             builtin::CAROL_CUSTOMER,
             builtin::BELLA_B2C,
+            builtin::AGENT_USER,
         ] {
             let found = directory.user(user).unwrap_or_else(|| panic!("{user}"));
             assert_eq!(found.password, builtin::PASSWORD, "{user}");
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn the_constants_of_customers_name_something_too() {
+    fn the_constants_of_customers_and_agents_name_something_too() {
         let directory = Directory::default();
         for (client_id, secret, uri, domain) in [
             (
@@ -327,6 +328,12 @@ mod tests {
             assert_eq!(app.secrets[0].value, secret);
             assert_eq!(app.tenant, domain);
         }
+        let agent = directory.app(builtin::AGENT_CLIENT_ID).unwrap();
+        let blueprint = agent.agent_blueprint.as_deref();
+        assert_eq!(blueprint, Some(builtin::AGENT_BLUEPRINT_CLIENT_ID));
+        let blueprint = directory.app(builtin::AGENT_BLUEPRINT_CLIENT_ID).unwrap();
+        let secret = &blueprint.secrets[0].value;
+        assert_eq!(secret, builtin::AGENT_BLUEPRINT_CLIENT_SECRET);
         for (id, host, custom, domain) in [
             (
                 builtin::CUSTOMERS_TENANT_ID,

@@ -50,6 +50,9 @@
 //! example of the documentation has it in lower case); that `scp` has what was asked and no more; that
 //! `client_credentials` and passwords are refused, which only some policies allow.
 //!
+//! Of agent identities: which undocumented numbers stand beside the documented ones in the facets, and
+//! that a person an agent acts for has none (`xms_sub_fct` is absent then).
+//!
 //! Of the clouds: that v1 tokens of US Government come from `sts.windows.net`, those of the newest
 //! ones from a `sts.` host of theirs; what `rbac_url` is outside the public cloud; that the newest ones
 //! show their Graph as `cloud_graph_host_name`; that metadata is alike everywhere. In-process, an alias

@@ -1,5 +1,6 @@
 //! The token of an application signed in as itself.
 
+use crate::access_token::agent::{Subject, proof, put_agent};
 use crate::access_token::optional::audience;
 use crate::access_token::{AppOnly, Mint, aio, rh, version};
 use crate::directory::user::roles_at;
@@ -35,7 +36,7 @@ impl Mint<'_> {
         self.put_times(&mut claims);
         claims.put("aio", aio(false));
         claims.put(azp, client.client_id.as_str());
-        claims.put(azpacr, request.proof.acr());
+        claims.put(azpacr, proof(client, request.proof).acr());
         if version == Version::V1 {
             claims.put("idp", issuer);
         }
@@ -53,6 +54,7 @@ impl Mint<'_> {
         claims.put("tid", tenant.id.as_str());
         claims.put("uti", random::opaque(16));
         claims.put("ver", ver);
+        put_agent(&mut claims, client, Subject::Agent);
         self.draft(version, claims, resource)
     }
 }

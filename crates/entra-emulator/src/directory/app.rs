@@ -68,6 +68,8 @@ pub struct App {
     pub disabled: bool,
     /// Whether it is refused the on-behalf-of flow.
     pub deny_on_behalf_of: bool,
+    /// The application id of its blueprint, if it is an agent identity.
+    pub agent_blueprint: Option<String>,
 }
 
 /// Who may sign in to an application.

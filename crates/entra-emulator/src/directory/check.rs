@@ -34,6 +34,9 @@ pub enum DirectoryError {
     /// A registration's certificate cannot be read.
     #[error("the certificate of application '{0}' is not a PEM certificate with an RSA key")]
     Certificate(String),
+    /// An agent identity is made from an application.
+    #[error("the blueprint of agent '{0}' is not in the directory")]
+    UnknownBlueprint(String),
     /// A tenant for customers has a login host of its own.
     #[error("the tenant '{0}' is for customers, so it must have a subdomain")]
     NoSubdomain(String),
@@ -83,6 +86,10 @@ impl Directory {
             Certificate::from_pem(pem)
                 .ok_or_else(|| DirectoryError::Certificate(app.display_name.clone()))?;
         }
+        let blueprint = app.agent_blueprint.as_ref();
+        if blueprint.is_some_and(|blueprint| self.app(blueprint).is_none()) {
+            return Err(DirectoryError::UnknownBlueprint(app.display_name.clone()));
+        }
         if app.sign_in_audience.admits_personal() && app.requested_access_token_version != Some(2) {
             return Err(DirectoryError::PersonalNeedsV2(app.display_name.clone()));
         }
@@ -131,6 +138,10 @@ mod tests {
             (
                 format!("{tenant}{app}{id}certificates = ['x']"),
                 "not a PEM certificate",
+            ),
+            (
+                format!("{tenant}{app}{id}agent_blueprint = 'x'"),
+                "blueprint",
             ),
             (
                 format!("{tenant}{app}{id}sign_in_audience = 'PersonalMicrosoftAccount'"),

@@ -45,6 +45,8 @@ pub struct User {
     pub password_expired: bool,
     /// Whether the user may consent for the whole tenant.
     pub admin: bool,
+    /// Whether it is the account of an agent, not of a person.
+    pub is_agent: bool,
     /// What Microsoft Graph shows in the mailbox.
     pub messages: Vec<Message>,
 }

@@ -6,6 +6,7 @@
     reason = "the shared parts of tests are tests too"
 )]
 
+mod agents;
 mod authorize;
 mod b2c;
 mod client_auth;
