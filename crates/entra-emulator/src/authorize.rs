@@ -277,6 +277,7 @@ impl Visit<'_> {
             sign_in: &interaction.sign_in(account),
             nonce: request.nonce.as_deref(),
             version: request.version,
+            front_channel: true,
             code,
         })))
     }

@@ -98,6 +98,14 @@ impl Control {
         self.shared.state().token_lifetime = lifetime.map(|lifetime| lifetime.as_secs());
     }
 
+    /// Makes Graph show so much of a list at once, `getMemberObjects` included.
+    ///
+    /// `None` has it do as Graph does: all ids at once, other lists in pages.
+    pub fn set_graph_page_size(&self, size: impl Into<Option<usize>>) {
+        let size: Option<usize> = size.into();
+        self.shared.state().graph_page_size = size.map(|size| size.max(1));
+    }
+
     /// Makes the next `calls` of `endpoint` fail.
     pub fn fail_next(&self, endpoint: Endpoint, calls: u64, failure: Failure) {
         let mut state = self.shared.state();

@@ -1,6 +1,7 @@
 //! A little Microsoft Graph: profile, mail and memberships, for Graph's own tokens only.
 
 mod access;
+mod member_objects;
 mod paging;
 
 use std::collections::HashMap;
@@ -8,10 +9,10 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Extension, Json, Router};
 use http::{HeaderMap, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::calendar::timestamp;
 use crate::directory::user::{Message, User};
@@ -25,18 +26,14 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
     Router::new()
         .route("/graph/v1.0/me", get(me))
         .route("/graph/v1.0/me/messages", get(messages))
-        .route("/graph/v1.0/me/getMemberObjects", post(own_member_objects))
         .route("/graph/v1.0/me/transitiveMemberOf", get(own_memberships))
         .route("/graph/v1.0/users/{user}", get(user))
-        .route(
-            "/graph/v1.0/users/{user}/getMemberObjects",
-            post(member_objects),
-        )
         .route(
             "/graph/v1.0/users/{user}/transitiveMemberOf",
             get(memberships),
         )
         .route("/graph/oidc/userinfo", get(user_info))
+        .merge(member_objects::router())
 }
 
 type Parameters = Query<HashMap<String, String>>;
@@ -91,7 +88,7 @@ async fn messages(
         call: &call,
         headers: &headers,
     };
-    let answer = |_: &EmulatorState, caller: &Caller, user: &User| {
+    let answer = |state: &EmulatorState, caller: &Caller, user: &User| {
         caller.require_mail()?;
         let all: Vec<Value> = user
             .messages
@@ -101,7 +98,11 @@ async fn messages(
             .collect();
         let url = visit.root("me/messages");
         let context = format!("$metadata#users('{}')/messages", user.oid);
-        Ok(Page::asked(&query, 10).of(&all, &visit.root(&context), &url))
+        Ok(Page::asked(&query, state.graph_page_size.unwrap_or(10)).of(
+            &all,
+            &visit.root(&context),
+            &url,
+        ))
     };
     visit.answer(Whose::Caller, answer).await
 }
@@ -123,7 +124,9 @@ async fn own_memberships(
         path: "me/transitiveMemberOf".to_owned(),
     };
     visit
-        .answer(Whose::Caller, |_, caller, user| list.of(caller, user))
+        .answer(Whose::Caller, |state, caller, user| {
+            list.of(state, caller, user)
+        })
         .await
 }
 
@@ -146,41 +149,10 @@ async fn memberships(
         path,
     };
     visit
-        .answer(Whose::Named(&user), |_, caller, user| list.of(caller, user))
+        .answer(Whose::Named(&user), |state, caller, user| {
+            list.of(state, caller, user)
+        })
         .await
-}
-
-async fn own_member_objects(
-    State(shared): State<Arc<Shared>>,
-    Extension(call): Extension<Call>,
-    headers: HeaderMap,
-    body: String,
-) -> Response {
-    let visit = Visit {
-        shared: &shared,
-        call: &call,
-        headers: &headers,
-    };
-    let answer =
-        |_: &EmulatorState, caller: &Caller, user: &User| visit.object_ids(caller, user, &body);
-    visit.answer(Whose::Caller, answer).await
-}
-
-async fn member_objects(
-    State(shared): State<Arc<Shared>>,
-    Extension(call): Extension<Call>,
-    Path(user): Path<String>,
-    headers: HeaderMap,
-    body: String,
-) -> Response {
-    let visit = Visit {
-        shared: &shared,
-        call: &call,
-        headers: &headers,
-    };
-    let answer =
-        |_: &EmulatorState, caller: &Caller, user: &User| visit.object_ids(caller, user, &body);
-    visit.answer(Whose::Named(&user), answer).await
 }
 
 async fn user_info(
@@ -222,38 +194,30 @@ struct Visit<'a> {
 }
 
 impl Visit<'_> {
+    /// Answers about one user.
     async fn answer(
         &self,
         whose: Whose<'_>,
-        answer: impl Fn(&EmulatorState, &Caller, &User) -> Result<Value, Denied>,
+        answer: impl Fn(&EmulatorState, &Caller, &User) -> Result<Value, Denied> + Send + Sync,
+    ) -> Response {
+        self.respond(|state, caller| answer(state, caller, find(whose, caller, state)?))
+            .await
+    }
+
+    /// Answers whoever holds a token for Graph.
+    async fn respond(
+        &self,
+        answer: impl Fn(&EmulatorState, &Caller) -> Result<Value, Denied> + Send + Sync,
     ) -> Response {
         if let Some(answer) = self.shared.admit(&[Endpoint::Graph], self.call).await {
             return answer;
         }
         let state = self.shared.state();
-        let answered = Caller::of(self.headers, &state, self.call.now).and_then(|caller| {
-            let user = find(whose, &caller, &state)?;
-            answer(&state, &caller, user)
-        });
-        match answered {
+        let caller = Caller::of(self.headers, &state, self.call.now);
+        match caller.and_then(|caller| answer(&state, &caller)) {
             Ok(body) => Json(body).into_response(),
             Err(denied) => self.refuse(&denied),
         }
-    }
-
-    fn object_ids(&self, caller: &Caller, user: &User, body: &str) -> Result<Value, Denied> {
-        caller.require_memberships(user)?;
-        let body: Map<String, Value> = serde_json::from_str(body)
-            .map_err(|_| Denied::BadRequest("Unable to read JSON request payload."))?;
-        let security_only = body.get("securityEnabledOnly").and_then(Value::as_bool);
-        let security_only = security_only.ok_or(Denied::BadRequest(
-            "The parameter 'securityEnabledOnly' is required.",
-        ))?;
-        let mut ids = user.all_groups();
-        if !security_only {
-            ids.extend(user.directory_roles.iter().cloned());
-        }
-        Ok(json!({"@odata.context": self.root("$metadata#Collection(Edm.String)"), "value": ids}))
     }
 
     fn root(&self, path: &str) -> String {
@@ -321,7 +285,7 @@ struct Memberships<'a> {
 }
 
 impl Memberships<'_> {
-    fn of(&self, caller: &Caller, user: &User) -> Result<Value, Denied> {
+    fn of(&self, state: &EmulatorState, caller: &Caller, user: &User) -> Result<Value, Denied> {
         caller.require_memberships(user)?;
         let groups = user.all_groups().into_iter().map(|id| {
             json!({
@@ -341,7 +305,7 @@ impl Memberships<'_> {
         let all: Vec<Value> = groups.chain(roles).collect();
         let context = self.visit.root("$metadata#directoryObjects");
         let url = self.visit.root(&self.path);
-        Ok(Page::asked(self.query, 100).of(&all, &context, &url))
+        Ok(Page::asked(self.query, state.graph_page_size.unwrap_or(100)).of(&all, &context, &url))
     }
 }
 

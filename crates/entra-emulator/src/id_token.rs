@@ -20,6 +20,8 @@ pub(crate) struct IdTokenRequest<'a> {
     pub(crate) sign_in: &'a SignIn,
     pub(crate) nonce: Option<&'a str>,
     pub(crate) version: Version,
+    /// Whether it comes from the authorization endpoint, in a URL.
+    pub(crate) front_channel: bool,
     /// The code it is issued beside (`OpenID` Connect Core §3.3.2.11).
     pub(crate) code: Option<&'a str>,
 }
@@ -35,7 +37,12 @@ impl Mint<'_> {
             Version::V1 => mint.id_token_v1(request),
             Version::V2 => mint.id_token_v2(request),
         };
-        self.put_memberships(&mut claims, &request.party, request.party.client);
+        let party = &request.party;
+        if request.front_channel {
+            Self::put_few_memberships(&mut claims, party, party.client);
+        } else {
+            self.put_memberships(&mut claims, party, party.client);
+        }
         let mut header = Claims::default();
         header.put("typ", "JWT");
         self.put_key(&mut header, request.version);

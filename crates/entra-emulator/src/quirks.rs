@@ -53,6 +53,11 @@
 //! Of agent identities: which undocumented numbers stand beside the documented ones in the facets, and
 //! that a person an agent acts for has none (`xms_sub_fct` is absent then).
 //!
+//! Of groups: whether six of them fit in a token that travels in a URL (here they do, seven do not; the
+//! documentation says both); that Graph lets `GroupMember.Read.All` alone look up a user's groups, where
+//! the documentation wants `User.ReadBasic.All` beside it; that `getMemberObjects` never has pages,
+//! unless the control says so.
+//!
 //! Of the clouds: that v1 tokens of US Government come from `sts.windows.net`, those of the newest
 //! ones from a `sts.` host of theirs; what `rbac_url` is outside the public cloud; that the newest ones
 //! show their Graph as `cloud_graph_host_name`; that metadata is alike everywhere. In-process, an alias

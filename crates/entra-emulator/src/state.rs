@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub(crate) clock_offset: u64,
     /// The fixed lifetime of access tokens, when there is one.
     pub(crate) token_lifetime: Option<u64>,
+    /// How much of a list Graph shows at once, when it is told.
+    pub(crate) graph_page_size: Option<usize>,
     seed: u64,
     lifetimes_drawn: u64,
     pub(crate) codes: HashMap<String, Code>,
@@ -102,6 +104,7 @@ impl State {
             b2c: B2cState::default(),
             clock_offset: 0,
             token_lifetime: None,
+            graph_page_size: None,
             seed,
             lifetimes_drawn: 0,
             codes: HashMap::new(),

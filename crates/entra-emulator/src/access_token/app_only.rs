@@ -55,6 +55,9 @@ impl Mint<'_> {
         claims.put("uti", random::opaque(16));
         claims.put("ver", ver);
         put_agent(&mut claims, client, Subject::Agent);
+        if resource.group_membership_claims.lists_groups() {
+            self.put_groups_of(&mut claims, client, &tenant.id);
+        }
         self.draft(version, claims, resource)
     }
 }

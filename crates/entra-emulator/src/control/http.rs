@@ -68,6 +68,9 @@ enum Action {
         user: String,
     },
     RotateKeys,
+    SetGraphPageSize {
+        size: Option<usize>,
+    },
     SetTokenLifetime {
         seconds: Option<u64>,
     },
@@ -155,6 +158,7 @@ impl Action {
             }
             Self::RevokeRefreshTokens { user } => control.revoke_refresh_tokens(&user),
             Self::RotateKeys => return json!({"kid": control.rotate_keys()}),
+            Self::SetGraphPageSize { size } => control.set_graph_page_size(size),
             Self::SetTokenLifetime { seconds } => {
                 control.set_token_lifetime(seconds.map(Duration::from_secs));
             }

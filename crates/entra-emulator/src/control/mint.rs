@@ -199,6 +199,7 @@ impl<'a> Minting<'a> {
             sign_in: &self.sign_in(party.user),
             nonce: Some(&self.nonce()),
             version: Version::V2,
+            front_channel: false,
             code: None,
         }))
     }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::builtin;
-use crate::directory::user::AppRoleAssignment;
+use crate::directory::user::{AppRoleAssignment, with_made_up};
 
 /// One app registration and its service principal in the home tenant.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -50,6 +50,10 @@ pub struct App {
     pub app_roles: Vec<AppRole>,
     /// The roles its service principal has at other applications.
     pub app_role_assignments: Vec<AppRoleAssignment>,
+    /// The groups its service principal is in, by object id.
+    pub groups: Vec<String>,
+    /// How many further groups with made-up ids its service principal is in.
+    pub filler_groups: u32,
     /// The permissions it asks for statically.
     pub required_resource_access: Vec<RequiredResourceAccess>,
     /// Its client secrets. Public: this is a test directory.
@@ -256,6 +260,11 @@ impl App {
         self.scopes.iter().find(|scope| scope.value == value)
     }
 
+    /// Every group of its service principal, made-up ones included.
+    pub fn all_groups(&self) -> Vec<String> {
+        with_made_up(&self.groups, self.filler_groups)
+    }
+
     /// The object id of its service principal.
     pub fn object_id(&self) -> String {
         if !self.service_principal_id.is_empty() {
@@ -301,7 +310,9 @@ impl App {
             ],
             app_roles: [
                 "User.Read.All",
+                "User.ReadBasic.All",
                 "GroupMember.Read.All",
+                "Application.Read.All",
                 "Directory.Read.All",
             ]
             .map(|value| AppRole {

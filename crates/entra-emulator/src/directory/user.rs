@@ -88,14 +88,19 @@ impl User {
 
     /// Every group of the user, made-up ones included.
     pub fn all_groups(&self) -> Vec<String> {
-        let made_up = (0..self.filler_groups).map(|n| format!("50000000-0000-4000-9000-{n:012}"));
-        self.groups.iter().cloned().chain(made_up).collect()
+        with_made_up(&self.groups, self.filler_groups)
     }
 
     /// The app roles the user has at the resource `client_id`.
     pub(crate) fn roles_at(&self, client_id: &str) -> Vec<String> {
         roles_at(&self.app_roles, client_id)
     }
+}
+
+/// `groups`, and `filler` further ones.
+pub(crate) fn with_made_up(groups: &[String], filler: u32) -> Vec<String> {
+    let made_up = (0..filler).map(|n| format!("50000000-0000-4000-9000-{n:012}"));
+    groups.iter().cloned().chain(made_up).collect()
 }
 
 pub(crate) fn roles_at(assigned: &[AppRoleAssignment], client_id: &str) -> Vec<String> {

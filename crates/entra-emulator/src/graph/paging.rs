@@ -31,7 +31,7 @@ impl Page {
     /// The part of `all`, with a link to the next one if there is more.
     pub(crate) fn of(self, all: &[Value], context: &str, url: &str) -> Value {
         let shown: Vec<&Value> = all.iter().skip(self.skip).take(self.top).collect();
-        let end = self.skip + shown.len();
+        let end = self.skip.saturating_add(shown.len());
         let mut body = json!({"@odata.context": context, "value": shown});
         if end < all.len()
             && let Some(members) = body.as_object_mut()

@@ -164,6 +164,7 @@ impl Exchange<'_> {
                 sign_in: &holder.sign_in,
                 nonce: issue.nonce,
                 version: self.version,
+                front_channel: false,
                 code: None,
             }))
         });

@@ -1,11 +1,12 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use entra_emulator::TokenOrder;
 use entra_emulator::builtin::*;
 use http::{Method, Request};
 use serde_json::{Value, json};
 
-use crate::world::{Answer, World, own};
+use crate::world::{Answer, World, own, peek};
 
 async fn graph_token(world: &World, user: &str) -> String {
     let tokens = world.tokens(user, "User.Read openid profile").await;
@@ -104,14 +105,7 @@ async fn memberships_come_in_pages_and_all_at_once() {
 #[tokio::test]
 async fn an_application_reads_about_others_and_not_about_itself() {
     let world = World::new();
-    let form = [
-        ("client_id", DAEMON_CLIENT_ID),
-        ("client_secret", DAEMON_CLIENT_SECRET),
-        ("grant_type", "client_credentials"),
-        ("scope", "https://graph.microsoft.com/.default"),
-    ];
-    let body = world.token(&form).await.ok();
-    let token = body["access_token"].as_str().unwrap();
+    let token = &daemon_token(&world).await;
     let path = format!("/graph/v1.0/users/{ALICE_OID}/getMemberObjects");
     let groups = call(
         &world,
@@ -175,4 +169,93 @@ async fn only_graphs_own_tokens_are_read_and_only_as_far_as_they_reach() {
     assert_eq!(denied(&mail), (403, "ErrorAccessDenied".to_owned()));
     world.control.advance(Duration::from_secs(5400));
     assert_eq!(denied(&get(&world, "me", &good).await), invalid);
+}
+
+async fn daemon_token(world: &World) -> String {
+    let form = [
+        ("client_id", DAEMON_CLIENT_ID),
+        ("client_secret", DAEMON_CLIENT_SECRET),
+        ("grant_type", "client_credentials"),
+        ("scope", "https://graph.microsoft.com/.default"),
+    ];
+    let body = world.token(&form).await.ok();
+    body["access_token"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_client_that_follows_links_gets_every_group() {
+    let world = World::new();
+    world.control.set_graph_page_size(100);
+    let token = daemon_token(&world).await;
+    let grace = world.control.mint(&TokenOrder::delegated(
+        GRACE_MANY_GROUPS,
+        CLIENT_ID,
+        CLIENT_ID,
+    ));
+    let oid = peek(&grace).1["oid"].as_str().unwrap().to_owned();
+    for method in [Method::GET, Method::POST] {
+        let mut url = format!("/graph/v1.0/users/{oid}/getMemberObjects");
+        let body = json!({"securityEnabledOnly": true});
+        let mut page = call(&world, Method::POST, &url, &token, &body).await.ok();
+        let mut sizes = vec![page["value"].as_array().unwrap().len()];
+        while let Some(next) = page["@odata.nextLink"].as_str() {
+            url = next.to_owned();
+            page = call(&world, method.clone(), &url, &token, &Value::Null)
+                .await
+                .ok();
+            sizes.push(page["value"].as_array().unwrap().len());
+        }
+        assert_eq!(sizes, [100, 100, 51]);
+    }
+    let wrong = format!("/graph/v1.0/users/{oid}/getMemberObjects?$skiptoken=x");
+    let answer = call(&world, Method::GET, &wrong, &token, &Value::Null).await;
+    assert_eq!(denied(&answer), (400, "BadRequest".to_owned()));
+    // The other lists too.
+    world.control.set_graph_page_size(1);
+    let page = get(
+        &world,
+        &format!("users/{ALICE_OID}/transitiveMemberOf"),
+        &token,
+    )
+    .await;
+    assert!(page.ok()["@odata.nextLink"].is_string());
+}
+
+#[tokio::test]
+async fn programs_are_in_groups_too() {
+    let world = World::with(|directory| {
+        directory.app_mut(DAEMON_CLIENT_ID).unwrap().filler_groups = 250;
+    });
+    let order = TokenOrder::app_only(DAEMON_CLIENT_ID, CLIENT_ID);
+    let (_, claims) = peek(&world.control.mint(&order));
+    let oid = claims["oid"].as_str().unwrap();
+    assert!(claims.get("groups").is_none());
+    assert_eq!(claims["_claim_names"], json!({"groups": "src1"}));
+    assert_eq!(
+        claims["_claim_sources"]["src1"]["endpoint"],
+        format!("https://graph.windows.net/{TENANT_ID}/servicePrincipals/{oid}/getMemberObjects")
+    );
+    let path = format!("/graph/v1.0/servicePrincipals/{oid}/getMemberObjects");
+    let body = json!({"securityEnabledOnly": true});
+    let token = daemon_token(&world).await;
+    let ids = call(&world, Method::POST, &path, &token, &body).await.ok();
+    assert_eq!(ids["value"].as_array().unwrap().len(), 250);
+
+    let nobody = path.replace(oid, "nobody");
+    let answer = call(&world, Method::POST, &nobody, &token, &body).await;
+    assert_eq!(
+        denied(&answer),
+        (404, "Request_ResourceNotFound".to_owned())
+    );
+    let alice = graph_token(&world, ALICE).await;
+    let answer = call(&world, Method::POST, &path, &alice, &body).await;
+    assert_eq!(
+        denied(&answer),
+        (403, "Authorization_RequestDenied".to_owned())
+    );
+
+    // Few enough stand in the token.
+    let agent = TokenOrder::app_only(AGENT_CLIENT_ID, CLIENT_ID);
+    let (_, claims) = peek(&world.control.mint(&agent));
+    assert_eq!(claims["groups"].as_array().unwrap().len(), 1);
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use entra_emulator::TokenOrder;
 use entra_emulator::builtin::*;
 use entra_emulator::directory::app::GroupMembershipClaims;
 use serde_json::{Value, json};
@@ -219,7 +220,10 @@ async fn an_application_token_claim_by_claim() {
     assert!(header["nonce"].is_string());
     assert_eq!(graph["idtyp"], "app");
     assert_eq!(graph["exp"], NOW + 86_399);
-    assert_eq!(graph["roles"], json!(["GroupMember.Read.All"]));
+    assert_eq!(
+        graph["roles"],
+        json!(["GroupMember.Read.All", "Application.Read.All"])
+    );
 }
 
 #[tokio::test]
@@ -385,4 +389,38 @@ async fn the_v1_endpoints_speak_their_own_dialect() {
     let (_, claims) = peek(body["id_token"].as_str().unwrap());
     assert_eq!(claims["ver"], "1.0");
     assert_eq!(claims["upn"], ALICE);
+}
+
+#[tokio::test]
+async fn a_token_in_a_url_lists_few_groups() {
+    for (filler, listed) in [(4, Some(6)), (5, None), (250, None)] {
+        let world = World::with(|directory| {
+            let app = directory.app_mut(CLIENT_ID).unwrap();
+            app.enable_id_token_issuance = true;
+            directory.user_mut(ALICE).unwrap().filler_groups = filler;
+        });
+        let query = [
+            ("client_id", CLIENT_ID),
+            ("response_type", "code id_token"),
+            ("redirect_uri", REDIRECT),
+            ("scope", "openid profile"),
+            ("nonce", "n"),
+        ];
+        let mut browser = Browser::default();
+        let page = browser.authorize(&world, TENANT_ID, &query).await;
+        let end = browser.sign_in(&world, page, ALICE).await;
+        let (_, claims) = peek(&callback(&end)["id_token"]);
+        assert!(claims.get("_claim_names").is_none());
+        let groups = claims
+            .get("groups")
+            .map(|ids| ids.as_array().unwrap().len());
+        assert_eq!(groups, listed);
+        let hasgroups = claims.get("hasgroups");
+        assert_eq!(hasgroups.is_some(), listed.is_none());
+        assert!(hasgroups.is_none_or(|has| *has == true));
+        // The same user's token from the token endpoint has room.
+        let order = TokenOrder::id_token(ALICE, CLIENT_ID);
+        let (_, claims) = peek(&world.control.mint(&order));
+        assert!(claims.get("hasgroups").is_none());
+    }
 }
