@@ -47,6 +47,15 @@ impl Control {
         self.shared.state().keys.retire(kid)
     }
 
+    /// Leaves a key out of the next `calls` key documents, whoever's they are.
+    ///
+    /// Entra's edges answer differently: a key can be missing from one answer and be back in the
+    /// next.
+    pub fn omit_key_next(&self, kid: &str, calls: u64) {
+        let mut state = self.shared.state();
+        state.faults.omit_key_next(kid.to_owned(), calls);
+    }
+
     /// The `kid` of every published key, the signing one first.
     pub fn keys(&self) -> Vec<String> {
         let state = self.shared.state();

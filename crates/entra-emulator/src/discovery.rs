@@ -84,12 +84,15 @@ async fn keys(shared: &Shared, call: &Call, tenant: &str, version: Version) -> R
     if let Some(answer) = shared.admit(&[Endpoint::Keys], call).await {
         return answer;
     }
-    let state = shared.state();
+    let mut state = shared.state();
     match TenantSpecifier::parse(tenant, &state.directory) {
         Err(error) => refuse(&error, call),
-        Ok(specifier) => document(json!({
-            "keys": key_document(&state, call, &specifier, version)
-        })),
+        Ok(specifier) => {
+            let omitted = state.faults.omitted_keys();
+            let mut keys = key_document(&state, call, &specifier, version);
+            keys.retain(|key| !omitted.contains(key.kid()));
+            document(json!({"keys": keys}))
+        }
     }
 }
 

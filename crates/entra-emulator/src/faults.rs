@@ -1,6 +1,6 @@
 //! Misbehaving on demand, and counting.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -92,6 +92,7 @@ pub(crate) struct Faults {
     calls: HashMap<Endpoint, u64>,
     failures: Vec<(Endpoint, u64, Failure)>,
     delays: Vec<(Endpoint, u64, Duration)>,
+    omissions: Vec<(String, u64)>,
 }
 
 impl Faults {
@@ -101,6 +102,22 @@ impl Faults {
 
     pub(crate) fn delay_next(&mut self, endpoint: Endpoint, calls: u64, delay: Duration) {
         self.delays.push((endpoint, calls, delay));
+    }
+
+    pub(crate) fn omit_key_next(&mut self, kid: String, calls: u64) {
+        self.omissions.push((kid, calls));
+    }
+
+    /// The keys the next key document is to lack. Each order counts every document.
+    pub(crate) fn omitted_keys(&mut self) -> HashSet<String> {
+        self.omissions.retain(|(_, left)| *left > 0);
+        let orders = self.omissions.iter_mut();
+        orders
+            .map(|(kid, left)| {
+                *left -= 1;
+                kid.clone()
+            })
+            .collect()
     }
 
     pub(crate) fn calls(&self, endpoint: Endpoint) -> u64 {

@@ -9,6 +9,7 @@
 //! | a token also carries scopes consented to earlier | RFC 6749 §3.3: at most what was asked |
 //! | access tokens have `typ` `JWT`, no `jti` and no `client_id` | RFC 9068 §2 |
 //! | keys have no `alg`, and each has an `issuer` | RFC 7517 §4 |
+//! | the keys of the public `common` include one marked as the US Government's, `issuer` notwithstanding | – |
 //! | the `issuer` of `/common` metadata is the template `{tenantid}` | RFC 8414 §3.3 |
 //! | the `issuer` of an External ID tenant has the tenant's GUID for a host, whatever host was asked | RFC 8414 §3.3 |
 //! | the default `issuer` of a user flow leads to no metadata, and ends with a slash | RFC 8414 §3.3 |

@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) directory: Directory,
     pub(crate) keys: KeyRing,
     pub(crate) personal_keys: KeyRing,
+    /// What the public cloud shows of another one's keys. Nothing is signed with it.
+    pub(crate) us_government_keys: KeyRing,
     /// The keys of user flows, which are no Entra keys.
     pub(crate) b2c_keys: KeyRing,
     pub(crate) b2c: B2cState,
@@ -100,6 +102,7 @@ impl State {
             directory,
             keys: KeyRing::new(),
             personal_keys: KeyRing::personal(),
+            us_government_keys: KeyRing::us_government(),
             b2c_keys: KeyRing::user_flows(),
             b2c: B2cState::default(),
             clock_offset: 0,
@@ -131,7 +134,12 @@ impl State {
 
     /// The published key with this id, of whichever ring.
     pub(crate) fn published_key(&self, kid: &str) -> Option<&SigningKey> {
-        let rings = [&self.keys, &self.personal_keys, &self.b2c_keys];
+        let rings = [
+            &self.keys,
+            &self.personal_keys,
+            &self.us_government_keys,
+            &self.b2c_keys,
+        ];
         rings.into_iter().find_map(|ring| ring.by_kid(kid))
     }
 

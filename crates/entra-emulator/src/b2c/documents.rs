@@ -132,7 +132,12 @@ pub(super) async fn keys(
     if let Some(answer) = shared.admit(&[Endpoint::Keys], &call).await {
         return answer;
     }
-    let state = shared.state();
-    let keys: Vec<FlowKey<'_>> = state.b2c_keys.published().map(FlowKey::from).collect();
+    let mut state = shared.state();
+    let omitted = state.faults.omitted_keys();
+    let published = state.b2c_keys.published();
+    let keys: Vec<FlowKey<'_>> = published
+        .filter(|key| !omitted.contains(key.kid()))
+        .map(FlowKey::from)
+        .collect();
     (HEADERS, Json(json!({"keys": keys}))).into_response()
 }

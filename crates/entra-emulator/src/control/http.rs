@@ -55,6 +55,10 @@ enum Action {
     LastTokenForm,
     MintToken(Box<TokenOrder>),
     Now,
+    OmitKeyNext {
+        kid: String,
+        calls: u64,
+    },
     ResetCalls,
     RetireKey {
         kid: String,
@@ -144,6 +148,7 @@ impl Action {
             // Carried out before: it can fail.
             Self::MintToken(_) => {}
             Self::Now => return json!({"now": control.now()}),
+            Self::OmitKeyNext { kid, calls } => control.omit_key_next(&kid, calls),
             Self::ResetCalls => control.reset_calls(),
             Self::RetireKey { kid } => return json!({"retired": control.retire_key(&kid)}),
             Self::RevokeConsent {

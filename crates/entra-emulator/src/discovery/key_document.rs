@@ -2,6 +2,7 @@
 
 use crate::authorize::tenant::TenantSpecifier;
 use crate::builtin::CONSUMERS_TENANT_ID;
+use crate::cloud::Cloud;
 use crate::emulator::Call;
 use crate::keys::{Jwk, KeyRing};
 use crate::state::State;
@@ -25,6 +26,11 @@ pub(super) fn key_document(
     match specifier {
         TenantSpecifier::Common => {
             let mut keys = organizations(&template);
+            // As captured since 2025: marked as another cloud's, with this one's issuer.
+            if call.place.cloud == Cloud::Public {
+                let foreign = Cloud::UsGovernment.names().instance;
+                keys.extend(document.marked(&state.us_government_keys, &template, foreign));
+            }
             keys.extend(personal());
             keys
         }
@@ -45,7 +51,10 @@ struct Document<'a> {
 
 impl Document<'_> {
     fn show(&self, ring: &KeyRing, issuer: &str) -> Vec<Jwk> {
-        let instance = self.call.place.cloud.names().instance;
+        self.marked(ring, issuer, self.call.place.cloud.names().instance)
+    }
+
+    fn marked(&self, ring: &KeyRing, issuer: &str, instance: &'static str) -> Vec<Jwk> {
         let issuer = (self.version == Version::V2).then_some(issuer);
         let keys = ring.published();
         keys.map(|key| key.jwk(issuer.map(str::to_owned), instance))

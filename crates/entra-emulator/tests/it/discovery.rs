@@ -1,5 +1,8 @@
-use entra_emulator::builtin::{CONSUMERS_TENANT_ID, TENANT_DOMAIN, TENANT_ID};
+use entra_emulator::builtin::{
+    ALICE, B2C_POLICY, B2C_TENANT_ID, CLIENT_ID, CONSUMERS_TENANT_ID, TENANT_DOMAIN, TENANT_ID,
+};
 use entra_emulator::quirks::Quirks;
+use entra_emulator::{Signer, TokenOrder};
 
 use crate::world::World;
 
@@ -138,7 +141,8 @@ async fn keys_say_whose_tokens_they_sign_and_not_how() {
         ),
         (
             "/common/discovery/v2.0/keys".to_owned(),
-            vec![(template, 4), (personal, 2)],
+            // One of them is another cloud's.
+            vec![(template, 5), (personal, 2)],
         ),
     ] {
         let body = world.get(&path).await.ok();
@@ -148,7 +152,8 @@ async fn keys_say_whose_tokens_they_sign_and_not_how() {
             assert!(key.get("alg").is_none(), "{path}");
             assert_eq!(key["use"], "sig");
             assert_eq!(key["x5c"].as_array().unwrap().len(), 1);
-            assert_eq!(key["cloud_instance_name"], "microsoftonline.com");
+            let cloud = key["cloud_instance_name"].as_str().unwrap();
+            assert!(["microsoftonline.com", "microsoftonline.us"].contains(&cloud));
         }
         for (issuer, count) in issuers {
             let found = keys.iter().filter(|key| key["issuer"] == issuer).count();
@@ -222,4 +227,60 @@ async fn instance_discovery_knows_the_clouds_and_itself() {
         unknown.failure(),
         (400, "invalid_instance".to_owned(), 50_049)
     );
+}
+
+#[tokio::test]
+async fn the_public_common_keys_show_one_of_another_cloud() {
+    let world = World::new();
+    let foreign = async |url: &str| -> Vec<serde_json::Value> {
+        let body = world.get(url).await.ok();
+        let keys = body["keys"].as_array().unwrap().iter();
+        keys.filter(|key| key["cloud_instance_name"] == "microsoftonline.us")
+            .cloned()
+            .collect()
+    };
+    let shown = foreign("/common/discovery/v2.0/keys").await;
+    assert_eq!(shown.len(), 1);
+    assert_eq!(shown[0]["issuer"], format!("{BASE}/{{tenantid}}/v2.0"));
+    for tenant in ["organizations", "consumers", TENANT_ID] {
+        let url = format!("/{tenant}/discovery/v2.0/keys");
+        assert!(foreign(&url).await.is_empty(), "{tenant}");
+    }
+    // In the other cloud every key is its own.
+    let own = "https://login.microsoftonline.us/common/discovery/v2.0/keys";
+    let own = foreign(own).await;
+    assert!(own.len() > 1 && own.iter().all(|key| key["kid"] != shown[0]["kid"]));
+
+    let kid = shown[0]["kid"].as_str().unwrap().to_owned();
+    let order = TokenOrder::delegated(ALICE, CLIENT_ID, CLIENT_ID);
+    let token = world.control.mint(&order.signed_by(Signer::Published(kid)));
+    assert!(world.verified(TENANT_ID, &token).await.is_none());
+    assert!(world.verified("common", &token).await.is_some());
+}
+
+#[tokio::test]
+async fn a_key_can_be_missing_from_some_answers() {
+    let world = World::new();
+    let kid = world.control.keys()[0].clone();
+    let has = async |url: &str, kid: &str| -> bool {
+        let body = world.get(url).await.ok();
+        let keys = body["keys"].as_array().unwrap();
+        keys.iter().any(|key| key["kid"] == kid)
+    };
+    let url = format!("/{TENANT_ID}/discovery/v2.0/keys");
+    assert!(has(&url, &kid).await);
+    world.control.omit_key_next(&kid, 2);
+    assert!(!has(&url, &kid).await);
+    assert!(!has("/common/discovery/keys", &kid).await);
+    assert!(has(&url, &kid).await);
+
+    let flow = format!("/{B2C_TENANT_ID}/{B2C_POLICY}/discovery/v2.0/keys");
+    let body = world.get(&flow).await.ok();
+    let kid = body["keys"][0]["kid"].as_str().unwrap();
+    let order = serde_json::json!({"kid": kid, "calls": 1}).to_string();
+    let request = http::Request::post("/control/omit-key-next");
+    let request = request.body(axum::body::Body::from(order)).unwrap();
+    world.send(request).await.ok();
+    assert!(!has(&flow, kid).await);
+    assert!(has(&flow, kid).await);
 }
