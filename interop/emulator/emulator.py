@@ -35,6 +35,18 @@ GRAPH = "https://graph.microsoft.com"
 ALICE = "alice@contoso.onmicrosoft.com"
 ALICE_OID = "20000000-0000-4000-8000-000000000001"
 PASSWORD = "password"
+CUSTOMERS_TENANT = "10000000-0000-4000-8000-000000000003"
+CUSTOMERS_ID = "30000000-0000-4000-8000-000000000010"
+CUSTOMERS_SECRET = "cust~3Y.a-public_test-secret_0123456789a"
+CAROL = "carol@customer.example"
+CAROL_OID = "20000000-0000-4000-8000-000000000010"
+B2C_TENANT = "10000000-0000-4000-8000-000000000004"
+B2C_DOMAIN = "contosob2c.onmicrosoft.com"
+B2C_ID = "30000000-0000-4000-8000-000000000011"
+B2C_SECRET = "b2c~2X.a-public_test-secret_0123456789ab"
+B2C_API = "https://contosob2c.onmicrosoft.com/mcp"
+BELLA = "bella@customer.example"
+BELLA_OID = "20000000-0000-4000-8000-000000000011"
 REDIRECT_URI = "http://localhost:8123/auth/callback"
 
 
@@ -87,10 +99,10 @@ class EmulatorCase(unittest.TestCase):
     def get(self, url: str, token: str) -> requests.Response:
         return requests.get(url, headers={"Authorization": f"Bearer {token}"}, verify=self.ca, timeout=10)
 
-    def browse(self, url: str) -> dict[str, str]:
+    def browse(self, url: str, username: str = ALICE) -> dict[str, str]:
         """Walks an authorization request like a person, and gives the parameters of the redirect."""
         with self.browser() as session:
-            return self.walk(session, session.get(url, allow_redirects=False, timeout=10))
+            return self.walk(session, session.get(url, allow_redirects=False, timeout=10), username)
 
     def enter_user_code(self, user_code: str):
         """Types the code of a device into the page for it, and signs in."""
@@ -106,8 +118,8 @@ class EmulatorCase(unittest.TestCase):
         session.verify = self.ca
         return session
 
-    def walk(self, session: requests.Session, page: requests.Response) -> dict[str, str]:
-        answers = {"username": ALICE, "password": PASSWORD, "otc": "123456"}
+    def walk(self, session: requests.Session, page: requests.Response, username: str = ALICE) -> dict[str, str]:
+        answers = {"username": username, "password": PASSWORD, "otc": "123456"}
         for _ in range(5):
             if page.status_code == 302:
                 query = urllib.parse.urlsplit(page.headers["location"]).query

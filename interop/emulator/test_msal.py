@@ -6,8 +6,20 @@ from emulator import (
     ALICE,
     ALICE_OID,
     API,
+    B2C_API,
+    B2C_DOMAIN,
+    B2C_ID,
+    B2C_SECRET,
+    B2C_TENANT,
+    BELLA,
+    BELLA_OID,
+    CAROL,
+    CAROL_OID,
     CLIENT_ID,
     CLIENT_SECRET,
+    CUSTOMERS_ID,
+    CUSTOMERS_SECRET,
+    CUSTOMERS_TENANT,
     DAEMON_CERTIFICATE,
     DAEMON_ID,
     DAEMON_KEY,
@@ -248,3 +260,94 @@ class PublicClient(MsalCase):
         self.enter_user_code(flow["user_code"])
         result = application.acquire_token_by_device_flow(flow)
         self.assertEqual(result["id_token_claims"]["oid"], ALICE_OID, result)
+
+
+class ExternalId(MsalCase):
+    """A tenant for customers, whose issuer has another host than its metadata."""
+
+    scopes = [f"api://{CUSTOMERS_ID}/mcp.read"]
+
+    def application(self):
+        return msal.ConfidentialClientApplication(
+            CUSTOMERS_ID,
+            client_credential=CUSTOMERS_SECRET,
+            oidc_authority=f"{self.url}/{CUSTOMERS_TENANT}/v2.0",
+            verify=self.ca,
+        )
+
+    def test_a_customer_signs_in_and_stays(self):
+        application = self.application()
+        flow = application.initiate_auth_code_flow(self.scopes, redirect_uri=REDIRECT_URI)
+        result = application.acquire_token_by_auth_code_flow(flow, self.browse(flow["auth_uri"], CAROL))
+        self.assertIn("access_token", result, result)
+        claims = result["id_token_claims"]
+        self.assertEqual(claims["oid"], CAROL_OID)
+        self.assertEqual(claims["iss"], f"https://{CUSTOMERS_TENANT}.ciamlogin.com/{CUSTOMERS_TENANT}/v2.0")
+        (account,) = application.get_accounts()
+        refreshed = application.acquire_token_silent(self.scopes, account, force_refresh=True)
+        self.assertEqual(refreshed["token_source"], "identity_provider", refreshed)
+
+    def test_an_application_signs_in_as_itself(self):
+        result = self.application().acquire_token_for_client([f"{CUSTOMERS_ID}/.default"])
+        self.assertIn("access_token", result, result)
+
+
+class UserFlow(MsalCase):
+    """Azure AD B2C, which msal knows by the third part of the authority's path."""
+
+    scopes = [f"{B2C_API}/mcp.read"]
+
+    def application(self, policy="B2C_1_signin", secret=B2C_SECRET):
+        return msal.ConfidentialClientApplication(
+            B2C_ID,
+            client_credential=secret,
+            authority=f"{self.url}/{B2C_DOMAIN}/{policy}",
+            verify=self.ca,
+        )
+
+    def sign_in(self, application, scopes=None, **options):
+        flow = application.initiate_auth_code_flow(scopes or self.scopes, redirect_uri=REDIRECT_URI, **options)
+        return application.acquire_token_by_auth_code_flow(flow, self.browse(flow["auth_uri"], BELLA))
+
+    def assert_code(self, result, error, code):
+        self.assertEqual(result.get("error"), error, result)
+        self.assertTrue(result["error_description"].startswith(f"{code}: "), result)
+
+    def test_a_customer_signs_in_and_stays(self):
+        application = self.application()
+        result = self.sign_in(application)
+        self.assertIn("access_token", result, result)
+        claims = result["id_token_claims"]
+        self.assertEqual(claims["sub"], BELLA_OID)
+        self.assertEqual(claims["iss"], f"{self.url}/{B2C_TENANT}/v2.0/")
+        (account,) = application.get_accounts()
+        self.assertEqual(account["home_account_id"], f"{BELLA_OID}-b2c_1_signin.{B2C_TENANT}")
+        cached = application.acquire_token_silent(self.scopes, account)
+        self.assertEqual(cached["access_token"], result["access_token"])
+        self.assertEqual(cached["token_source"], "cache")
+        self.control("advance", seconds=1)
+        refreshed = application.acquire_token_silent(self.scopes, account, force_refresh=True)
+        self.assertNotEqual(refreshed["access_token"], result["access_token"])
+
+    def test_every_user_flow_names_itself(self):
+        for policy, claim, name in [
+            ("B2C_1_strict", "tfp", "B2C_1_strict"),
+            ("b2c_1a_custom", "acr", "b2c_1a_custom"),
+        ]:
+            with self.subTest(policy):
+                result = self.sign_in(self.application(policy))
+                self.assertEqual(result["id_token_claims"][claim], name, result)
+
+    def test_mistakes(self):
+        self.assert_code(self.sign_in(self.application(secret="wrong")), "invalid_client", "AADB2C90081")
+        admin = self.sign_in(self.application(), [f"{B2C_API}/mcp.admin"])
+        self.assert_code(admin, "unauthorized_client", "AADB2C90205")
+        silent = self.sign_in(self.application(), prompt="none")
+        self.assert_code(silent, "interaction_required", "AADB2C90077")
+
+    def test_there_is_no_other_flow(self):
+        token = self.sign_in(self.application())["access_token"]
+        on_behalf_of = self.application().acquire_token_on_behalf_of(token, self.scopes)
+        self.assert_code(on_behalf_of, "unsupported_grant_type", "AADB2C90086")
+        itself = self.application().acquire_token_for_client([f"{B2C_API}/.default"])
+        self.assert_code(itself, "unsupported_grant_type", "AADB2C90086")
