@@ -65,8 +65,10 @@
 //! of a login host is answered under its own name, and its issuers have the name of the login host.
 //! One ring of keys signs for every cloud.
 //!
-//! What is left out: mutual TLS, federated credentials, managed identities, continuous access evaluation, the implicit flow's access tokens, SAML, administrators' consent
-//! by URL, and the loop guard `AADSTS50196`, which would stop tests that repeat themselves.
+//! What is left out: mutual TLS, federated credentials, and so the exchange by which a blueprint gets
+//! its agent a token (a token order gets one), managed identities, continuous access evaluation, the
+//! implicit flow's access tokens, SAML, administrators' consent by URL, and the loop guard
+//! `AADSTS50196`, which would stop tests that repeat themselves.
 
 /// Which Entra to pretend to be, where there is more than one.
 #[derive(Debug, Clone, Default)]
