@@ -60,6 +60,25 @@ pub trait AccessTokenVerifier: Debug + Send + Sync {
     ) -> Result<VerifiedToken, VerifyError>;
 }
 
+#[async_trait]
+impl<T: AccessTokenVerifier + ?Sized> AccessTokenVerifier for Arc<T> {
+    fn is_for(&self, origin: &UnverifiedOrigin) -> bool {
+        (**self).is_for(origin)
+    }
+
+    fn recall(&self, presented: PresentedToken<'_>, now: Timestamp) -> Option<VerifiedToken> {
+        (**self).recall(presented, now)
+    }
+
+    async fn verify(
+        &self,
+        presented: PresentedToken<'_>,
+        now: Timestamp,
+    ) -> Result<VerifiedToken, VerifyError> {
+        (**self).verify(presented, now).await
+    }
+}
+
 /// A bearer token as it came in, unchecked.
 #[derive(Clone, Copy)]
 pub struct PresentedToken<'a> {

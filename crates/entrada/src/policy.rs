@@ -311,7 +311,9 @@ fn easiest_way(rules: &[Rule], facts: &TokenFacts) -> Way {
     let mut easiest: Option<(usize, Scope)> = None;
     for rule in rules {
         match rule.way(facts) {
-            Way::None(why) => lack = lack.or(Some(why)),
+            // What a way for the other kind of caller lacks says nothing to this one.
+            Way::None(why) if matches!(lack, None | Some(Lack::Kind(_))) => lack = Some(why),
+            Way::None(_) => {}
             Way::Scope(scope) => {
                 let missing = scope.without(&facts.scope).iter().count();
                 if easiest.as_ref().is_none_or(|(fewest, _)| missing < *fewest) {

@@ -145,6 +145,16 @@ impl SigningKey {
         self.public.clone()
     }
 
+    /// The public half as a key set (RFC 7517 §5), for whoever is to trust it.
+    ///
+    /// # Errors
+    ///
+    /// [`SigningKeyError::Failed`] if it cannot be written.
+    pub fn jwks(&self) -> Result<String, SigningKeyError> {
+        let document = serde_json::json!({ "keys": [self.jwk] });
+        serde_json::to_string(&document).map_err(|_| SigningKeyError::Failed)
+    }
+
     /// The public half, to publish.
     pub(crate) fn jwk(&self) -> &Jwk {
         &self.jwk

@@ -51,8 +51,8 @@ pub struct AzureConfig {
     signing_algorithm: Algorithm,
     data_dir: PathBuf,
     requirement: Requirement,
-    /// Whether groups are looked up, and where if not in the cloud's own Graph.
-    graph_groups: Option<Option<String>>,
+    groups_from_graph: bool,
+    graph_url: Option<String>,
     also_accepted: Vec<Arc<dyn AccessTokenVerifier>>,
     store: Option<Arc<dyn Store>>,
     keys: Option<Keys>,
@@ -102,7 +102,8 @@ impl AzureConfig {
             signing_algorithm: Algorithm::Es256,
             data_dir: PathBuf::from("entrada-data"),
             requirement: Requirement::default(),
-            graph_groups: None,
+            groups_from_graph: false,
+            graph_url: None,
             also_accepted: Vec::new(),
             store: None,
             keys: None,
@@ -163,6 +164,8 @@ setters! { AzureConfig:
     /// `common`.
     allowed_tenants(authority.allowed_tenants: impl IntoIterator<Item = impl Into<String>>) =
         allowed_tenants.into_iter().map(Into::into).collect();
+    /// Where Microsoft Graph is, if not where the cloud has it: an emulator.
+    graph_url(graph_url: impl Into<String>) = Some(graph_url.into());
     /// What every caller must have besides the required scopes.
     requirement(requirement: Requirement) = requirement;
     /// How long access tokens live: an hour, unless told otherwise.
@@ -186,14 +189,7 @@ impl AzureConfig {
     /// gets in nowhere meanwhile (503). Memberships are believed for five minutes.
     #[must_use]
     pub fn groups_from_graph(mut self) -> Self {
-        self.graph_groups = Some(None);
-        self
-    }
-
-    /// The same, where Graph is not the cloud's: an emulator.
-    #[must_use]
-    pub fn groups_from_graph_at(mut self, graph_url: impl Into<String>) -> Self {
-        self.graph_groups = Some(Some(graph_url.into()));
+        self.groups_from_graph = true;
         self
     }
 

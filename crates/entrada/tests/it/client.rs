@@ -235,15 +235,18 @@ impl Client {
         let request = request.body(Body::from("{}")).unwrap();
         Answer::read(self.hosts.send(request).await.unwrap()).await
     }
+
+    /// Calls the one tool there is, with this token.
+    pub(crate) async fn call_with(&self, token: &str) -> Answer {
+        let bearer = format!("Bearer {token}");
+        self.call(Method::POST, &[("authorization", &bearer)]).await
+    }
 }
 
 impl Session {
     /// Calls the one tool there is.
     pub(crate) async fn call_tool(&self) -> Answer {
-        let bearer = format!("Bearer {}", self.access_token);
-        self.client
-            .call(Method::POST, &[("authorization", &bearer)])
-            .await
+        self.client.call_with(&self.access_token).await
     }
 
     /// The same session, at another replica of the server.

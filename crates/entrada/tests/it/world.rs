@@ -85,7 +85,7 @@ impl World {
         store: Arc<dyn Store>,
         adjust: impl FnOnce(AzureConfig) -> AzureConfig,
     ) -> Self {
-        let clock = Arc::new(VirtualClock(AtomicU64::new(BEGINNING)));
+        let clock = Arc::new(VirtualClock::default());
         let ring = KeyRing::generate(Algorithm::Es256, &SystemRandom::default(), clock.now());
         let keys = Keys::new(ring.unwrap());
         let emulator = emulator(&clock);
@@ -132,7 +132,13 @@ impl World {
 
     /// Lets time pass, here and at Entra.
     pub(crate) fn advance(&self, by: Duration) {
-        self.clock.0.fetch_add(by.as_secs(), Ordering::SeqCst);
+        self.clock.advance(by);
+    }
+
+    /// The time and the network of this world.
+    pub(crate) fn platform(&self) -> Platform {
+        let wire = Arc::new(self.wire.clone());
+        Platform::new(self.clock.clone(), Arc::new(SystemRandom::default()), wire)
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -228,7 +234,19 @@ fn provider(
 
 /// The time of one world.
 #[derive(Debug)]
-struct VirtualClock(AtomicU64);
+pub(crate) struct VirtualClock(AtomicU64);
+
+impl Default for VirtualClock {
+    fn default() -> Self {
+        Self(AtomicU64::new(BEGINNING))
+    }
+}
+
+impl VirtualClock {
+    pub(crate) fn advance(&self, by: Duration) {
+        self.0.fetch_add(by.as_secs(), Ordering::SeqCst);
+    }
+}
 
 impl Clock for VirtualClock {
     fn now(&self) -> Timestamp {

@@ -171,9 +171,9 @@ impl AzureConfig {
 
     fn graph(&self, found: &mut Findings) -> Option<(String, String)> {
         let cloud = self.authority.cloud;
-        let written = self.graph_groups.as_ref()?.as_deref();
-        let url = found.note(graph_url(written, cloud))?;
-        Some((url, everything_consented(cloud)))
+        let url = found.note(graph_url(self.graph_url.as_deref(), cloud))?;
+        self.groups_from_graph
+            .then(|| (url, everything_consented(cloud)))
     }
 
     fn additional(&self, found: &mut Findings) -> Option<Scope> {

@@ -15,9 +15,7 @@ use crate::world::{RESOURCE, SECOND, World};
 
 /// A call with this token instead of the session's.
 async fn call_with(session: &Session, token: &str) -> Answer {
-    let bearer = format!("Bearer {token}");
-    let headers = [("authorization", &*bearer)];
-    session.client.call(Method::POST, &headers).await
+    session.client.call_with(token).await
 }
 
 async fn assert_refused(session: &Session, token: &str) {
