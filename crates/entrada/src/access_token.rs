@@ -5,9 +5,9 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256};
 
-use crate::jwt::unverified::UnverifiedOrigin;
+use crate::jwt::unverified::{MalformedJwt, UnverifiedJwt, UnverifiedOrigin};
 use crate::oauth::client::ClientId;
 use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
@@ -83,23 +83,36 @@ impl<T: AccessTokenVerifier + ?Sized> AccessTokenVerifier for Arc<T> {
 #[derive(Clone, Copy)]
 pub struct PresentedToken<'a> {
     token: &'a str,
-    digest: [u8; 32],
+    digests: Digests,
+}
+
+/// What a token is digested to, once for everybody who needs it.
+#[derive(Clone, Copy)]
+pub(crate) struct Digests {
+    /// SHA-256 of everything before the last dot: what a signature is over.
+    message: [u8; 32],
+    /// SHA-256 of that digest and of the rest: who remembers verdicts remembers them by this.
+    whole: [u8; 32],
 }
 
 impl<'a> PresentedToken<'a> {
     /// Wraps what followed `Bearer`.
     pub fn new(token: &'a str) -> Self {
-        let mut sha256 = [0; 32];
-        sha256.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-        Self {
-            token,
-            digest: sha256,
-        }
+        let end = token.rfind('.').unwrap_or(token.len());
+        let (message, rest) = token.split_at(end);
+        let message = sha256(&[message.as_bytes()]);
+        let whole = sha256(&[&message, rest.as_bytes()]);
+        let digests = Digests { message, whole };
+        Self { token, digests }
     }
 
-    /// A token whose digest is known already.
-    pub(crate) const fn with_digest(token: &'a str, digest: [u8; 32]) -> Self {
-        Self { token, digest }
+    /// A token whose digests are known already.
+    pub(crate) const fn with_digests(token: &'a str, digests: Digests) -> Self {
+        Self { token, digests }
+    }
+
+    pub(crate) const fn digests(&self) -> Digests {
+        self.digests
     }
 
     /// Returns the bare token, to verify it and for nothing else.
@@ -107,10 +120,30 @@ impl<'a> PresentedToken<'a> {
         self.token
     }
 
-    /// Its SHA-256, taken once for all who remember verdicts by it.
+    /// What stands for the token where a verdict on it is remembered: no other token has the same.
     pub const fn digest(&self) -> &[u8; 32] {
-        &self.digest
+        &self.digests.whole
     }
+
+    /// Takes the token apart.
+    ///
+    /// # Errors
+    ///
+    /// [`MalformedJwt`] if it is no compact JWS (`invalid_token`).
+    pub(crate) fn jwt(self) -> Result<UnverifiedJwt<'a>, MalformedJwt> {
+        let jwt = UnverifiedJwt::parse(self.token)?;
+        Ok(jwt.with_message_digest(self.digests.message))
+    }
+}
+
+fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    let mut sha256 = [0; 32];
+    sha256.copy_from_slice(context.finish().as_ref());
+    sha256
 }
 
 impl Debug for PresentedToken<'_> {
@@ -206,10 +239,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_remembered_by_their_digest_and_never_shown() {
-        let presented = PresentedToken::new("abc");
+    fn every_byte_of_a_token_is_in_its_digest_and_none_is_shown() {
+        let tokens = [
+            "", ".", "a", "a.", ".a", "a.b", "ab", "a.b.c", "a.b.d", "a.c.c", "ab.c",
+        ];
+        for (at, one) in tokens.iter().enumerate() {
+            for other in tokens.iter().skip(at + 1) {
+                let digest = |token| *PresentedToken::new(token).digest();
+                assert_ne!(digest(one), digest(other), "{one} {other}");
+            }
+        }
         // FIPS 180-2, appendix B.1.
-        assert_eq!(presented.digest()[..4], [0xba, 0x78, 0x16, 0xbf]);
+        let presented = PresentedToken::new("abc.signature");
+        assert_eq!(presented.digests().message[..4], [0xba, 0x78, 0x16, 0xbf]);
         assert_eq!(format!("{presented:?}"), "PresentedToken(…)");
     }
 }

@@ -6,5 +6,6 @@
 
 pub mod jwks;
 pub mod sign;
+pub(crate) mod text;
 pub mod unverified;
 pub mod verify;

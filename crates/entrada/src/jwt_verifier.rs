@@ -13,7 +13,7 @@ use crate::access_token::{
     VerifyError,
 };
 use crate::jwt::jwks::{Algorithm, Jwks, JwksError, VerificationKey};
-use crate::jwt::unverified::{UnverifiedJwt, UnverifiedOrigin};
+use crate::jwt::unverified::UnverifiedOrigin;
 use crate::jwt::verify::{Audience, ExpectedType, JwtError, Times, authentic_payload};
 use crate::oauth::client::ClientId;
 use crate::oauth::issuer::{Issuer, IssuerError, bare_url};
@@ -176,9 +176,9 @@ impl Keys {
         }
     }
 
-    async fn key(&self, kid: &str, now: Timestamp) -> Result<VerificationKey, VerifyError> {
+    async fn key(&self, kid: &str, now: Timestamp) -> Result<Arc<VerificationKey>, VerifyError> {
         let key = match self {
-            Self::Inline(jwks) => jwks.key(kid).cloned(),
+            Self::Inline(jwks) => jwks.key(kid).cloned().map(Arc::new),
             Self::Published(keys) => {
                 let key = keys.key(kid, now).await;
                 key.map_err(|error| VerifyError::Unavailable(Box::new(error)))?
@@ -205,11 +205,12 @@ impl AccessTokenVerifier for JwtVerifier {
         presented: PresentedToken<'_>,
         now: Timestamp,
     ) -> Result<VerifiedToken, VerifyError> {
-        let jwt = UnverifiedJwt::parse(presented.expose()).map_err(JwtError::from)?;
+        let jwt = presented.jwt().map_err(JwtError::from)?;
         let kid = jwt.kid().ok_or(JwtError::UnknownKey)?;
         let key = self.0.keys.key(kid, now).await?;
         let payload = authentic_payload(&jwt, &key, &ALGORITHMS, ExpectedType::Any)?;
-        let facts = self.0.judge(payload, now)?;
+        let mut facts = self.0.judge(payload, now)?;
+        facts.claims = TokenClaims::of(jwt.into_payload());
         let token = VerifiedToken::assertion(facts);
         self.0
             .verdicts
@@ -285,7 +286,6 @@ impl Inner {
         if let Some(scopes) = claims.scope.or(claims.scp) {
             facts.scope = scopes.parse()?;
         }
-        facts.claims = TokenClaims::of(payload);
         match self.requirement.decide(&facts) {
             Ok(()) => Ok(facts),
             Err(shortfall) => Err(VerifyError::Forbidden(Caller::of(&facts), shortfall)),

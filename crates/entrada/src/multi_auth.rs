@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::access_token::{
     AccessTokenVerifier, Claimed, PresentedToken, VerifiedToken, VerifyError,
 };
-use crate::jwt::unverified::{UnverifiedJwt, UnverifiedOrigin};
+use crate::jwt::unverified::UnverifiedOrigin;
 use crate::jwt::verify::JwtError;
 use crate::platform::Timestamp;
 
@@ -57,7 +57,7 @@ impl AccessTokenVerifier for MultiAuth {
         presented: PresentedToken<'_>,
         now: Timestamp,
     ) -> Result<VerifiedToken, VerifyError> {
-        let jwt = UnverifiedJwt::parse(presented.expose()).map_err(JwtError::from)?;
+        let jwt = presented.jwt().map_err(JwtError::from)?;
         let origin = jwt.origin().ok_or(JwtError::Claims)?;
         let verifier = self.0.iter().find(|verifier| verifier.is_for(&origin));
         match verifier {

@@ -152,7 +152,19 @@ impl<T: Send + Sync + 'static> Published<T> {
         self.shared.known().0
     }
 
-    /// What is known once it does, or once asking more would not help.
+    /// What is known, if it will do.
+    pub(crate) fn at_hand(&self, would_do: impl Fn(&T) -> bool, now: Timestamp) -> Option<Arc<T>> {
+        match self.shared.plan(&would_do, now) {
+            (value, Plan::Use) => value,
+            (value, Plan::UseAndRefresh) => {
+                self.refresh(now);
+                value
+            }
+            (_, Plan::Fetch | Plan::GiveUp) => None,
+        }
+    }
+
+    /// What is known once it will do, or once asking more would not help.
     ///
     /// # Errors
     ///
@@ -162,16 +174,14 @@ impl<T: Send + Sync + 'static> Published<T> {
         would_do: impl Fn(&T) -> bool + Send,
         now: Timestamp,
     ) -> Result<Arc<T>, PublishedError> {
-        match self.shared.plan(&would_do, now) {
-            (Some(value), Plan::Use) => return Ok(value),
-            (Some(value), Plan::UseAndRefresh) => {
-                self.refresh(now);
-                return Ok(value);
-            }
-            (value, Plan::GiveUp) => return self.shared.give_up(value, now),
-            (_, Plan::Fetch | Plan::Use | Plan::UseAndRefresh) => {}
+        if let Some(value) = self.at_hand(&would_do, now) {
+            return Ok(value);
+        }
+        if let (value, Plan::GiveUp) = self.shared.plan(&would_do, now) {
+            return self.shared.give_up(value, now);
         }
         let _turn = self.shared.turns.wait(&()).await;
+        // Whoever had the turn before may have fetched it.
         match self.shared.plan(&would_do, now) {
             (Some(value), Plan::Use | Plan::UseAndRefresh) => Ok(value),
             (value, Plan::GiveUp) => self.shared.give_up(value, now),

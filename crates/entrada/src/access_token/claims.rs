@@ -9,12 +9,12 @@ use serde_json::{Map, Value};
 /// They are taken apart when somebody asks: most requests are decided by the
 /// [`TokenFacts`](super::TokenFacts) alone.
 #[derive(Clone, Default, Eq, PartialEq)]
-pub struct TokenClaims(Box<[u8]>);
+pub struct TokenClaims(Vec<u8>);
 
 impl TokenClaims {
     /// The claims in `payload`, which a signature vouches for.
-    pub(crate) fn of(payload: &[u8]) -> Self {
-        Self(payload.into())
+    pub(crate) fn of(payload: Vec<u8>) -> Self {
+        Self(payload)
     }
 
     /// The claim called `name`.
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn claims_are_read_when_they_are_asked_for() {
-        let claims = TokenClaims::of(br#"{"uti":"x","acrs":["c1"]}"#);
+        let claims = TokenClaims::of(br#"{"uti":"x","acrs":["c1"]}"#.to_vec());
         assert_eq!(claims.get("uti"), Some(Value::from("x")));
         assert_eq!(claims.get("nothing"), None);
         assert_eq!(claims.all().len(), 2);

@@ -88,7 +88,7 @@ impl AuthorizationServer {
     pub(super) fn grant_of_access_token(&self, token: &str, now: Timestamp) -> Option<GrantId> {
         let config = &self.0.config;
         let claims = check(
-            token,
+            PresentedToken::new(token),
             &self.0.keys.current(),
             (&config.issuer, &config.resource),
             now,
@@ -109,12 +109,12 @@ fn subject(principal: &Principal) -> String {
 
 /// Checks everything about a token that can be told without its grant (RFC 9068 §4).
 fn check(
-    token: &str,
+    presented: PresentedToken<'_>,
     ring: &KeyRing,
     (issuer, resource): (&Issuer, &ResourceIndicator),
     now: Timestamp,
 ) -> Result<Claims, JwtError> {
-    let jwt = UnverifiedJwt::parse(token)?;
+    let jwt = presented.jwt()?;
     let key = jwt
         .kid()
         .and_then(|kid| ring.verification_key(kid))
@@ -240,7 +240,7 @@ impl IssuedVerifier {
     ) -> Result<Vouched, VerifyError> {
         let ring = self.0.keys.current();
         let ours = (&self.0.issuer, &self.0.resource);
-        let claims = check(presented.expose(), &ring, ours, now)?;
+        let claims = check(presented, &ring, ours, now)?;
         let read = |claims: Claims| {
             Some(Vouched {
                 grant: GrantId::parse(&claims.sid?).ok()?,

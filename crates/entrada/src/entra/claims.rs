@@ -1,42 +1,59 @@
 //! What Entra's tokens say. Pure.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::issuer::Said;
 use crate::access_token::{Agent, Principal, PrincipalKind, VerifyError};
+use crate::jwt::text::Text;
 use crate::jwt::verify::{Audience, JwtError, Times};
 use crate::platform::Timestamp;
 
 /// Claims of an access or ID token, v1.0 or v2.0, that are acted upon (Microsoft, *access token
 /// claims reference*, *ID token claims reference*, *token claims reference for agents*).
 #[derive(Debug, Deserialize)]
-pub(super) struct EntraClaims {
-    pub(super) iss: String,
+pub(super) struct EntraClaims<'a> {
+    #[serde(borrow)]
+    pub(super) iss: Text<'a>,
     pub(super) aud: Audience,
     pub(super) exp: Timestamp,
     pub(super) nbf: Option<Timestamp>,
     pub(super) iat: Option<Timestamp>,
-    pub(super) sub: Option<String>,
-    pub(super) tid: Option<String>,
-    pub(super) oid: Option<String>,
-    pub(super) ver: Option<String>,
+    #[serde(borrow)]
+    pub(super) sub: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) tid: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) oid: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) ver: Option<Text<'a>>,
     /// The client, in v2.0 tokens.
-    pub(super) azp: Option<String>,
+    #[serde(borrow)]
+    pub(super) azp: Option<Text<'a>>,
     /// The client, in v1.0 tokens.
-    pub(super) appid: Option<String>,
+    #[serde(borrow)]
+    pub(super) appid: Option<Text<'a>>,
     /// Scopes in short spelling: access tokens of users have it, and no other token.
-    pub(super) scp: Option<String>,
-    pub(super) nonce: Option<String>,
-    at_hash: Option<String>,
-    c_hash: Option<String>,
-    idtyp: Option<String>,
-    cnf: Option<Value>,
-    name: Option<String>,
-    preferred_username: Option<String>,
-    upn: Option<String>,
-    unique_name: Option<String>,
-    idp: Option<String>,
+    #[serde(borrow)]
+    pub(super) scp: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) nonce: Option<Text<'a>>,
+    at_hash: Option<IgnoredAny>,
+    c_hash: Option<IgnoredAny>,
+    #[serde(borrow)]
+    idtyp: Option<Text<'a>>,
+    cnf: Option<IgnoredAny>,
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    preferred_username: Option<Text<'a>>,
+    #[serde(borrow)]
+    upn: Option<Text<'a>>,
+    #[serde(borrow)]
+    unique_name: Option<Text<'a>>,
+    #[serde(borrow)]
+    idp: Option<Text<'a>>,
     acct: Option<Value>,
     #[serde(default)]
     roles: Vec<String>,
@@ -45,11 +62,15 @@ pub(super) struct EntraClaims {
     hasgroups: Option<Value>,
     #[serde(rename = "_claim_names")]
     claim_names: Option<ClaimNames>,
-    tfp: Option<String>,
+    #[serde(borrow)]
+    tfp: Option<Text<'a>>,
     acr: Option<Value>,
-    xms_par_app_azp: Option<String>,
-    xms_act_fct: Option<String>,
-    xms_sub_fct: Option<String>,
+    #[serde(borrow)]
+    xms_par_app_azp: Option<Text<'a>>,
+    #[serde(borrow)]
+    xms_act_fct: Option<Text<'a>>,
+    #[serde(borrow)]
+    xms_sub_fct: Option<Text<'a>>,
 }
 
 /// Claims that are elsewhere, for there was too much of them.
@@ -64,10 +85,11 @@ const AGENT_IDENTITY: &str = "11";
 /// The facet of a subject that is a user account of an agent's own.
 const AGENT_USER: &str = "13";
 
-impl EntraClaims {
+impl<'a> EntraClaims<'a> {
     /// Reads a payload that a signature vouches for.
-    pub(super) fn read(payload: &[u8]) -> Result<Self, JwtError> {
-        serde_json::from_slice(payload).map_err(|_| JwtError::Claims)
+    pub(super) fn read(payload: &'a [u8]) -> Result<Self, JwtError> {
+        let payload = str::from_utf8(payload).map_err(|_| JwtError::Claims)?;
+        serde_json::from_str(payload).map_err(|_| JwtError::Claims)
     }
 
     /// Where the token says it comes from.
@@ -103,8 +125,10 @@ impl EntraClaims {
     /// into every user's and into no other (Microsoft: decide by `scp`). An application's has a
     /// client, which no ID token has, and none of what only ID tokens have.
     pub(super) fn kind(&self) -> Result<PrincipalKind, VerifyError> {
-        let of_id_tokens = [&self.nonce, &self.at_hash, &self.c_hash];
-        let is_id_token = of_id_tokens.into_iter().any(Option::is_some) || self.client().is_none();
+        let is_id_token = self.nonce.is_some()
+            || self.at_hash.is_some()
+            || self.c_hash.is_some()
+            || self.client().is_none();
         match (&self.scp, self.idtyp.as_deref()) {
             (Some(_), Some("app")) | (None, Some("user")) => Err(JwtError::Claims.into()),
             (Some(_), _) => Ok(PrincipalKind::User),
@@ -116,8 +140,8 @@ impl EntraClaims {
     /// Whom the token speaks for, in the tenant that its issuer is held against.
     pub(super) fn principal(&mut self, kind: PrincipalKind, tenant_id: String) -> Principal {
         // An application's own provider, and a member's, is the tenant itself.
-        let elsewhere = |idp: &String| *idp != self.iss && !idp.contains(&tenant_id);
-        let identity_provider = self.idp.take().filter(elsewhere);
+        let elsewhere = |idp: &Text<'_>| *idp != self.iss && !idp.contains(&tenant_id);
+        let identity_provider = self.idp.take().filter(elsewhere).map(Text::into_owned);
         let is_guest = self
             .acct
             .as_ref()
@@ -128,12 +152,13 @@ impl EntraClaims {
             &mut self.unique_name,
         ];
         let preferred_username = names.into_iter().find_map(Option::take);
+        let owned = |text: Option<Text<'_>>| text.map(Text::into_owned);
         Principal {
             kind,
             tenant_id,
-            object_id: self.oid.take(),
-            name: self.name.take(),
-            preferred_username,
+            object_id: owned(self.oid.take()),
+            name: owned(self.name.take()),
+            preferred_username: owned(preferred_username),
             is_guest: is_guest || identity_provider.is_some(),
             identity_provider,
             roles: std::mem::take(&mut self.roles),
@@ -157,13 +182,13 @@ impl EntraClaims {
     }
 
     fn agent(&mut self) -> Option<Agent> {
-        let has = |facets: &Option<String>, wanted: &str| {
+        let has = |facets: &Option<Text<'_>>, wanted: &str| {
             let facets = facets.as_deref().unwrap_or_default();
             facets.split(' ').any(|facet| facet == wanted)
         };
         let is_user = has(&self.xms_sub_fct, AGENT_USER);
         let is_agent = is_user || has(&self.xms_act_fct, AGENT_IDENTITY);
-        let blueprint = self.xms_par_app_azp.take();
+        let blueprint = self.xms_par_app_azp.take().map(Text::into_owned);
         (is_agent || blueprint.is_some()).then_some(Agent { blueprint, is_user })
     }
 }
@@ -179,13 +204,14 @@ mod tests {
 
     const TENANT: &str = "10000000-0000-4000-8000-000000000001";
 
-    fn claims(more: &Value) -> EntraClaims {
+    fn claims(more: &Value) -> EntraClaims<'static> {
         let mut claims = serde_json::json!({
             "iss": format!("https://login/{TENANT}/v2.0"), "aud": "app", "exp": 2, "tid": TENANT,
         });
         let claims = claims.as_object_mut().unwrap();
         claims.extend(more.as_object().unwrap().clone());
-        serde_json::from_value(Value::Object(claims.clone())).unwrap()
+        let payload = serde_json::to_vec(claims).unwrap();
+        EntraClaims::read(payload.leak()).unwrap()
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) struct Trust {
 /// The authority's word on one token: what is needed to judge it.
 #[derive(Debug)]
 pub(super) struct Evidence {
-    key: VerificationKey,
+    key: Arc<VerificationKey>,
     metadata: Option<Arc<Discovered>>,
 }
 
@@ -64,12 +64,28 @@ impl Trust {
     ) -> Result<Evidence, EvidenceError> {
         let unknown = || EvidenceError::Token(JwtError::UnknownKey);
         let kid = jwt.kid().ok_or_else(unknown)?;
-        let key = self.keys.key(kid, now).await?.ok_or_else(unknown)?;
+        if let Some(evidence) = self.at_hand(kid, now) {
+            return Ok(evidence);
+        }
+        // Boxed, for what waits for the network is large, and most tokens do not.
+        Box::pin(async {
+            let key = self.keys.key(kid, now).await?.ok_or_else(unknown)?;
+            let metadata = match &self.metadata {
+                Some(metadata) => Some(metadata.get(|_| true, now).await?),
+                None => None,
+            };
+            Ok(Evidence { key, metadata })
+        })
+        .await
+    }
+
+    fn at_hand(&self, kid: &str, now: Timestamp) -> Option<Evidence> {
+        let key = self.keys.at_hand(kid, now)?;
         let metadata = match &self.metadata {
-            Some(metadata) => Some(metadata.get(|_| true, now).await?),
+            Some(metadata) => Some(metadata.at_hand(|_| true, now)?),
             None => None,
         };
-        Ok(Evidence { key, metadata })
+        Some(Evidence { key, metadata })
     }
 
     /// The issuer the metadata names, once it was read.

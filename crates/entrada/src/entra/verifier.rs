@@ -10,13 +10,14 @@ use quick_cache::sync::Cache;
 use super::authority::Authority;
 use super::claims::EntraClaims;
 use super::groups::GroupResolver;
+use super::issuer::Said;
 use super::scope::ScopeNames;
-use super::trust::{Evidence, Trust};
+use super::trust::Trust;
 use crate::access_token::{
     AccessTokenVerifier, Caller, Claimed, PresentedToken, PrincipalKind, TokenClaims, TokenFacts,
     VerifiedToken, VerifyError,
 };
-use crate::jwt::unverified::{MalformedJwt, UnverifiedJwt, UnverifiedOrigin};
+use crate::jwt::unverified::UnverifiedOrigin;
 use crate::jwt::verify::JwtError;
 use crate::oauth::client::ClientId;
 use crate::oauth::scope::{Scope, ScopeToken};
@@ -129,6 +130,29 @@ impl AzureJwtVerifier {
         self.0.authority.issuer_urls(discovered.as_deref())
     }
 
+    /// What would be made of `payload`, had Entra signed it with a key of `key_issuer`. It proves
+    /// nothing: for tests and fuzzing.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`], the first rule that is broken.
+    #[cfg(feature = "test-util")]
+    pub fn facts_of_unsigned(
+        &self,
+        payload: &[u8],
+        key_issuer: &str,
+        now: Timestamp,
+    ) -> Result<TokenFacts, VerifyError> {
+        let issuers = self.0.authority.issuers();
+        let tenant = |said: Said<'_>| issuers.admit(said, Some(key_issuer), None);
+        let facts = self.0.rules.judge(payload, tenant, now)?;
+        let decided = self.0.requirement.decide(&facts);
+        match decided {
+            Ok(()) => Ok(facts),
+            Err(shortfall) => Err(VerifyError::Forbidden(Caller::of(&facts), shortfall)),
+        }
+    }
+
     /// What the token says, and the groups it had no room for.
     async fn with_groups(
         &self,
@@ -136,8 +160,11 @@ impl AzureJwtVerifier {
         presented: PresentedToken<'_>,
         now: Timestamp,
     ) -> Result<TokenFacts, VerifyError> {
-        if let Some(groups) = &self.0.groups {
-            let completed = groups.complete(&mut facts, presented, now).await;
+        if let Some(groups) = &self.0.groups
+            && facts.principal.groups_overage
+        {
+            // Boxed, for what asks Graph is large, and few have so many groups.
+            let completed = Box::pin(groups.complete(&mut facts, presented, now)).await;
             completed.map_err(|error| VerifyError::Unavailable(Box::new(error)))?;
         }
         Ok(facts)
@@ -178,14 +205,16 @@ impl AccessTokenVerifier for AzureJwtVerifier {
         presented: PresentedToken<'_>,
         now: Timestamp,
     ) -> Result<VerifiedToken, VerifyError> {
-        let jwt = UnverifiedJwt::parse(presented.expose());
-        let jwt = jwt.map_err(|error: MalformedJwt| JwtError::from(error))?;
+        let jwt = presented.jwt().map_err(JwtError::from)?;
         // Its signature holds for Graph alone; what helps is to say so.
         if jwt.has_nonce() {
             return Err(VerifyError::GraphToken);
         }
         let evidence = self.0.trust.evidence(&jwt, now).await?;
-        let judged = self.0.rules.judge(&jwt, (&self.0.trust, &evidence), now)?;
+        let payload = Trust::authentic(&jwt, &evidence)?;
+        let tenant = |said: Said<'_>| self.0.trust.tenant(said, &evidence);
+        let mut judged = self.0.rules.judge(payload, tenant, now)?;
+        judged.claims = TokenClaims::of(jwt.into_payload());
         let facts = self.with_groups(judged, presented, now).await?;
         if let Err(shortfall) = self.0.requirement.decide(&facts) {
             return Err(VerifyError::Forbidden(Caller::of(&facts), shortfall));
@@ -208,26 +237,26 @@ struct AccessTokenRules {
 }
 
 impl AccessTokenRules {
-    /// The facts of a token, if all of it holds.
+    /// The facts in a payload that a signature vouches for, if all of it holds; `tenant` says whose
+    /// token it is.
     fn judge(
         &self,
-        jwt: &UnverifiedJwt<'_>,
-        (trust, evidence): (&Trust, &Evidence),
+        payload: &[u8],
+        tenant: impl FnOnce(Said<'_>) -> Result<String, VerifyError>,
         now: Timestamp,
     ) -> Result<TokenFacts, VerifyError> {
-        let payload = Trust::authentic(jwt, evidence)?;
         let mut claims = EntraClaims::read(payload)?;
-        let tenant_id = trust.tenant(claims.said(), evidence)?;
+        let tenant_id = tenant(claims.said())?;
         self.admit_audience(&claims)?;
         claims.times().admit(self.leeway, self.leeway, now)?;
         if claims.is_sender_constrained() {
             return Err(VerifyError::SenderConstrained);
         }
         let kind = claims.kind()?;
-        facts(&mut claims, kind, tenant_id, payload)
+        facts(&mut claims, kind, tenant_id)
     }
 
-    fn admit_audience(&self, claims: &EntraClaims) -> Result<(), VerifyError> {
+    fn admit_audience(&self, claims: &EntraClaims<'_>) -> Result<(), VerifyError> {
         if self.audience.iter().any(|name| claims.aud.contains(name)) {
             return Ok(());
         }
@@ -252,19 +281,18 @@ fn audience(client_id: &str, identifier_uris: &[String]) -> Vec<String> {
 }
 
 fn facts(
-    claims: &mut EntraClaims,
+    claims: &mut EntraClaims<'_>,
     kind: PrincipalKind,
     tenant_id: String,
-    payload: &[u8],
 ) -> Result<TokenFacts, VerifyError> {
     let client_id = claims.client().and_then(|id| ClientId::parse(id).ok());
     let scope = Scope::parse(claims.scp.as_deref().unwrap_or_default());
     let (Some(client_id), Ok(scope), Some(subject)) = (client_id, scope, claims.sub.take()) else {
         return Err(JwtError::Claims.into());
     };
-    let mut facts = TokenFacts::new(claims.iss.clone(), subject, client_id, claims.exp);
+    let (issuer, subject) = (claims.iss.to_string(), subject.into_owned());
+    let mut facts = TokenFacts::new(issuer, subject, client_id, claims.exp);
     facts.scope = scope;
     facts.principal = claims.principal(kind, tenant_id);
-    facts.claims = TokenClaims::of(payload);
     Ok(facts)
 }

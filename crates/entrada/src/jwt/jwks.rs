@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest::{Digest, SHA256};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
     RsaPublicKeyComponents,
@@ -9,6 +10,8 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+
+use super::unverified::UnverifiedJwt;
 
 /// A signature algorithm (RFC 7518 §3.1, RFC 8037 §3.1). There is no symmetric one and no `none`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
@@ -32,6 +35,16 @@ impl Algorithm {
             Self::Rs256 => "RS256",
             Self::Es256 => "ES256",
             Self::EdDsa => "EdDSA",
+        }
+    }
+}
+
+impl Algorithm {
+    /// Whether it signs the SHA-256 of a message rather than the message.
+    const fn signs_sha256(self) -> bool {
+        match self {
+            Self::Rs256 | Self::Es256 => true,
+            Self::EdDsa => false,
         }
     }
 }
@@ -163,9 +176,17 @@ impl VerificationKey {
         self.issuer.as_deref()
     }
 
-    /// Whether `signature` over `message` was made with this key.
-    pub(super) fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
-        self.key.verify_sig(message, signature).is_ok()
+    /// Whether the token's signature was made with this key.
+    pub(super) fn signed(&self, jwt: &UnverifiedJwt<'_>) -> bool {
+        let digest = jwt.digest.filter(|_| self.algorithm.signs_sha256());
+        let digest = digest.and_then(|digest| Digest::import_less_safe(&digest, &SHA256).ok());
+        let verified = if let Some(digest) = digest {
+            self.key.verify_digest_sig(&digest, &jwt.signature)
+        } else {
+            let message = jwt.signing_input.as_bytes();
+            self.key.verify_sig(message, &jwt.signature)
+        };
+        verified.is_ok()
     }
 }
 

@@ -1,10 +1,13 @@
 //! A token nobody has checked yet.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 
+use super::text::Text;
 use super::verify::Audience;
 
 /// The longest token looked at: Entra's largest, with 200 groups, are about half of this.
@@ -20,17 +23,37 @@ pub struct UnverifiedJwt<'a> {
     pub(super) signing_input: &'a str,
     pub(super) payload: Vec<u8>,
     pub(super) signature: Vec<u8>,
+    /// SHA-256 of the signing input, where it is known.
+    pub(super) digest: Option<[u8; 32]>,
 }
 
 /// The members of a JOSE header we act upon (RFC 7515 §4.1).
 #[derive(Clone, Debug, Deserialize)]
 struct Header {
-    alg: String,
+    alg: Word,
     kid: Option<String>,
-    typ: Option<String>,
-    crit: Option<serde_json::Value>,
+    typ: Option<Word>,
+    crit: Option<IgnoredAny>,
     nonce: Option<IgnoredAny>,
 }
+
+/// A word of a header: those that stand in every token need no memory of their own.
+#[derive(Clone, Debug)]
+struct Word(Cow<'static, str>);
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = Text::deserialize(deserializer)?;
+        let common = COMMON.iter().find(|common| **common == &*word);
+        Ok(Self(match common {
+            Some(common) => Cow::Borrowed(common),
+            None => Cow::Owned(word.into_owned()),
+        }))
+    }
+}
+
+/// What `alg` and `typ` mostly are.
+const COMMON: [&str; 5] = ["RS256", "ES256", "EdDSA", "JWT", "at+jwt"];
 
 /// The text is no compact JWS we understand.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -78,7 +101,22 @@ impl<'a> UnverifiedJwt<'a> {
             signing_input,
             payload,
             signature,
+            digest: None,
         })
+    }
+
+    /// Saves digesting the signing input again.
+    pub(crate) fn with_message_digest(self, digest: [u8; 32]) -> Self {
+        Self {
+            digest: Some(digest),
+            ..self
+        }
+    }
+
+    /// The claims as they were signed, to keep: see
+    /// [`authentic_payload`](super::verify::authentic_payload).
+    pub(crate) fn into_payload(self) -> Vec<u8> {
+        self.payload
     }
 
     /// Which key the token says it was signed with.
@@ -88,12 +126,12 @@ impl<'a> UnverifiedJwt<'a> {
 
     /// Which algorithm the token says it was signed with.
     pub fn alg(&self) -> &str {
-        &self.header.alg
+        &self.header.alg.0
     }
 
     /// What kind of token it says it is (RFC 8725 §3.11).
     pub fn typ(&self) -> Option<&str> {
-        self.header.typ.as_deref()
+        self.header.typ.as_ref().map(|typ| &*typ.0)
     }
 
     /// Whether the header holds a `nonce`: Microsoft Graph's tokens do, and nobody but Graph can

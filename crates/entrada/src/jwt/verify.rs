@@ -1,8 +1,10 @@
 //! From an unverified token to claims one may act upon.
 
+use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::jwks::{Algorithm, VerificationKey};
 use super::unverified::{MalformedJwt, UnverifiedJwt};
@@ -103,8 +105,7 @@ pub struct Claims {
 }
 
 /// One audience or several (RFC 7519 §4.1.3).
-#[derive(Clone, Debug, Eq, PartialEq, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Audience {
     /// A single one.
@@ -128,6 +129,35 @@ impl Audience {
             Self::One(one) => one == name,
             Self::Many(many) => many.iter().any(|one| one == name),
         }
+    }
+}
+
+// By hand: every token has one, and the derived code would read it twice.
+impl<'de> Deserialize<'de> for Audience {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+
+        impl<'de> Visitor<'de> for Names {
+            type Value = Audience;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list of strings")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Audience, E> {
+                Ok(Audience::One(name.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Audience, A::Error> {
+                let mut many = Vec::new();
+                while let Some(name) = names.next_element()? {
+                    many.push(name);
+                }
+                Ok(Audience::Many(many))
+            }
+        }
+
+        deserializer.deserialize_any(Names)
     }
 }
 
@@ -213,7 +243,7 @@ pub(crate) fn authentic_payload<'t>(
     if !typ.admits(jwt.typ()) {
         return Err(JwtError::Type);
     }
-    if !key.signed(jwt.signing_input.as_bytes(), &jwt.signature) {
+    if !key.signed(jwt) {
         return Err(JwtError::Signature);
     }
     Ok(&jwt.payload)

@@ -1,6 +1,7 @@
 //! Keys that somebody else signs with.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
@@ -26,7 +27,7 @@ struct KeySet(HashMap<String, Seen>);
 
 #[derive(Clone, Debug)]
 struct Seen {
-    key: VerificationKey,
+    key: Arc<VerificationKey>,
     at: Timestamp,
 }
 
@@ -34,6 +35,12 @@ impl PublishedKeys {
     /// The keys published at `uri`. Nothing is fetched yet.
     pub(crate) fn new(uri: Uri, platform: Platform) -> Self {
         Self(Published::new(uri, platform, KeySet::read))
+    }
+
+    /// The key named `kid`, if it is known.
+    pub(crate) fn at_hand(&self, kid: &str, now: Timestamp) -> Option<Arc<VerificationKey>> {
+        let keys = self.0.at_hand(|keys| keys.0.contains_key(kid), now)?;
+        keys.0.get(kid).map(|seen| Arc::clone(&seen.key))
     }
 
     /// The key named `kid`; `None` if it is not published.
@@ -45,9 +52,9 @@ impl PublishedKeys {
         &self,
         kid: &str,
         now: Timestamp,
-    ) -> Result<Option<VerificationKey>, PublishedError> {
+    ) -> Result<Option<Arc<VerificationKey>>, PublishedError> {
         let keys = self.0.get(|keys| keys.0.contains_key(kid), now).await?;
-        Ok(keys.0.get(kid).map(|seen| seen.key.clone()))
+        Ok(keys.0.get(kid).map(|seen| Arc::clone(&seen.key)))
     }
 }
 
@@ -58,7 +65,7 @@ impl KeySet {
         let mut keys = HashMap::new();
         for key in published.iter().take(MOST_KEYS) {
             if let Some(kid) = key.kid() {
-                let key = key.clone();
+                let key = Arc::new(key.clone());
                 keys.entry(kid.to_owned()).or_insert(Seen { key, at: now });
             }
         }

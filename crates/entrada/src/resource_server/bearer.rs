@@ -172,9 +172,9 @@ impl Guard {
     fn verdict(self: &Arc<Self>, presented: PresentedToken<'_>, now: Timestamp) -> Verdict {
         let guard = Arc::clone(self);
         let token = Zeroizing::new(presented.expose().to_owned());
-        let digest = *presented.digest();
+        let digests = presented.digests();
         Box::pin(async move {
-            let presented = PresentedToken::with_digest(&token, digest);
+            let presented = PresentedToken::with_digests(&token, digests);
             guard.verifier.verify(presented, now).await
         })
     }
