@@ -32,6 +32,10 @@ deny:
 examples:
     ./scripts/test examples
 
+# Tokens that msal gets from Entra itself, at a server that only verifies them.
+direct:
+    ./scripts/test direct
+
 # `entrada serve` in front of an MCP server that knows nothing of authorization.
 gateway:
     ./scripts/test gateway

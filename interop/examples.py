@@ -18,6 +18,8 @@ USERNAME, PASSWORD = "alice@contoso.onmicrosoft.com", "password"
 
 # A client, which `clients.py` runs.
 NOT_A_SERVER = {"sign_in"}
+# Takes Entra's own tokens, which `direct.py` gets.
+NO_AUTHORIZATION_SERVER = {"verify_only"}
 # Has the tool `graph_me`, which shows that on-behalf-of works.
 ASKS_GRAPH = {"protect_a_server"}
 # Any app can stand behind the guard: this one greets its caller, whatever the message.
@@ -28,7 +30,8 @@ def examples() -> list[str]:
     """Every example there is, so that a new one cannot be forgotten."""
     metadata = json.loads(subprocess.check_output(["cargo", "metadata", "--no-deps", "--format-version", "1"], cwd=ROOT))
     targets = [target for package in metadata["packages"] for target in package["targets"]]
-    return sorted(t["name"] for t in targets if "example" in t["kind"] and t["name"] not in NOT_A_SERVER)
+    elsewhere = NOT_A_SERVER | NO_AUTHORIZATION_SERVER
+    return sorted(t["name"] for t in targets if "example" in t["kind"] and t["name"] not in elsewhere)
 
 
 def use(name: str, base_url: str) -> None:
