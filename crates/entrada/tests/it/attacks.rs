@@ -3,6 +3,7 @@
 
 mod codes;
 mod consent;
+mod direct;
 mod forger;
 mod guard;
 mod listed;

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 const TABLES: &str = include_str!("../../../../../docs/ATTACKS.md");
 
-const TESTS: [&str; 10] = [
+const TESTS: [&str; 11] = [
     include_str!("codes.rs"),
     include_str!("consent.rs"),
+    include_str!("direct.rs"),
     include_str!("guard.rs"),
     include_str!("login.rs"),
     include_str!("redirects.rs"),

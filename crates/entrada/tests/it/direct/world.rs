@@ -25,6 +25,7 @@ pub(crate) struct Direct {
     pub(crate) entra: Control,
     pub(crate) clock: Arc<VirtualClock>,
     pub(crate) verifier: AzureJwtVerifier,
+    platform: Platform,
     pub(crate) wire: Arc<Wire>,
     pub(crate) app: Router,
 }
@@ -65,16 +66,22 @@ impl Direct {
         let platform = Platform::new(clock.clone(), random, wire.clone());
         let verifier = AzureJwtVerifier::new(config, platform.clone());
         let verifier = verifier.unwrap_or_else(|errors| panic!("{errors}"));
-        let remote = adjust(RemoteAuthConfig::new(RESOURCE), platform);
+        let remote = adjust(RemoteAuthConfig::new(RESOURCE), platform.clone());
         let provider = RemoteAuthProvider::new(remote, verifier.clone());
         let provider = provider.unwrap_or_else(|errors| panic!("{errors}"));
         Self {
             entra: emulator.control(),
             clock,
             verifier,
+            platform,
             wire,
             app: provider.protect(Router::new().fallback(whoami)),
         }
+    }
+
+    /// The time and the network of this world.
+    pub(crate) fn platform(&self) -> Platform {
+        self.platform.clone()
     }
 
     pub(crate) fn advance(&self, by: Duration) {
