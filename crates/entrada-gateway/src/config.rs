@@ -132,6 +132,7 @@ impl Settings {
 fn provider(sources: &mut Sources<'_>) -> ProviderSettings {
     ProviderSettings {
         tenant_id: sources.required("tenant_id"),
+        allowed_tenants: sources.list("allowed_tenants"),
         client_id: sources.required("client_id"),
         client_secret: sources.secret("client_secret", "client_secret_file"),
         base_url: sources.required("base_url"),
@@ -147,6 +148,8 @@ fn provider(sources: &mut Sources<'_>) -> ProviderSettings {
             .parsed("redirect_path", value::path)
             .unwrap_or_default(),
         allowed_client_redirect_uris: sources.list("allowed_client_redirect_uris"),
+        groups_from_graph: sources.parsed("groups_from_graph", value::switch) == Some(true),
+        cloud: sources.parsed("cloud", value::cloud),
         authority_host: sources.text("authority_host"),
         insecure_http_authority: sources.parsed("insecure_http_authority", value::switch)
             == Some(true),

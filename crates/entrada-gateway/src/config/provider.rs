@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use entrada::entra::cloud::Cloud;
 use entrada::jwt::jwks::Algorithm;
 use entrada::keys::{KeyRing, Keys};
 use entrada::platform::{Platform, SystemHttpError};
@@ -21,6 +22,8 @@ use crate::telemetry::WithCauses;
 pub struct ProviderSettings {
     /// The tenant: its id or a domain of it.
     pub tenant_id: String,
+    /// The only tenants whose users may sign in.
+    pub allowed_tenants: Vec<String>,
     /// The application (client) id of the app registration.
     pub client_id: String,
     /// The secret of the app registration.
@@ -43,6 +46,10 @@ pub struct ProviderSettings {
     pub redirect_path: String,
     /// The only redirect URIs clients may use.
     pub allowed_client_redirect_uris: Vec<String>,
+    /// Whether groups are looked up that a token has no room for.
+    pub groups_from_graph: bool,
+    /// The cloud the app registration is in.
+    pub cloud: Option<Cloud>,
     /// Entra's host, and its port where that is not 443.
     pub authority_host: Option<String>,
     /// Whether Entra is spoken to without TLS.
@@ -109,12 +116,16 @@ impl ProviderSettings {
             ))
             .redirect_path(&self.redirect_path)
             .allowed_origins(&self.allowed_origins)
+            .allowed_tenants(&self.allowed_tenants)
             .data_dir(&self.data_dir);
         if let Some(secret) = &self.client_secret {
             config = config.client_secret(secret.expose());
         }
         if !self.allowed_client_redirect_uris.is_empty() {
             config = config.allowed_client_redirect_uris(&self.allowed_client_redirect_uris);
+        }
+        if self.groups_from_graph {
+            config = config.groups_from_graph();
         }
         if self.insecure_http_authority {
             config = config.insecure_http_authority();
@@ -132,6 +143,9 @@ impl ProviderSettings {
         }
         if let Some(resource_name) = &self.resource_name {
             config = config.resource_name(resource_name);
+        }
+        if let Some(cloud) = self.cloud {
+            config = config.cloud(cloud);
         }
         if let Some(authority_host) = &self.authority_host {
             config = config.authority_host(authority_host);
@@ -183,6 +197,7 @@ fn problem(finding: &Finding) -> Problem {
 fn causes(finding: &Finding) -> &'static [&'static str] {
     match finding {
         Finding::Tenant(_) => &["tenant_id"],
+        Finding::AllowedTenants => &["tenant_id", "allowed_tenants"],
         Finding::ClientId => &["client_id"],
         Finding::IdentifierUri => &["client_id", "identifier_uri"],
         Finding::NoCredential => &["client_secret", "client_secret_file"],

@@ -138,6 +138,13 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         ENTRA,
+        "allowed_tenants",
+        "IDS",
+        "The only tenants whose users may sign in, by id, where the tenant is organizations \
+         or common [default: all of them]",
+    ),
+    setting(
+        ENTRA,
         "client_id",
         "ID",
         "The Application (client) ID of the app registration",
@@ -183,9 +190,23 @@ pub(super) const SETTINGS: &[Setting] = &[
     .or("/auth/callback"),
     setting(
         ENTRA,
+        "groups_from_graph",
+        "BOOL",
+        "Look up the groups of users who are in more than a token lists, in Microsoft Graph; \
+         needs its scope User.Read among the additional scopes",
+    ),
+    setting(
+        ENTRA,
+        "cloud",
+        "CLOUD",
+        "public, us-government, us-government-dod, china, bleu, delos or gov-sg \
+         [default: public]",
+    ),
+    setting(
+        ENTRA,
         "authority_host",
         "HOST[:PORT]",
-        "Entra's host [default: login.microsoftonline.com]",
+        "Entra's host, where it is not the cloud's",
     ),
     setting(
         ENTRA,

@@ -292,6 +292,48 @@ fn a_base_url_that_is_wrong_is_told_once() {
 }
 
 #[test]
+fn tenants_and_clouds_are_checked_with_the_rest() {
+    let tenant = "22222222-2222-3333-4444-555555555555";
+    for (variables, expected) in [
+        (
+            vec![("ENTRADA_CLOUD", "moon")],
+            "write one of public, us-gov",
+        ),
+        (
+            vec![("ENTRADA_ALLOWED_TENANTS", tenant)],
+            "allowed_tenants: only organizations",
+        ),
+        (
+            vec![
+                ("ENTRADA_TENANT_ID", "organizations"),
+                ("ENTRADA_ALLOWED_TENANTS", "contoso.com"),
+            ],
+            "allowed_tenants: \"contoso.com\"",
+        ),
+        (
+            vec![("ENTRADA_GROUPS_FROM_GRAPH", "1")],
+            "write true or false",
+        ),
+    ] {
+        let variables = [&LEAST[..], &variables].concat();
+        let found = match read(&[], &variables) {
+            Ok(settings) => settings.provider.rehearse(&[]),
+            Err(error) => error.problems().to_vec(),
+        };
+        let told = found.first().map(ToString::to_string).unwrap_or_default();
+        assert!(found.len() == 1 && told.contains(expected), "{found:?}");
+    }
+    let good = [
+        ("ENTRADA_TENANT_ID", "organizations"),
+        ("ENTRADA_ALLOWED_TENANTS", tenant),
+        ("ENTRADA_CLOUD", "us-government"),
+        ("ENTRADA_GROUPS_FROM_GRAPH", "true"),
+    ];
+    let settings = read(&[], &[&LEAST[..], &good].concat()).unwrap();
+    assert_eq!(settings.provider.rehearse(&[]), []);
+}
+
+#[test]
 fn a_data_directory_that_cannot_be_used_says_why() {
     let file = file("not a directory");
     let path = ("ENTRADA_DATA_DIR", file.path().to_str().unwrap());

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use entrada::entra::cloud::Cloud;
 use entrada::jwt::jwks::Algorithm;
 use url::Url;
 
@@ -104,6 +105,14 @@ pub(super) fn signing_algorithm(text: &str) -> Result<Algorithm, String> {
         "EdDSA" => Ok(Algorithm::EdDsa),
         _ => Err("write ES256 or EdDSA".to_owned()),
     }
+}
+
+/// One of the clouds there are.
+pub(super) fn cloud(text: &str) -> Result<Cloud, String> {
+    Cloud::named(text).ok_or_else(|| {
+        let names = Cloud::ALL.map(Cloud::name).join(", ");
+        format!("write one of {names}")
+    })
 }
 
 /// `true` or `false`.
