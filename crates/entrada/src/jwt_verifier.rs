@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::Uri;
-use quick_cache::sync::Cache;
 use serde::Deserialize;
 
 use crate::access_token::{
@@ -21,15 +20,10 @@ use crate::oauth::scope::Scope;
 use crate::platform::{Platform, Timestamp};
 use crate::policy::Requirement;
 use crate::published::PublishedKeys;
+use crate::verdicts::Verdicts;
 
 /// By how much our clock and the issuer's may differ.
 const LEEWAY: Duration = Duration::from_secs(60);
-
-/// How long a verdict is remembered.
-const VERDICT_TTL: Duration = Duration::from_secs(60);
-
-/// How many verdicts are remembered.
-const MOST_VERDICTS: usize = 10_000;
 
 /// What may have signed a token; the key decides which it was.
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
@@ -47,7 +41,7 @@ struct Inner {
     audience: Vec<String>,
     requirement: Requirement,
     keys: Keys,
-    verdicts: Cache<[u8; 32], (VerifiedToken, Timestamp)>,
+    verdicts: Verdicts,
 }
 
 #[derive(Debug)]
@@ -149,7 +143,7 @@ impl JwtVerifier {
             audience: config.audience,
             requirement: config.requirement,
             keys: Keys::of(config.keys, platform)?,
-            verdicts: Cache::new(MOST_VERDICTS),
+            verdicts: Verdicts::new(LEEWAY),
         })))
     }
 }
@@ -195,9 +189,7 @@ impl AccessTokenVerifier for JwtVerifier {
     }
 
     fn recall(&self, presented: PresentedToken<'_>, now: Timestamp) -> Option<VerifiedToken> {
-        let (token, reached_at) = self.0.verdicts.get(presented.digest())?;
-        let fresh = now.since(reached_at) <= VERDICT_TTL && now >= reached_at;
-        (fresh && now < token.expires_at + LEEWAY).then_some(token)
+        self.0.verdicts.recall(presented, now)
     }
 
     async fn verify(
@@ -211,11 +203,7 @@ impl AccessTokenVerifier for JwtVerifier {
         let payload = authentic_payload(&jwt, &key, &ALGORITHMS, ExpectedType::Any)?;
         let mut facts = self.0.judge(payload, now)?;
         facts.claims = TokenClaims::of(jwt.into_payload());
-        let token = VerifiedToken::assertion(facts);
-        self.0
-            .verdicts
-            .insert(*presented.digest(), (token.clone(), now));
-        Ok(token)
+        Ok(self.0.verdicts.reach(presented, facts, now))
     }
 }
 

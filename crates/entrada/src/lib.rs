@@ -20,6 +20,7 @@ pub mod resource_server;
 pub mod secret;
 mod single_flight;
 pub mod store;
+mod verdicts;
 
 #[doc(inline)]
 pub use access_token::VerifiedToken;

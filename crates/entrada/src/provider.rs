@@ -113,13 +113,8 @@ impl AzureProvider {
         protection.allowed_origins = allowed_origins;
         protection.session_keys = Some(keys.clone());
         let on_behalf_of = OnBehalfOf::new(server.clone(), entra, platform.clone());
-        let mut verifier: Arc<dyn AccessTokenVerifier> = Arc::new(server.verifier());
-        if let Some((url, scope)) = graph {
-            let access = GrantAccess::new(on_behalf_of.clone(), scope);
-            let groups = GroupResolver::new(url, Arc::new(access), platform.clone());
-            verifier = Arc::new(WithGroups::new(verifier, groups));
-        }
-        let verifier = MultiAuth::first(verifier, also_accepted);
+        let own = own_verifier(&server, graph, (&on_behalf_of, &platform));
+        let verifier = MultiAuth::first(own, also_accepted);
         let guard = RequireBearerLayer::new(verifier, Arc::clone(&platform.clock), protection);
         Ok(Self(Arc::new(Inner {
             server,
@@ -223,6 +218,21 @@ impl AzureProvider {
     pub async fn sweep(&self) -> Result<u64, StoreError> {
         self.0.server.sweep().await
     }
+}
+
+/// What verifies our own tokens, and looks groups up where that is wanted.
+fn own_verifier(
+    server: &AuthorizationServer,
+    graph: Option<(String, String)>,
+    (on_behalf_of, platform): (&OnBehalfOf, &Platform),
+) -> Arc<dyn AccessTokenVerifier> {
+    let verifier = Arc::new(server.verifier());
+    let Some((url, scope)) = graph else {
+        return verifier;
+    };
+    let access = GrantAccess::new(on_behalf_of.clone(), scope);
+    let groups = GroupResolver::new(url, Arc::new(access), platform.clone());
+    Arc::new(WithGroups::new(verifier, groups))
 }
 
 /// Puts `service` into `router` at the path of `resource` and below it.

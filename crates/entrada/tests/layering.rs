@@ -15,6 +15,7 @@ const LAYERS: &[&str] = &[
     "private_file",
     "keys",
     "access_token",
+    "verdicts",
     "policy",
     "multi_auth",
     "jwt_verifier",

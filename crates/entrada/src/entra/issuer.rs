@@ -4,13 +4,13 @@
 //! the token's own tenant, and a key that is not held against its own issuer, let one tenant's
 //! users in as another's (Microsoft, *access tokens*, validate the issuer).
 
-use url::Url;
-
 use crate::access_token::{Claimed, PERSONAL_ACCOUNTS, VerifyError};
 use crate::jwt::verify::is_guid;
 
-/// Where the tenant stands in Entra's issuers.
-const PLACEHOLDER: &str = "{tenantid}";
+mod naming;
+
+pub(crate) use naming::IssuerTemplate;
+use naming::{PLACEHOLDER, b2c_tenant, external_tenant};
 
 /// Who may have issued a token.
 #[derive(Clone, Debug)]
@@ -50,13 +50,6 @@ pub(crate) enum Tenants {
     Everybody,
 }
 
-/// An issuer with a gap for the tenant.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct IssuerTemplate {
-    before: String,
-    after: &'static str,
-}
-
 /// What the metadata of an authority says of itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Discovered {
@@ -75,35 +68,6 @@ pub(super) struct Said<'a> {
     pub(super) version: Option<&'a str>,
     /// `tfp`, or `acr` where that is missing
     pub(super) policy: Option<&'a str>,
-}
-
-impl IssuerTemplate {
-    /// `{base}/{tenantid}/v2.0`
-    pub(crate) fn v2(base: &str) -> Self {
-        Self {
-            before: format!("{base}/"),
-            after: "/v2.0",
-        }
-    }
-
-    /// `https://{host}/{tenantid}/`
-    pub(crate) fn v1(host: &str) -> Self {
-        Self {
-            before: format!("https://{host}/"),
-            after: "/",
-        }
-    }
-
-    /// The issuer of one tenant.
-    pub(crate) fn of(&self, tenant_id: &str) -> String {
-        format!("{}{tenant_id}{}", self.before, self.after)
-    }
-
-    /// The tenant that `issuer` is the issuer of.
-    fn tenant_of<'t>(&self, issuer: &'t str) -> Option<&'t str> {
-        let rest = issuer.strip_prefix(self.before.as_str())?;
-        rest.strip_suffix(self.after)
-    }
 }
 
 impl IssuerRules {
@@ -324,32 +288,6 @@ impl Said<'_> {
         }
         Ok(tenant_id)
     }
-}
-
-/// `https://{tenant}.ciamlogin.com/{tenant}/v2.0`: the host is the tenant's id, wherever the
-/// metadata was read.
-fn external_tenant(issuer: &str) -> Option<String> {
-    let rest = issuer.strip_prefix("https://")?;
-    let (host, rest) = rest.split_once('/')?;
-    let tenant = rest.strip_suffix("/v2.0")?;
-    let host = host.strip_suffix(".ciamlogin.com")?;
-    (host == tenant).then(|| tenant.to_owned())
-}
-
-/// `https://{host}/{tenant}/v2.0/`, or `https://{host}/tfp/{tenant}/{policy}/v2.0/`.
-fn b2c_tenant(issuer: &str) -> Option<String> {
-    let url = Url::parse(issuer)
-        .ok()
-        .filter(|url| url.scheme() == "https")?;
-    let mut segments = url.path_segments()?;
-    let first = segments.next()?;
-    let tenant = if first == "tfp" {
-        segments.next()?
-    } else {
-        first
-    };
-    let whole = url.query().is_none() && url.fragment().is_none();
-    whole.then(|| tenant.to_owned())
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use quick_cache::sync::Cache;
 
 use super::authority::Authority;
 use super::claims::EntraClaims;
@@ -23,13 +22,7 @@ use crate::oauth::client::ClientId;
 use crate::oauth::scope::{Scope, ScopeToken};
 use crate::platform::{Platform, Timestamp};
 use crate::policy::Requirement;
-
-/// How long a verdict is remembered: a key that Entra withdrew, and we learnt of it, is believed
-/// no longer than this.
-const VERDICT_TTL: Duration = Duration::from_secs(60);
-
-/// How many verdicts are remembered.
-const MOST_VERDICTS: usize = 10_000;
+use crate::verdicts::Verdicts;
 
 /// Microsoft Graph as an audience.
 const GRAPH: [&str; 3] = [
@@ -71,14 +64,8 @@ struct Inner {
     required_scope: Scope,
     names: ScopeNames,
     groups: Option<GroupResolver>,
-    verdicts: Cache<[u8; 32], Verdict>,
+    verdicts: Verdicts,
     platform: Platform,
-}
-
-#[derive(Clone, Debug)]
-struct Verdict {
-    token: VerifiedToken,
-    reached_at: Timestamp,
 }
 
 /// Which tokens are taken, everything checked.
@@ -111,7 +98,7 @@ impl AzureJwtVerifier {
             required_scope: settings.required_scope,
             names: settings.names,
             groups: settings.groups,
-            verdicts: Cache::new(MOST_VERDICTS),
+            verdicts: Verdicts::new(settings.leeway),
             platform,
         }))
     }
@@ -194,10 +181,7 @@ impl AccessTokenVerifier for AzureJwtVerifier {
     }
 
     fn recall(&self, presented: PresentedToken<'_>, now: Timestamp) -> Option<VerifiedToken> {
-        let verdict = self.0.verdicts.get(presented.digest())?;
-        let fresh = now.since(verdict.reached_at) <= VERDICT_TTL && now >= verdict.reached_at;
-        let lives = now < verdict.token.expires_at + self.0.rules.leeway;
-        (fresh && lives).then_some(verdict.token)
+        self.0.verdicts.recall(presented, now)
     }
 
     async fn verify(
@@ -219,13 +203,7 @@ impl AccessTokenVerifier for AzureJwtVerifier {
         if let Err(shortfall) = self.0.requirement.decide(&facts) {
             return Err(VerifyError::Forbidden(Caller::of(&facts), shortfall));
         }
-        let token = VerifiedToken::assertion(facts);
-        let verdict = Verdict {
-            token: token.clone(),
-            reached_at: now,
-        };
-        self.0.verdicts.insert(*presented.digest(), verdict);
-        Ok(token)
+        Ok(self.0.verdicts.reach(presented, facts, now))
     }
 }
 
