@@ -136,6 +136,10 @@ impl From<&CallbackError> for ErrorResponse {
             CallbackError::NothingGranted(_) => {
                 (ErrorCode::AccessDenied, "none of the scopes was granted")
             }
+            CallbackError::Redeem { error, .. } if error.is_of_another_tenant() => (
+                ErrorCode::AccessDenied,
+                "users of this organisation may not sign in here",
+            ),
             CallbackError::Redeem { error, .. } => match error.remedy() {
                 Remedy::Retry(_) => unavailable,
                 Remedy::SignInAgain => denied,

@@ -138,6 +138,11 @@ impl EntraError {
         }
     }
 
+    /// Whether somebody signed in whose tenant is not let in.
+    pub(crate) fn is_of_another_tenant(&self) -> bool {
+        matches!(self, Self::IdToken(error) if matches!(**error, VerifyError::Tenant { .. }))
+    }
+
     /// What helps.
     ///
     /// Only Entra saying so ends a grant: everything else leaves it as it is.
@@ -156,6 +161,8 @@ impl EntraError {
                 "temporarily_unavailable" | "server_error" => Remedy::Retry(DEFAULT_RETRY_AFTER),
                 _ => Remedy::FixConfiguration,
             },
+            // We let users of other tenants in; or did, when they signed in.
+            Self::IdToken(_) if self.is_of_another_tenant() => Remedy::SignInAgain,
             // Keys we lack or clocks that differ: no word of Entra about the user.
             Self::IdToken(_) | Self::WrongLogin => Remedy::FixConfiguration,
         }

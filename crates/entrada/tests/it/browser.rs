@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use url::{Url, form_urlencoded};
 
-use crate::world::{Hosts, World};
+use crate::world::{Hosts, World, is_entra};
 
 /// How many redirects are followed.
 const MOST_HOPS: usize = 20;
@@ -139,7 +139,7 @@ impl Browser {
         };
         for _ in 0..MOST_HOPS {
             let Stop::Page(page) = &stop else { return stop };
-            let at_entra = page.url.host_str() == Some("login.emulator.test");
+            let at_entra = page.url.host_str().is_some_and(is_entra);
             if !at_entra || !page.html.contains("<form") {
                 return stop;
             }

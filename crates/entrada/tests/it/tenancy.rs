@@ -2,6 +2,7 @@
 
 use entra_emulator::{Endpoint, Failure, builtin};
 use entrada::AzureConfig;
+use entrada::entra::cloud::Cloud;
 use serde_json::json;
 
 use crate::client::{Session, parameter};
@@ -119,4 +120,69 @@ async fn who_signs_in_at_another_tenant_does_not_get_in() {
         assert!(parameter(&location, "error").is_some(), "{location}");
         assert_eq!(parameter(&location, "code"), None);
     }
+}
+
+#[tokio::test]
+async fn users_of_tenants_that_are_not_listed_are_told_so() {
+    let world = multi_tenant("organizations").await;
+    let world = world.replica_with(|_| {
+        AzureConfig::new("organizations", builtin::MULTI_TENANT_CLIENT_ID, BASE_URL)
+            .client_secret(builtin::MULTI_TENANT_CLIENT_SECRET)
+            .required_scopes(["mcp.read"])
+            .authority_host("login.emulator.test")
+            .allowed_tenants([builtin::TENANT_ID])
+            .store(world.store.clone())
+            .keys(world.keys.clone())
+    });
+    let alice = world.log_in("alice").await;
+    assert_user(&alice, builtin::TENANT_ID, Some(builtin::ALICE_OID)).await;
+    let client = world.client().await;
+    let location = client.authorize(&mut world.browser(), builtin::FRANK).await;
+    assert_eq!(
+        parameter(&location, "error").as_deref(),
+        Some("access_denied")
+    );
+    let told = parameter(&location, "error_description");
+    assert_eq!(
+        told.as_deref(),
+        Some("users of this organisation may not sign in here")
+    );
+}
+
+#[tokio::test]
+async fn customers_sign_in_to_an_external_id_tenant() {
+    let world = World::new().await;
+    world.entra.change_directory(|directory| {
+        let app = directory.app_mut(builtin::CUSTOMERS_CLIENT_ID).unwrap();
+        app.redirect_uris.web.push(builtin::REDIRECT_URI.to_owned());
+    });
+    let world = world.replica_with(|_| {
+        AzureConfig::external_id("contosocustomers", builtin::CUSTOMERS_CLIENT_ID, BASE_URL)
+            .client_secret(builtin::CUSTOMERS_CLIENT_SECRET)
+            .required_scopes(["mcp.read"])
+            .store(world.store.clone())
+            .keys(world.keys.clone())
+    });
+    let carol = world.log_in(builtin::CAROL_CUSTOMER).await;
+    assert_user(
+        &carol,
+        builtin::CUSTOMERS_TENANT_ID,
+        Some(builtin::CAROL_CUSTOMER_OID),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn users_sign_in_in_another_cloud() {
+    let world = World::new().await;
+    let world = world.replica_with(|_| {
+        AzureConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID, BASE_URL)
+            .client_secret(builtin::CLIENT_SECRET)
+            .required_scopes(["mcp.read"])
+            .cloud(Cloud::UsGovernment)
+            .store(world.store.clone())
+            .keys(world.keys.clone())
+    });
+    let alice = world.log_in("alice").await;
+    assert_user(&alice, builtin::TENANT_ID, Some(builtin::ALICE_OID)).await;
 }

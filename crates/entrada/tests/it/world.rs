@@ -56,7 +56,7 @@ impl Hosts {
     pub(crate) async fn send(&self, request: Request) -> Option<Response> {
         let router = match request.uri().host() {
             Some("mcp.example.com") => &self.app,
-            Some("login.emulator.test") => &self.emulator,
+            Some(host) if is_entra(host) => &self.emulator,
             _ => return None,
         };
         Some(
@@ -204,12 +204,17 @@ impl World {
     }
 }
 
+/// Whether the emulator answers for `host`.
+pub(crate) fn is_entra(host: &str) -> bool {
+    let others = [builtin::CUSTOMERS_LOGIN_HOST, "login.microsoftonline.us"];
+    host == "login.emulator.test" || others.contains(&host)
+}
+
 fn emulator(clock: &Arc<VirtualClock>) -> Emulator {
     let mut options = Options::default();
     let time = Arc::clone(clock);
     options.clock = Arc::new(move || time.now().as_unix());
     options.directory = Directory::default();
-    options.base_url = Some(builtin::BASE_URL.parse().unwrap());
     Emulator::new(options)
 }
 
@@ -301,7 +306,7 @@ impl HttpTransport for Wire {
         // A network takes its time: whoever else is at work goes on meanwhile.
         tokio::task::yield_now().await;
         let host = request.uri().host().unwrap_or_default().to_owned();
-        if host != "login.emulator.test" {
+        if !is_entra(&host) {
             return Err(TransportError::new(host, "no such host"));
         }
         let path = request.uri().path().to_owned();
