@@ -1,7 +1,5 @@
 //! A verifier that has Entra's keys, and tokens that Entra has signed.
 
-use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -20,8 +18,13 @@ use entrada::{AzureJwtConfig, AzureJwtVerifier, VerifiedToken};
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
-use tower::{Layer as _, Service, ServiceExt as _};
+use tower::{Layer as _, Service as _, ServiceExt as _};
 use url::Url;
+
+#[path = "../inner/no_op.rs"]
+mod no_op;
+
+pub(crate) use no_op::NoOp;
 
 /// When every benchmark happens: time does not pass, so that nothing expires.
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
@@ -194,23 +197,4 @@ impl Bare {
 
 fn decode(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).expect("base64url")
-}
-
-/// The inner service: it costs nothing, so that what is measured is the guard.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NoOp;
-
-impl Service<Request<()>> for NoOp {
-    type Response = Response<()>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<()>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<()>) -> Self::Future {
-        assert!(request.extensions().get::<VerifiedToken>().is_some());
-        ready(Ok(Response::new(())))
-    }
 }

@@ -1,7 +1,5 @@
 //! A guard whose verifier knows its one token already, before a service that does nothing.
 
-use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -16,31 +14,17 @@ use entrada::oauth::client::ClientId;
 use entrada::oauth::scope::Scope;
 use entrada::platform::{SystemClock, SystemRandom, Timestamp};
 use entrada::resource_server::{Protection, RequireBearer, RequireBearerLayer};
-use http::{Request, Response};
-use tower::{Layer as _, Service};
+use http::Request;
+use tower::{Layer as _, Service as _};
 use url::Url;
+
+#[path = "../inner/no_op.rs"]
+mod no_op;
+
+pub(crate) use no_op::NoOp;
 
 /// As long as an ES256 access token.
 const TOKEN_LENGTH: usize = 700;
-
-/// The inner service: it costs nothing, so that what is measured is the guard.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NoOp;
-
-impl Service<Request<()>> for NoOp {
-    type Response = Response<()>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<()>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<()>) -> Self::Future {
-        assert!(request.extensions().get::<VerifiedToken>().is_some());
-        ready(Ok(Response::new(())))
-    }
-}
 
 /// Knows one token.
 #[derive(Debug)]

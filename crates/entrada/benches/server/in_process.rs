@@ -1,7 +1,5 @@
 //! The whole server in one process, before an Entra that costs nothing.
 
-use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -15,12 +13,12 @@ use entrada::keys::{KeyRing, Keys};
 use entrada::platform::{Clock, Platform, SystemRandom, Timestamp};
 use entrada::resource_server::RequireBearer;
 use entrada::store::Store;
-use entrada::{AzureConfig, AzureProvider, VerifiedToken};
-use http::{Request, Response, header};
+use entrada::{AzureConfig, AzureProvider};
+use http::{Request, header};
 use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use tokio::runtime::{Builder, Runtime};
-use tower::{Layer as _, Service, ServiceExt as _};
+use tower::{Layer as _, Service as _, ServiceExt as _};
 use url::form_urlencoded;
 
 mod canned;
@@ -28,6 +26,11 @@ mod records;
 
 use canned::CannedEntra;
 use records::{CLIENT_ID, REDIRECT_URI, Records, VERIFIER};
+
+#[path = "../inner/no_op.rs"]
+mod no_op;
+
+pub(crate) use no_op::NoOp;
 
 const BASE_URL: &str = "https://mcp.example.com";
 const RESOURCE: &str = "https://mcp.example.com/mcp";
@@ -153,25 +156,6 @@ pub(crate) fn call(service: &mut RequireBearer<NoOp>, request: Request<()>) {
         unreachable!("no store waits to read");
     };
     assert!(response.status().is_success());
-}
-
-/// The inner service: it costs nothing, so that what is measured is the guard.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NoOp;
-
-impl Service<Request<()>> for NoOp {
-    type Response = Response<()>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<()>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<()>) -> Self::Future {
-        assert!(request.extensions().get::<VerifiedToken>().is_some());
-        ready(Ok(Response::new(())))
-    }
 }
 
 #[derive(Debug)]
