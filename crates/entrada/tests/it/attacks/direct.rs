@@ -22,6 +22,13 @@ async fn status(world: &Direct, order: &TokenOrder) -> u16 {
     world.call(&world.entra.mint(order)).await.status.as_u16()
 }
 
+/// Lets what runs behind everybody's back come to its end.
+async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
 fn multi_tenant(tenant: &str) -> AzureJwtConfig {
     AzureJwtConfig::new(tenant, builtin::MULTI_TENANT_CLIENT_ID)
         .authority_host("login.emulator.test")
@@ -172,12 +179,10 @@ async fn metadata_does_not_name_an_issuer_of_another_kind() {
                 .wire
                 .answer_next(Instead::Body(json!({ "issuer": issuer }).to_string()));
         }
-        for _ in 0..100 {
-            assert_eq!(
-                status(&world, &order.clone().claim("iss", &*issuer)).await,
-                401
-            );
-        }
+        let posing = order.clone().claim("iss", &*issuer);
+        assert_eq!(status(&world, &posing).await, 401);
+        settle().await;
+        assert_eq!(status(&world, &posing).await, 401);
         assert_eq!(status(&world, &order).await, 200);
     }
 }
@@ -206,7 +211,7 @@ async fn whoever_cuts_us_off_from_entra_keeps_nobody_out() {
     for _ in 0..24 {
         world.advance(HOUR);
         assert_eq!(status(&world, &good()).await, 200);
-        tokio::task::yield_now().await;
+        settle().await;
     }
     // A forged key set does not get in that way either: it holds no key of the token's name.
     let stranger = good().header("kid", "mine").signed_by(Signer::Unpublished);
@@ -224,9 +229,7 @@ async fn withdrawn_key_of_entra_is_believed_for_a_day_and_no_longer() {
     for _ in 0..26 {
         world.advance(HOUR);
         let _ = world.verdict(&good()).await;
-        for _ in 0..50 {
-            tokio::task::yield_now().await;
-        }
+        settle().await;
     }
     world
         .call(&leaked)
@@ -323,9 +326,7 @@ async fn graph_sends_our_token_nowhere() {
         let page = json!({"value": ["g"], "@odata.nextLink": next}).to_string();
         // Keys are renewed behind our back: let them be.
         assert_eq!(status(&world, &good()).await, 200);
-        for _ in 0..50 {
-            tokio::task::yield_now().await;
-        }
+        settle().await;
         let token = json!({"token_type": "Bearer", "expires_in": 3600, "access_token": "ours"});
         world.wire.answer_next(Instead::Body(token.to_string()));
         world.wire.answer_next(Instead::Body(page));
