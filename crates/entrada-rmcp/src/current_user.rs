@@ -3,10 +3,13 @@
 use std::ops::Deref;
 
 use entrada::VerifiedToken;
+use entrada::policy::Requirement;
 use http::request::Parts;
 use rmcp::ErrorData;
 use rmcp::handler::server::common::{AsRequestContext, FromContextPart};
 use rmcp::model::Extensions;
+
+use crate::refusal::to_error_data;
 
 /// Who sent the message a handler is working on: an argument of tools and prompts.
 ///
@@ -39,6 +42,34 @@ impl CurrentUser {
         token.cloned().map(Self).ok_or_else(|| {
             tracing::error!("no RequireBearerLayer stands before this server");
             ErrorData::internal_error("nobody is authenticated: the server has no guard", None)
+        })
+    }
+
+    /// Checks what depends on the arguments of a tool, and so cannot be declared beside it.
+    ///
+    /// ```
+    /// # use entrada::policy::Requirement;
+    /// # use rmcp::ErrorData;
+    /// # use entrada_rmcp::CurrentUser;
+    /// fn read(user: &CurrentUser, path: &str) -> Result<String, ErrorData> {
+    ///     if path.starts_with("payroll/") {
+    ///         user.require(&Requirement::roles(["Payroll.Read"]))?;
+    ///     }
+    ///     Ok(format!("what is in {path}"))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// An invalid request (`-32600`). Its `data` holds `insufficient_scope` and the scopes that are
+    /// needed, in short spelling, or `access_denied` where no scope helps; what the caller lacks
+    /// then is for the log alone. A client starts no authorization on it, as it does on a
+    /// challenge.
+    pub fn require(&self, requirement: &Requirement) -> Result<(), ErrorData> {
+        requirement.decide(self).map_err(|shortfall| {
+            let (subject, client_id) = (&self.subject, self.client_id.as_str());
+            tracing::info!(reason = %shortfall, subject, client_id, "tool refused");
+            to_error_data(&shortfall)
         })
     }
 }

@@ -29,5 +29,6 @@
 //! ```
 
 mod current_user;
+mod refusal;
 
 pub use current_user::CurrentUser;
