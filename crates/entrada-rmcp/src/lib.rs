@@ -1,4 +1,5 @@
-//! Entrada for servers built with [rmcp]: who calls, as an argument of tools.
+//! Entrada for servers built with [rmcp]: who calls, as an argument of tools, and what each tool
+//! requires of them.
 //!
 //! rmcp knows nothing of authentication on the server's side. Entrada's guard stands before its
 //! [`StreamableHttpService`](rmcp::transport::StreamableHttpService); what it has verified travels
@@ -27,8 +28,21 @@
 //! #[tool_handler(router = self.tool_router)]
 //! impl ServerHandler for Server {}
 //! ```
+//!
+//! What a tool requires is declared beside it, with [`requires`], and enforced by
+//! [`ToolRequirements`]: a call that may not be made is answered with the challenge from which a
+//! client learns which scopes to ask for, before the tool runs.
 
 mod current_user;
+mod declaration;
+mod guarded_handler;
 mod refusal;
+mod step_up;
+mod tool_calls;
+mod tool_requirements;
 
 pub use current_user::CurrentUser;
+pub use declaration::{DeclarationError, requires, requires_with};
+pub use guarded_handler::GuardedHandler;
+pub use step_up::{StepUp, StepUpLayer};
+pub use tool_requirements::{ProtectedServer, ToolRequirements};

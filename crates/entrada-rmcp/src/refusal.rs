@@ -1,9 +1,79 @@
-//! What a client is told where a tool is not called.
+//! Why a tool is not called, and what the client is told.
 
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use entrada::access_token::Shortfall;
-use entrada::oauth::error::ErrorCode;
+use entrada::oauth::error::{ErrorCode, ErrorResponse};
+use entrada::resource_server::Unguarded;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
 use rmcp::ErrorData;
 use serde_json::json;
+use tower::BoxError;
+
+use crate::tool_calls::BodyError;
+
+/// Why a request does not reach the server.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallRefusal {
+    /// Nobody says who calls: 500 `server_error`.
+    #[error(transparent)]
+    Unguarded(#[from] Unguarded),
+    /// The caller lacks something: 403, which the guard writes.
+    #[error("the token does not allow this: {0}")]
+    Short(Shortfall),
+    /// Nobody can tell what it asks for: 400 `invalid_request`.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// Its body did not come to its end: 400 `invalid_request`.
+    #[error("the body could not be read")]
+    Cut(#[source] BoxError),
+    /// Its body is too long to look at: 413 `invalid_request`.
+    #[error("the body is too long")]
+    TooLong,
+}
+
+impl From<Shortfall> for CallRefusal {
+    fn from(shortfall: Shortfall) -> Self {
+        Self::Short(shortfall)
+    }
+}
+
+impl CallRefusal {
+    /// Answers, and logs what the guard does not.
+    pub(crate) fn into_response(self) -> http::Response<Bytes> {
+        let status = match self {
+            // The guard writes the answer; without one there is nothing to say.
+            Self::Unguarded(unguarded) => return empty(unguarded.into_response()),
+            Self::Short(shortfall) => return empty(shortfall.into_response()),
+            Self::Body(_) | Self::Cut(_) => StatusCode::BAD_REQUEST,
+            Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+        };
+        tracing::info!(status = status.as_u16(), reason = %self, "request refused");
+        let error = ErrorResponse::new(ErrorCode::InvalidRequest, self.description());
+        let body = serde_json::to_vec(&error).unwrap_or_default();
+        let mut response = http::Response::new(Bytes::from(body));
+        *response.status_mut() = status;
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        response
+    }
+
+    fn description(&self) -> &'static str {
+        match self {
+            Self::Unguarded(_) | Self::Short(_) => "the request is refused",
+            Self::Body(BodyError::NotJson(_)) => "send one JSON-RPC message, as JSON in UTF-8",
+            Self::Body(BodyError::Repeated) => "say method, params and the name of a tool once",
+            Self::Body(BodyError::Nameless) => "say the name of the tool to call",
+            Self::Cut(_) => "send the whole body",
+            Self::TooLong => "send a shorter body",
+        }
+    }
+}
+
+fn empty(response: Response) -> http::Response<Bytes> {
+    response.map(|_| Bytes::new())
+}
 
 /// What the client is told where all it can be told is a JSON-RPC error. It has no more in it than
 /// the challenge that would be better.

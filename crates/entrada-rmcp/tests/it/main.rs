@@ -6,6 +6,12 @@
     reason = "a test may panic"
 )]
 
+mod bodies;
 mod client;
 mod guard;
 mod guarded_server;
+mod handler;
+mod socket;
+mod step_up;
+mod tool_list;
+mod vault;

@@ -1,0 +1,123 @@
+//! The challenge before a tool is called.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::extract::FromRequestParts as _;
+use bytes::Bytes;
+use entrada::VerifiedToken;
+use entrada::resource_server::ResponseBody;
+use http::{Method, Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tower::{BoxError, Layer, Service};
+
+use crate::refusal::CallRefusal;
+use crate::tool_calls::tools_called;
+use crate::tool_requirements::ToolRequirements;
+
+/// Puts the challenge before a server: see [`StepUp`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct StepUpLayer {
+    requirements: ToolRequirements,
+    body_limit: usize,
+}
+
+impl StepUpLayer {
+    pub(crate) fn new(requirements: ToolRequirements) -> Self {
+        Self {
+            requirements,
+            body_limit: 4 * 1024 * 1024,
+        }
+    }
+
+    /// Reads bodies of up to so many bytes, 4 MiB unless this is said: what is longer is refused
+    /// (413), for what is not read cannot be decided.
+    pub fn body_limit(self, body_limit: usize) -> Self {
+        Self { body_limit, ..self }
+    }
+}
+
+impl<S> Layer<S> for StepUpLayer {
+    type Service = StepUp<S>;
+
+    fn layer(&self, inner: S) -> StepUp<S> {
+        StepUp {
+            inner,
+            layer: self.clone(),
+        }
+    }
+}
+
+/// Lets calls of tools through to a server if their caller may make them.
+///
+/// The guard, [`RequireBearer`](entrada::resource_server::RequireBearer), must stand before it: it
+/// says who calls, and turns what is lacking into a challenge that names all scopes the client
+/// needs (403 `insufficient_scope`). Without it nobody gets through: 500 `server_error`.
+///
+/// It looks into what is posted, and passes it on as it came. What a server could read in another
+/// way than it was read here, it refuses: 400 `invalid_request`. Nothing else is touched, least of
+/// all what the server answers.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct StepUp<S> {
+    inner: S,
+    layer: StepUpLayer,
+}
+
+impl<S, B, C> Service<Request<B>> for StepUp<S>
+where
+    S: Service<Request<B>, Response = Response<C>> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data: Send, Error: Into<BoxError>> + From<Bytes> + Send + 'static,
+{
+    type Response = Response<ResponseBody<C>>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        // The clone has not been polled ready, the service has.
+        let next = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, next);
+        let layer = self.layer.clone();
+        Box::pin(async move {
+            match layer.admit(request).await {
+                Ok(request) => Ok(ready.call(request).await?.map(ResponseBody::of_service)),
+                Err(refusal) => Ok(refusal.into_response().map(ResponseBody::of_guard)),
+            }
+        })
+    }
+}
+
+impl StepUpLayer {
+    async fn admit<B>(&self, request: Request<B>) -> Result<Request<B>, CallRefusal>
+    where
+        B: Body<Data: Send, Error: Into<BoxError>> + From<Bytes> + Send,
+    {
+        let (mut parts, body) = request.into_parts();
+        let caller = VerifiedToken::from_request_parts(&mut parts, &()).await?;
+        if parts.method != Method::POST {
+            return Ok(Request::from_parts(parts, body));
+        }
+        let body = self.read(body).await?;
+        let tools = tools_called(&body)?;
+        self.requirements.decide(&tools, &caller)?;
+        Ok(Request::from_parts(parts, B::from(body)))
+    }
+
+    async fn read<B>(&self, body: B) -> Result<Bytes, CallRefusal>
+    where
+        B: Body<Data: Send, Error: Into<BoxError>> + Send,
+    {
+        match Limited::new(body, self.body_limit).collect().await {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(CallRefusal::TooLong),
+            Err(error) => Err(CallRefusal::Cut(error)),
+        }
+    }
+}
