@@ -15,6 +15,7 @@ TENANT = "10000000-0000-4000-8000-000000000001"
 CLIENT_ID = "30000000-0000-4000-8000-000000000001"
 CLIENT_SECRET = "mcp~8Q.a-public_test-secret_0123456789ab"
 USERNAME, PASSWORD = "alice@contoso.onmicrosoft.com", "password"
+COLLEAGUE = "bob@contoso.onmicrosoft.com"
 
 # A client, which `clients.py` runs.
 NOT_A_SERVER = {"sign_in"}
@@ -22,6 +23,8 @@ NOT_A_SERVER = {"sign_in"}
 NO_AUTHORIZATION_SERVER = {"verify_only"}
 # Has the tool `graph_me`, which shows that on-behalf-of works.
 ASKS_GRAPH = {"protect_a_server"}
+# Has the tool `settings`, which takes an app role that `USERNAME` has and `COLLEAGUE` has not.
+HAS_ADMINISTRATORS = {"protect_a_server"}
 # Any app can stand behind the guard: this one greets its caller, whatever the message.
 GREETS = {"protect_an_axum_app"}
 
@@ -32,6 +35,17 @@ def examples() -> list[str]:
     targets = [target for package in metadata["packages"] for target in package["targets"]]
     elsewhere = NOT_A_SERVER | NO_AUTHORIZATION_SERVER
     return sorted(t["name"] for t in targets if "example" in t["kind"] and t["name"] not in elsewhere)
+
+
+def administer(client: Client, base_url: str) -> None:
+    """Calls the tool that is for administrators, as one and as somebody else."""
+    assert "graph_url" in client.call("settings")
+    colleague = Client(f"{base_url}/mcp")
+    colleague.sign_in(COLLEAGUE, PASSWORD)
+    session = colleague.initialize().headers.get("mcp-session-id")
+    refused = colleague.mcp("tools/call", {"name": "settings", "arguments": {}}, session)
+    assert refused.status == 403 and refused.json()["error"] == "access_denied", refused
+    assert "settings" not in colleague.mcp("tools/list", {}, session).text
 
 
 def use(name: str, base_url: str) -> None:
@@ -46,6 +60,8 @@ def use(name: str, base_url: str) -> None:
     assert USERNAME in client.call("whoami")
     if name in ASKS_GRAPH:
         assert USERNAME in client.call("graph_me")
+    if name in HAS_ADMINISTRATORS:
+        administer(client, base_url)
     assert client.refresh().status == 200
     assert USERNAME in client.call("whoami")
     assert client.revoke().status == 200

@@ -1,4 +1,4 @@
-//! An MCP server with three tools, protected in its own process.
+//! An MCP server with four tools, protected in its own process. One is for administrators.
 //!
 //! | variable | what it is |
 //! |---|---|
@@ -21,13 +21,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use entrada::platform::HttpTransport;
+use entrada::policy::Requirement;
 use entrada::{AzureConfig, AzureProvider, OnBehalfOf, Platform};
-use entrada_rmcp::CurrentUser;
+use entrada_rmcp::{CurrentUser, ProtectedServer, ToolRequirements, requires};
 use http::Request;
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::wrapper::Parameters;
+use rmcp::transport::StreamableHttpServerConfig;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
-use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ServerHandler, tool, tool_handler, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -90,14 +91,15 @@ fn platform() -> Result<Platform, Failure> {
     Ok(Platform::system_trusting(&pem)?)
 }
 
-/// The server as rmcp runs it, not yet protected.
+/// The server as rmcp runs it, with what its tools require. Who calls is not yet known.
 fn mcp(
     tools: Tools,
     base_url: &str,
-) -> Result<StreamableHttpService<Tools, LocalSessionManager>, Failure> {
+) -> Result<ProtectedServer<Tools, LocalSessionManager>, Failure> {
     let base_url = Url::parse(base_url)?;
     let host = base_url.host_str().ok_or("ENTRADA_BASE_URL has no host")?;
-    Ok(StreamableHttpService::new(
+    let requirements = ToolRequirements::of(&tools.tool_router)?;
+    Ok(requirements.service(
         move || Ok(tools.clone()),
         Arc::new(LocalSessionManager::default()),
         // rmcp answers for loopback alone unless told its name.
@@ -180,6 +182,12 @@ impl Tools {
             "scope": user.scope,
         });
         caller.to_string()
+    }
+
+    /// Says which Microsoft Graph the server talks to.
+    #[tool(meta = requires(Requirement::roles(["Mcp.Admin"])))]
+    async fn settings(&self) -> String {
+        json!({ "graph_url": self.graph_url }).to_string()
     }
 
     /// Reads the caller's profile from Microsoft Graph, in the caller's name.
