@@ -137,6 +137,7 @@ fn provider(sources: &mut Sources<'_>) -> ProviderSettings {
         client_secret: sources.secret("client_secret", "client_secret_file"),
         base_url: sources.required("base_url"),
         required_scopes: sources.required_list("required_scopes"),
+        optional_scopes: sources.list("optional_scopes"),
         additional_scopes: sources.list("additional_scopes"),
         identifier_uri: sources.text("identifier_uri"),
         issuer_url: sources.text("issuer_url"),

@@ -32,7 +32,9 @@ pub struct ProviderSettings {
     pub base_url: String,
     /// Scopes a token must have.
     pub required_scopes: Vec<String>,
-    /// Further scopes to ask Entra for.
+    /// Further scopes clients may ask for.
+    pub optional_scopes: Vec<String>,
+    /// Scopes of other APIs to ask Entra for.
     pub additional_scopes: Vec<String>,
     /// The Application ID URI of the app registration.
     pub identifier_uri: Option<String>,
@@ -108,6 +110,7 @@ impl ProviderSettings {
         let base_url = self.base_url.as_str();
         let mut config = AzureConfig::new(&self.tenant_id, &self.client_id, base_url)
             .required_scopes(&self.required_scopes)
+            .optional_scopes(&self.optional_scopes)
             .additional_scopes(&self.additional_scopes)
             .resource_url(format!(
                 "{}{}",
@@ -202,6 +205,7 @@ fn causes(finding: &Finding) -> &'static [&'static str] {
         Finding::IdentifierUri => &["client_id", "identifier_uri"],
         Finding::NoCredential => &["client_secret", "client_secret_file"],
         Finding::RequiredScopes(_) => &["required_scopes"],
+        Finding::OptionalScopes(_) => &["optional_scopes"],
         Finding::BaseUrl(_) => &["base_url"],
         Finding::IssuerUrl(_) => &["base_url", "issuer_url"],
         Finding::ResourceUrl(_) | Finding::ResourceOrigin | Finding::ResourcePath => {

@@ -170,6 +170,12 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         ENTRA,
+        "optional_scopes",
+        "SCOPES",
+        "Further scopes a client gets if it asks for them, such as mcp.write",
+    ),
+    setting(
+        ENTRA,
         "additional_scopes",
         "SCOPES",
         "Further scopes to ask the user for, such as \

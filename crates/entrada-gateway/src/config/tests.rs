@@ -67,6 +67,7 @@ fn every_setting_can_be_a_flag_a_variable_or_a_key() {
         tenant_id = "contoso.onmicrosoft.com"
         client_id = "30000000-0000-4000-8000-000000000001"
         required_scopes = ["mcp.read", "mcp.write"]
+        optional_scopes = ["mcp.delete"]
         access_token_lifetime = 900
         insecure_http_authority = true
         host_header = "preserve"
@@ -76,6 +77,7 @@ fn every_setting_can_be_a_flag_a_variable_or_a_key() {
     let settings = read(&line, &LEAST[..1]).unwrap();
     let provider = settings.provider;
     assert_eq!(provider.required_scopes, ["mcp.read", "mcp.write"]);
+    assert_eq!(provider.optional_scopes, ["mcp.delete"]);
     assert_eq!(
         provider.access_token_lifetime,
         Some(Duration::from_secs(900))

@@ -7,6 +7,8 @@ use crate::oauth::scope::{Scope, ScopeToken};
 #[derive(Clone, Debug)]
 pub(crate) struct ScopePolicy {
     required: Scope,
+    /// Those required and those a client may ask for besides.
+    grantable: Scope,
     advertised: Scope,
     names: ScopeNames,
 }
@@ -20,10 +22,12 @@ pub enum ScopePolicyError {
     #[error("at least one required scope must be a scope of your own API, such as mcp.access")]
     NothingRequired,
     /// `.default` never stands in a token.
-    #[error(".default cannot be required: name the scopes themselves")]
+    #[error(".default stands in no token: name the scopes themselves")]
     Default,
     /// A scope of another resource never stands in a token for ours.
-    #[error("a scope of another API cannot be required: put it among the additional scopes")]
+    #[error(
+        "a scope of another API stands in no token for yours: put it among the additional scopes"
+    )]
     Foreign,
 }
 
@@ -39,26 +43,29 @@ impl ScopePolicy {
     /// [`ScopePolicyError`] if a token could never hold them.
     pub(crate) fn new(required: &Scope, names: ScopeNames) -> Result<Self, ScopePolicyError> {
         let advertised = names.to_short(required);
-        let required: Scope = advertised
-            .iter()
-            .filter(|token| !is_openid_connect(token))
-            .cloned()
-            .collect();
-        for token in required.iter() {
-            if token.as_str().rsplit('/').next() == Some(".default") {
-                return Err(ScopePolicyError::Default);
-            }
-            if token.as_str().contains('/') {
-                return Err(ScopePolicyError::Foreign);
-            }
-        }
+        let required = own(required, &names)?;
         if required.is_empty() {
             return Err(ScopePolicyError::NothingRequired);
         }
         Ok(Self {
+            grantable: required.clone(),
             required,
             advertised,
             names,
+        })
+    }
+
+    /// Grants the scopes `optional`, too, to clients that ask for them by name.
+    ///
+    /// # Errors
+    ///
+    /// [`ScopePolicyError`] if a token could never hold them.
+    pub(crate) fn with_optional(self, optional: &Scope) -> Result<Self, ScopePolicyError> {
+        let optional = own(optional, &self.names)?;
+        Ok(Self {
+            grantable: self.grantable.union(&optional),
+            advertised: self.advertised.union(&optional),
+            ..self
         })
     }
 
@@ -76,12 +83,7 @@ impl ScopePolicy {
 
     /// `scope` in our spelling, scopes of OpenID Connect left out.
     pub(super) fn in_short(&self, scope: &Scope) -> Scope {
-        let short = self.names.to_short(scope);
-        short
-            .iter()
-            .filter(|token| !is_openid_connect(token))
-            .cloned()
-            .collect()
+        in_short(scope, &self.names)
     }
 
     /// What a client gets that asks for `asked`: never more, unknown scopes left out (RFC 6749
@@ -92,13 +94,37 @@ impl ScopePolicy {
         if asked.is_empty() {
             return Ok(self.required.clone());
         }
-        let known = asked.intersection(&self.required);
+        let known = asked.intersection(&self.grantable);
         if known.is_empty() {
             Err(UnknownScope)
         } else {
             Ok(known)
         }
     }
+}
+
+/// `scope` in our spelling, scopes of OpenID Connect left out.
+fn in_short(scope: &Scope, names: &ScopeNames) -> Scope {
+    let short = names.to_short(scope);
+    short
+        .iter()
+        .filter(|token| !is_openid_connect(token))
+        .cloned()
+        .collect()
+}
+
+/// The same, if all of them can stand in a token for our own API.
+fn own(scope: &Scope, names: &ScopeNames) -> Result<Scope, ScopePolicyError> {
+    let short = in_short(scope, names);
+    for token in short.iter() {
+        if token.as_str().rsplit('/').next() == Some(".default") {
+            return Err(ScopePolicyError::Default);
+        }
+        if token.as_str().contains('/') {
+            return Err(ScopePolicyError::Foreign);
+        }
+    }
+    Ok(short)
 }
 
 #[cfg(test)]
@@ -129,6 +155,40 @@ mod tests {
         ] {
             let verdict = policy(required).map(|policy| policy.required().to_string());
             assert_eq!(verdict, expected, "{required}");
+        }
+    }
+
+    #[test]
+    fn optional_scopes_are_for_those_who_ask_for_them() {
+        use ScopePolicyError as E;
+        let with = |optional: &str| {
+            let optional = Scope::parse(optional).unwrap();
+            policy("read openid").unwrap().with_optional(&optional)
+        };
+        let optional = with("api://app/write delete offline_access").unwrap();
+        assert_eq!(optional.required().to_string(), "read");
+        assert_eq!(
+            optional.advertised().to_string(),
+            "read openid write delete offline_access"
+        );
+        for (asked, expected) in [
+            (None, Ok("read")),
+            (Some("openid"), Ok("read")),
+            (Some("write read"), Ok("write read")),
+            (Some("api://app/delete"), Ok("delete")),
+            (Some("write admin"), Ok("write")),
+            (Some("admin"), Err(UnknownScope)),
+        ] {
+            let got = optional.effective(asked).map(|scope| scope.to_string());
+            assert_eq!(got, expected.map(str::to_owned), "{asked:?}");
+        }
+        for (optional, expected) in [
+            ("", None),
+            ("write", None),
+            ("api://app/.default", Some(E::Default)),
+            ("https://graph.microsoft.com/User.Read", Some(E::Foreign)),
+        ] {
+            assert_eq!(with(optional).err(), expected, "{optional}");
         }
     }
 

@@ -38,6 +38,7 @@ pub struct AzureConfig {
     base_url: String,
     client_secret: Option<ClientSecret>,
     required_scopes: Vec<String>,
+    optional_scopes: Vec<String>,
     additional_scopes: Vec<String>,
     identifier_uri: Option<String>,
     issuer_url: Option<String>,
@@ -89,6 +90,7 @@ impl AzureConfig {
             base_url: base_url.into(),
             client_secret: None,
             required_scopes: Vec::new(),
+            optional_scopes: Vec::new(),
             additional_scopes: Vec::new(),
             identifier_uri: None,
             issuer_url: None,
@@ -134,6 +136,11 @@ setters! { AzureConfig:
     /// URI before it.
     required_scopes(required_scopes: impl IntoIterator<Item = impl Into<String>>) =
         required_scopes.into_iter().map(Into::into).collect();
+    /// Further scopes of your own API that a client gets if it asks for them: what some routes or
+    /// tools require, and [`RequireLayer`](crate::resource_server::RequireLayer) tells clients to
+    /// come back with.
+    optional_scopes(optional_scopes: impl IntoIterator<Item = impl Into<String>>) =
+        optional_scopes.into_iter().map(Into::into).collect();
     /// Scopes of any API that the user is asked for besides, for on-behalf-of:
     /// `https://graph.microsoft.com/User.Read`.
     additional_scopes(additional_scopes: impl IntoIterator<Item = impl Into<String>>) =

@@ -32,6 +32,7 @@ mod restart;
 mod revoke;
 mod secrets;
 mod slow;
+mod step_up;
 mod tenancy;
 mod token;
 mod token_request;

@@ -221,9 +221,12 @@ impl AzureConfig {
     }
 
     fn scopes(&self, found: &mut Findings) -> Option<ScopePolicy> {
-        let required = parse_scopes(&self.required_scopes, found)?;
-        let policy = ScopePolicy::new(&required, ScopeNames::new(self.identifier()));
-        found.note(policy.map_err(ConfigError::RequiredScopes))
+        let required = parse_scopes(&self.required_scopes, found);
+        let optional = parse_scopes(&self.optional_scopes, found);
+        let policy = ScopePolicy::new(&required?, ScopeNames::new(self.identifier()));
+        let policy = found.note(policy.map_err(ConfigError::RequiredScopes))?;
+        let policy = policy.with_optional(&optional?);
+        found.note(policy.map_err(ConfigError::OptionalScopes))
     }
 
     fn allowed_redirects(&self, found: &mut Findings) -> AllowedRedirects {
@@ -357,7 +360,7 @@ mod tests {
     #[test]
     fn each_mistake_says_what_to_change() {
         type Change = fn(AzureConfig) -> AzureConfig;
-        let cases: [(Change, &str); 17] = [
+        let cases: [(Change, &str); 19] = [
             (
                 |c| AzureConfig {
                     authority: AuthoritySettings::new(Directory::EntraId("contoso".to_owned())),
@@ -403,6 +406,8 @@ mod tests {
             (|c| c.redirect_path("callback"), "redirect_path: "),
             (|c| c.required_scopes(["openid"]), "required_scopes: "),
             (|c| c.required_scopes(["a\"b"]), "scopes: "),
+            (|c| c.optional_scopes(["a\"b"]), "scopes: "),
+            (|c| c.optional_scopes([".default"]), "optional_scopes: "),
             (
                 |c| c.additional_scopes(["User.Read"]),
                 "additional_scopes: ",

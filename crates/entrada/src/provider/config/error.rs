@@ -64,9 +64,13 @@ pub enum ConfigError {
     /// The required scopes cannot be required.
     #[error("required_scopes: {0}")]
     RequiredScopes(#[source] ScopePolicyError),
+    /// The optional scopes are none a token could hold.
+    #[error("optional_scopes: {0}")]
+    OptionalScopes(#[source] ScopePolicyError),
     /// Applications are let in, and nothing says which.
     #[error(
-        "app_only: any application of the tenant gets a token: name the app roles it must have          (required_app_roles), or the applications (allowed_clients)"
+        "app_only: any application of the tenant gets a token: name the app roles it must have \
+         (required_app_roles), or the applications (allowed_clients)"
     )]
     AppOnly,
     /// A requirement that nobody can meet.
