@@ -1,23 +1,23 @@
 //! What the guard needs of whoever verifies access tokens, and what it learns.
 
-use std::fmt;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use aws_lc_rs::digest::{Context, SHA256};
 
-use crate::jwt::unverified::{MalformedJwt, UnverifiedJwt, UnverifiedOrigin};
+use crate::jwt::unverified::UnverifiedOrigin;
 use crate::oauth::client::ClientId;
 use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
 
 mod claims;
 mod error;
+mod presented;
 mod principal;
 
 pub use claims::TokenClaims;
 pub use error::{Caller, Claimed, Lack, Shortfall, VerifyError};
+pub use presented::{PresentedToken, TokenKey};
 pub(crate) use principal::PERSONAL_ACCOUNTS;
 pub use principal::{Agent, Principal, PrincipalKind};
 
@@ -76,79 +76,6 @@ impl<T: AccessTokenVerifier + ?Sized> AccessTokenVerifier for Arc<T> {
         now: Timestamp,
     ) -> Result<VerifiedToken, VerifyError> {
         (**self).verify(presented, now).await
-    }
-}
-
-/// A bearer token as it came in, unchecked.
-#[derive(Clone, Copy)]
-pub struct PresentedToken<'a> {
-    token: &'a str,
-    digests: Digests,
-}
-
-/// What a token is digested to, once for everybody who needs it.
-#[derive(Clone, Copy)]
-pub(crate) struct Digests {
-    /// SHA-256 of everything before the last dot: what a signature is over.
-    message: [u8; 32],
-    /// SHA-256 of that digest and of the rest: who remembers verdicts remembers them by this.
-    whole: [u8; 32],
-}
-
-impl<'a> PresentedToken<'a> {
-    /// Wraps what followed `Bearer`.
-    pub fn new(token: &'a str) -> Self {
-        let end = token.rfind('.').unwrap_or(token.len());
-        let (message, rest) = token.split_at(end);
-        let message = sha256(&[message.as_bytes()]);
-        let whole = sha256(&[&message, rest.as_bytes()]);
-        let digests = Digests { message, whole };
-        Self { token, digests }
-    }
-
-    /// A token whose digests are known already.
-    pub(crate) const fn with_digests(token: &'a str, digests: Digests) -> Self {
-        Self { token, digests }
-    }
-
-    pub(crate) const fn digests(&self) -> Digests {
-        self.digests
-    }
-
-    /// Returns the bare token, to verify it and for nothing else.
-    pub const fn expose(self) -> &'a str {
-        self.token
-    }
-
-    /// What stands for the token where a verdict on it is remembered: no other token has the same.
-    pub const fn digest(&self) -> &[u8; 32] {
-        &self.digests.whole
-    }
-
-    /// Takes the token apart.
-    ///
-    /// # Errors
-    ///
-    /// [`MalformedJwt`] if it is no compact JWS (`invalid_token`).
-    pub(crate) fn jwt(self) -> Result<UnverifiedJwt<'a>, MalformedJwt> {
-        let jwt = UnverifiedJwt::parse(self.token)?;
-        Ok(jwt.with_message_digest(self.digests.message))
-    }
-}
-
-fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut context = Context::new(&SHA256);
-    for part in parts {
-        context.update(part);
-    }
-    let mut sha256 = [0; 32];
-    sha256.copy_from_slice(context.finish().as_ref());
-    sha256
-}
-
-impl Debug for PresentedToken<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PresentedToken(…)")
     }
 }
 
@@ -231,27 +158,5 @@ impl std::ops::Deref for VerifiedToken {
 
     fn deref(&self) -> &TokenFacts {
         &self.0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_byte_of_a_token_is_in_its_digest_and_none_is_shown() {
-        let tokens = [
-            "", ".", "a", "a.", ".a", "a.b", "ab", "a.b.c", "a.b.d", "a.c.c", "ab.c",
-        ];
-        for (at, one) in tokens.iter().enumerate() {
-            for other in tokens.iter().skip(at + 1) {
-                let digest = |token| *PresentedToken::new(token).digest();
-                assert_ne!(digest(one), digest(other), "{one} {other}");
-            }
-        }
-        // FIPS 180-2, appendix B.1.
-        let presented = PresentedToken::new("abc.signature");
-        assert_eq!(presented.digests().message[..4], [0xba, 0x78, 0x16, 0xbf]);
-        assert_eq!(format!("{presented:?}"), "PresentedToken(…)");
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quick_cache::sync::Cache;
 
-use crate::access_token::{PresentedToken, TokenFacts, VerifiedToken};
+use crate::access_token::{PresentedToken, TokenFacts, TokenKey, VerifiedToken};
 use crate::platform::Timestamp;
 
 /// How long a verdict is remembered: a key that was withdrawn, and we learnt of it, is believed no
@@ -14,10 +14,10 @@ const VERDICT_TTL: Duration = Duration::from_secs(60);
 /// How many verdicts are remembered.
 const MOST_VERDICTS: usize = 10_000;
 
-/// What was found about tokens, by their digests.
+/// What was found about tokens.
 #[derive(Debug)]
 pub(crate) struct Verdicts {
-    reached: Cache<[u8; 32], Verdict>,
+    reached: Cache<TokenKey, Verdict>,
     /// How long after its end a token is still taken.
     leeway: Duration,
 }
@@ -42,7 +42,7 @@ impl Verdicts {
         presented: PresentedToken<'_>,
         now: Timestamp,
     ) -> Option<VerifiedToken> {
-        let Verdict { token, at } = self.reached.get(presented.digest())?;
+        let Verdict { token, at } = self.reached.get(&presented)?;
         let fresh = now.since(at) <= VERDICT_TTL && now >= at;
         let lives = now < token.expires_at + self.leeway;
         (fresh && lives).then_some(token)
@@ -60,7 +60,7 @@ impl Verdicts {
             token: token.clone(),
             at: now,
         };
-        self.reached.insert(*presented.digest(), verdict);
+        self.reached.insert(presented.key(), verdict);
         token
     }
 }

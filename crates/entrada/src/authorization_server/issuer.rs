@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::AuthorizationServer;
 use crate::access_token::{
-    AccessTokenVerifier, PresentedToken, Principal, TokenFacts, VerifiedToken, VerifyError,
+    AccessTokenVerifier, PresentedToken, Principal, TokenFacts, TokenKey, VerifiedToken,
+    VerifyError,
 };
 use crate::grant::{Grant, GrantId};
 use crate::jwt::jwks::Algorithm;
@@ -127,8 +128,8 @@ fn check(
 
 /// Verifies the access tokens this server issued.
 ///
-/// A verdict is remembered for [`GRANT_CACHE_TTL`] by the token's digest; then its grant is read
-/// again. A signature is checked once.
+/// A verdict is remembered for [`GRANT_CACHE_TTL`]; then its grant is read again. A signature is
+/// checked once.
 #[derive(Clone, Debug)]
 pub(crate) struct IssuedVerifier(Arc<Verifier>);
 
@@ -138,7 +139,7 @@ struct Verifier {
     resource: ResourceIndicator,
     store: SealedStore,
     keys: Keys,
-    verdicts: Cache<[u8; 32], Verdict>,
+    verdicts: Cache<TokenKey, Verdict>,
 }
 
 #[derive(Clone, Debug)]
@@ -182,7 +183,7 @@ impl AccessTokenVerifier for IssuedVerifier {
     }
 
     fn recall(&self, presented: PresentedToken<'_>, now: Timestamp) -> Option<VerifiedToken> {
-        let verdict = self.0.verdicts.get(presented.digest())?;
+        let verdict = self.0.verdicts.get(&presented)?;
         let fresh = now.since(verdict.read_at) <= GRANT_CACHE_TTL && now >= verdict.read_at;
         (fresh && now < verdict.token.expires_at).then_some(verdict.token)
     }
@@ -192,11 +193,10 @@ impl AccessTokenVerifier for IssuedVerifier {
         presented: PresentedToken<'_>,
         now: Timestamp,
     ) -> Result<VerifiedToken, VerifyError> {
-        let key = *presented.digest();
         let remembered = self
             .0
             .verdicts
-            .get(&key)
+            .get(&presented)
             .filter(|known| now < known.token.expires_at && self.holds_key_of(presented));
         let vouched = match &remembered {
             Some(verdict) => verdict.vouched(),
@@ -205,7 +205,7 @@ impl AccessTokenVerifier for IssuedVerifier {
         let grant = match self.0.store.grant(&vouched.grant, now).await {
             Ok(Some(grant)) if *grant.client_id() == vouched.client_id => grant,
             Ok(Some(_) | None) => {
-                self.0.verdicts.remove(&key);
+                self.0.verdicts.remove(&presented);
                 return Err(VerifyError::GrantEnded);
             }
             Err(error) => return stand_in(remembered, error, now),
@@ -217,7 +217,7 @@ impl AccessTokenVerifier for IssuedVerifier {
             grant: id,
             read_at: now,
         };
-        self.0.verdicts.insert(key, verdict);
+        self.0.verdicts.insert(presented.key(), verdict);
         Ok(token)
     }
 }

@@ -172,9 +172,9 @@ impl Guard {
     fn verdict(self: &Arc<Self>, presented: PresentedToken<'_>, now: Timestamp) -> Verdict {
         let guard = Arc::clone(self);
         let token = Zeroizing::new(presented.expose().to_owned());
-        let digests = presented.digests();
+        let signed = presented.signed();
         Box::pin(async move {
-            let presented = PresentedToken::with_digests(&token, digests);
+            let presented = PresentedToken::with_signed(&token, signed);
             guard.verifier.verify(presented, now).await
         })
     }

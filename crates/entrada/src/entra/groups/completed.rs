@@ -8,7 +8,7 @@ use quick_cache::sync::Cache;
 
 use super::GroupResolver;
 use crate::access_token::{
-    AccessTokenVerifier, PresentedToken, TokenFacts, VerifiedToken, VerifyError,
+    AccessTokenVerifier, PresentedToken, TokenFacts, TokenKey, VerifiedToken, VerifyError,
 };
 use crate::jwt::unverified::UnverifiedOrigin;
 use crate::platform::Timestamp;
@@ -24,7 +24,7 @@ const MOST_VERDICTS: usize = 1_000;
 pub(crate) struct WithGroups {
     inner: Arc<dyn AccessTokenVerifier>,
     groups: GroupResolver,
-    completed: Cache<[u8; 32], (VerifiedToken, Timestamp)>,
+    completed: Cache<TokenKey, (VerifiedToken, Timestamp)>,
 }
 
 impl WithGroups {
@@ -48,7 +48,7 @@ impl AccessTokenVerifier for WithGroups {
         if !token.principal.groups_overage {
             return Some(token);
         }
-        let (completed, at) = self.completed.get(presented.digest())?;
+        let (completed, at) = self.completed.get(&presented)?;
         let fresh = now.since(at) <= VERDICT_TTL && now >= at;
         // The scope can have shrunk since.
         (fresh && completed.scope == token.scope).then_some(completed)
@@ -70,8 +70,7 @@ impl AccessTokenVerifier for WithGroups {
         let completed = self.groups.complete(&mut facts, presented, now).await;
         completed.map_err(|error| VerifyError::Unavailable(Box::new(error)))?;
         let token = VerifiedToken::assertion(facts);
-        self.completed
-            .insert(*presented.digest(), (token.clone(), now));
+        self.completed.insert(presented.key(), (token.clone(), now));
         Ok(token)
     }
 }
