@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::Uri;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::access_token::{
     AccessTokenVerifier, Caller, Claimed, PresentedToken, TokenClaims, TokenFacts, VerifiedToken,
@@ -32,6 +33,12 @@ const ALGORITHMS: [Algorithm; 3] = [Algorithm::Rs256, Algorithm::Es256, Algorith
 ///
 /// Whom its tokens speak for stands in [`TokenFacts::subject`]; they say nothing in Entra's terms,
 /// so requirements of tenants, groups and app roles are met by none of them.
+///
+/// # Security
+///
+/// An issuer need not say whether a person or a program calls, so all of its callers count as
+/// users, who need the scopes. A key that the issuer no longer publishes is believed for a day
+/// more, as Entra's are.
 #[derive(Clone, Debug)]
 pub struct JwtVerifier(Arc<Inner>);
 
@@ -220,8 +227,10 @@ struct Claims {
     azp: Option<String>,
     scope: Option<Scopes>,
     scp: Option<Scopes>,
-    nonce: Option<String>,
-    at_hash: Option<String>,
+    nonce: Option<IgnoredAny>,
+    at_hash: Option<IgnoredAny>,
+    c_hash: Option<IgnoredAny>,
+    cnf: Option<IgnoredAny>,
 }
 
 /// Scopes as one string, or as a list.
@@ -265,8 +274,11 @@ impl Inner {
         };
         times.admit(LEEWAY, LEEWAY, now)?;
         // RFC 8725 §3.12: what only ID tokens have must not pass for an access token.
-        if claims.nonce.is_some() || claims.at_hash.is_some() {
+        if claims.nonce.is_some() || claims.at_hash.is_some() || claims.c_hash.is_some() {
             return Err(VerifyError::IdToken);
+        }
+        if claims.cnf.is_some() {
+            return Err(VerifyError::SenderConstrained);
         }
         let client_id = claims.client_id.or(claims.azp).ok_or(JwtError::Claims)?;
         let client_id = ClientId::parse(&client_id).map_err(|_| JwtError::Claims)?;

@@ -36,6 +36,12 @@ impl Timestamp {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(self.0.saturating_sub(earlier.0))
     }
+
+    /// Whether this was less than `pause` before `now`, and not after it: clocks are set back, and
+    /// what was noted before must not hold until they have caught up.
+    pub(crate) fn is_within(self, pause: Duration, now: Self) -> bool {
+        now >= self && now.since(self) < pause
+    }
 }
 
 impl Add<Duration> for Timestamp {

@@ -28,6 +28,7 @@ use crate::oauth::scope::Scope;
 ///
 /// A requirement that was written wrongly, such as one that names no role, is met by nobody.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(from = "Rule")]
 pub struct Requirement(Rule);
 
 #[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
@@ -161,6 +162,25 @@ impl Requirement {
         } else {
             rule(names)
         })
+    }
+}
+
+// What was read is made anew, so that an empty list in a file requires no less than one in code.
+impl From<Rule> for Requirement {
+    fn from(rule: Rule) -> Self {
+        let made = |rules: Vec<Rule>| rules.into_iter().map(Self::from);
+        match rule {
+            Rule::Scopes(scope) => Self::scopes([scope.to_string()]),
+            Rule::AnyScope(scope) => Self::any_scope([scope.to_string()]),
+            Rule::Roles(roles) => Self::roles(roles),
+            Rule::AnyRole(roles) => Self::any_role(roles),
+            Rule::AnyGroup(groups) => Self::any_group(groups),
+            Rule::AnyTenant(tenants) => Self::any_tenant(tenants),
+            Rule::AnyClient(clients) => Self::any_client(clients),
+            Rule::All(rules) => Self::all(made(rules)),
+            Rule::Any(rules) => Self::any(made(rules)),
+            Rule::Nothing | Rule::Kind(_) | Rule::Impossible(_) => Self(rule),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::causes::Causes;
 use crate::platform::{Platform, Timestamp, TransportError};
-use crate::single_flight::Turns;
+use crate::single_flight::{Turn, Turns};
 
 mod keys;
 
@@ -82,7 +82,7 @@ struct Known<T> {
 struct Fetches {
     /// When it last came.
     fetched: Option<Timestamp>,
-    /// When it was last waited for to the end, whatever came.
+    /// When the last fetch ended, whatever came.
     tried: Option<Timestamp>,
     /// When the last fetch began, which may be under way.
     began: Option<Timestamp>,
@@ -104,7 +104,8 @@ enum Plan {
 impl Fetches {
     /// Plans for somebody for whom what is known would do, or would not.
     fn plan(self, would_do: bool, now: Timestamp) -> Plan {
-        let within = |at: Option<Timestamp>, pause| at.is_some_and(|at| now.since(at) < pause);
+        let within =
+            |at: Option<Timestamp>, pause| at.is_some_and(|at: Timestamp| at.is_within(pause, now));
         let usable = would_do && within(self.fetched, LONGEST_OUTAGE);
         if usable {
             let fresh = within(self.fetched, REFRESH_AFTER) || within(self.began, COOL_DOWN);
@@ -180,12 +181,30 @@ impl<T: Send + Sync + 'static> Published<T> {
         if let (value, Plan::GiveUp) = self.shared.plan(&would_do, now) {
             return self.shared.give_up(value, now);
         }
-        let _turn = self.shared.turns.wait(&()).await;
-        // Whoever had the turn before may have fetched it.
+        let turn = self.shared.turns.wait(&()).await;
+        // Whoever had the turn before may have fetched it, or tried for as long as we waited.
+        let now = self.shared.platform.clock.now();
         match self.shared.plan(&would_do, now) {
             (Some(value), Plan::Use | Plan::UseAndRefresh) => Ok(value),
             (value, Plan::GiveUp) => self.shared.give_up(value, now),
-            (_, Plan::Fetch | Plan::Use | Plan::UseAndRefresh) => self.shared.fetch(now).await,
+            (_, Plan::Fetch | Plan::Use | Plan::UseAndRefresh) => self.fetch(turn).await,
+        }
+    }
+
+    /// Fetches to the end, even if whoever waits hangs up: else strangers who do so could have us
+    /// ask again and again, and keep everybody from an answer.
+    async fn fetch(&self, turn: Turn<()>) -> Result<Arc<T>, PublishedError> {
+        let shared = Arc::clone(&self.shared);
+        let fetch = async move {
+            let _turn = turn;
+            shared.fetch().await
+        };
+        match Handle::try_current() {
+            Ok(runtime) => runtime
+                .spawn(fetch)
+                .await
+                .unwrap_or(Err(PublishedError::FailedBefore)),
+            Err(_) => fetch.await,
         }
     }
 
@@ -195,7 +214,7 @@ impl<T: Send + Sync + 'static> Published<T> {
         let shared = Arc::clone(&self.shared);
         let refresh = async move {
             let _turn = shared.turns.wait(&()).await;
-            if let Err(error) = shared.fetch(now).await {
+            if let Err(error) = shared.fetch().await {
                 let cause = Causes(&error);
                 tracing::warn!(uri = %shared.uri, %cause, "what is known stays in use");
             }
@@ -229,7 +248,7 @@ impl<T: Send + Sync> Shared<T> {
     fn give_up(&self, value: Option<Arc<T>>, now: Timestamp) -> Result<Arc<T>, PublishedError> {
         let (_, fetches) = self.known();
         let answered = fetches.fetched == fetches.tried;
-        let fit = |at| now.since(at) < LONGEST_OUTAGE;
+        let fit = |at: Timestamp| at.is_within(LONGEST_OUTAGE, now);
         value
             .filter(|_| answered && fetches.fetched.is_some_and(fit))
             .ok_or(PublishedError::FailedBefore)
@@ -240,13 +259,21 @@ impl<T: Send + Sync> Shared<T> {
         known.fetches.began = Some(now);
     }
 
-    async fn fetch(&self, now: Timestamp) -> Result<Arc<T>, PublishedError> {
-        self.begin(now);
+    /// Whoever calls this has the turn, so nobody changes the value meanwhile.
+    async fn fetch(&self) -> Result<Arc<T>, PublishedError> {
+        let clock = &self.platform.clock;
+        self.begin(clock.now());
         let fetched = document(&self.platform, &self.uri).await;
+        let now = clock.now();
+        // Read before the lock is taken, for everybody who verifies waits at it.
+        let read = fetched.and_then(|document| {
+            let (before, _) = self.known();
+            let read = (self.read)(&document, before.as_deref(), now);
+            read.map(Arc::new).ok_or(PublishedError::Malformed)
+        });
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.fetches.tried = Some(now);
-        let read = (self.read)(&fetched?, known.value.as_deref(), now);
-        let value = Arc::new(read.ok_or(PublishedError::Malformed)?);
+        let value = read?;
         known.value = Some(Arc::clone(&value));
         known.fetches.fetched = Some(now);
         Ok(value)

@@ -7,8 +7,7 @@ use quick_cache::sync::Cache;
 use crate::access_token::{PresentedToken, TokenFacts, TokenKey, VerifiedToken};
 use crate::platform::Timestamp;
 
-/// How long a verdict is remembered: a key that was withdrawn, and we learnt of it, is believed no
-/// longer than this.
+/// How long a verdict is remembered: a key that we let go of is believed no longer than this.
 const VERDICT_TTL: Duration = Duration::from_secs(60);
 
 /// How many verdicts are remembered.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Uri, header};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use quick_cache::sync::Cache;
 use serde::Deserialize;
 
@@ -57,7 +57,7 @@ pub enum GroupsError {
     #[error(
         "microsoft graph answered with http status {0}: does the app registration have the permission GroupMember.Read.All, and consent to it?"
     )]
-    Refused(http::StatusCode),
+    Refused(StatusCode),
     /// Its answer is not one we understand.
     #[error("microsoft graph's answer is not understood")]
     Malformed,
@@ -156,8 +156,8 @@ impl GroupResolver {
         now: Timestamp,
     ) -> Option<Result<Arc<[String]>, GroupsError>> {
         match self.known.get(key)? {
-            Known::Groups(groups, at) if now.since(at) < GROUPS_TTL => Some(Ok(groups)),
-            Known::Failed(at) if now.since(at) < RETRY => Some(Err(GroupsError::FailedBefore)),
+            Known::Groups(groups, at) if at.is_within(GROUPS_TTL, now) => Some(Ok(groups)),
+            Known::Failed(at) if at.is_within(RETRY, now) => Some(Err(GroupsError::FailedBefore)),
             Known::Groups(..) | Known::Failed(_) => None,
         }
     }
@@ -177,7 +177,14 @@ impl GroupResolver {
             let Some(url) = next else {
                 return Ok(groups.into());
             };
-            let page = self.page(&url, &token, first).await?;
+            let page = self.page(&url, &token, first).await;
+            if let Err(GroupsError::Refused(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) =
+                page
+            {
+                // A permission that is granted now is in the next token alone.
+                self.access.forget_token(facts);
+            }
+            let page = page?;
             groups.extend(page.value);
             if groups.len() > MOST_GROUPS {
                 return Err(GroupsError::TooMany);

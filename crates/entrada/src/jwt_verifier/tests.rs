@@ -83,6 +83,8 @@ async fn every_claim_is_held_against_what_is_expected() {
         ),
         ("nonce", json!("n"), "this is an ID token"),
         ("at_hash", json!("h"), "this is an ID token"),
+        ("c_hash", json!("h"), "this is an ID token"),
+        ("cnf", json!({"jkt": "k"}), "the token is bound to a key"),
     ] {
         let found = verdict(&token(&key, name, value.clone()), &verifier).await;
         let found = found.map_or_else(|error| error.to_string(), |_| "good".to_owned());

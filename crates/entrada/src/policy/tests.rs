@@ -213,6 +213,28 @@ fn a_requirement_can_be_written_down_and_read_again() {
     );
 }
 
+#[test]
+fn what_is_written_wrongly_in_a_file_is_met_by_nobody() {
+    for text in [
+        r#"{"roles":[]}"#,
+        r#"{"any_role":[""]}"#,
+        r#"{"scopes":""}"#,
+        r#"{"any_scope":""}"#,
+        r#"{"all":[]}"#,
+        r#"{"any":[]}"#,
+        r#"{"any_tenant":[""]}"#,
+        r#"{"any_group":[]}"#,
+        r#"{"any_client":[""]}"#,
+        r#"{"any":[{"all":[{"roles":[]}]}]}"#,
+    ] {
+        let requirement: Requirement = serde_json::from_str(text).unwrap();
+        assert!(requirement.mistake().is_some(), "{text}");
+        let mut facts = user("");
+        facts.principal.tenant_id = String::new();
+        assert!(requirement.decide(&facts).is_err(), "{text}");
+    }
+}
+
 /// Requirements of scopes, roles and their combinations, a few levels deep.
 fn requirement() -> impl Strategy<Value = Requirement> {
     let leaf = prop_oneof![

@@ -202,6 +202,11 @@ impl AzureConfig {
 
     /// Lets in whoever has a token that `verifier` vouches for, besides those we issue: see
     /// [`MultiAuth`](crate::MultiAuth). Scopes and further requirements hold for them, too.
+    ///
+    /// # Security
+    ///
+    /// Entra's app-only tokens have no scopes and are asked for none: `verifier` must demand app
+    /// roles or clients of them, as [`AzureJwtConfig`] does.
     #[must_use]
     pub fn also_accept(mut self, verifier: impl AccessTokenVerifier + 'static) -> Self {
         self.also_accepted.push(Arc::new(verifier));

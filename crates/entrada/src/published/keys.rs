@@ -73,7 +73,7 @@ impl KeySet {
             return None;
         }
         let before = before.into_iter().flat_map(|before| &before.0);
-        for (kid, seen) in before.filter(|(_, seen)| now.since(seen.at) < KEPT) {
+        for (kid, seen) in before.filter(|(_, seen)| seen.at.is_within(KEPT, now)) {
             if keys.len() < MOST_KEYS && !keys.contains_key(kid) {
                 keys.insert(kid.clone(), seen.clone());
             }

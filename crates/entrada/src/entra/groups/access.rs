@@ -34,6 +34,11 @@ pub(crate) trait GraphAccess: Debug + Send + Sync {
         presented: PresentedToken<'_>,
         now: Timestamp,
     ) -> Result<EntraAccessToken, GroupsError>;
+
+    /// Graph refuses the token for `facts`: if it is kept, it is of no use.
+    fn forget_token(&self, facts: &TokenFacts) {
+        let _ = facts;
+    }
 }
 
 /// The path of somebody who asks about themselves.
@@ -146,6 +151,12 @@ impl GraphAccess for AppAccess {
                 tokens.insert(tenant_id.clone(), kept);
                 Ok(got.access_token)
             }
+        }
+    }
+
+    fn forget_token(&self, facts: &TokenFacts) {
+        if let Mode::AppOnly { tokens, .. } = &self.mode {
+            tokens.remove(&facts.principal.tenant_id);
         }
     }
 }

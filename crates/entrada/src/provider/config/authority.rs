@@ -44,6 +44,15 @@ impl AuthoritySettings {
         }
     }
 
+    /// Whether users of more than one tenant may have tokens for us.
+    pub(super) fn is_for_several_tenants(&self) -> bool {
+        let Directory::EntraId(tenant) = &self.directory else {
+            return false;
+        };
+        let tenant = Tenant::parse(tenant);
+        matches!(tenant, Ok(Tenant::Organizations | Tenant::Common))
+    }
+
     pub(super) fn check(&self, found: &mut Findings) -> Option<Authority> {
         let authority = match &self.directory {
             Directory::EntraId(tenant) => self.entra_id(tenant, found)?,

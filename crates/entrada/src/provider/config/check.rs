@@ -94,12 +94,12 @@ impl AzureConfig {
         if !self.lifetimes_hold() {
             found.0.push(ConfigError::Lifetimes);
         }
+        let graph = self.graph(&mut found);
         let (Some((app, redirect_path)), Some(places), Some(scopes), true) =
             (app, places, scopes, found.0.is_empty())
         else {
             return Err(ConfigErrors(found.0));
         };
-        let graph = self.graph(&mut found);
         let keys = found.note(self.open_keys(platform));
         let store = found.note(self.open_store());
         let (Some((keys, key_file)), Some(store)) = (keys, store) else {
@@ -136,7 +136,7 @@ impl AzureConfig {
     fn identifier(&self) -> String {
         self.identifier_uri
             .clone()
-            .unwrap_or_else(|| format!("api://{}", self.client_id))
+            .unwrap_or_else(|| format!("api://{}", self.client_id.to_ascii_lowercase()))
     }
 
     /// The app registration, and the path of its callback.
@@ -160,7 +160,7 @@ impl AzureConfig {
         let additional = self.additional(found);
         let app = AppRegistration {
             authority: authority?,
-            client_id: self.client_id.clone(),
+            client_id: self.client_id.to_ascii_lowercase(),
             redirect_uri: format!("{}{path}", self.base_url.trim_end_matches('/')),
             credential: credential?,
             names: ScopeNames::new(identifier),
@@ -360,7 +360,7 @@ mod tests {
     #[test]
     fn each_mistake_says_what_to_change() {
         type Change = fn(AzureConfig) -> AzureConfig;
-        let cases: [(Change, &str); 19] = [
+        let cases: [(Change, &str); 20] = [
             (
                 |c| AzureConfig {
                     authority: AuthoritySettings::new(Directory::EntraId("contoso".to_owned())),
@@ -413,6 +413,10 @@ mod tests {
                 "additional_scopes: ",
             ),
             (|c| c.identifier_uri("api://app/"), "identifier_uri: "),
+            (
+                |c| c.groups_from_graph().graph_url("ftp://x"),
+                "graph_url: ",
+            ),
             (
                 |c| c.authority_host("https://login.microsoftonline.com"),
                 "authority_host: ",

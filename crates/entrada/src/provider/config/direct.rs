@@ -61,7 +61,7 @@ impl AzureJwtConfig {
     /// Application (client) ID.
     pub fn new(tenant: impl Into<String>, client_id: impl Into<String>) -> Self {
         let client_id = client_id.into();
-        let default_uri = format!("api://{client_id}");
+        let default_uri = format!("api://{}", client_id.to_ascii_lowercase());
         Self::of(Directory::EntraId(tenant.into()), client_id, default_uri)
     }
 
@@ -70,7 +70,7 @@ impl AzureJwtConfig {
     /// [`authority_host`](Self::authority_host) then names.
     pub fn external_id(tenant: impl Into<String>, client_id: impl Into<String>) -> Self {
         let client_id = client_id.into();
-        let default_uri = format!("api://{client_id}");
+        let default_uri = format!("api://{}", client_id.to_ascii_lowercase());
         Self::of(Directory::ExternalId(tenant.into()), client_id, default_uri)
     }
 
@@ -83,7 +83,8 @@ impl AzureJwtConfig {
         client_id: impl Into<String>,
     ) -> Self {
         let (tenant, client_id) = (tenant.into(), client_id.into());
-        let default_uri = format!("https://{tenant}.onmicrosoft.com/{client_id}");
+        let id = client_id.to_ascii_lowercase();
+        let default_uri = format!("https://{tenant}.onmicrosoft.com/{id}");
         let policy = policy.into();
         Self::of(Directory::B2c { tenant, policy }, client_id, default_uri)
     }
@@ -229,6 +230,16 @@ impl AzureJwtConfig {
         {
             found.add(ConfigError::IdentifierUri);
         }
+        // Entra holds a name that holds no id for unique within one tenant only.
+        let own = |uri: &&String| {
+            let uri = uri.to_ascii_lowercase();
+            !uri.starts_with("api:") || uri.contains(&self.client_id.to_ascii_lowercase())
+        };
+        if self.authority.is_for_several_tenants() {
+            for uri in uris.iter().filter(|uri| !own(uri)) {
+                found.add(ConfigError::SharedIdentifierUri(uri.clone()));
+            }
+        }
         uris
     }
 
@@ -256,6 +267,9 @@ impl AzureJwtConfig {
         let unnamed = self.required_app_roles.is_empty() && self.allowed_clients.is_empty();
         if self.app_only != AppOnlyTokens::Refuse && unnamed {
             found.add(ConfigError::AppOnly);
+        }
+        if self.app_only == AppOnlyTokens::Refuse && !self.required_app_roles.is_empty() {
+            found.add(ConfigError::RolesOfNobody);
         }
         let callers = match self.app_only {
             AppOnlyTokens::Refuse => users(),
@@ -350,6 +364,14 @@ mod tests {
             ),
             (least().required_scopes(["a\"b"]), "scopes: "),
             (least().identifier_uris(["api://a/"]), "identifier_uri: "),
+            (
+                of("common").identifier_uris(["api://mcp"]),
+                "identifier_uris: ",
+            ),
+            (
+                least().required_app_roles(["Admin"]),
+                "required_app_roles: ",
+            ),
             (least().authority_host("https://h"), "authority_host: "),
             (
                 least().authority_host("h").insecure_http_authority(),

@@ -73,6 +73,18 @@ pub enum ConfigError {
          (required_app_roles), or the applications (allowed_clients)"
     )]
     AppOnly,
+    /// Applications are refused, and told what they need.
+    #[error(
+        "required_app_roles: applications are refused (app_only), and users need none of these; \
+         if users do, use requirement"
+    )]
+    RolesOfNobody,
+    /// In another tenant the name can be somebody else's.
+    #[error(
+        "identifier_uris: {0:?} can be anybody's in another tenant, who then gives out tokens for \
+         it: where there are several tenants, an api:// URI must hold the client id"
+    )]
+    SharedIdentifierUri(String),
     /// A requirement that nobody can meet.
     #[error("requirement: nobody can meet it: {0}")]
     Requirement(String),

@@ -1,12 +1,14 @@
 //! Entra's own tokens, at a server that only verifies them.
 
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use entra_emulator::{Endpoint, Failure, Signer, TokenOrder, builtin};
 use entrada::access_token::{AccessTokenVerifier as _, PresentedToken, Shortfall, VerifyError};
 use entrada::entra::verifier::AppOnlyTokens;
 use entrada::jwt_verifier::{JwtVerifier, JwtVerifierConfig};
-use entrada::platform::Clock as _;
+use entrada::platform::{Clock as _, Platform};
 use entrada::policy::Requirement;
 use entrada::provider::GraphGroups;
 use entrada::{AzureJwtConfig, AzureJwtVerifier};
@@ -199,6 +201,37 @@ async fn unknown_keys_do_not_make_us_ask_entra_again_and_again() {
         );
     }
     assert!(world.entra.calls(Endpoint::Keys) <= 3);
+}
+
+#[tokio::test]
+async fn hanging_up_keeps_no_fetch_from_its_end() {
+    let world = Direct::new(config());
+    assert_eq!(status(&world, &good()).await, 200);
+    world.advance(HOUR);
+    for n in 0..100 {
+        let token = world.entra.mint(&good().header("kid", format!("{n}")));
+        let mut request = Box::pin(world.verify(&token));
+        // It begins, and nobody waits for what becomes of it.
+        let begin =
+            |context: &mut Context<'_>| Poll::Ready(request.as_mut().poll(context).is_ready());
+        poll_fn(begin).await;
+        drop(request);
+        settle().await;
+    }
+    assert_eq!(world.entra.calls(Endpoint::Keys), 2);
+}
+
+#[tokio::test]
+async fn clock_set_back_does_not_keep_a_withdrawn_key() {
+    let world = Direct::new(config());
+    world.advance(24 * HOUR);
+    assert_eq!(status(&world, &good()).await, 200);
+    world.clock.set_back(24 * HOUR);
+    let old = world.entra.rotate_keys();
+    let withdrawn = world.entra.keys().into_iter().find(|kid| *kid != old);
+    assert!(world.entra.retire_key(&withdrawn.unwrap()));
+    assert_eq!(status(&world, &good()).await, 200);
+    assert_eq!(world.entra.calls(Endpoint::Keys), 2);
 }
 
 #[tokio::test]
@@ -408,5 +441,37 @@ async fn challenge_tells_nothing_but_scopes() {
             !told.contains("Break.Glass") && !told.contains("expected"),
             "{told}"
         );
+    }
+}
+
+#[test]
+fn name_that_anybody_can_take_is_no_audience_of_several_tenants() {
+    let platform = Platform::system().unwrap();
+    for (tenant, uri, good) in [
+        ("common", "api://mcp".to_owned(), false),
+        ("organizations", "api://mcp".to_owned(), false),
+        ("organizations", "API://mcp".to_owned(), false),
+        (builtin::TENANT_ID, "api://mcp".to_owned(), true),
+        (
+            "common",
+            format!("api://{}", builtin::MULTI_TENANT_CLIENT_ID),
+            true,
+        ),
+        // Entra gives such a name to the tenant that owns the domain alone.
+        ("common", "https://mcp.contoso.com/mcp".to_owned(), true),
+    ] {
+        let config = multi_tenant(tenant).identifier_uris([uri.as_str()]);
+        let verifier = AzureJwtVerifier::new(config, platform.clone());
+        assert_eq!(verifier.is_ok(), good, "{tenant} {uri}");
+    }
+}
+
+#[test]
+fn policy_without_content_opens_nothing() {
+    for policy in [r#"{"roles":[]}"#, r#"{"scopes":""}"#, r#"{"all":[]}"#] {
+        let requirement: Requirement = serde_json::from_str(policy).unwrap();
+        let config = config().requirement(requirement);
+        let found = AzureJwtVerifier::new(config, Platform::system().unwrap()).unwrap_err();
+        assert!(found.to_string().contains("requirement: "), "{found}");
     }
 }
