@@ -3,7 +3,7 @@
 //!
 //! Configured by `ENTRADA_*`: `TENANT_ID`, `CLIENT_ID`, `BASE_URL`, `REQUIRED_SCOPES` (what people
 //! need) and `REQUIRED_APP_ROLES` (what programs need); `LISTEN`, `AUTHORITY_HOST` and `CA_FILE`
-//! may be left out.
+//! (all with the same prefix) may be left out.
 
 use std::error::Error;
 
@@ -25,11 +25,16 @@ async fn greet(caller: VerifiedToken) -> String {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let platform = match optional("CA_FILE") {
-        Some(file) => Platform::system_trusting(&std::fs::read(file)?)?,
+        Some(file) => Platform::system_trusting(
+            &std::fs::read(&file).map_err(|error| format!("{file}: {error}"))?,
+        )?,
         None => Platform::system()?,
     };
     let verifier = AzureJwtVerifier::new(config()?, platform)?;
-    let resource = RemoteAuthConfig::new(format!("{}/mcp", required("BASE_URL")?));
+    let resource = RemoteAuthConfig::new(format!(
+        "{}/mcp",
+        required("BASE_URL")?.trim_end_matches('/')
+    ));
     let provider = RemoteAuthProvider::new(resource, verifier)?;
     // One route needs more than the server does: whose token lacks it is told what to ask for.
     let write = RequireLayer::new(Requirement::scopes(["mcp.write"]));

@@ -207,6 +207,11 @@ impl Requirement {
     pub fn mistake(&self) -> Option<&str> {
         self.0.mistake()
     }
+
+    /// Every scope it speaks of.
+    pub(crate) fn scopes_named(&self) -> Scope {
+        self.0.scopes_named()
+    }
 }
 
 /// How a caller can come to meet a rule.
@@ -287,6 +292,25 @@ impl Rule {
             Self::Kind(kind) => Way::None(Lack::Kind(*kind)),
             Self::Impossible(why) => Way::None(Lack::Impossible(why.clone())),
             Self::Nothing => Way::Scope(Scope::default()),
+        }
+    }
+
+    fn scopes_named(&self) -> Scope {
+        match self {
+            Self::Scopes(scope) | Self::AnyScope(scope) => scope.clone(),
+            Self::All(rules) | Self::Any(rules) => {
+                rules.iter().fold(Scope::default(), |all, rule| {
+                    all.union(&rule.scopes_named())
+                })
+            }
+            Self::Nothing
+            | Self::Roles(_)
+            | Self::AnyRole(_)
+            | Self::AnyGroup(_)
+            | Self::AnyTenant(_)
+            | Self::AnyClient(_)
+            | Self::Kind(_)
+            | Self::Impossible(_) => Scope::default(),
         }
     }
 

@@ -166,7 +166,7 @@ pub enum Lack {
 
 fn other_kind(expected: PrincipalKind) -> &'static str {
     match expected {
-        PrincipalKind::User => "the token is an application's own, and users are let in",
+        PrincipalKind::User => "the token is an application's own, and only users are let in",
         PrincipalKind::Application => "the token is a user's, and applications are let in",
     }
 }

@@ -26,7 +26,7 @@ pub enum ScopePolicyError {
     Default,
     /// A scope of another resource never stands in a token for ours.
     #[error(
-        "a scope of another API stands in no token for yours: put it among the additional scopes"
+        "a scope of another API stands in no token for yours: write your own, such as mcp.access"
     )]
     Foreign,
 }
@@ -72,6 +72,11 @@ impl ScopePolicy {
     /// What every access token must hold.
     pub(crate) fn required(&self) -> &Scope {
         &self.required
+    }
+
+    /// What a client can get.
+    pub(crate) fn grantable(&self) -> &Scope {
+        &self.grantable
     }
 
     /// What authorization server metadata lists; `offline_access` besides, for clients that ask

@@ -53,6 +53,11 @@ impl AuthoritySettings {
         matches!(tenant, Ok(Tenant::Organizations | Tenant::Common))
     }
 
+    /// Whether the tenant stands for several, and nothing says which.
+    pub(super) fn allows_any_tenant(&self) -> bool {
+        self.is_for_several_tenants() && self.allowed_tenants.is_empty()
+    }
+
     pub(super) fn check(&self, found: &mut Findings) -> Option<Authority> {
         let authority = match &self.directory {
             Directory::EntraId(tenant) => self.entra_id(tenant, found)?,

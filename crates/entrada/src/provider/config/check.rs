@@ -91,6 +91,9 @@ impl AzureConfig {
         if let Some(mistake) = self.requirement.mistake() {
             found.add(ConfigError::Requirement(mistake.to_owned()));
         }
+        if let Some(policy) = &scopes {
+            self.requires_what_is_granted(policy, &mut found);
+        }
         if !self.lifetimes_hold() {
             found.0.push(ConfigError::Lifetimes);
         }
@@ -229,6 +232,17 @@ impl AzureConfig {
         found.note(policy.map_err(ConfigError::OptionalScopes))
     }
 
+    /// A scope that no client can get keeps everybody out, unless somebody else gives tokens, too.
+    fn requires_what_is_granted(&self, policy: &ScopePolicy, found: &mut Findings) {
+        let named = self.requirement.scopes_named();
+        let unknown = named.without(policy.grantable());
+        if self.also_accepted.is_empty() && !unknown.is_empty() {
+            found.add(ConfigError::Requirement(format!(
+                "{unknown} is among neither the required_scopes nor the optional_scopes"
+            )));
+        }
+    }
+
     fn allowed_redirects(&self, found: &mut Findings) -> AllowedRedirects {
         let Some(uris) = &self.allowed_client_redirect_uris else {
             return AllowedRedirects::Registered;
@@ -360,7 +374,7 @@ mod tests {
     #[test]
     fn each_mistake_says_what_to_change() {
         type Change = fn(AzureConfig) -> AzureConfig;
-        let cases: [(Change, &str); 20] = [
+        let cases: [(Change, &str); 21] = [
             (
                 |c| AzureConfig {
                     authority: AuthoritySettings::new(Directory::EntraId("contoso".to_owned())),
@@ -416,6 +430,10 @@ mod tests {
             (
                 |c| c.groups_from_graph().graph_url("ftp://x"),
                 "graph_url: ",
+            ),
+            (
+                |c| c.requirement(Requirement::any_scope(["mcp.read", "mcp.write"])),
+                "requirement: nobody can meet it: mcp.write is among neither",
             ),
             (
                 |c| c.authority_host("https://login.microsoftonline.com"),

@@ -175,6 +175,7 @@ impl AzureJwtConfig {
         let requirement = required_scope
             .as_ref()
             .map(|scope| self.whole_requirement(scope, &mut found));
+        self.requires_what_tokens_spell(&names, &mut found);
         if self.leeway > MOST_LEEWAY {
             found.add(ConfigError::Leeway);
         }
@@ -254,6 +255,18 @@ impl AzureJwtConfig {
         Some(policy.required().clone())
     }
 
+    /// A scope spelled as clients ask for it stands in no token.
+    fn requires_what_tokens_spell(&self, names: &ScopeNames, found: &mut Findings) {
+        let required = self.requirement.scopes_named();
+        let long = required.without(&names.to_short(&required));
+        if !long.is_empty() {
+            let short = names.to_short(&long);
+            found.add(ConfigError::Requirement(format!(
+                "in tokens {long} is spelled {short}"
+            )));
+        }
+    }
+
     /// Everything a caller must have, in one.
     fn whole_requirement(&self, scope: &Scope, found: &mut Findings) -> Requirement {
         let scopes = || Requirement::scopes([scope.to_string()]);
@@ -270,6 +283,11 @@ impl AzureJwtConfig {
         }
         if self.app_only == AppOnlyTokens::Refuse && !self.required_app_roles.is_empty() {
             found.add(ConfigError::RolesOfNobody);
+        }
+        // Each tenant's administrators hand out our app roles there.
+        let anybody = self.authority.allows_any_tenant() && self.allowed_clients.is_empty();
+        if self.app_only != AppOnlyTokens::Refuse && anybody {
+            found.add(ConfigError::AppOnlyOfAnyTenant);
         }
         let callers = match self.app_only {
             AppOnlyTokens::Refuse => users(),
@@ -344,6 +362,7 @@ mod tests {
     fn each_mistake_says_what_to_change() {
         use AppOnlyTokens::{Allow, Require};
         let tenant = "22222222-2222-3333-4444-555555555555";
+        let long = format!("api://{CLIENT_ID}/mcp.write");
         let of = |tenant: &str| AzureJwtConfig::new(tenant, CLIENT_ID).required_scopes(["a"]);
         for (config, expected) in [
             (of("contoso"), "tenant_id: "),
@@ -371,6 +390,14 @@ mod tests {
             (
                 least().required_app_roles(["Admin"]),
                 "required_app_roles: ",
+            ),
+            (
+                least().requirement(Requirement::scopes([&long])),
+                "requirement: nobody can meet it: in tokens api://",
+            ),
+            (
+                of("common").app_only(Allow).required_app_roles(["Admin"]),
+                "app_only: every tenant",
             ),
             (least().authority_host("https://h"), "authority_host: "),
             (
@@ -410,6 +437,10 @@ mod tests {
             let told = found.len() == 1 && found[0].starts_with(expected);
             assert!(told, "{expected}: {found:?}");
         }
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
         assert_eq!(errors(AzureJwtConfig::new("x", "y")).len(), 3);
     }
 

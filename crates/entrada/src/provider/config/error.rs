@@ -73,6 +73,12 @@ pub enum ConfigError {
          (required_app_roles), or the applications (allowed_clients)"
     )]
     AppOnly,
+    /// Applications are let in of whatever tenant.
+    #[error(
+        "app_only: every tenant's administrators give their applications your app roles: name the \
+         tenants (allowed_tenants), or the applications (allowed_clients)"
+    )]
+    AppOnlyOfAnyTenant,
     /// Applications are refused, and told what they need.
     #[error(
         "required_app_roles: applications are refused (app_only), and users need none of these; \
