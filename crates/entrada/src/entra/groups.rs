@@ -25,7 +25,7 @@ pub(crate) use access::{AppAccess, GraphAccess, own_path};
 pub(crate) use completed::WithGroups;
 
 /// How long memberships are believed: somebody who leaves a group is out of it here within this
-/// time.
+/// time, and that for which a verdict is remembered.
 const GROUPS_TTL: Duration = Duration::from_secs(5 * 60);
 
 /// How soon Graph is asked again about somebody whom it gave no answer about.
@@ -55,7 +55,8 @@ pub enum GroupsError {
     Transport(#[from] TransportError),
     /// Graph refuses, or is not available.
     #[error(
-        "microsoft graph answered with http status {0}: does the app registration have the permission GroupMember.Read.All, and consent to it?"
+        "microsoft graph answered with http status {0}: if it refuses, the app registration lacks \
+         a permission that GraphGroups names, or consent to it"
     )]
     Refused(StatusCode),
     /// Its answer is not one we understand.

@@ -193,7 +193,7 @@ setters! { AzureConfig:
 impl AzureConfig {
     /// Looks up the groups of users who are in more than a token lists, in Microsoft Graph and in
     /// their own name; `User.Read` must be among the additional scopes. Whose groups cannot be had
-    /// gets in nowhere meanwhile (503). Memberships are believed for five minutes.
+    /// gets in nowhere meanwhile (503). Memberships are believed for six minutes at most.
     #[must_use]
     pub fn groups_from_graph(mut self) -> Self {
         self.groups_from_graph = true;

@@ -118,7 +118,8 @@ setters! { AzureJwtConfig:
     allowed_tenants(authority.allowed_tenants: impl IntoIterator<Item = impl Into<String>>) =
         allowed_tenants.into_iter().map(Into::into).collect();
     /// The Application ID URIs, which v1.0 tokens name us by; clients are told the first.
-    /// `api://{client id}` if none is given.
+    /// `api://{client id}` if none is given. Where there are several tenants, an `api://` URI must
+    /// hold the client id: any other can be somebody else's in another tenant.
     identifier_uris(identifier_uris: impl IntoIterator<Item = impl Into<String>>) =
         identifier_uris.into_iter().map(Into::into).collect();
     /// Scopes of your own API that every user's token must hold: `mcp.access`, or with the
@@ -126,9 +127,10 @@ setters! { AzureJwtConfig:
     required_scopes(required_scopes: impl IntoIterator<Item = impl Into<String>>) =
         required_scopes.into_iter().map(Into::into).collect();
     /// Whether applications that signed in as themselves are let in: not unless told so, and then
-    /// by their app roles or by name.
+    /// by their app roles or by name. Where every tenant is, only by name.
     app_only(app_only: AppOnlyTokens) = app_only;
-    /// App roles that every application must hold.
+    /// App roles that every application must hold; what users must hold is a
+    /// [`requirement`](Self::requirement).
     required_app_roles(required_app_roles: impl IntoIterator<Item = impl Into<String>>) =
         required_app_roles.into_iter().map(Into::into).collect();
     /// The only clients that may use tokens, by Application (client) ID.
@@ -244,7 +246,8 @@ impl AzureJwtConfig {
         uris
     }
 
-    /// The scopes users need, in short spelling; none where users are not let in.
+    /// The scopes users need, in short spelling. Where users are not let in there may be none; those
+    /// there are, clients are told.
     fn scopes(&self, names: &ScopeNames, found: &mut Findings) -> Option<Scope> {
         let required = parse_scopes(&self.required_scopes, found)?;
         if self.app_only == AppOnlyTokens::Require && required.is_empty() {

@@ -17,7 +17,7 @@ use crate::secret::ClientSecret;
 /// them: an app registration asks, which needs a credential for that.
 ///
 /// A caller whose groups cannot be had gets in nowhere meanwhile (503). Memberships are believed
-/// for five minutes.
+/// for six minutes at most.
 #[derive(Clone, Debug)]
 pub struct GraphGroups {
     mode: Mode,
@@ -39,7 +39,8 @@ impl GraphGroups {
     }
 
     /// Asks in the name of the app registration, with its application permissions:
-    /// `GroupMember.Read.All` and `User.ReadBasic.All`. Applications are then looked up, too.
+    /// `GroupMember.Read.All` and `User.ReadBasic.All`. Applications are then looked up, too, which
+    /// takes `Application.Read.All`.
     pub fn app_only(client_secret: impl Into<String>) -> Self {
         Self::of(Mode::AppOnly, client_secret)
     }

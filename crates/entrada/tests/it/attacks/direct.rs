@@ -14,7 +14,7 @@ use entrada::provider::GraphGroups;
 use entrada::{AzureJwtConfig, AzureJwtVerifier};
 use serde_json::json;
 
-use crate::direct::world::{Direct, Instead, config, good};
+use crate::direct::world::{Direct, Instead, config, good, settle};
 use crate::world::RESOURCE;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -22,13 +22,6 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// What becomes of a token.
 async fn status(world: &Direct, order: &TokenOrder) -> u16 {
     world.call(&world.entra.mint(order)).await.status.as_u16()
-}
-
-/// Lets what runs behind everybody's back come to its end.
-async fn settle() {
-    for _ in 0..50 {
-        tokio::task::yield_now().await;
-    }
 }
 
 fn multi_tenant(tenant: &str) -> AzureJwtConfig {

@@ -7,21 +7,13 @@ use entra_emulator::{Endpoint, Failure, Signer};
 use entrada::AzureJwtConfig;
 use entrada::access_token::VerifyError;
 use entrada::jwt::verify::JwtError;
-use tokio::task::yield_now;
 
-use super::world::{Direct, Instead, config, good};
+use super::world::{Direct, Instead, config, good, settle};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const ALWAYS: u64 = u64::MAX;
-
-/// Lets what runs behind everybody's back come to its end.
-async fn settle() {
-    for _ in 0..100 {
-        yield_now().await;
-    }
-}
 
 /// Whether a fresh token is let in.
 async fn admits(world: &Direct) -> bool {
