@@ -1,5 +1,7 @@
 //! OAuth's nouns, each parsed once and right from then on. Pure.
 
+pub(crate) mod challenge;
+pub mod claims_request;
 pub mod client;
 pub mod error;
 pub mod issuer;

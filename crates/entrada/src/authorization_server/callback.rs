@@ -142,7 +142,7 @@ impl From<&CallbackError> for ErrorResponse {
             ),
             CallbackError::Redeem { error, .. } => match error.remedy() {
                 Remedy::Retry(_) => unavailable,
-                Remedy::SignInAgain => denied,
+                Remedy::SignInAgain | Remedy::StepUp | Remedy::Consent | Remedy::AskAdmin => denied,
                 Remedy::FixConfiguration => misconfigured,
             },
         };

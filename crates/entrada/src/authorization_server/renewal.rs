@@ -53,6 +53,9 @@ pub enum RenewalError {
     /// Entra said that the user must sign in again. The grant has been revoked.
     #[error("entra wants the user to sign in again")]
     SignInAgain(#[source] EntraError),
+    /// Entra wants to see the user before it gives new tokens. The grant stands.
+    #[error("entra wants to see the user")]
+    Interaction(#[source] EntraError),
     /// Entra gives no new tokens now, and its old one is over. Nothing is lost.
     #[error("entra is not available, or our registration there needs mending")]
     Unavailable {
@@ -225,10 +228,11 @@ impl Renewer {
             Err(error) => error,
         };
         let retry_after = match error.remedy() {
-            Remedy::SignInAgain => {
+            Remedy::SignInAgain | Remedy::AskAdmin => {
                 self.store.revoke_grant(&grant.id(), now).await?;
                 return Err(RenewalError::SignInAgain(error));
             }
+            Remedy::StepUp | Remedy::Consent => return Err(RenewalError::Interaction(error)),
             Remedy::Retry(retry_after) => retry_after,
             Remedy::FixConfiguration => Duration::from_secs(60),
         };

@@ -8,11 +8,19 @@ use http::{HeaderMap, Response, StatusCode};
 use serde::Deserialize;
 
 use crate::access_token::VerifyError;
+use crate::oauth::claims_request::ClaimsRequest;
 use crate::platform::TransportError;
 use crate::published::PublishedError;
 
+mod aadsts;
+
+use aadsts::Meaning;
+
 /// How long to wait where Entra does not say.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// How long to wait where Entra takes us for a loop: it forgets within five minutes.
+const LOOP_RETRY_AFTER: Duration = Duration::from_secs(5 * 60);
 
 /// The longest wait we pass on.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
@@ -59,6 +67,8 @@ pub struct Refusal {
     pub suberror: Option<String>,
     /// `error_codes`: the numbers after `AADSTS`
     pub codes: Vec<u32>,
+    /// `claims`: what the next sign-in must bring
+    pub claims: Option<ClaimsRequest>,
     /// `correlation_id`, for Microsoft's support
     pub correlation_id: Option<String>,
     /// `trace_id`, for Microsoft's support
@@ -87,6 +97,13 @@ pub enum Remedy {
     Retry(Duration),
     /// The user must sign in again: the authorization behind the request is over.
     SignInAgain,
+    /// The user must sign in again with more than before, a second factor perhaps: the
+    /// [`claims`](EntraError::claims) say with what. The authorization stands.
+    StepUp,
+    /// The user must consent to what was asked for. The authorization stands.
+    Consent,
+    /// An administrator must allow it, or the user.
+    AskAdmin,
     /// The operator must mend the app registration or our configuration of it.
     FixConfiguration,
 }
@@ -97,6 +114,7 @@ struct ErrorBody {
     suberror: Option<String>,
     #[serde(default)]
     error_codes: Vec<u32>,
+    claims: Option<String>,
     correlation_id: Option<String>,
     trace_id: Option<String>,
 }
@@ -125,12 +143,14 @@ impl EntraError {
                 error,
                 suberror,
                 error_codes,
+                claims,
                 correlation_id,
                 trace_id,
             }) => Self::Refused(Box::new(Refusal {
                 error,
                 suberror,
                 codes: error_codes,
+                claims: claims.and_then(|claims| ClaimsRequest::parse(&claims).ok()),
                 correlation_id,
                 trace_id,
             })),
@@ -143,31 +163,107 @@ impl EntraError {
         matches!(self, Self::IdToken(error) if matches!(**error, VerifyError::Tenant { .. }))
     }
 
+    /// What the next sign-in must bring, where Entra said so.
+    pub fn claims(&self) -> Option<&ClaimsRequest> {
+        match self {
+            Self::Refused(refusal) => refusal.claims.as_ref(),
+            Self::Transport(_)
+            | Self::Unavailable { .. }
+            | Self::Malformed
+            | Self::Published(_)
+            | Self::IdToken(_)
+            | Self::WrongLogin => None,
+        }
+    }
+
     /// What helps.
     ///
     /// Only Entra saying so ends a grant: everything else leaves it as it is.
     pub fn remedy(&self) -> Remedy {
-        match self {
-            Self::Transport(_) | Self::Malformed | Self::Published(_) => {
-                Remedy::Retry(DEFAULT_RETRY_AFTER)
-            }
-            Self::Unavailable { retry_after, .. } => Remedy::Retry(*retry_after),
-            Self::Refused(refusal) => match refusal.error.as_str() {
-                "invalid_grant"
-                | "interaction_required"
-                | "login_required"
-                | "consent_required"
-                | "access_denied" => Remedy::SignInAgain,
-                "temporarily_unavailable" | "server_error" => Remedy::Retry(DEFAULT_RETRY_AFTER),
-                _ => Remedy::FixConfiguration,
-            },
+        self.meaning().remedy
+    }
+
+    /// What helps, in a sentence for whoever runs the server.
+    pub fn advice(&self) -> &'static str {
+        self.meaning().advice
+    }
+
+    fn meaning(&self) -> Meaning {
+        let (remedy, advice) = match self {
+            Self::Transport(_) => (
+                Remedy::Retry(DEFAULT_RETRY_AFTER),
+                "entra cannot be reached: check the network, proxies and certificates",
+            ),
+            Self::Malformed | Self::Published(_) => (
+                Remedy::Retry(DEFAULT_RETRY_AFTER),
+                "something else than entra answers, or entra is in trouble",
+            ),
+            Self::Unavailable { retry_after, .. } => (
+                Remedy::Retry(*retry_after),
+                "entra is overloaded, or throttles us",
+            ),
+            Self::Refused(refusal) => return refusal.meaning(),
             // We let users of other tenants in; or did, when they signed in.
-            Self::IdToken(_) if self.is_of_another_tenant() => Remedy::SignInAgain,
+            Self::IdToken(_) if self.is_of_another_tenant() => {
+                (Remedy::SignInAgain, "users of that tenant are not let in")
+            }
             // Keys we lack or clocks that differ: no word of Entra about the user.
-            Self::IdToken(_) | Self::WrongLogin => Remedy::FixConfiguration,
-        }
+            Self::IdToken(_) | Self::WrongLogin => (
+                Remedy::FixConfiguration,
+                "entra's id token does not hold: check the clock, tenant_id and the cloud",
+            ),
+        };
+        Meaning { remedy, advice }
     }
 }
+
+impl Refusal {
+    fn meaning(&self) -> Meaning {
+        let meaning = aadsts::meaning(&self.codes);
+        let mut meaning = meaning.unwrap_or_else(|| self.meaning_of_words());
+        // Without claims signing in anew brings what it brought before.
+        let hopeless = self.suberror.as_deref() == Some("message_only") && self.claims.is_none();
+        if meaning.remedy == Remedy::StepUp && hopeless {
+            meaning.remedy = Remedy::AskAdmin;
+        }
+        meaning
+    }
+
+    /// What `error` and `suberror` say, where no number is known.
+    fn meaning_of_words(&self) -> Meaning {
+        let more = self.claims.is_some()
+            || matches!(
+                self.suberror.as_deref(),
+                Some("basic_action" | "additional_action" | "message_only")
+            );
+        let (remedy, advice) = match self.error.as_str() {
+            "consent_required" => (Remedy::Consent, CONSENT),
+            "invalid_grant" if self.suberror.as_deref() == Some("consent_required") => {
+                (Remedy::Consent, CONSENT)
+            }
+            "interaction_required" | "login_required" | "insufficient_claims" => {
+                (Remedy::StepUp, STEP_UP)
+            }
+            "invalid_grant" if more => (Remedy::StepUp, STEP_UP),
+            "invalid_grant" | "access_denied" => {
+                (Remedy::SignInAgain, "entra wants the user to sign in again")
+            }
+            "temporarily_unavailable" | "server_error" => {
+                (Remedy::Retry(DEFAULT_RETRY_AFTER), "entra is in trouble")
+            }
+            _ => (
+                Remedy::FixConfiguration,
+                "look the number up at https://login.microsoftonline.com/error",
+            ),
+        };
+        Meaning { remedy, advice }
+    }
+}
+
+const CONSENT: &str = "nobody consented to this permission for our app registration";
+
+const STEP_UP: &str =
+    "entra wants to see the user: a policy asks for more than they signed in with";
 
 /// `Retry-After` in seconds (RFC 9110 §10.2.3), within reason.
 fn retry_after(headers: &HeaderMap) -> Duration {
@@ -199,10 +295,56 @@ mod tests {
                 r#"{"error":"invalid_grant","error_codes":[70008]}"#,
                 Remedy::SignInAgain,
             ),
+            (400, r#"{"error":"interaction_required"}"#, Remedy::StepUp),
             (
                 400,
-                r#"{"error":"interaction_required"}"#,
+                r#"{"error":"invalid_grant","error_codes":[99],"suberror":"basic_action"}"#,
+                Remedy::StepUp,
+            ),
+            (
+                400,
+                r#"{"error":"invalid_grant","error_codes":[99],"claims":"{\"access_token\":{}}"}"#,
+                Remedy::StepUp,
+            ),
+            (
+                400,
+                r#"{"error":"invalid_grant","error_codes":[50076]}"#,
+                Remedy::StepUp,
+            ),
+            (
+                400,
+                r#"{"error":"invalid_grant","error_codes":[53003],"suberror":"message_only"}"#,
+                Remedy::AskAdmin,
+            ),
+            (
+                400,
+                r#"{"error":"invalid_grant","error_codes":[53003],"suberror":"message_only","claims":"{}"}"#,
+                Remedy::StepUp,
+            ),
+            (
+                400,
+                r#"{"error":"invalid_grant","error_codes":[65001]}"#,
+                Remedy::Consent,
+            ),
+            (
+                400,
+                r#"{"error":"invalid_grant","suberror":"consent_required"}"#,
+                Remedy::Consent,
+            ),
+            (
+                400,
+                r#"{"error":"invalid_grant","error_codes":[50057]}"#,
                 Remedy::SignInAgain,
+            ),
+            (
+                400,
+                r#"{"error":"access_denied","error_codes":[90094]}"#,
+                Remedy::AskAdmin,
+            ),
+            (
+                400,
+                r#"{"error":"invalid_grant","error_codes":[50196]}"#,
+                Remedy::Retry(LOOP_RETRY_AFTER),
             ),
             (400, r#"{"error":"server_error"}"#, retry),
             (
