@@ -1,6 +1,7 @@
 //! What the guard needs of whoever verifies access tokens, and what it learns.
 
-use std::fmt::Debug;
+use std::any::Any;
+use std::fmt::{self, Debug};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,7 +17,7 @@ mod presented;
 mod principal;
 
 pub use claims::TokenClaims;
-pub use error::{Caller, Claimed, Lack, Shortfall, VerifyError};
+pub use error::{Caller, Claimed, Interaction, Lack, Shortfall, VerifyError};
 pub use presented::{PresentedToken, TokenKey};
 pub(crate) use principal::PERSONAL_ACCOUNTS;
 pub use principal::{Agent, Principal, PrincipalKind};
@@ -139,7 +140,36 @@ impl TokenFacts {
 /// }
 /// ```
 #[derive(Clone, Debug)]
-pub struct VerifiedToken(Arc<TokenFacts>);
+pub struct VerifiedToken(Arc<Verified>);
+
+#[derive(Debug)]
+struct Verified {
+    facts: TokenFacts,
+    backing: Option<Backing>,
+}
+
+/// What a verifier gives a token on its way for those who act in its name: what that is, they
+/// alone know. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Backing(Arc<dyn Any + Send + Sync>);
+
+impl Backing {
+    pub(crate) fn new(backing: impl Any + Send + Sync) -> Self {
+        Self(Arc::new(backing))
+    }
+}
+
+impl Debug for Backing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Backing(…)")
+    }
+}
+
+/// Gives tokens their backing when they are verified.
+pub(crate) trait Backs: Debug + Send + Sync {
+    /// What goes with `presented`.
+    fn backing(&self, presented: PresentedToken<'_>) -> Backing;
+}
 
 impl VerifiedToken {
     /// Claims that the token behind `facts` was verified.
@@ -149,7 +179,22 @@ impl VerifiedToken {
     /// For implementations of [`AccessTokenVerifier`], and tests: whatever stands in `facts` is
     /// believed from here on.
     pub fn assertion(facts: TokenFacts) -> Self {
-        Self(Arc::new(facts))
+        Self::backed(facts, None)
+    }
+
+    /// The same for a token with a backing.
+    pub(crate) fn backed(facts: TokenFacts, backing: Option<Backing>) -> Self {
+        Self(Arc::new(Verified { facts, backing }))
+    }
+
+    /// This token with more known about it.
+    pub(crate) fn with_facts(&self, facts: TokenFacts) -> Self {
+        Self::backed(facts, self.0.backing.clone())
+    }
+
+    /// Its backing, if it is a `T`.
+    pub(crate) fn backing<T: Any>(&self) -> Option<&T> {
+        self.0.backing.as_ref()?.0.downcast_ref()
     }
 }
 
@@ -157,6 +202,6 @@ impl std::ops::Deref for VerifiedToken {
     type Target = TokenFacts;
 
     fn deref(&self) -> &TokenFacts {
-        &self.0
+        &self.0.facts
     }
 }

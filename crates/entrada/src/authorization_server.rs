@@ -15,6 +15,7 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use url::Url;
 
+use crate::access_token::Backs;
 use crate::entra::EntraClient;
 use crate::grant::{GrantId, Lifetimes};
 use crate::keys::Keys;
@@ -40,6 +41,7 @@ mod register;
 mod renewal;
 mod revoke;
 mod scope_policy;
+mod sign_in_again;
 mod token;
 
 pub use authorize::{AnswerTo, AuthorizeError};
@@ -53,6 +55,7 @@ pub use renewal::RenewalError;
 pub use revoke::RevokeError;
 pub(crate) use scope_policy::ScopePolicy;
 pub use scope_policy::ScopePolicyError;
+pub use sign_in_again::SignInAgainError;
 pub use token::TokenError;
 
 use issuer::IssuedVerifier;
@@ -180,13 +183,14 @@ impl AuthorizationServer {
         }))
     }
 
-    /// What the guard verifies our access tokens with.
-    pub(crate) fn verifier(&self) -> IssuedVerifier {
+    /// What the guard verifies our access tokens with; `backs` lets them be exchanged.
+    pub(crate) fn verifier(&self, backs: Arc<dyn Backs>) -> IssuedVerifier {
         IssuedVerifier::new(
             self.0.config.issuer.clone(),
             self.0.config.resource.clone(),
             self.0.store.clone(),
             self.0.keys.clone(),
+            backs,
         )
     }
 
@@ -222,6 +226,10 @@ impl AuthorizationServer {
         }
     }
 
+    pub(crate) fn entra(&self) -> &EntraClient {
+        &self.0.entra
+    }
+
     pub(crate) fn renewer(&self) -> &Renewer {
         &self.0.renewer
     }
@@ -235,6 +243,12 @@ impl AuthorizationServer {
                 get(authorize::get).post(authorize::post).head(not_by_head),
             )
             .route(&at("/consent"), post(consent::post))
+            .route(
+                &at("/sign-in-again"),
+                get(sign_in_again::get)
+                    .post(sign_in_again::post)
+                    .head(not_by_head),
+            )
             .route(
                 &at(&self.0.config.redirect_path),
                 get(callback::get).head(not_by_head),

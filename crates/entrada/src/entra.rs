@@ -1,12 +1,11 @@
 //! Microsoft Entra ID, as its client sees it.
 
-use http::Uri;
-
-use crate::grant::{ConsentedRequest, HeldTokens, Renewal, SignedIn};
+use crate::grant::{EntraLogin, HeldTokens, NeededInteraction, Renewal, SignedIn, Upstream};
 use crate::oauth::scope::Scope;
 use crate::platform::{Platform, Timestamp};
-use crate::secret::{EntraAccessToken, EntraCode, EntraRefreshToken};
+use crate::secret::{EntraCode, EntraRefreshToken};
 
+pub(crate) mod app;
 pub mod authority;
 mod claims;
 pub mod cloud;
@@ -20,24 +19,22 @@ pub mod token;
 mod trust;
 pub mod verifier;
 
+use app::EntraApp;
 use authority::Authority;
 use credential::ClientCredential;
 use error::EntraError;
 use id_token::IdTokenVerifier;
 use scope::ScopeNames;
-use token::{EntraGrant, EntraTokens, TokenRequest};
+use token::{EntraGrant, EntraTokens};
 
 /// Our app registration at Entra: everything we ask Entra goes through here.
 #[derive(Debug)]
 pub(crate) struct EntraClient {
-    authority: Authority,
-    client_id: String,
+    app: EntraApp,
     redirect_uri: String,
-    credential: ClientCredential,
     names: ScopeNames,
     additional: Scope,
     id_tokens: IdTokenVerifier,
-    platform: Platform,
 }
 
 /// What it takes to speak for an app registration.
@@ -55,6 +52,8 @@ pub(crate) struct AppRegistration {
     pub(crate) names: ScopeNames,
     /// Scopes that are asked for besides, of any resource.
     pub(crate) additional: Scope,
+    /// Whether it understands continuous access evaluation.
+    pub(crate) continuous_access_evaluation: bool,
 }
 
 impl EntraClient {
@@ -67,35 +66,50 @@ impl EntraClient {
             credential,
             names,
             additional,
+            continuous_access_evaluation,
         } = app;
         let id_tokens = IdTokenVerifier::new(&authority, client_id.clone(), platform.clone());
+        let app = EntraApp::new(authority, client_id, credential, platform)
+            .capable_of_continuous_access_evaluation(continuous_access_evaluation);
         Self {
-            authority,
-            client_id,
+            app,
             redirect_uri,
-            credential,
             names,
             additional,
             id_tokens,
-            platform,
         }
     }
 
+    /// Our callback.
+    pub(crate) fn redirect_uri(&self) -> &str {
+        &self.redirect_uri
+    }
+
+    /// Our app registration.
+    pub(crate) fn app(&self) -> &EntraApp {
+        &self.app
+    }
+
     /// Where the user's browser goes to sign in.
-    pub(crate) fn login_url(&self, request: &ConsentedRequest) -> url::Url {
-        let scope = self.names.to_entra(request.scope()).union(&self.additional);
+    pub(crate) fn login_url(&self, login: &EntraLogin) -> url::Url {
+        let needed = login.needed();
+        let mut scope = self.names.to_entra(login.scope()).union(&self.additional);
+        if let Some(needed) = needed {
+            scope = scope.union(needed.scope());
+        }
         let scope = scope.union(&scope::openid_connect()).to_string();
-        request.entra_url(crate::grant::Upstream::new(
-            self.authority.authorization_endpoint(),
-            &self.client_id,
-            &self.redirect_uri,
-            &scope,
-        ))
+        login.url(&Upstream {
+            authorization_endpoint: self.app.authority().authorization_endpoint(),
+            client_id: self.app.client_id(),
+            redirect_uri: &self.redirect_uri,
+            scope: &scope,
+            claims: self.app.claims(needed.and_then(NeededInteraction::claims)),
+        })
     }
 
     /// Where that is, for content security policies.
     pub(crate) fn login_origin(&self) -> String {
-        let endpoint = self.authority.authorization_endpoint();
+        let endpoint = self.app.authority().authorization_endpoint();
         endpoint.origin().ascii_serialization()
     }
 
@@ -112,20 +126,20 @@ impl EntraClient {
     /// not hold.
     pub(crate) async fn redeem(
         &self,
-        request: &ConsentedRequest,
+        login: &EntraLogin,
         code: &EntraCode,
         now: Timestamp,
     ) -> Result<SignedIn, EntraError> {
         let grant = EntraGrant::AuthorizationCode {
             code,
-            code_verifier: request.code_verifier(),
+            code_verifier: login.code_verifier(),
             redirect_uri: &self.redirect_uri,
         };
-        let tokens = self.ask(grant, &self.own_scope(request.scope())).await?;
+        let tokens = self.ask(grant, &self.own_scope(login.scope())).await?;
         let id_token = tokens.id_token.as_ref().ok_or(EntraError::Malformed)?;
-        let nonce = Some(request.nonce());
+        let nonce = Some(login.nonce());
         let principal = self.id_tokens.verify(id_token, nonce, now).await?;
-        let scope = self.granted(&tokens, request.scope());
+        let scope = self.granted(&tokens, login.scope());
         Ok(SignedIn::new(principal, held(tokens, now), scope))
     }
 
@@ -150,43 +164,9 @@ impl EntraClient {
         Ok(Renewal::new(held(tokens, now), principal, granted))
     }
 
-    /// Exchanges a user's token for one to a downstream API (Microsoft, *on-behalf-of flow*).
-    ///
-    /// # Errors
-    ///
-    /// [`EntraError`]: Entra refused or could not be asked.
-    pub(crate) async fn on_behalf_of(
-        &self,
-        assertion: &EntraAccessToken,
-        tenant_id: &str,
-        scope: &str,
-    ) -> Result<EntraTokens, EntraError> {
-        // The user's own tenant: at /organizations guests would be looked for in the wrong one.
-        let endpoint = self.authority.token_endpoint_of(tenant_id);
-        let grant = EntraGrant::OnBehalfOf(assertion);
-        self.request(&endpoint, grant, scope)
-            .send(&self.platform)
-            .await
-    }
-
     async fn ask(&self, grant: EntraGrant<'_>, scope: &str) -> Result<EntraTokens, EntraError> {
-        let request = self.request(self.authority.token_endpoint(), grant, scope);
-        request.send(&self.platform).await
-    }
-
-    fn request<'a>(
-        &'a self,
-        endpoint: &'a Uri,
-        grant: EntraGrant<'a>,
-        scope: &'a str,
-    ) -> TokenRequest<'a> {
-        TokenRequest {
-            endpoint,
-            client_id: &self.client_id,
-            credential: &self.credential,
-            grant,
-            scope,
-        }
+        let endpoint = self.app.authority().token_endpoint();
+        self.app.ask(endpoint, grant, scope, None).await
     }
 
     /// What a token request may ask for: one resource's scopes, for Entra refuses two

@@ -30,16 +30,23 @@ use crate::platform::{SecureRandom, Timestamp};
 use crate::secret::{EntraAccessToken, EntraRefreshToken, Hashed, RefreshToken, sealable};
 
 mod code;
+mod entra_login;
+mod interaction;
 mod refresh_token;
 mod request;
+mod sign_in_again;
 
 pub use code::RedeemError;
 pub(crate) use code::{AuthenticatedClient, CodeRequest, IssuedCode};
+pub(crate) use entra_login::{EntraLogin, Upstream};
+pub use interaction::InteractionKey;
+pub(crate) use interaction::{INTERACTION_LIFETIME, NeededInteraction};
 pub(crate) use refresh_token::{PresentedRefreshToken, RefreshTerm, Succession};
 pub(crate) use request::{
     AuthorizationRequest, ConsentAnswer, ConsentedRequest, LOGIN_LIFETIME, Login, LoginHints,
-    SignedIn, Upstream,
+    SignedIn,
 };
+pub(crate) use sign_in_again::{PendingLogin, SignInAgain, SignInAgainLink, SignInAgainRequest};
 
 use refresh_token::SealedSuccessor;
 
@@ -285,6 +292,11 @@ impl Grant {
     /// The client that holds it.
     pub(crate) fn client_id(&self) -> &ClientId {
         &self.client_id
+    }
+
+    /// What it is remembered by that its user must bring to the next login through its client.
+    pub(crate) fn interaction_key(&self) -> Option<Hashed<InteractionKey>> {
+        NeededInteraction::key(&self.client_id, &self.principal)
     }
 
     /// The user who gave it.

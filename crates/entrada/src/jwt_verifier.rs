@@ -210,7 +210,8 @@ impl AccessTokenVerifier for JwtVerifier {
         let payload = authentic_payload(&jwt, &key, &ALGORITHMS, ExpectedType::Any)?;
         let mut facts = self.0.judge(payload, now)?;
         facts.claims = TokenClaims::of(jwt.into_payload());
-        Ok(self.0.verdicts.reach(presented, facts, now))
+        let token = VerifiedToken::assertion(facts);
+        Ok(self.0.verdicts.reach(presented, token, now))
     }
 }
 

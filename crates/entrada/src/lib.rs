@@ -29,7 +29,7 @@ pub use entra::verifier::AzureJwtVerifier;
 #[doc(inline)]
 pub use multi_auth::MultiAuth;
 #[doc(inline)]
-pub use on_behalf_of::OnBehalfOf;
+pub use on_behalf_of::{EntraOboToken, OnBehalfOf};
 #[doc(inline)]
 pub use platform::Platform;
 #[doc(inline)]

@@ -102,7 +102,7 @@ impl AzureProvider {
                 consent,
                 allowed_redirects,
             },
-            Arc::clone(&entra),
+            entra,
             store,
             keys.clone(),
             platform.clone(),
@@ -112,7 +112,7 @@ impl AzureProvider {
         protection.requirement = requirement;
         protection.allowed_origins = allowed_origins;
         protection.session_keys = Some(keys.clone());
-        let on_behalf_of = OnBehalfOf::new(server.clone(), entra, platform.clone());
+        let on_behalf_of = OnBehalfOf::of_grants(server.clone(), platform.clone());
         let own = own_verifier(&server, graph, (&on_behalf_of, &platform));
         let verifier = MultiAuth::first(own, also_accepted);
         let guard = RequireBearerLayer::new(verifier, Arc::clone(&platform.clock), protection);
@@ -226,7 +226,7 @@ fn own_verifier(
     graph: Option<(String, String)>,
     (on_behalf_of, platform): (&OnBehalfOf, &Platform),
 ) -> Arc<dyn AccessTokenVerifier> {
-    let verifier = Arc::new(server.verifier());
+    let verifier = Arc::new(server.verifier(Arc::new(on_behalf_of.clone())));
     let Some((url, scope)) = graph else {
         return verifier;
     };

@@ -43,25 +43,37 @@ impl<K> Default for Turns<K> {
 impl<K: Clone + Eq + Hash + Sync> Turns<K> {
     /// Waits for the turn for `key`.
     pub(crate) async fn wait(&self, key: &K) -> Turn<K> {
-        let semaphore = {
-            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let line = lines.entry(key.clone()).or_insert_with(|| Line {
-                semaphore: Arc::new(Semaphore::new(1)),
-                waiting: 0,
-            });
-            line.waiting += 1;
-            Arc::clone(&line.semaphore)
-        };
-        let place = Place {
-            turns: Arc::clone(&self.0),
-            key: key.clone(),
-        };
+        let (place, semaphore) = self.queue(key);
         // The semaphore is never closed; were it, the work would be done twice, not lost.
         let permit = semaphore.acquire_owned().await.ok();
         Turn {
             _permit: permit,
             _place: place,
         }
+    }
+
+    /// The turn for `key`, if nobody has it.
+    pub(crate) fn try_take(&self, key: &K) -> Option<Turn<K>> {
+        let (place, semaphore) = self.queue(key);
+        let permit = semaphore.try_acquire_owned().ok()?;
+        Some(Turn {
+            _permit: Some(permit),
+            _place: place,
+        })
+    }
+
+    fn queue(&self, key: &K) -> (Place<K>, Arc<Semaphore>) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines.entry(key.clone()).or_insert_with(|| Line {
+            semaphore: Arc::new(Semaphore::new(1)),
+            waiting: 0,
+        });
+        line.waiting += 1;
+        let place = Place {
+            turns: Arc::clone(&self.0),
+            key: key.clone(),
+        };
+        (place, Arc::clone(&line.semaphore))
     }
 }
 
@@ -90,8 +102,10 @@ mod tests {
         let waker = std::task::Waker::noop();
         let mut context = std::task::Context::from_waker(waker);
         assert!(second.as_mut().poll(&mut context).is_pending());
+        assert!(turns.try_take(&"a").is_none());
         drop(first);
         drop(second.await);
+        assert!(turns.try_take(&"a").is_some());
         assert_eq!(turns.0.lock().unwrap().len(), 1);
     }
 

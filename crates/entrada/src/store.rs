@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::grant::GrantId;
+use crate::grant::{GrantId, InteractionKey};
 use crate::oauth::client::ClientId;
 use crate::platform::Timestamp;
 use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
@@ -63,7 +63,7 @@ impl Entry {
     }
 }
 
-/// Keeps clients, logins under way, codes and grants.
+/// Keeps clients, logins under way, codes, grants, and what users are to bring to their next login.
 ///
 /// Every verb is atomic, and what it acknowledged is durable. Whether a record is still valid is
 /// written inside the record; `expires_at` only says when a store may forget it, so a store may
@@ -167,6 +167,35 @@ pub trait Store: Debug + Send + Sync {
     ///
     /// [`StoreError`] if the backend fails; the grant may then still stand.
     async fn revoke_grant(&self, id: &GrantId, until: Timestamp) -> Result<(), StoreError>;
+
+    /// Remembers what a user's next login must bring, in place of what was remembered before.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the backend fails.
+    async fn put_interaction(
+        &self,
+        key: &Hashed<InteractionKey>,
+        interaction: Entry,
+    ) -> Result<(), StoreError>;
+
+    /// Looks up what a user's next login must bring.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the backend fails.
+    async fn interaction(&self, key: &Hashed<InteractionKey>)
+    -> Result<Option<Sealed>, StoreError>;
+
+    /// Takes what a user's next login must bring: of any number of calls, at most one sees it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the backend fails; it may then be forgotten.
+    async fn take_interaction(
+        &self,
+        key: &Hashed<InteractionKey>,
+    ) -> Result<Option<Sealed>, StoreError>;
 
     /// Forgets what expired before `now`; answers how many entries it forgot.
     ///

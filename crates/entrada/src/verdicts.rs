@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quick_cache::sync::Cache;
 
-use crate::access_token::{PresentedToken, TokenFacts, TokenKey, VerifiedToken};
+use crate::access_token::{PresentedToken, TokenKey, VerifiedToken};
 use crate::platform::Timestamp;
 
 /// How long a verdict is remembered: a key that we let go of is believed no longer than this.
@@ -47,14 +47,13 @@ impl Verdicts {
         (fresh && lives).then_some(token)
     }
 
-    /// Vouches for a token whose `facts` were just verified, and remembers it.
+    /// Remembers a token that was just verified.
     pub(crate) fn reach(
         &self,
         presented: PresentedToken<'_>,
-        facts: TokenFacts,
+        token: VerifiedToken,
         now: Timestamp,
     ) -> VerifiedToken {
-        let token = VerifiedToken::assertion(facts);
         let verdict = Verdict {
             token: token.clone(),
             at: now,
@@ -67,6 +66,7 @@ impl Verdicts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access_token::TokenFacts;
     use crate::oauth::client::ClientId;
 
     #[test]
@@ -85,7 +85,7 @@ mod tests {
             let client_id = ClientId::parse("c").unwrap();
             let facts = TokenFacts::new("i".into(), "s".into(), client_id, at(expires));
             let presented = PresentedToken::new("a.b.c");
-            verdicts.reach(presented, facts, at(1000));
+            verdicts.reach(presented, VerifiedToken::assertion(facts), at(1000));
             let found = verdicts.recall(presented, at(now)).is_some();
             assert_eq!(found, remembered, "{expires} {now}");
             let other = PresentedToken::new("a.b.d");

@@ -5,6 +5,7 @@ use std::fmt;
 use super::TokenFacts;
 use super::principal::PrincipalKind;
 use crate::jwt::verify::JwtError;
+use crate::oauth::claims_request::ClaimsRequest;
 use crate::oauth::client::ClientId;
 use crate::oauth::scope::Scope;
 
@@ -124,6 +125,9 @@ pub enum Shortfall {
     /// Scopes: with all of these the client would get in, so that one more authorization is
     /// enough (RFC 6750 §3.1, `insufficient_scope`).
     Scope(Scope),
+    /// That the user signed in as they must for this, or consented: one more authorization is
+    /// enough, and what it must bring is either remembered here or stands in the challenge.
+    Interaction(Interaction),
     /// Something no authorization gives: a client that tried would come back for nothing.
     Other(Lack),
 }
@@ -132,9 +136,22 @@ impl fmt::Display for Shortfall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scope(scope) => write!(f, "it needs the scopes {scope}"),
+            Self::Interaction(_) => f.write_str("the user must sign in again"),
             Self::Other(lack) => lack.fmt(f),
         }
     }
+}
+
+/// What one more authorization must bring.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Interaction {
+    /// What the client must ask Entra for, where clients ask Entra themselves: the challenge tells
+    /// them (Microsoft, *claims challenges*). Elsewhere it is remembered, and none of the client's
+    /// business.
+    pub claims: Option<ClaimsRequest>,
+    /// A page where a person does the same without their client.
+    pub link: Option<String>,
 }
 
 /// What a caller lacks that no scope makes up for.
@@ -159,6 +176,9 @@ pub enum Lack {
     /// It is an application, or a user, where the other is asked for.
     #[error("{}", other_kind(*.0))]
     Kind(PrincipalKind),
+    /// An administrator's consent, or another thing that only an administrator gives.
+    #[error("an administrator has to allow it")]
+    Administrator,
     /// What is asked for cannot be had by anybody.
     #[error("nobody can meet the requirement: {0}")]
     Impossible(String),

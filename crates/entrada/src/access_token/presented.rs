@@ -58,6 +58,11 @@ impl<'a> PresentedToken<'a> {
         self.signed
     }
 
+    /// The SHA-256 of everything that is signed: where the signature held, it stands for the token.
+    pub(crate) const fn digest(&self) -> [u8; 32] {
+        self.signed.digest
+    }
+
     /// Returns the bare token, to verify it and for nothing else.
     pub const fn expose(self) -> &'a str {
         self.token

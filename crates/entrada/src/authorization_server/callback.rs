@@ -5,15 +5,20 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 
 use super::authorize::AnswerTo;
+use super::consent::ConsentError;
 use super::correlation::CorrelationId;
 use super::pages::{self, Words};
+use super::sign_in_again::{self, SignInAgainError};
 use super::{AuthorizationServer, answer, cookie, token};
+use crate::causes::Causes;
 use crate::entra::error::{EntraError, Remedy};
-use crate::grant::{ConsentedRequest, GrantId, IssuedCode};
+use crate::grant::{
+    ConsentedRequest, EntraLogin, GrantId, NeededInteraction, PendingLogin, SignedIn,
+};
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::oauth::params::Params;
 use crate::platform::Timestamp;
-use crate::secret::{AuthorizationCode, EntraCode, UpstreamState};
+use crate::secret::{AuthorizationCode, BrowserBinding, EntraCode, UpstreamState};
 use crate::store::StoreError;
 
 /// Why a login came to nothing.
@@ -54,6 +59,9 @@ pub enum CallbackError {
         /// Whom to tell.
         to: AnswerTo,
     },
+    /// A user who was to bring what a grant of theirs lacks did not.
+    #[error(transparent)]
+    SignInAgain(SignInAgainError),
     /// The store failed when the code was to be stored.
     #[error("the code could not be stored")]
     StoreCode {
@@ -95,7 +103,11 @@ impl UpstreamError {
 impl CallbackError {
     fn answer_to(&self) -> Option<&AnswerTo> {
         match self {
-            Self::Malformed | Self::OtherBrowser | Self::UnknownLogin | Self::Store(_) => None,
+            Self::Malformed
+            | Self::OtherBrowser
+            | Self::UnknownLogin
+            | Self::Store(_)
+            | Self::SignInAgain(_) => None,
             Self::NothingGranted(to)
             | Self::Entra { to, .. }
             | Self::Redeem { to, .. }
@@ -133,6 +145,7 @@ impl From<&CallbackError> for ErrorResponse {
                 UpstreamError::TemporarilyUnavailable => unavailable,
                 UpstreamError::Other => misconfigured,
             },
+            CallbackError::SignInAgain(error) => return error.into(),
             CallbackError::NothingGranted(_) => {
                 (ErrorCode::AccessDenied, "none of the scopes was granted")
             }
@@ -163,22 +176,22 @@ pub(super) async fn get(
     {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
-    let Some((params, state)) = query
-        .and_then(|query| Params::parse(query.as_bytes()).ok())
-        .and_then(|params| {
-            params
-                .get("state")
-                .map(UpstreamState::new)
-                .map(|state| (params, state))
-        })
-    else {
+    let params = query.and_then(|query| Params::parse(query.as_bytes()).ok());
+    // An administrator who followed an admin consent link: nobody's login.
+    if let Some(params) = &params
+        && params.get("admin_consent").is_some_and(is_true)
+        && params.get("code").is_none()
+    {
+        return pages::done(sign_in_again::CONSENTED);
+    }
+    let Some((params, state)) = params.and_then(|params| {
+        let state = params.get("state").map(UpstreamState::new);
+        state.map(|state| (params, state))
+    }) else {
         return server.refuse_callback(&CallbackError::Malformed, &correlation);
     };
     let mut response = match server.come_back(&params, &state, &headers).await {
-        Ok((code, issued_to)) => {
-            tracing::info!(correlation_id = %correlation, grant = %issued_to.grant, "code issued");
-            server.answer(&issued_to.to, &code)
-        }
+        Ok(landed) => server.answer(landed, &correlation),
         Err(error) => server.refuse_callback(&error, &correlation),
     };
     let cookies = cookie::Cookies::new(server.0.endpoints.secure);
@@ -188,10 +201,55 @@ pub(super) async fn get(
     response
 }
 
+fn is_true(value: &str) -> bool {
+    value.eq_ignore_ascii_case("true")
+}
+
+/// What came of a user's way back.
+enum Landed {
+    /// A code for the client.
+    Code(AuthorizationCode, IssuedTo),
+    /// They are sent to Entra once more.
+    Onward(Response),
+    /// A grant they had given holds again.
+    SignedInAgain(GrantId),
+}
+
 /// What a code was issued for.
 struct IssuedTo {
     grant: GrantId,
     to: AnswerTo,
+}
+
+/// Why Entra signed nobody in.
+#[derive(Debug, thiserror::Error)]
+enum NotSignedIn {
+    #[error("entra sent the user back with an error: {0}")]
+    Entra(UpstreamError),
+    #[error("there is no code")]
+    NoCode,
+    #[error("the login could not be completed")]
+    Redeem(#[source] EntraError),
+}
+
+impl NotSignedIn {
+    fn told(self, to: AnswerTo) -> CallbackError {
+        match self {
+            Self::Entra(error) => CallbackError::Entra { error, to },
+            Self::NoCode => CallbackError::Malformed,
+            Self::Redeem(error) => CallbackError::Redeem { error, to },
+        }
+    }
+}
+
+impl From<NotSignedIn> for SignInAgainError {
+    fn from(error: NotSignedIn) -> Self {
+        match error {
+            NotSignedIn::Entra(error) => Self::Entra(error),
+            NotSignedIn::NoCode => Self::Link,
+            NotSignedIn::Redeem(error) => Self::Redeem(error),
+        }
+    }
 }
 
 impl AuthorizationServer {
@@ -200,80 +258,155 @@ impl AuthorizationServer {
         params: &Params,
         state: &UpstreamState,
         headers: &HeaderMap,
-    ) -> Result<(AuthorizationCode, IssuedTo), CallbackError> {
+    ) -> Result<Landed, CallbackError> {
         let now = self.now();
         let cookies = cookie::Cookies::new(self.0.endpoints.secure);
         // Looked at before the login is taken: a scanner that follows the link ends nothing.
         let binding = cookies
             .login(headers, state)
             .ok_or(CallbackError::OtherBrowser)?;
-        let request = self
+        let pending = self
             .0
             .store
             .take_request(state, now)
             .await
             .map_err(CallbackError::Store)?;
-        let request = request.ok_or(CallbackError::UnknownLogin)?;
-        if !request.is_from(&binding) {
+        let pending = pending.ok_or(CallbackError::UnknownLogin)?;
+        if !pending.login().is_from(&binding) {
             return Err(CallbackError::OtherBrowser);
         }
-        if request.has_expired(now) {
+        if pending.login().has_expired(now) {
             return Err(CallbackError::UnknownLogin);
         }
+        let signed_in = self.signed_in(pending.login(), params, now).await;
+        match pending {
+            PendingLogin::Authorization(request) => self.issue_code(*request, signed_in, now).await,
+            PendingLogin::SignInAgain(again) => {
+                let signed_in = signed_in.map_err(SignInAgainError::from);
+                let signed_in = signed_in.map_err(CallbackError::SignInAgain)?;
+                let done = self.signed_in_again(&again, signed_in, now).await;
+                done.map_err(CallbackError::SignInAgain)?;
+                Ok(Landed::SignedInAgain(again.grant()))
+            }
+        }
+    }
+
+    /// Who signed in.
+    async fn signed_in(
+        &self,
+        login: &EntraLogin,
+        params: &Params,
+        now: Timestamp,
+    ) -> Result<SignedIn, NotSignedIn> {
+        if let Some(error) = params.get("error") {
+            return Err(NotSignedIn::Entra(UpstreamError::parse(error)));
+        }
+        let code = params.get("code").map(EntraCode::new);
+        let code = code.ok_or(NotSignedIn::NoCode)?;
+        let redeemed = self.0.entra.redeem(login, &code, now).await;
+        redeemed.map_err(NotSignedIn::Redeem)
+    }
+
+    async fn issue_code(
+        &self,
+        request: ConsentedRequest,
+        signed_in: Result<SignedIn, NotSignedIn>,
+        now: Timestamp,
+    ) -> Result<Landed, CallbackError> {
         let to = AnswerTo::new(
             request.redirect().clone(),
             request.state().map(str::to_owned),
         );
-        if let Some(error) = params.get("error") {
-            return Err(CallbackError::Entra {
-                error: UpstreamError::parse(error),
-                to,
-            });
-        }
-        let code = params
-            .get("code")
-            .map(EntraCode::new)
-            .ok_or(CallbackError::Malformed)?;
-        let issued = match self.complete(request, &code, now).await {
-            Ok(issued) => issued,
-            Err(error) => return Err(CallbackError::Redeem { error, to }),
+        let signed_in = match (signed_in, request.signed_in_before()) {
+            (Ok(signed_in), _) => signed_in,
+            // What lacks is asked for again when it is needed.
+            (Err(error), Some(before)) => {
+                tracing::info!(cause = %Causes(&error), "the user did not bring what was needed, and is signed in without");
+                before.clone()
+            }
+            (Err(error), None) => return Err(error.told(to)),
         };
+        let request = match self.needed_of(&request, &signed_in, now).await {
+            Some(needed) => return self.once_more(request, (signed_in, needed), to, now).await,
+            None => request,
+        };
+        let id = GrantId::generate(&*self.0.platform.random);
+        let issued = request.complete(id, signed_in, now);
         if issued.scope().is_empty() {
             return Err(CallbackError::NothingGranted(to));
         }
-        let grant = issued.grant_id();
         let code = AuthorizationCode::generate(&*self.0.platform.random);
-        match self
-            .0
-            .store
-            .put_code(&code, &issued, now + token::CODE_MEMORY)
-            .await
-        {
-            Ok(()) => Ok((code, IssuedTo { grant, to })),
+        let kept_until = now + token::CODE_MEMORY;
+        match self.0.store.put_code(&code, &issued, kept_until).await {
+            Ok(()) => Ok(Landed::Code(code, IssuedTo { grant: id, to })),
             Err(error) => Err(CallbackError::StoreCode { error, to }),
         }
     }
 
-    async fn complete(
+    /// What this user must bring to a login besides, if this one was not for that. It is asked for
+    /// once: a policy that cannot be met must not keep anybody out of what it is not about.
+    async fn needed_of(
         &self,
-        request: ConsentedRequest,
-        code: &EntraCode,
+        request: &ConsentedRequest,
+        signed_in: &SignedIn,
         now: Timestamp,
-    ) -> Result<IssuedCode, EntraError> {
-        let signed_in = self.0.entra.redeem(&request, code, now).await?;
-        Ok(request.complete(GrantId::generate(&*self.0.platform.random), signed_in, now))
+    ) -> Option<NeededInteraction> {
+        if request.signed_in_before().is_some() {
+            return None;
+        }
+        let key = request.interaction_key(signed_in)?;
+        let taken = self.0.store.take_interaction(&key, now).await;
+        taken.unwrap_or_else(|error| {
+            tracing::error!(cause = %Causes(&error), "nobody knows whether more is needed of this user");
+            None
+        })
     }
 
-    fn answer(&self, to: &AnswerTo, code: &AuthorizationCode) -> Response {
-        pages::redirect(&self.location(to, &[("code", code.expose())]))
+    /// Sends a user who signed in to Entra once more, for what that login did not bring.
+    async fn once_more(
+        &self,
+        request: ConsentedRequest,
+        first: (SignedIn, NeededInteraction),
+        to: AnswerTo,
+        now: Timestamp,
+    ) -> Result<Landed, CallbackError> {
+        let random = &*self.0.platform.random;
+        let binding = BrowserBinding::generate(random);
+        let (state, login) = (UpstreamState::generate(random), self.login(binding.clone()));
+        let pending = request.again(first, state, login, now).into();
+        match self.send_to_entra(&pending, &binding, now).await {
+            Ok(response) => Ok(Landed::Onward(response)),
+            Err(ConsentError::Store(error)) => Err(CallbackError::StoreCode { error, to }),
+            Err(_) => Err(CallbackError::UnknownLogin),
+        }
+    }
+
+    fn answer(&self, landed: Landed, correlation: &CorrelationId) -> Response {
+        match landed {
+            Landed::Code(code, IssuedTo { grant, to }) => {
+                tracing::info!(correlation_id = %correlation, %grant, "code issued");
+                pages::redirect(&self.location(&to, &[("code", code.expose())]))
+            }
+            Landed::Onward(response) => {
+                tracing::info!(correlation_id = %correlation, "more is needed of the user");
+                response
+            }
+            Landed::SignedInAgain(grant) => {
+                tracing::info!(correlation_id = %correlation, %grant, "signed in again");
+                pages::done(sign_in_again::DONE)
+            }
+        }
     }
 
     fn refuse_callback(&self, error: &CallbackError, correlation: &CorrelationId) -> Response {
         let answer = ErrorResponse::from(error);
-        answer::log(error, answer.error, correlation);
-        match error.answer_to() {
-            Some(to) => pages::redirect(&self.error_location(to, answer)),
-            None => page(error, answer.error, correlation),
+        if !matches!(error, CallbackError::SignInAgain(_)) {
+            answer::log(error, answer.error, correlation);
+        }
+        match (error, error.answer_to()) {
+            (_, Some(to)) => pages::redirect(&self.error_location(to, answer)),
+            (CallbackError::SignInAgain(error), None) => sign_in_again::page(error, correlation),
+            (_, None) => page(error, answer.error, correlation),
         }
     }
 }
@@ -297,6 +430,7 @@ fn page(error: &CallbackError, code: ErrorCode, correlation: &CorrelationId) -> 
         | CallbackError::Entra { .. }
         | CallbackError::NothingGranted(_)
         | CallbackError::Redeem { .. }
+        | CallbackError::SignInAgain(_)
         | CallbackError::StoreCode { .. } => Words {
             title: pages::NOT_COMPLETE,
             message: "Microsoft sent you back with an answer this server cannot read.",

@@ -9,11 +9,11 @@ use super::authorize::{AnswerTo, CONSENT_FORM};
 use super::correlation::CorrelationId;
 use super::pages::{self, Words};
 use super::{AuthorizationServer, answer, cookie};
-use crate::grant::{AuthorizationRequest, ConsentAnswer, LOGIN_LIFETIME, Login};
+use crate::grant::{AuthorizationRequest, ConsentAnswer, LOGIN_LIFETIME, Login, PendingLogin};
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::oauth::params::Params;
 use crate::platform::Timestamp;
-use crate::secret::{BrowserBinding, CodeVerifier, Nonce};
+use crate::secret::{BrowserBinding, CodeVerifier, Hashed, Nonce};
 use crate::store::{StoreError, Written};
 
 /// Why an answer was not taken. All of them end on a page: where the form came from is in doubt.
@@ -93,22 +93,32 @@ impl AuthorizationServer {
             .store
             .open_for(CONSENT_FORM, sealed)
             .ok_or(ConsentError::Form)?;
-        // A form can only be sealed for a browser whose cookie we saw, so another site cannot
-        // have one that fits its victim's; browsers that say where a form comes from must agree.
-        let site = headers
-            .get("sec-fetch-site")
-            .and_then(|value| value.to_str().ok());
-        let cookies = cookie::Cookies::new(self.0.endpoints.secure);
-        let same_browser = cookies
-            .browser(headers)
-            .is_some_and(|browser| browser.hashed() == request.browser);
-        if !same_browser || site.is_some_and(|site| site != "same-origin") {
+        if !self.is_posted_by(request.browser, headers) {
             return Err(ConsentError::OtherBrowser);
         }
         if request.has_expired(now) {
             return Err(ConsentError::Expired);
         }
         Ok((request, answer))
+    }
+
+    /// Whether a form was posted by the browser it was shown to.
+    ///
+    /// A form can only be sealed for a browser whose cookie we saw, so another site cannot have one
+    /// that fits its victim's; browsers that say where a form comes from must agree.
+    pub(super) fn is_posted_by(
+        &self,
+        shown_to: Hashed<BrowserBinding>,
+        headers: &HeaderMap,
+    ) -> bool {
+        let site = headers
+            .get("sec-fetch-site")
+            .and_then(|value| value.to_str().ok());
+        let cookies = cookie::Cookies::new(self.0.endpoints.secure);
+        let same_browser = cookies
+            .browser(headers)
+            .is_some_and(|browser| browser.hashed() == shown_to);
+        same_browser && site.is_none_or(|site| site == "same-origin")
     }
 
     /// Sends the user on to Entra, once.
@@ -120,7 +130,6 @@ impl AuthorizationServer {
     ) -> Response {
         self.sweep_if_due(now).await;
         let binding = BrowserBinding::generate(&*self.0.platform.random);
-        let state = request.upstream_state.clone();
         let login = self.login(binding.clone());
         let consented = match request.consent(ConsentAnswer::Allow, login, now) {
             Ok(consented) => consented,
@@ -129,26 +138,31 @@ impl AuthorizationServer {
                 return pages::redirect(&self.error_location(&to, DENIED));
             }
         };
-        match self
-            .0
-            .store
-            .put_request(&consented, now + LOGIN_LIFETIME)
-            .await
-        {
-            Ok(Written::Yes) => {}
-            Ok(Written::Conflict | Written::Revoked) => {
-                return page(&ConsentError::Answered, correlation);
-            }
-            Err(error) => return page(&error.into(), correlation),
-        }
-        let cookies = cookie::Cookies::new(self.0.endpoints.secure);
-        let mut response = pages::redirect(self.0.entra.login_url(&consented).as_str());
-        let cookie = cookies.set_login(&state, &binding);
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-        response
+        let sent = self.send_to_entra(&consented.into(), &binding, now).await;
+        sent.unwrap_or_else(|error| page(&error, correlation))
     }
 
-    fn login(&self, binding: BrowserBinding) -> Login {
+    /// Sends a browser on to Entra, once.
+    pub(super) async fn send_to_entra(
+        &self,
+        pending: &PendingLogin,
+        binding: &BrowserBinding,
+        now: Timestamp,
+    ) -> Result<Response, ConsentError> {
+        let expires_at = now + LOGIN_LIFETIME;
+        match self.0.store.put_request(pending, expires_at).await? {
+            Written::Yes => {}
+            Written::Conflict | Written::Revoked => return Err(ConsentError::Answered),
+        }
+        let login = pending.login();
+        let cookies = cookie::Cookies::new(self.0.endpoints.secure);
+        let mut response = pages::redirect(self.0.entra.login_url(login).as_str());
+        let cookie = cookies.set_login(login.state(), binding);
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+        Ok(response)
+    }
+
+    pub(super) fn login(&self, binding: BrowserBinding) -> Login {
         let random = &*self.0.platform.random;
         Login::new(
             CodeVerifier::generate(random),

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::AuthorizationServer;
 use crate::access_token::{
-    AccessTokenVerifier, PresentedToken, Principal, TokenFacts, TokenKey, VerifiedToken,
+    AccessTokenVerifier, Backs, PresentedToken, Principal, TokenFacts, TokenKey, VerifiedToken,
     VerifyError,
 };
 use crate::grant::{Grant, GrantId};
@@ -139,6 +139,7 @@ struct Verifier {
     resource: ResourceIndicator,
     store: SealedStore,
     keys: Keys,
+    backs: Arc<dyn Backs>,
     verdicts: Cache<TokenKey, Verdict>,
 }
 
@@ -164,6 +165,7 @@ impl IssuedVerifier {
         resource: ResourceIndicator,
         store: SealedStore,
         keys: Keys,
+        backs: Arc<dyn Backs>,
     ) -> Self {
         let verdicts = Cache::new(MOST_VERDICTS);
         Self(Arc::new(Verifier {
@@ -171,6 +173,7 @@ impl IssuedVerifier {
             resource,
             store,
             keys,
+            backs,
             verdicts,
         }))
     }
@@ -211,7 +214,11 @@ impl AccessTokenVerifier for IssuedVerifier {
             Err(error) => return stand_in(remembered, error, now),
         };
         let id = vouched.grant;
-        let token = self.facts(vouched, &grant);
+        let facts = self.facts(vouched, &grant);
+        let token = match &remembered {
+            Some(verdict) => verdict.token.with_facts(facts),
+            None => VerifiedToken::backed(facts, Some(self.0.backs.backing(presented))),
+        };
         let verdict = Verdict {
             token: token.clone(),
             grant: id,
@@ -253,7 +260,7 @@ impl IssuedVerifier {
         read(claims).ok_or(VerifyError::Token(JwtError::Claims))
     }
 
-    fn facts(&self, vouched: Vouched, grant: &Grant) -> VerifiedToken {
+    fn facts(&self, vouched: Vouched, grant: &Grant) -> TokenFacts {
         let issuer = self.0.issuer.as_str().to_owned();
         let Vouched {
             client_id,
@@ -267,7 +274,7 @@ impl IssuedVerifier {
         facts.scope = scope.intersection(grant.scope());
         facts.principal = grant.principal().clone();
         facts.grant = Some(id.to_string());
-        VerifiedToken::assertion(facts)
+        facts
     }
 }
 

@@ -52,6 +52,45 @@ pub(crate) struct ConsentPage<'a> {
     pub(crate) form_action_sources: &'a str,
 }
 
+/// Asks a user to go to Microsoft once more, for an app that they use already.
+///
+/// The answer comes back as a form: `request`.
+#[derive(Clone, Copy)]
+pub(crate) struct SignInAgainPage<'a> {
+    /// What people call the protected server.
+    pub(crate) server_name: &'a str,
+    /// What the client calls itself: its own claim, unchecked.
+    pub(crate) client_name: Option<&'a str>,
+    /// Who has to sign in.
+    pub(crate) user: Option<&'a str>,
+    /// What they will be asked to consent to.
+    pub(crate) consents: &'a Scope,
+    /// The request the answer belongs to.
+    pub(crate) sealed_request: &'a str,
+    /// Where the answer goes.
+    pub(crate) action: &'a str,
+}
+
+/// What its template needs.
+#[derive(Template)]
+#[template(path = "sign_in_again.html")]
+struct SignInAgainTemplate<'a> {
+    server_name: &'a str,
+    client_name: Option<&'a str>,
+    user: Option<&'a str>,
+    consents: Vec<Permission<'a>>,
+    sealed_request: &'a str,
+    action: &'a str,
+}
+
+/// Tells the user that all is well.
+#[derive(Clone, Copy, Debug, Template)]
+#[template(path = "done.html")]
+struct DonePage {
+    /// What it says.
+    words: Words,
+}
+
 /// Tells the user what went wrong where no client can be told.
 #[derive(Clone, Copy, Debug, Template)]
 #[template(path = "error.html")]
@@ -113,6 +152,11 @@ pub(crate) fn error(code: ErrorCode, words: Words, correlation: &CorrelationId) 
         correlation_id: correlation.as_str(),
     }
     .into_response()
+}
+
+/// The page of something that went well.
+pub(crate) fn done(words: Words) -> Response {
+    html(StatusCode::OK, headers::page("'none'"), &DonePage { words })
 }
 
 /// Sends the browser to `location` with 303, so that a form is never sent on (RFC 9700 §4.12).
@@ -197,6 +241,28 @@ impl ConsentPage<'_> {
             action: self.action,
         };
         html(StatusCode::OK, headers::page(&form_action), &page)
+    }
+}
+
+impl fmt::Debug for SignInAgainPage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignInAgainPage").finish_non_exhaustive()
+    }
+}
+
+impl SignInAgainPage<'_> {
+    /// The page, with the headers that guard it.
+    pub(crate) fn into_response(self) -> Response {
+        let page = SignInAgainTemplate {
+            server_name: self.server_name,
+            client_name: self.client_name,
+            user: self.user,
+            consents: permission::of_microsoft(self.consents),
+            sealed_request: self.sealed_request,
+            action: self.action,
+        };
+        // Entra, and whatever identity provider the user's organisation signs in with.
+        html(StatusCode::OK, headers::page("'self' https:"), &page)
     }
 }
 

@@ -10,8 +10,8 @@ use crate::causes::Causes;
 use crate::entra::EntraClient;
 use crate::entra::error::{EntraError, Remedy};
 use crate::grant::{
-    AuthenticatedClient, Grant, GrantId, Lifetimes, PresentedRefreshToken, RefreshDecision,
-    RefreshError, RefreshRequest, Renewal,
+    AuthenticatedClient, Grant, GrantId, Lifetimes, NeededInteraction, PresentedRefreshToken,
+    RefreshDecision, RefreshError, RefreshRequest, Renewal,
 };
 use crate::keys::Keys;
 use crate::platform::{Clock, Platform, SecureRandom, Timestamp};
@@ -53,6 +53,9 @@ pub enum RenewalError {
     /// Entra said that the user must sign in again. The grant has been revoked.
     #[error("entra wants the user to sign in again")]
     SignInAgain(#[source] EntraError),
+    /// The client was told a moment ago that the user must sign in again. The grant stands.
+    #[error("the user was asked to sign in again a moment ago")]
+    Challenged,
     /// Entra wants to see the user before it gives new tokens. The grant stands.
     #[error("entra wants to see the user")]
     Interaction(#[source] EntraError),
@@ -155,6 +158,9 @@ impl Renewer {
                 }
                 RefreshDecision::Rotate => {}
             }
+            if self.is_challenged(&grant, now).await? {
+                return Err(RenewalError::Challenged);
+            }
             let (renewal, how) = match self.ask_entra(&grant, now).await? {
                 Some(renewal) => (Some(renewal), How::Rotated),
                 None => (None, How::RotatedWithoutEntra),
@@ -213,6 +219,30 @@ impl Renewer {
         Err(RenewalError::Contended)
     }
 
+    /// Remembers what the user must bring to their next login through this client.
+    pub(super) async fn remember(
+        &self,
+        grant: &Grant,
+        needed: NeededInteraction,
+    ) -> Result<(), StoreError> {
+        let Some(key) = grant.interaction_key() else {
+            return Ok(());
+        };
+        let now = self.clock.now();
+        let before = self.store.interaction(&key, now).await?;
+        let needed = needed.and(before);
+        self.store.put_interaction(&key, &needed).await
+    }
+
+    /// Whether the client was told a moment ago that its user must sign in again.
+    async fn is_challenged(&self, grant: &Grant, now: Timestamp) -> Result<bool, StoreError> {
+        let Some(key) = grant.interaction_key() else {
+            return Ok(false);
+        };
+        let needed = self.store.interaction(&key, now).await?;
+        Ok(needed.is_some_and(|needed| needed.refuses_refresh(now)))
+    }
+
     /// Asks Entra for new tokens; `None` if it cannot be asked and need not be yet.
     async fn ask_entra(
         &self,
@@ -232,7 +262,11 @@ impl Renewer {
                 self.store.revoke_grant(&grant.id(), now).await?;
                 return Err(RenewalError::SignInAgain(error));
             }
-            Remedy::StepUp | Remedy::Consent => return Err(RenewalError::Interaction(error)),
+            Remedy::StepUp | Remedy::Consent => {
+                let needed = NeededInteraction::new(error.claims().cloned(), "", now);
+                self.remember(grant, needed).await?;
+                return Err(RenewalError::Interaction(error));
+            }
             Remedy::Retry(retry_after) => retry_after,
             Remedy::FixConfiguration => Duration::from_secs(60),
         };

@@ -137,7 +137,9 @@ impl From<&TokenError> for ErrorResponse {
                 | RenewalError::Replayed => {
                     (ErrorCode::InvalidGrant, "the refresh token is not valid")
                 }
-                RenewalError::SignInAgain(_) | RenewalError::Interaction(_) => {
+                RenewalError::SignInAgain(_)
+                | RenewalError::Interaction(_)
+                | RenewalError::Challenged => {
                     (ErrorCode::InvalidGrant, "the user must sign in again")
                 }
                 RenewalError::Unavailable { .. }

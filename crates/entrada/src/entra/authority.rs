@@ -270,6 +270,19 @@ impl Authority {
         parsed.unwrap_or_else(|| self.token_endpoint.clone())
     }
 
+    /// Where an administrator of a tenant consents for everybody in it (Microsoft, *admin consent
+    /// endpoint*): of the tenant that a verified token named, or of our own.
+    pub(crate) fn admin_consent_endpoint(&self, tenant_id: Option<&str>) -> String {
+        let tenant = tenant_id.filter(|id| is_guid(id)).unwrap_or(&self.path);
+        format!("{}/{tenant}/v2.0/adminconsent", self.base)
+    }
+
+    /// Whether Entra exchanges tokens there (Microsoft, *on-behalf-of flow*): for organisations,
+    /// not for customers.
+    pub(crate) fn exchanges_tokens(&self) -> bool {
+        matches!(self.issuers, IssuerRules::EntraId(_))
+    }
+
     pub(crate) fn jwks_uri(&self) -> &Uri {
         &self.jwks_uri
     }

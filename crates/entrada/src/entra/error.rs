@@ -333,11 +333,6 @@ mod tests {
             ),
             (
                 400,
-                r#"{"error":"invalid_grant","error_codes":[50057]}"#,
-                Remedy::SignInAgain,
-            ),
-            (
-                400,
                 r#"{"error":"access_denied","error_codes":[90094]}"#,
                 Remedy::AskAdmin,
             ),

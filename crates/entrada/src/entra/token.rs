@@ -9,6 +9,7 @@ use url::form_urlencoded;
 
 use super::credential::ClientCredential;
 use super::error::EntraError;
+use crate::oauth::claims_request::ClaimsRequest;
 use crate::oauth::scope::Scope;
 use crate::platform::Platform;
 use crate::secret::{CodeVerifier, EntraAccessToken, EntraCode, EntraIdToken, EntraRefreshToken};
@@ -34,13 +35,15 @@ pub(super) enum EntraGrant<'a> {
 }
 
 /// One request to Entra's token endpoint.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct TokenRequest<'a> {
     pub(super) endpoint: &'a Uri,
     pub(super) client_id: &'a str,
     pub(super) credential: &'a ClientCredential,
     pub(super) grant: EntraGrant<'a>,
     pub(super) scope: &'a str,
+    /// What the tokens must say besides.
+    pub(super) claims: Option<ClaimsRequest>,
 }
 
 /// What Entra gave (RFC 6749 §5.1).
@@ -51,6 +54,8 @@ pub struct EntraTokens {
     pub access_token: EntraAccessToken,
     /// How long it lives.
     pub expires_in: Duration,
+    /// When to replace it, where Entra says so: it lives on, for the time of an outage.
+    pub refresh_in: Option<Duration>,
     /// Present if `offline_access` was granted.
     pub refresh_token: Option<EntraRefreshToken>,
     /// Present if `openid` was granted.
@@ -61,7 +66,7 @@ pub struct EntraTokens {
 
 impl TokenRequest<'_> {
     /// Writes the request. Pure: see [`TokenRequest::send`] for the I/O.
-    fn to_http(self) -> http::Request<Bytes> {
+    fn to_http(&self) -> http::Request<Bytes> {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("client_id", self.client_id);
         self.credential.append_to(&mut form);
@@ -85,6 +90,9 @@ impl TokenRequest<'_> {
                 .append_pair("requested_token_use", "on_behalf_of"),
         };
         form.append_pair("scope", self.scope);
+        if let Some(claims) = &self.claims {
+            form.append_pair("claims", claims.as_str());
+        }
         let mut request = http::Request::new(Bytes::from(form.finish()));
         *request.method_mut() = Method::POST;
         request.uri_mut().clone_from(self.endpoint);
@@ -111,6 +119,8 @@ struct TokenBody {
     token_type: String,
     #[serde(deserialize_with = "seconds")]
     expires_in: u64,
+    #[serde(default, deserialize_with = "some_seconds")]
+    refresh_in: Option<u64>,
     refresh_token: Option<String>,
     id_token: Option<String>,
     scope: Option<String>,
@@ -128,6 +138,10 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> 
         Seconds::Number(number) => Ok(number),
         Seconds::Text(text) => text.parse().map_err(serde::de::Error::custom),
     }
+}
+
+fn some_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    seconds(deserializer).map(Some)
 }
 
 impl EntraTokens {
@@ -149,6 +163,7 @@ impl EntraTokens {
         Ok(Self {
             access_token: EntraAccessToken::new(body.access_token),
             expires_in: Duration::from_secs(body.expires_in),
+            refresh_in: body.refresh_in.map(Duration::from_secs),
             refresh_token: body.refresh_token.map(EntraRefreshToken::new),
             id_token: body.id_token.map(EntraIdToken::new),
             scope: scope.map_err(|_| EntraError::Malformed)?,
@@ -168,6 +183,7 @@ mod tests {
             credential: &ClientCredential::Secret(ClientSecret::new("s~e+c")),
             grant,
             scope: "api://app/read openid",
+            claims: None,
         };
         String::from_utf8(request.to_http().into_body().to_vec()).unwrap()
     }
@@ -205,6 +221,12 @@ mod tests {
         };
         let tokens = read(r#"{"token_type":"Bearer","scope":"a b","expires_in":3599,"ext_expires_in":3599,"access_token":"x"}"#).unwrap();
         assert_eq!(tokens.expires_in.as_secs(), 3599);
+        assert_eq!(tokens.refresh_in, None);
+        let long = read(
+            r#"{"token_type":"Bearer","expires_in":86400,"refresh_in":43200,"access_token":"x"}"#,
+        )
+        .unwrap();
+        assert_eq!(long.refresh_in, Some(Duration::from_secs(43200)));
         assert!(tokens.refresh_token.is_none());
         assert!(read(r#"{"token_type":"bearer","expires_in":"3599","access_token":"x"}"#).is_ok());
         for bad in [

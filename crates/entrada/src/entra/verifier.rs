@@ -13,8 +13,8 @@ use super::issuer::Said;
 use super::scope::ScopeNames;
 use super::trust::Trust;
 use crate::access_token::{
-    AccessTokenVerifier, Caller, Claimed, PresentedToken, PrincipalKind, TokenClaims, TokenFacts,
-    VerifiedToken, VerifyError,
+    AccessTokenVerifier, Backs, Caller, Claimed, PresentedToken, PrincipalKind, TokenClaims,
+    TokenFacts, VerifiedToken, VerifyError,
 };
 use crate::jwt::unverified::UnverifiedOrigin;
 use crate::jwt::verify::JwtError;
@@ -64,6 +64,8 @@ struct Inner {
     required_scope: Scope,
     names: ScopeNames,
     groups: Option<GroupResolver>,
+    /// What lets tokens be exchanged.
+    backs: Option<Arc<dyn Backs>>,
     verdicts: Verdicts,
     platform: Platform,
 }
@@ -82,6 +84,8 @@ pub(crate) struct VerifierSettings {
     pub(crate) leeway: Duration,
     /// Who looks up the groups a token has no room for.
     pub(crate) groups: Option<GroupResolver>,
+    /// What lets tokens be exchanged.
+    pub(crate) backs: Option<Arc<dyn Backs>>,
 }
 
 impl AzureJwtVerifier {
@@ -98,6 +102,7 @@ impl AzureJwtVerifier {
             required_scope: settings.required_scope,
             names: settings.names,
             groups: settings.groups,
+            backs: settings.backs,
             verdicts: Verdicts::new(settings.leeway),
             platform,
         }))
@@ -203,7 +208,9 @@ impl AccessTokenVerifier for AzureJwtVerifier {
         if let Err(shortfall) = self.0.requirement.decide(&facts) {
             return Err(VerifyError::Forbidden(Caller::of(&facts), shortfall));
         }
-        Ok(self.0.verdicts.reach(presented, facts, now))
+        let backing = self.0.backs.as_ref().map(|backs| backs.backing(presented));
+        let token = VerifiedToken::backed(facts, backing);
+        Ok(self.0.verdicts.reach(presented, token, now))
     }
 }
 

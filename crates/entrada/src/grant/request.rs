@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use url::Url;
 
-use super::{GrantId, HeldTokens, IssuedCode};
+use super::entra_login::Purpose;
+use super::{EntraLogin, GrantId, HeldTokens, InteractionKey, IssuedCode, NeededInteraction};
 use crate::access_token::Principal;
 use crate::oauth::client::ClientId;
 use crate::oauth::pkce::CodeChallenge;
@@ -80,19 +80,6 @@ pub(crate) struct Login {
     pub(crate) browser: BrowserBinding,
 }
 
-/// Our app registration, as Entra's authorization endpoint wants it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Upstream<'a> {
-    /// Entra's authorization endpoint.
-    pub(crate) authorization_endpoint: &'a Url,
-    /// Our `client_id` there.
-    pub(crate) client_id: &'a str,
-    /// Our callback.
-    pub(crate) redirect_uri: &'a str,
-    /// The scope in Entra's spelling.
-    pub(crate) scope: &'a str,
-}
-
 impl Login {
     /// Puts the secrets of one login together.
     pub(crate) fn new(code_verifier: CodeVerifier, nonce: Nonce, browser: BrowserBinding) -> Self {
@@ -100,23 +87,6 @@ impl Login {
             code_verifier,
             nonce,
             browser,
-        }
-    }
-}
-
-impl<'a> Upstream<'a> {
-    /// Our app registration.
-    pub(crate) fn new(
-        authorization_endpoint: &'a Url,
-        client_id: &'a str,
-        redirect_uri: &'a str,
-        scope: &'a str,
-    ) -> Self {
-        Self {
-            authorization_endpoint,
-            client_id,
-            redirect_uri,
-            scope,
         }
     }
 }
@@ -139,13 +109,19 @@ impl AuthorizationRequest {
         now: Timestamp,
     ) -> Result<ConsentedRequest, ConsentDenied> {
         match answer {
-            ConsentAnswer::Allow => Ok(ConsentedRequest {
-                request: self,
-                code_verifier: login.code_verifier,
-                nonce: login.nonce,
-                browser: login.browser.hashed(),
-                consented_at: now,
-            }),
+            ConsentAnswer::Allow => {
+                let purpose = Purpose {
+                    scope: self.scope.clone(),
+                    hints: self.hints.clone(),
+                    needed: None,
+                };
+                let state = self.upstream_state.clone();
+                Ok(ConsentedRequest {
+                    request: self,
+                    login: EntraLogin::new(state, login, purpose, now),
+                    signed_in: None,
+                })
+            }
             ConsentAnswer::Deny => Err(ConsentDenied {
                 redirect: self.redirect,
                 state: self.state,
@@ -158,16 +134,13 @@ impl AuthorizationRequest {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct ConsentedRequest {
     request: AuthorizationRequest,
-    #[serde(with = "sealable")]
-    code_verifier: CodeVerifier,
-    #[serde(with = "sealable")]
-    nonce: Nonce,
-    browser: Hashed<BrowserBinding>,
-    consented_at: Timestamp,
+    login: EntraLogin,
+    /// What came of a first login that needs a second.
+    signed_in: Option<SignedIn>,
 }
 
 /// Entra signed the user in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct SignedIn {
     /// Who it is, from a verified ID token.
     pub(crate) principal: Principal,
@@ -199,63 +172,44 @@ impl ConsentedRequest {
         self.request.state.as_deref()
     }
 
-    /// What was asked for.
-    pub(crate) fn scope(&self) -> &Scope {
-        &self.request.scope
+    /// The way to Entra and back.
+    pub(crate) fn login(&self) -> &EntraLogin {
+        &self.login
     }
 
-    /// What answers the challenge we sent Entra.
-    pub(crate) fn code_verifier(&self) -> &CodeVerifier {
-        &self.code_verifier
+    /// What it is remembered by that this user must bring to a login through this client.
+    pub(crate) fn interaction_key(&self, signed_in: &SignedIn) -> Option<Hashed<InteractionKey>> {
+        NeededInteraction::key(&self.request.client_id, &signed_in.principal)
     }
 
-    /// What Entra's ID token must bring back.
-    pub(crate) fn nonce(&self) -> &Nonce {
-        &self.nonce
-    }
-
-    pub(crate) fn upstream_state(&self) -> &UpstreamState {
-        &self.request.upstream_state
-    }
-
-    /// Whether `presented` is the cookie of the browser that consented.
-    pub(crate) fn is_from(&self, presented: &BrowserBinding) -> bool {
-        self.browser == presented.hashed()
-    }
-
-    /// Whether the user took too long at Entra.
-    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
-        now.since(self.consented_at) > LOGIN_LIFETIME
-    }
-
-    /// Entra's authorization URL for this request (RFC 6749 §4.1.1).
-    ///
-    /// The client's `resource` is never in it, and neither is `prompt=consent`: Entra refuses the
-    /// one (AADSTS9010010) and asks every user for an administrator on the other.
-    pub(crate) fn entra_url(&self, upstream: Upstream<'_>) -> Url {
-        let challenge = String::from(CodeChallenge::of(&self.code_verifier));
-        let hints = &self.request.hints;
-        // With a hint alone Entra would sign the user in unseen, and a hint is the client's word.
-        let prompt = if hints.fresh_login {
-            "login"
-        } else {
-            "select_account"
+    /// Sends the user back to Entra at once: this login did not bring what is needed. If the second
+    /// does not either, the first counts.
+    pub(crate) fn again(
+        self,
+        (signed_in, needed): (SignedIn, NeededInteraction),
+        state: UpstreamState,
+        login: Login,
+        now: Timestamp,
+    ) -> Self {
+        let hints = LoginHints {
+            login_hint: signed_in.principal.preferred_username.clone(),
+            ..LoginHints::default()
         };
-        let mut url = upstream.authorization_endpoint.clone();
-        url.query_pairs_mut()
-            .append_pair("client_id", upstream.client_id)
-            .append_pair("response_type", "code")
-            .append_pair("redirect_uri", upstream.redirect_uri)
-            .append_pair("response_mode", "query")
-            .append_pair("scope", upstream.scope)
-            .append_pair("state", self.request.upstream_state.expose())
-            .append_pair("nonce", self.nonce.expose())
-            .append_pair("code_challenge", &challenge)
-            .append_pair("code_challenge_method", "S256")
-            .append_pair("prompt", prompt)
-            .extend_pairs(hints.login_hint.as_ref().map(|hint| ("login_hint", hint)))
-            .extend_pairs(hints.domain_hint.as_ref().map(|hint| ("domain_hint", hint)));
-        url
+        let purpose = Purpose {
+            scope: self.request.scope.clone(),
+            hints,
+            needed: Some(needed),
+        };
+        Self {
+            request: self.request,
+            login: EntraLogin::new(state, login, purpose, now),
+            signed_in: Some(signed_in),
+        }
+    }
+
+    /// What came of a first login, if this is the second.
+    pub(crate) fn signed_in_before(&self) -> Option<&SignedIn> {
+        self.signed_in.as_ref()
     }
 
     /// Entra signed the user in: a code may be issued.

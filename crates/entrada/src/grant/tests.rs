@@ -101,8 +101,13 @@ fn entra_is_asked_in_its_own_words() {
             BrowserBinding::new("b"),
         );
         let consented = request.consent(ConsentAnswer::Allow, login, at(0)).unwrap();
-        let upstream = Upstream::new(&endpoint, "app", "https://mcp.example/cb", "api://app/read");
-        let url = consented.entra_url(upstream);
+        let url = consented.login().url(&Upstream {
+            authorization_endpoint: &endpoint,
+            client_id: "app",
+            redirect_uri: "https://mcp.example/cb",
+            scope: "api://app/read",
+            claims: None,
+        });
         move |name: &str| {
             url.query_pairs()
                 .find(|(key, _)| key == name)
@@ -147,10 +152,10 @@ fn a_denied_request_goes_nowhere_but_back() {
 
 #[test]
 fn only_the_browser_that_consented_comes_back() {
-    assert!(consented().is_from(&BrowserBinding::new("cookie")));
-    assert!(!consented().is_from(&BrowserBinding::new("browser")));
-    assert!(!consented().has_expired(at(610)));
-    assert!(consented().has_expired(at(611)));
+    assert!(consented().login().is_from(&BrowserBinding::new("cookie")));
+    assert!(!consented().login().is_from(&BrowserBinding::new("browser")));
+    assert!(!consented().login().has_expired(at(610)));
+    assert!(consented().login().has_expired(at(611)));
 }
 
 #[test]

@@ -67,8 +67,7 @@ impl ClaimsRequest {
             .filter_map(|value| std::str::from_utf8(value.as_bytes()).ok())
             .flat_map(Challenges::of)
             .filter(|challenge| challenge.scheme.eq_ignore_ascii_case("bearer"))
-            .filter_map(|challenge| Self::decode(challenge.get("claims")?).ok())
-            .next()
+            .find_map(|challenge| Self::decode(challenge.get("claims")?).ok())
     }
 
     /// Says that a client understands continuous access evaluation (Microsoft, *client
@@ -113,6 +112,13 @@ fn merge(into: &mut Map<String, Value>, newer: Map<String, Value>) {
                 into.insert(name, value);
             }
         }
+    }
+}
+
+/// Asks for nothing.
+impl Default for ClaimsRequest {
+    fn default() -> Self {
+        Self("{}".to_owned())
     }
 }
 

@@ -11,6 +11,8 @@ pub enum ErrorCode {
     AccessDenied,
     /// `consent_required` (OpenID Connect Core §3.1.2.6)
     ConsentRequired,
+    /// `insufficient_claims` (Microsoft, *claims challenges*)
+    InsufficientClaims,
     /// `insufficient_scope` (RFC 6750 §3.1)
     InsufficientScope,
     /// `invalid_client` (RFC 6749 §5.2)
@@ -49,6 +51,7 @@ impl ErrorCode {
         match self {
             Self::AccessDenied => "access_denied",
             Self::ConsentRequired => "consent_required",
+            Self::InsufficientClaims => "insufficient_claims",
             Self::InsufficientScope => "insufficient_scope",
             Self::InvalidClient => "invalid_client",
             Self::InvalidClientMetadata => "invalid_client_metadata",
@@ -80,7 +83,9 @@ impl ErrorCode {
             | Self::UnauthorizedClient
             | Self::UnsupportedGrantType
             | Self::UnsupportedResponseType => StatusCode::BAD_REQUEST,
-            Self::InvalidClient | Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::InsufficientClaims | Self::InvalidClient | Self::InvalidToken => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::AccessDenied | Self::InsufficientScope => StatusCode::FORBIDDEN,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::ServerError => StatusCode::INTERNAL_SERVER_ERROR,

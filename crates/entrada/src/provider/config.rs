@@ -53,6 +53,7 @@ pub struct AzureConfig {
     data_dir: PathBuf,
     requirement: Requirement,
     groups_from_graph: bool,
+    continuous_access_evaluation: bool,
     graph_url: Option<String>,
     also_accepted: Vec<Arc<dyn AccessTokenVerifier>>,
     store: Option<Arc<dyn Store>>,
@@ -105,6 +106,7 @@ impl AzureConfig {
             data_dir: PathBuf::from("entrada-data"),
             requirement: Requirement::default(),
             groups_from_graph: false,
+            continuous_access_evaluation: false,
             graph_url: None,
             also_accepted: Vec::new(),
             store: None,
@@ -197,6 +199,16 @@ impl AzureConfig {
     #[must_use]
     pub fn groups_from_graph(mut self) -> Self {
         self.groups_from_graph = true;
+        self
+    }
+
+    /// Tells Entra that we understand continuous access evaluation (Microsoft, *client
+    /// capabilities*): tokens to APIs that do, too, live for up to 28 hours, and such an API can turn
+    /// one away before, with [claims](crate::oauth::claims_request::ClaimsRequest::of_challenge)
+    /// that a tool must then ask a new one for.
+    #[must_use]
+    pub fn continuous_access_evaluation(mut self) -> Self {
+        self.continuous_access_evaluation = true;
         self
     }
 

@@ -21,7 +21,14 @@ pub(super) fn is_free(resource: &Url, base_url: &Url, redirect_path: &str) -> bo
         && !path.split('/').any(pattern)
 }
 
-const OWN: [&str; 5] = ["/authorize", "/consent", "/register", "/revoke", "/token"];
+const OWN: [&str; 6] = [
+    "/authorize",
+    "/consent",
+    "/register",
+    "/revoke",
+    "/sign-in-again",
+    "/token",
+];
 
 const WELL_KNOWN: &str = "/.well-known";
 

@@ -3,14 +3,17 @@
 use http::HeaderValue;
 use url::Url;
 
+use crate::oauth::claims_request::ClaimsRequest;
 use crate::oauth::error::ErrorResponse;
 use crate::oauth::scope::Scope;
 
-/// What a client must do to get in (RFC 6750 §3, RFC 9728 §5.1).
+/// What a client must do to get in (RFC 6750 §3, RFC 9728 §5.1; Microsoft, *claims challenges*).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Challenge<'a> {
     /// What was wrong; nothing if no credentials came (RFC 6750 §3.1).
     pub(super) error: Option<ErrorResponse>,
+    /// What the next token must say, where the client asks Entra itself.
+    pub(super) claims: Option<&'a ClaimsRequest>,
     /// All that is required, so that one more authorization is enough.
     pub(super) scope: &'a Scope,
     /// Where the client learns who issues tokens.
@@ -20,10 +23,13 @@ pub(super) struct Challenge<'a> {
 impl Challenge<'_> {
     /// The value of the header, `Bearer` first: clients overlook a challenge that stands later.
     pub(super) fn to_header_value(self) -> HeaderValue {
-        let mut attributes = Vec::with_capacity(4);
+        let mut attributes = Vec::with_capacity(5);
         if let Some(error) = self.error {
             attributes.push(attribute("error", error.error.as_str()));
             attributes.push(attribute("error_description", error.error_description));
+        }
+        if let Some(claims) = self.claims {
+            attributes.push(attribute("claims", &claims.encode()));
         }
         if !self.scope.is_empty() {
             attributes.push(attribute("scope", &self.scope.to_string()));
@@ -59,6 +65,7 @@ mod tests {
     fn challenge(error: Option<ErrorResponse>, scope: &str) -> String {
         let challenge = Challenge {
             error,
+            claims: None,
             scope: &Scope::parse(scope).unwrap(),
             resource_metadata: &Url::parse("https://h/.well-known/oauth-protected-resource/mcp")
                 .unwrap(),
@@ -88,6 +95,22 @@ mod tests {
         ] {
             assert_eq!(challenge(error, scope), expected);
         }
+    }
+
+    #[test]
+    fn claims_are_told_as_microsoft_documents_it() {
+        let claims = ClaimsRequest::parse(r#"{"a":1}"#).unwrap();
+        let challenge = Challenge {
+            error: Some(ErrorResponse::new(ErrorCode::InsufficientClaims, "more")),
+            claims: Some(&claims),
+            scope: &Scope::default(),
+            resource_metadata: &Url::parse("https://h/x").unwrap(),
+        };
+        assert_eq!(
+            challenge.to_header_value(),
+            "Bearer error=\"insufficient_claims\", error_description=\"more\", \
+             claims=\"eyJhIjoxfQ==\", resource_metadata=\"https://h/x\""
+        );
     }
 
     #[test]

@@ -10,9 +10,10 @@ use url::Url;
 
 use super::challenge::Challenge;
 use super::protection::Protection;
-use crate::access_token::{Caller, Shortfall, VerifyError};
+use crate::access_token::{Caller, Interaction, Shortfall, VerifyError};
 use crate::causes::Causes;
 use crate::entra::scope::ScopeNames;
+use crate::oauth::claims_request::ClaimsRequest;
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::oauth::scope::Scope;
 
@@ -35,8 +36,9 @@ pub enum Refusal {
     /// Its token does not get anybody in (401 `invalid_token`), or cannot be judged now (503).
     #[error(transparent)]
     Unverified(Arc<VerifyError>),
-    /// Its token is good and not for this: 403 `insufficient_scope` where scopes would help,
-    /// 403 `access_denied` where nothing does that a client can ask for.
+    /// Its token is good and not for this: 403 `insufficient_scope` where scopes would help, 401
+    /// `invalid_token` or `insufficient_claims` where its user must sign in again, 403
+    /// `access_denied` where nothing helps that a client can ask for.
     #[error("the token does not allow this: {1}")]
     Forbidden(Caller, Shortfall),
     /// Its MCP session is none of this caller's: 404.
@@ -95,6 +97,7 @@ pub(super) struct Answers {
     invalid_token: Answer,
     unavailable: Answer,
     access_denied: Answer,
+    sign_in_again: Answer,
     step_up: StepUp,
     foreign_session: Answer,
     several_sessions: Answer,
@@ -111,6 +114,7 @@ impl Answers {
             unavailable: Answer::error(UNAVAILABLE)
                 .with(RETRY_AFTER, HeaderValue::from_static("5")),
             access_denied: Answer::error(ACCESS_DENIED),
+            sign_in_again: challenged(Some(SIGN_IN_AGAIN)),
             step_up: StepUp::new(protection),
             foreign_session: Answer::plain(StatusCode::NOT_FOUND, "no such session\n"),
             several_sessions: Answer::error(SEVERAL_SESSIONS),
@@ -153,6 +157,12 @@ impl Answers {
             Refusal::Forbidden(_, Shortfall::Scope(scope)) => {
                 return Cow::Owned(self.step_up.to(scope));
             }
+            Refusal::Forbidden(_, Shortfall::Interaction(Interaction { claims, .. })) => {
+                match claims {
+                    Some(claims) => return Cow::Owned(self.step_up.with(claims)),
+                    None => &self.sign_in_again,
+                }
+            }
             Refusal::Forbidden(_, Shortfall::Other(_)) => &self.access_denied,
             Refusal::ForeignSession(_) => &self.foreign_session,
             Refusal::SeveralSessions(_) => &self.several_sessions,
@@ -182,12 +192,27 @@ impl StepUp {
     /// Errors*).
     fn to(&self, needed: &Scope) -> Answer {
         let scope = self.required_scope.union(needed);
+        self.challenge(INSUFFICIENT_SCOPE, &scope, None)
+    }
+
+    /// The same with claims, for a client that asks Entra itself (Microsoft, *claims challenges*).
+    fn with(&self, claims: &ClaimsRequest) -> Answer {
+        self.challenge(INSUFFICIENT_CLAIMS, &self.required_scope, Some(claims))
+    }
+
+    fn challenge(
+        &self,
+        error: ErrorResponse,
+        scope: &Scope,
+        claims: Option<&ClaimsRequest>,
+    ) -> Answer {
         let challenge = Challenge {
-            error: Some(INSUFFICIENT_SCOPE),
-            scope: &told(&scope, self.scope_names.as_ref()),
+            error: Some(error),
+            claims,
+            scope: &told(scope, self.scope_names.as_ref()),
             resource_metadata: &self.resource_metadata,
         };
-        Answer::error(INSUFFICIENT_SCOPE).with(WWW_AUTHENTICATE, challenge.to_header_value())
+        Answer::error(error).with(WWW_AUTHENTICATE, challenge.to_header_value())
     }
 }
 
@@ -238,6 +263,7 @@ impl Answer {
         );
         let challenge = Challenge {
             error,
+            claims: None,
             scope: &told(&protection.required_scope, protection.scope_names.as_ref()),
             resource_metadata: &protection.resource_metadata_url,
         };
@@ -259,6 +285,16 @@ const INVALID_TOKEN: ErrorResponse = ErrorResponse::new(
 const INSUFFICIENT_SCOPE: ErrorResponse = ErrorResponse::new(
     ErrorCode::InsufficientScope,
     "the access token does not allow this: authorize again with the scopes named",
+);
+
+const SIGN_IN_AGAIN: ErrorResponse = ErrorResponse::new(
+    ErrorCode::InvalidToken,
+    "Microsoft Entra wants to see the user before this goes on: sign in again, then retry",
+);
+
+const INSUFFICIENT_CLAIMS: ErrorResponse = ErrorResponse::new(
+    ErrorCode::InsufficientClaims,
+    "Microsoft Entra asks for more: get a token with the claims named, then retry",
 );
 
 const ACCESS_DENIED: ErrorResponse = ErrorResponse::new(

@@ -8,7 +8,7 @@ use redb::{Database, ReadableDatabase as _};
 
 use super::slot::{self, CodeStoredBefore, Slot};
 use super::{Entry, Redeemed, Sealed, Store, StoreError, Written};
-use crate::grant::GrantId;
+use crate::grant::{GrantId, InteractionKey};
 use crate::oauth::client::ClientId;
 use crate::platform::Timestamp;
 use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
@@ -83,7 +83,7 @@ impl Store for EmbeddedStore {
     async fn put_client(&self, id: &Hashed<ClientId>, client: Entry) -> Result<(), StoreError> {
         let id = *id;
         self.write(move |tables| {
-            slot::put_client(
+            slot::put(
                 &mut tables.shelf(Collection::Clients),
                 id.as_bytes(),
                 client,
@@ -115,7 +115,7 @@ impl Store for EmbeddedStore {
     ) -> Result<Option<Sealed>, StoreError> {
         let state = *state;
         self.write(move |tables| {
-            slot::take_request(&mut tables.shelf(Collection::Requests), state.as_bytes())
+            slot::take(&mut tables.shelf(Collection::Requests), state.as_bytes())
         })
         .await
     }
@@ -166,6 +166,38 @@ impl Store for EmbeddedStore {
         let id = *id;
         self.write(move |tables| {
             slot::revoke_grant(&mut tables.shelf(Collection::Grants), id.as_bytes(), until)
+        })
+        .await
+    }
+
+    async fn put_interaction(
+        &self,
+        key: &Hashed<InteractionKey>,
+        interaction: Entry,
+    ) -> Result<(), StoreError> {
+        let key = *key;
+        self.write(move |tables| {
+            let mut interactions = tables.shelf(Collection::Interactions);
+            slot::put(&mut interactions, key.as_bytes(), interaction)
+        })
+        .await
+    }
+
+    async fn interaction(
+        &self,
+        key: &Hashed<InteractionKey>,
+    ) -> Result<Option<Sealed>, StoreError> {
+        self.read(Collection::Interactions, key.as_bytes())
+    }
+
+    async fn take_interaction(
+        &self,
+        key: &Hashed<InteractionKey>,
+    ) -> Result<Option<Sealed>, StoreError> {
+        let key = *key;
+        self.write(move |tables| {
+            let mut interactions = tables.shelf(Collection::Interactions);
+            slot::take(&mut interactions, key.as_bytes())
         })
         .await
     }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::slot::{self, Shelf, Slot};
 use super::{Entry, Redeemed, Sealed, Store, StoreError, Written};
-use crate::grant::GrantId;
+use crate::grant::{GrantId, InteractionKey};
 use crate::oauth::client::ClientId;
 use crate::platform::Timestamp;
 use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
@@ -24,6 +24,7 @@ pub struct MemoryStore {
     requests: Mutex<Slots>,
     codes: Mutex<Slots>,
     grants: Mutex<Slots>,
+    interactions: Mutex<Slots>,
 }
 
 impl MemoryStore {
@@ -98,11 +99,7 @@ fn sure<T>(done: Result<T, Infallible>) -> T {
 #[async_trait]
 impl Store for MemoryStore {
     async fn put_client(&self, id: &Hashed<ClientId>, client: Entry) -> Result<(), StoreError> {
-        sure(slot::put_client(
-            &mut *held(&self.clients),
-            id.as_bytes(),
-            client,
-        ));
+        sure(slot::put(&mut *held(&self.clients), id.as_bytes(), client));
         Ok(())
     }
 
@@ -128,7 +125,7 @@ impl Store for MemoryStore {
         state: &Hashed<UpstreamState>,
     ) -> Result<Option<Sealed>, StoreError> {
         let mut requests = held(&self.requests);
-        Ok(sure(slot::take_request(&mut *requests, state.as_bytes())))
+        Ok(sure(slot::take(&mut *requests, state.as_bytes())))
     }
 
     async fn put_code(
@@ -174,8 +171,39 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn put_interaction(
+        &self,
+        key: &Hashed<InteractionKey>,
+        interaction: Entry,
+    ) -> Result<(), StoreError> {
+        let mut interactions = held(&self.interactions);
+        sure(slot::put(&mut *interactions, key.as_bytes(), interaction));
+        Ok(())
+    }
+
+    async fn interaction(
+        &self,
+        key: &Hashed<InteractionKey>,
+    ) -> Result<Option<Sealed>, StoreError> {
+        Ok(held(&self.interactions).sealed(key.as_bytes()))
+    }
+
+    async fn take_interaction(
+        &self,
+        key: &Hashed<InteractionKey>,
+    ) -> Result<Option<Sealed>, StoreError> {
+        let mut interactions = held(&self.interactions);
+        Ok(sure(slot::take(&mut *interactions, key.as_bytes())))
+    }
+
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let collections = [&self.clients, &self.requests, &self.codes, &self.grants];
+        let collections = [
+            &self.clients,
+            &self.requests,
+            &self.codes,
+            &self.grants,
+            &self.interactions,
+        ];
         Ok(collections.map(|slots| held(slots).sweep(now)).iter().sum())
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Entry, Redeemed, Sealed, Store, StoreError, Written};
-use crate::grant::{ConsentedRequest, Grant, GrantId, IssuedCode};
+use crate::grant::{Grant, GrantId, InteractionKey, IssuedCode, NeededInteraction, PendingLogin};
 use crate::keys::{Keys, Purpose};
 use crate::oauth::client::{Client, ClientId, ClientRecord};
 use crate::platform::{SecureRandom, Timestamp};
@@ -23,6 +23,7 @@ const CLIENT: &str = "store client";
 const REQUEST: &str = "store request";
 const CODE: &str = "store code";
 const GRANT: &str = "store grant";
+const INTERACTION: &str = "store interaction";
 
 /// How long an ended grant is kept, so that it is told from one that never was even where clocks
 /// differ.
@@ -105,11 +106,11 @@ impl SealedStore {
     /// [`StoreError`] if the store fails; the state may then be used up.
     pub(crate) async fn put_request(
         &self,
-        request: &ConsentedRequest,
+        pending: &PendingLogin,
         expires_at: Timestamp,
     ) -> Result<Written, StoreError> {
-        let state = request.upstream_state();
-        self.put_or_spend(state, Some(request), expires_at).await
+        let state = pending.login().state();
+        self.put_or_spend(state, Some(pending), expires_at).await
     }
 
     /// Uses up the state of a login the user denied, unless it was ever used: the consent page
@@ -131,12 +132,12 @@ impl SealedStore {
     async fn put_or_spend(
         &self,
         state: &UpstreamState,
-        request: Option<&ConsentedRequest>,
+        pending: Option<&PendingLogin>,
         expires_at: Timestamp,
     ) -> Result<Written, StoreError> {
         let key = state.hashed();
         let purpose = Purpose::new(REQUEST, key.as_bytes());
-        let entry = self.entry(purpose, &request, expires_at)?;
+        let entry = self.entry(purpose, &pending, expires_at)?;
         self.store.put_request(&key, entry).await
     }
 
@@ -149,7 +150,7 @@ impl SealedStore {
         &self,
         state: &UpstreamState,
         now: Timestamp,
-    ) -> Result<Option<ConsentedRequest>, StoreError> {
+    ) -> Result<Option<PendingLogin>, StoreError> {
         let key = state.hashed();
         let Some(sealed) = self.store.take_request(&key).await? else {
             return Ok(None);
@@ -239,6 +240,61 @@ impl SealedStore {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.store.revoke_grant(id, now + REVOCATION_KEPT).await
+    }
+
+    /// Remembers what a user's next login must bring.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails.
+    pub(crate) async fn put_interaction(
+        &self,
+        key: &Hashed<InteractionKey>,
+        needed: &NeededInteraction,
+    ) -> Result<(), StoreError> {
+        let purpose = Purpose::new(INTERACTION, key.as_bytes());
+        let entry = self.entry(purpose, needed, needed.expires_at())?;
+        self.store.put_interaction(key, entry).await
+    }
+
+    /// Looks up what a user's next login must bring.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails.
+    pub(crate) async fn interaction(
+        &self,
+        key: &Hashed<InteractionKey>,
+        now: Timestamp,
+    ) -> Result<Option<NeededInteraction>, StoreError> {
+        self.needed(key, self.store.interaction(key).await?, now)
+    }
+
+    /// Takes what a user's next login must bring.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails.
+    pub(crate) async fn take_interaction(
+        &self,
+        key: &Hashed<InteractionKey>,
+        now: Timestamp,
+    ) -> Result<Option<NeededInteraction>, StoreError> {
+        self.needed(key, self.store.take_interaction(key).await?, now)
+    }
+
+    fn needed(
+        &self,
+        key: &Hashed<InteractionKey>,
+        sealed: Option<Sealed>,
+        now: Timestamp,
+    ) -> Result<Option<NeededInteraction>, StoreError> {
+        let Some(sealed) = sealed else {
+            return Ok(None);
+        };
+        let purpose = Purpose::new(INTERACTION, key.as_bytes());
+        let needed = self.open(purpose, &sealed, now).map_err(StoreError::new)?;
+        Ok(needed.filter(|needed: &NeededInteraction| needed.is_needed(now)))
     }
 
     /// Forgets what expired before `now`; answers how many entries the store forgot.

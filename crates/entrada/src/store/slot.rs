@@ -42,12 +42,9 @@ pub(super) trait Shelf {
     fn place(&mut self, key: &[u8], slot: Slot) -> Result<(), Self::Error>;
 }
 
-pub(super) fn put_client<S: Shelf>(
-    clients: &mut S,
-    id: &[u8],
-    client: Entry,
-) -> Result<(), S::Error> {
-    clients.place(id, Slot::first(client))
+/// Stores a client, or an interaction, in place of the one before.
+pub(super) fn put<S: Shelf>(shelf: &mut S, key: &[u8], entry: Entry) -> Result<(), S::Error> {
+    shelf.place(key, Slot::first(entry))
 }
 
 pub(super) fn put_request<S: Shelf>(
@@ -62,16 +59,14 @@ pub(super) fn put_request<S: Shelf>(
     Ok(Written::Yes)
 }
 
-pub(super) fn take_request<S: Shelf>(
-    requests: &mut S,
-    state: &[u8],
-) -> Result<Option<Sealed>, S::Error> {
-    let Some(mut slot) = requests.slot(state)? else {
+/// Takes a login under way, or an interaction.
+pub(super) fn take<S: Shelf>(shelf: &mut S, key: &[u8]) -> Result<Option<Sealed>, S::Error> {
+    let Some(mut slot) = shelf.slot(key)? else {
         return Ok(None);
     };
     let taken = slot.sealed.take();
     if taken.is_some() {
-        requests.place(state, slot)?;
+        shelf.place(key, slot)?;
     }
     Ok(taken)
 }

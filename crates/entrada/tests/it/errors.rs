@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entrada::authorization_server::{
-    ClientAuthError, RegisterError, RenewalError, RevokeError, TokenError,
+    ClientAuthError, RegisterError, RenewalError, RevokeError, SignInAgainError, TokenError,
+    UpstreamError,
 };
 use entrada::entra::error::EntraError;
 use entrada::grant::{RedeemError, RefreshError};
@@ -131,6 +132,7 @@ async fn every_error_has_its_answer() {
     callback::rows(&mut surface).await;
     token(&mut surface);
     revoke(&mut surface);
+    sign_in_again(&mut surface);
     guard::rows(&mut surface).await;
     insta::with_settings!({
         prepend_module_to_snapshot => false,
@@ -282,12 +284,31 @@ fn token(surface: &mut Surface) {
         TokenError::Renewal(RenewalError::Refused(RefreshError::ScopeExceeded));
         TokenError::Renewal(RenewalError::Refused(RefreshError::WrongResource));
         TokenError::Renewal(RenewalError::SignInAgain(EntraError::Malformed));
+        TokenError::Renewal(RenewalError::Challenged);
+        TokenError::Renewal(RenewalError::Interaction(EntraError::Malformed));
         TokenError::Renewal(unavailable());
         TokenError::Renewal(RenewalError::Contended);
         TokenError::Renewal(RenewalError::Crypto);
         TokenError::Renewal(RenewalError::Store(store()));
         TokenError::Sign(SigningKeyError::Failed);
         TokenError::Store(store());
+    }
+}
+
+fn sign_in_again(surface: &mut Surface) {
+    surface.section("GET, POST /sign-in-again (SignInAgainError)");
+    table! { surface;
+        SignInAgainError::Link;
+        SignInAgainError::NothingNeeded;
+        SignInAgainError::OtherBrowser;
+        SignInAgainError::Expired;
+        SignInAgainError::GrantEnded;
+        SignInAgainError::OtherUser;
+        SignInAgainError::Entra(UpstreamError::AccessDenied);
+        SignInAgainError::Entra(UpstreamError::TemporarilyUnavailable);
+        SignInAgainError::Entra(UpstreamError::Other);
+        SignInAgainError::Redeem(EntraError::Malformed);
+        SignInAgainError::Store(store());
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use entrada::grant::GrantId;
+use entrada::grant::{GrantId, InteractionKey};
 use entrada::oauth::client::ClientId;
 use entrada::platform::Timestamp;
 use entrada::secret::{AuthorizationCode, Hashed, UpstreamState};
@@ -111,6 +111,30 @@ impl Store for Outage {
     async fn revoke_grant(&self, id: &GrantId, until: Timestamp) -> Result<(), StoreError> {
         let store = self.reach("revoke_grant").await?;
         store.revoke_grant(id, until).await
+    }
+
+    async fn put_interaction(
+        &self,
+        key: &Hashed<InteractionKey>,
+        interaction: Entry,
+    ) -> Result<(), StoreError> {
+        let store = self.reach("put_interaction").await?;
+        store.put_interaction(key, interaction).await
+    }
+
+    async fn interaction(
+        &self,
+        key: &Hashed<InteractionKey>,
+    ) -> Result<Option<Sealed>, StoreError> {
+        self.reach("interaction").await?.interaction(key).await
+    }
+
+    async fn take_interaction(
+        &self,
+        key: &Hashed<InteractionKey>,
+    ) -> Result<Option<Sealed>, StoreError> {
+        let store = self.reach("take_interaction").await?;
+        store.take_interaction(key).await
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {

@@ -118,6 +118,28 @@ async fn keys_of_entra_that_cannot_be_had_end_no_session() {
 
 #[tokio::test]
 async fn what_entra_says_of_the_user_ends_the_session() {
+    for (error, aadsts) in [
+        ("invalid_grant", 50_173),
+        ("invalid_grant", 700_082),
+        ("invalid_grant", 1),
+        ("access_denied", 1),
+    ] {
+        let world = World::new().await;
+        let session = session(&world).await;
+        let failure = refusal(error, aadsts);
+        world.entra.fail_next(REFRESH_GRANT, 1, failure);
+        let answer = session.refresh().await;
+        answer.assert_refused(400, "invalid_grant");
+        assert_eq!(answer.header("retry-after"), None);
+        assert!(!answer.text.contains("AADSTS"), "{}", answer.text);
+        assert_ended(&world, &session).await;
+    }
+}
+
+/// The user has to be seen, and nothing else of the session is wrong: the client signs in, and
+/// whoever calls with the old access token until then is let in.
+#[tokio::test]
+async fn a_user_whom_entra_wants_to_see_signs_in_and_loses_nothing() {
     for error in [
         "invalid_grant",
         "interaction_required",
@@ -126,13 +148,19 @@ async fn what_entra_says_of_the_user_ends_the_session() {
     ] {
         let world = World::new().await;
         let session = session(&world).await;
-        let failure = refusal(error, 50_076);
-        world.entra.fail_next(REFRESH_GRANT, 1, failure);
+        world
+            .entra
+            .fail_next(REFRESH_GRANT, 1, refusal(error, 50_076));
         let answer = session.refresh().await;
         answer.assert_refused(400, "invalid_grant");
-        assert_eq!(answer.header("retry-after"), None);
         assert!(!answer.text.contains("AADSTS"), "{}", answer.text);
-        assert_ended(&world, &session).await;
+        assert!(session.call_tool().await.status.is_success());
+        // Who only tries again is told to sign in once more, and Entra is not asked.
+        session.refresh().await.assert_refused(400, "invalid_grant");
+        assert_eq!(world.entra.calls(REFRESH_GRANT), 1);
+        // What Entra wanted to see it saw, whoever showed it.
+        world.advance(60 * SECOND);
+        session.refreshed().await;
     }
 }
 

@@ -15,6 +15,7 @@ pub(super) struct Meaning {
 ///
 /// Microsoft asks nobody to act on them, for there are always new ones: what is not listed is told
 /// by `error` and `suberror`, and so would be what is.
+#[expect(clippy::unreadable_literal, reason = "written as they are looked up")]
 #[rustfmt::skip]
 const MEANINGS: &[(&[u32], Remedy, &str)] = {
     use Remedy::{AskAdmin, Consent, FixConfiguration, Retry, SignInAgain, StepUp};
@@ -54,7 +55,7 @@ const MEANINGS: &[(&[u32], Remedy, &str)] = {
     (&[70000, 700005, 9002313], SignInAgain, "entra does not know its own code or refresh token any more"),
     (&[70001, 700016], FixConfiguration, "the app registration is not in the tenant: check client_id and tenant_id, or have an administrator consent once"),
     (&[70003, 70007, 900144, 900561, 90023], FixConfiguration, "entra does not understand the request: this is a fault of ours, please report it"),
-    (&[70012, 90033], Retry(DEFAULT_RETRY_AFTER), "entra is in trouble"),
+    (&[70012, 90033], Retry(DEFAULT_RETRY_AFTER), "entra is in trouble: it passes"),
     (&[70021, 700211, 700212, 700213, 7002137, 7002138], FixConfiguration, "no federated identity credential of the app registration matches issuer, subject and audience of the assertion, letter for letter; a new one takes some minutes to work"),
     (&[700022, 700023], FixConfiguration, "the scopes are of several apis, or of none"),
     (&[700024], FixConfiguration, "the client assertion is too old or too new: check the clock of this machine"),

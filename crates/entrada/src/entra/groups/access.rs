@@ -8,10 +8,8 @@ use quick_cache::sync::Cache;
 
 use super::{GroupsError, path_by_id};
 use crate::access_token::{PresentedToken, PrincipalKind, TokenFacts};
-use crate::entra::authority::Authority;
-use crate::entra::credential::ClientCredential;
-use crate::entra::token::{EntraGrant, EntraTokens, TokenRequest};
-use crate::platform::{Platform, Timestamp};
+use crate::entra::app::EntraApp;
+use crate::platform::Timestamp;
 use crate::secret::EntraAccessToken;
 use crate::single_flight::Turns;
 
@@ -53,18 +51,10 @@ pub(crate) fn own_path(facts: &TokenFacts) -> Result<String, GroupsError> {
 /// or in its own.
 #[derive(Debug)]
 pub(crate) struct AppAccess {
-    app: App,
-    mode: Mode,
-}
-
-#[derive(Debug)]
-struct App {
-    authority: Authority,
-    client_id: String,
-    credential: ClientCredential,
+    app: EntraApp,
     /// Everything that was consented to at Graph.
     scope: String,
-    platform: Platform,
+    mode: Mode,
 }
 
 enum Mode {
@@ -78,21 +68,10 @@ enum Mode {
 
 impl AppAccess {
     /// Asks in the caller's name.
-    pub(crate) fn on_behalf_of(
-        (authority, client_id): (Authority, String),
-        credential: ClientCredential,
-        scope: String,
-        platform: Platform,
-    ) -> Self {
-        let app = App {
-            authority,
-            client_id,
-            credential,
-            scope,
-            platform,
-        };
+    pub(crate) fn on_behalf_of(app: EntraApp, scope: String) -> Self {
         Self {
             app,
+            scope,
             mode: Mode::OnBehalfOf,
         }
     }
@@ -126,11 +105,10 @@ impl GraphAccess for AppAccess {
         match &self.mode {
             Mode::OnBehalfOf => {
                 let assertion = EntraAccessToken::new(presented.expose());
-                let tokens = self
+                let exchange = self
                     .app
-                    .ask(EntraGrant::OnBehalfOf(&assertion), tenant_id)
-                    .await?;
-                Ok(tokens.access_token)
+                    .on_behalf_of(&assertion, tenant_id, &self.scope, None);
+                Ok(exchange.await?.access_token)
             }
             Mode::AppOnly { tokens, turns } => {
                 let lives = |(token, ends): (EntraAccessToken, Timestamp)| {
@@ -143,10 +121,7 @@ impl GraphAccess for AppAccess {
                 if let Some(token) = tokens.get(tenant_id).and_then(lives) {
                     return Ok(token);
                 }
-                let got = self
-                    .app
-                    .ask(EntraGrant::ClientCredentials, tenant_id)
-                    .await?;
+                let got = self.app.client_credentials(tenant_id, &self.scope).await?;
                 let kept = (got.access_token.clone(), now + got.expires_in);
                 tokens.insert(tenant_id.clone(), kept);
                 Ok(got.access_token)
@@ -158,23 +133,6 @@ impl GraphAccess for AppAccess {
         if let Mode::AppOnly { tokens, .. } = &self.mode {
             tokens.remove(&facts.principal.tenant_id);
         }
-    }
-}
-
-impl App {
-    async fn ask(
-        &self,
-        grant: EntraGrant<'_>,
-        tenant_id: &str,
-    ) -> Result<EntraTokens, GroupsError> {
-        let request = TokenRequest {
-            endpoint: &self.authority.token_endpoint_of(tenant_id),
-            client_id: &self.client_id,
-            credential: &self.credential,
-            grant,
-            scope: &self.scope,
-        };
-        Ok(request.send(&self.platform).await?)
     }
 }
 

@@ -69,7 +69,7 @@ impl AccessTokenVerifier for WithGroups {
         let mut facts = TokenFacts::clone(&token);
         let completed = self.groups.complete(&mut facts, presented, now).await;
         completed.map_err(|error| VerifyError::Unavailable(Box::new(error)))?;
-        let token = VerifiedToken::assertion(facts);
+        let token = token.with_facts(facts);
         self.completed.insert(presented.key(), (token.clone(), now));
         Ok(token)
     }

@@ -168,6 +168,7 @@ impl AzureConfig {
             credential: credential?,
             names: ScopeNames::new(identifier),
             additional: additional?,
+            continuous_access_evaluation: self.continuous_access_evaluation,
         };
         Some((app, path.clone()))
     }

@@ -1,5 +1,6 @@
 //! What [`AzureJwtVerifier`] is told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
@@ -7,9 +8,11 @@ use url::Url;
 use super::authority::{AuthoritySettings, Directory};
 use super::check::{Findings, parse_scopes};
 use super::error::{ConfigError, ConfigErrors};
-use super::graph::GraphGroups;
+use super::graph::{GraphGroups, credential};
 use super::setters;
+use crate::access_token::Backs;
 use crate::authorization_server::ScopePolicy;
+use crate::entra::app::EntraApp;
 use crate::entra::authority::Authority;
 use crate::entra::cloud::Cloud;
 use crate::entra::groups::GroupResolver;
@@ -17,8 +20,10 @@ use crate::entra::scope::ScopeNames;
 use crate::entra::verifier::{AppOnlyTokens, AzureJwtVerifier, VerifierSettings};
 use crate::jwt::verify::is_guid;
 use crate::oauth::scope::Scope;
+use crate::on_behalf_of::OnBehalfOf;
 use crate::platform::Platform;
 use crate::policy::Requirement;
+use crate::secret::ClientSecret;
 
 /// By how much the clocks may differ, unless told otherwise.
 const LEEWAY: Duration = Duration::from_secs(60);
@@ -53,6 +58,8 @@ pub struct AzureJwtConfig {
     leeway: Duration,
     own_keys: bool,
     groups: Option<GraphGroups>,
+    client_secret: Option<ClientSecret>,
+    continuous_access_evaluation: bool,
 }
 
 impl AzureJwtConfig {
@@ -103,6 +110,8 @@ impl AzureJwtConfig {
             leeway: LEEWAY,
             own_keys: false,
             groups: None,
+            client_secret: None,
+            continuous_access_evaluation: false,
         }
     }
 }
@@ -140,6 +149,10 @@ setters! { AzureJwtConfig:
     requirement(requirement: Requirement) = requirement;
     /// Looks up the groups of callers who are in more than a token lists.
     groups_from_graph(groups: GraphGroups) = Some(groups_from_graph);
+    /// The client secret of the app registration. Callers' tokens can then be exchanged for tokens to
+    /// downstream APIs: see [`VerifiedToken::downstream_token`](crate::VerifiedToken). Entra must
+    /// have issued them for this app registration.
+    client_secret(client_secret: impl Into<String>) = Some(ClientSecret::new(client_secret));
     /// By how much our clock and Entra's may differ: a minute, unless told otherwise, and five at
     /// most.
     leeway(leeway: Duration) = leeway;
@@ -151,6 +164,14 @@ impl AzureJwtConfig {
     #[must_use]
     pub fn own_signing_keys(mut self) -> Self {
         self.own_keys = true;
+        self
+    }
+
+    /// Tells Entra that we understand continuous access evaluation, as
+    /// [`AzureConfig`](super::AzureConfig::continuous_access_evaluation) does.
+    #[must_use]
+    pub fn continuous_access_evaluation(mut self) -> Self {
+        self.continuous_access_evaluation = true;
         self
     }
 
@@ -185,6 +206,9 @@ impl AzureJwtConfig {
         let groups = authority
             .as_ref()
             .and_then(|authority| self.groups(authority, platform, &mut found));
+        let backs = authority
+            .as_ref()
+            .and_then(|authority| self.on_behalf_of(authority, platform, &mut found));
         match (authority, required_scope, requirement) {
             (Some(authority), Some(required_scope), Some(requirement)) if found.count() == 0 => {
                 Ok(VerifierSettings {
@@ -196,6 +220,7 @@ impl AzureJwtConfig {
                     requirement,
                     leeway: self.leeway,
                     groups,
+                    backs,
                 })
             }
             _ => Err(found.into_errors()),
@@ -219,6 +244,24 @@ impl AzureJwtConfig {
         let app = (authority, self.client_id.as_str());
         let groups = self.groups.as_ref()?;
         groups.check(app, self.authority.cloud, platform, found)
+    }
+
+    /// What exchanges callers' tokens, where there is a credential for that.
+    fn on_behalf_of(
+        &self,
+        authority: &Authority,
+        platform: &Platform,
+        found: &mut Findings,
+    ) -> Option<Arc<dyn Backs>> {
+        let credential = found.note(credential(self.client_secret.as_ref()?))?;
+        if !authority.exchanges_tokens() {
+            found.add(ConfigError::NoExchange);
+        }
+        let (authority, client_id) = (authority.clone(), self.client_id.to_ascii_lowercase());
+        let app = EntraApp::new(authority, client_id, credential, platform.clone())
+            .capable_of_continuous_access_evaluation(self.continuous_access_evaluation);
+        let on_behalf_of = OnBehalfOf::of_presented_tokens(app, platform.clone());
+        Some(Arc::new(on_behalf_of))
     }
 
     fn uris(&self, found: &mut Findings) -> Vec<String> {
@@ -423,23 +466,33 @@ mod tests {
                 "requirement: ",
             ),
             (least().leeway(Duration::from_secs(301)), "leeway: "),
-            (
-                AzureJwtConfig::external_id("c.onmicrosoft.com", CLIENT_ID).required_scopes(["a"]),
-                "tenant: ",
-            ),
-            (
-                AzureJwtConfig::b2c("c", "", CLIENT_ID).required_scopes(["a"]),
-                "policy: ",
-            ),
-            (
-                AzureJwtConfig::b2c("c", "../x", CLIENT_ID).required_scopes(["a"]),
-                "policy: ",
-            ),
+            (least().client_secret(""), "client_secret: "),
         ] {
-            let found = errors(config);
-            let told = found.len() == 1 && found[0].starts_with(expected);
-            assert!(told, "{expected}: {found:?}");
+            assert_mistake(config, expected);
         }
+    }
+
+    #[test]
+    fn each_mistake_with_customers_says_what_to_change() {
+        let b2c = |policy: &str| AzureJwtConfig::b2c("c", policy, CLIENT_ID);
+        let external_id = AzureJwtConfig::external_id("c.onmicrosoft.com", CLIENT_ID);
+        for (config, expected) in [
+            (
+                b2c("B2C_1_in").client_secret("s"),
+                "client_secret: Entra External ID",
+            ),
+            (external_id, "tenant: "),
+            (b2c(""), "policy: "),
+            (b2c("../x"), "policy: "),
+        ] {
+            assert_mistake(config.required_scopes(["a"]), expected);
+        }
+    }
+
+    fn assert_mistake(config: AzureJwtConfig, expected: &str) {
+        let found = errors(config);
+        let told = found.len() == 1 && found[0].starts_with(expected);
+        assert!(told, "{expected}: {found:?}");
     }
 
     #[test]

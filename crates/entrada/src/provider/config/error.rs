@@ -37,6 +37,12 @@ pub enum ConfigError {
     /// The secret looks like the id of a secret.
     #[error("client_secret: this is the id of a secret; pass its value")]
     SecretId,
+    /// Nothing can be done with the credential there.
+    #[error(
+        "client_secret: Entra External ID and Azure AD B2C exchange no tokens, so there is no use \
+         for a credential"
+    )]
+    NoExchange,
     /// The base URL cannot be built upon.
     #[error("base_url: {0}")]
     BaseUrl(#[source] IssuerError),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::check::Findings;
 use super::error::ConfigError;
+use crate::entra::app::EntraApp;
 use crate::entra::authority::Authority;
 use crate::entra::cloud::Cloud;
 use crate::entra::credential::ClientCredential;
@@ -69,9 +70,8 @@ impl GraphGroups {
     ) -> Option<GroupResolver> {
         let credential = found.note(credential(&self.client_secret));
         let graph = found.note(graph_url(self.graph_url.as_deref(), cloud));
-        let app = (authority.clone(), client_id.to_owned());
-        let scope = everything_consented(cloud);
-        let access = AppAccess::on_behalf_of(app, credential?, scope, platform.clone());
+        let app = EntraApp::new(authority.clone(), client_id, credential?, platform.clone());
+        let access = AppAccess::on_behalf_of(app, everything_consented(cloud));
         let access = match self.mode {
             Mode::OnBehalfOf => access,
             Mode::AppOnly => access.in_own_name(),

@@ -46,6 +46,7 @@ pub(super) enum Collection {
     Requests,
     Codes,
     Grants,
+    Interactions,
 }
 
 impl Collection {
@@ -55,6 +56,7 @@ impl Collection {
             Self::Requests => b'r',
             Self::Codes => b'o',
             Self::Grants => b'g',
+            Self::Interactions => b'i',
         }
     }
 

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::access_token::Principal;
 use crate::grant::{
-    AuthenticatedClient, AuthorizationRequest, CodeRequest, ConsentAnswer, HeldTokens, Login,
-    LoginHints, SignedIn,
+    AuthenticatedClient, AuthorizationRequest, CodeRequest, ConsentAnswer, ConsentedRequest,
+    HeldTokens, Login, LoginHints, PendingLogin, SignedIn,
 };
 use crate::jwt::jwks::Algorithm;
 use crate::keys::KeyRing;
@@ -99,10 +99,10 @@ async fn records_come_back_until_they_expire() {
     assert!(found.is_none());
 
     for (now, there) in [(99, true), (100, false)] {
-        let request = consented();
+        let request = PendingLogin::from(consented());
         let written = store.put_request(&request, at(100)).await.unwrap();
         assert_eq!(written, Written::Yes);
-        let state = request.upstream_state();
+        let state = request.login().state();
         let taken = store.take_request(state, at(now)).await.unwrap();
         assert_eq!(taken.is_some(), there);
         assert!(store.take_request(state, at(now)).await.unwrap().is_none());
@@ -139,8 +139,8 @@ async fn an_ended_grant_is_told_from_one_that_never_was() {
 #[tokio::test]
 async fn a_denied_login_can_neither_be_taken_nor_allowed_afterwards() {
     let (_, store) = sealed_store();
-    let request = consented();
-    let state = request.upstream_state();
+    let request = PendingLogin::from(consented());
+    let state = request.login().state();
     let spent = store.spend_request(state, at(100)).await.unwrap();
     assert_eq!(spent, Written::Yes);
     let allowed = store.put_request(&request, at(100)).await.unwrap();
@@ -149,9 +149,9 @@ async fn a_denied_login_can_neither_be_taken_nor_allowed_afterwards() {
     let again = store.spend_request(state, at(100)).await.unwrap();
     assert_eq!(again, Written::Conflict);
 
-    let request = consented();
+    let request = PendingLogin::from(consented());
     store.put_request(&request, at(100)).await.unwrap();
-    let state = request.upstream_state();
+    let state = request.login().state();
     let denied = store.spend_request(state, at(100)).await.unwrap();
     assert_eq!(denied, Written::Conflict);
     assert!(store.take_request(state, at(1)).await.unwrap().is_some());

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use entra_emulator::builtin;
-use entrada::grant::GrantId;
+use entrada::grant::{GrantId, InteractionKey};
 use entrada::keys::KeyFile;
 use entrada::oauth::client::ClientId;
 use entrada::platform::Timestamp;
@@ -183,6 +183,28 @@ impl Store for Tampered {
 
     async fn revoke_grant(&self, id: &GrantId, until: Timestamp) -> Result<(), StoreError> {
         self.store.revoke_grant(id, until).await
+    }
+
+    async fn put_interaction(
+        &self,
+        key: &Hashed<InteractionKey>,
+        interaction: Entry,
+    ) -> Result<(), StoreError> {
+        self.store.put_interaction(key, interaction).await
+    }
+
+    async fn interaction(
+        &self,
+        key: &Hashed<InteractionKey>,
+    ) -> Result<Option<Sealed>, StoreError> {
+        self.store.interaction(key).await
+    }
+
+    async fn take_interaction(
+        &self,
+        key: &Hashed<InteractionKey>,
+    ) -> Result<Option<Sealed>, StoreError> {
+        self.store.take_interaction(key).await
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {

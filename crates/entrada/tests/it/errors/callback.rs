@@ -34,9 +34,9 @@ impl Stage {
     }
 }
 
-fn refusal(error: &str) -> Failure {
+fn refusal(error: &str, aadsts: u32) -> Failure {
     Failure::Error {
-        aadsts: 70_000,
+        aadsts,
         error: error.to_owned(),
         suberror: None,
         claims: None,
@@ -66,10 +66,17 @@ pub(super) async fn rows(surface: &mut Surface) {
     }
     for (error, failure) in [
         ("Redeem, Remedy::Retry", Failure::Status(503)),
-        ("Redeem, Remedy::SignInAgain", refusal("invalid_grant")),
+        (
+            "Redeem, Remedy::SignInAgain",
+            refusal("invalid_grant", 70_000),
+        ),
+        (
+            "Redeem, Remedy::StepUp",
+            refusal("interaction_required", 50_076),
+        ),
         (
             "Redeem, Remedy::FixConfiguration",
-            refusal("invalid_client"),
+            refusal("invalid_client", 7_000_215),
         ),
     ] {
         surface.stop(error, &stage.refused(failure).await);

@@ -1,0 +1,138 @@
+//! A user goes back to Entra for a grant they have given.
+
+use serde::{Deserialize, Serialize};
+
+use super::entra_login::Purpose;
+use super::{
+    ConsentedRequest, EntraLogin, Grant, GrantId, INTERACTION_LIFETIME, LOGIN_LIFETIME, Login,
+    LoginHints, NeededInteraction,
+};
+use crate::oauth::scope::Scope;
+use crate::platform::Timestamp;
+use crate::secret::{BrowserBinding, Hashed, UpstreamState, sealable};
+
+/// What a link leads to on which a user signs in again without their client.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct SignInAgainLink {
+    grant: GrantId,
+    made_at: Timestamp,
+}
+
+impl SignInAgainLink {
+    pub(crate) fn new(grant: GrantId, now: Timestamp) -> Self {
+        Self {
+            grant,
+            made_at: now,
+        }
+    }
+
+    /// The grant, while the link is good.
+    pub(crate) fn grant(&self, now: Timestamp) -> Option<GrantId> {
+        (now.since(self.made_at) < INTERACTION_LIFETIME).then_some(self.grant)
+    }
+}
+
+/// What a user is asked who followed such a link.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct SignInAgainRequest {
+    #[serde(with = "sealable")]
+    state: UpstreamState,
+    grant: GrantId,
+    scope: Scope,
+    hint: Option<String>,
+    needed: NeededInteraction,
+    browser: Hashed<BrowserBinding>,
+    asked_at: Timestamp,
+}
+
+impl SignInAgainRequest {
+    /// Asks the user of `grant` in `browser`.
+    pub(crate) fn new(
+        grant: &Grant,
+        needed: NeededInteraction,
+        state: UpstreamState,
+        browser: Hashed<BrowserBinding>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            state,
+            grant: grant.id(),
+            scope: grant.scope().clone(),
+            hint: grant.principal().preferred_username.clone(),
+            needed,
+            browser,
+            asked_at: now,
+        }
+    }
+
+    /// The browser that was shown the page.
+    pub(crate) fn browser(&self) -> Hashed<BrowserBinding> {
+        self.browser
+    }
+
+    /// Whether the page is too old to be answered.
+    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
+        now.since(self.asked_at) > LOGIN_LIFETIME
+    }
+
+    /// The user wants to.
+    pub(crate) fn proceed(self, login: Login, now: Timestamp) -> SignInAgain {
+        let hints = LoginHints {
+            login_hint: self.hint,
+            ..LoginHints::default()
+        };
+        let purpose = Purpose {
+            scope: self.scope,
+            hints,
+            needed: Some(self.needed),
+        };
+        SignInAgain {
+            grant: self.grant,
+            login: EntraLogin::new(self.state, login, purpose, now),
+        }
+    }
+}
+
+/// A user is on the way to Entra for a grant they have given.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct SignInAgain {
+    grant: GrantId,
+    login: EntraLogin,
+}
+
+impl SignInAgain {
+    pub(crate) fn grant(&self) -> GrantId {
+        self.grant
+    }
+}
+
+/// A user is on the way to Entra.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) enum PendingLogin {
+    /// For a client that asked.
+    Authorization(Box<ConsentedRequest>),
+    /// For a grant they have given.
+    SignInAgain(Box<SignInAgain>),
+}
+
+impl PendingLogin {
+    /// The way there and back.
+    pub(crate) fn login(&self) -> &EntraLogin {
+        match self {
+            Self::Authorization(request) => request.login(),
+            Self::SignInAgain(again) => &again.login,
+        }
+    }
+}
+
+impl From<ConsentedRequest> for PendingLogin {
+    fn from(request: ConsentedRequest) -> Self {
+        Self::Authorization(Box::new(request))
+    }
+}
+
+impl From<SignInAgain> for PendingLogin {
+    fn from(again: SignInAgain) -> Self {
+        Self::SignInAgain(Box::new(again))
+    }
+}
