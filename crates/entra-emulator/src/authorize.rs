@@ -161,7 +161,7 @@ impl Visit<'_> {
         problem: Option<&Aadsts>,
     ) -> Response {
         let accounts = self.accounts(state);
-        match interaction.next(&accounts, &state.directory) {
+        match interaction.next(&accounts, state) {
             Err(refusal) => self.refuse(&refusal, interaction.is_silent()),
             Ok(Step::Done) => match self.finish(state, &interaction) {
                 Ok(response) => response,

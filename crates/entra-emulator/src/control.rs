@@ -13,6 +13,7 @@ use crate::directory::Directory;
 use crate::emulator::Shared;
 use crate::faults::{Endpoint, Failure};
 use crate::keys::SigningKey;
+use crate::refusal::GrantRefusal;
 
 /// The emulator's steering wheel. Clones steer the same emulator.
 ///
@@ -161,14 +162,29 @@ impl Control {
     }
 
     /// Demands, or no longer demands, a second factor of a user before on-behalf-of calls succeed.
+    ///
+    /// The same as [`refuse_obo`](Self::refuse_obo) with [`GrantRefusal::MfaRequired`].
     pub fn demand_mfa_at_obo(&self, username: &str, demanded: bool) {
+        self.refuse_obo(username, demanded.then_some(GrantRefusal::MfaRequired));
+    }
+
+    /// Holds something against every on-behalf-of call for a user, or no longer anything.
+    ///
+    /// One thing at a time: the last one said counts.
+    pub fn refuse_obo(&self, username: &str, refusal: impl Into<Option<GrantRefusal>>) {
+        let refusal = refusal.into();
         let mut state = self.shared.state();
         for oid in oids(&state.directory, username) {
-            if demanded {
-                state.mfa_at_obo.insert(oid);
-            } else {
-                state.mfa_at_obo.remove(&oid);
-            }
+            state.refused_at_obo.set(oid, refusal);
+        }
+    }
+
+    /// Holds something against every refresh of a user's tokens, or no longer anything.
+    pub fn refuse_refresh(&self, username: &str, refusal: impl Into<Option<GrantRefusal>>) {
+        let refusal = refusal.into();
+        let mut state = self.shared.state();
+        for oid in oids(&state.directory, username) {
+            state.refused_at_refresh.set(oid, refusal);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What changes while the emulator runs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::access_token::SignIn;
 use crate::authorize::interaction::{Interaction, SignedIn};
@@ -14,6 +14,7 @@ use crate::directory::tenant::Tenant;
 use crate::faults::Faults;
 use crate::keys::{KeyRing, SigningKey};
 use crate::random;
+use crate::refusal::Refusals;
 use crate::scope::ScopeRequest;
 
 /// How long a code can be redeemed.
@@ -49,8 +50,10 @@ pub(crate) struct State {
     pub(crate) browsers: HashMap<String, Vec<SignedIn>>,
     /// When, and how many times, the refresh tokens of an object id were revoked.
     revocations: HashMap<String, Revocation>,
-    /// The object ids that need a second factor before an on-behalf-of call succeeds.
-    pub(crate) mfa_at_obo: HashSet<String>,
+    /// What is held against on-behalf-of calls.
+    pub(crate) refused_at_obo: Refusals,
+    /// What is held against refreshing.
+    pub(crate) refused_at_refresh: Refusals,
     pub(crate) faults: Faults,
     pub(crate) last_authorize_query: Option<Vec<(String, String)>>,
     pub(crate) last_token_form: Option<Vec<(String, String)>>,
@@ -116,7 +119,8 @@ impl State {
             interactions: HashMap::new(),
             browsers: HashMap::new(),
             revocations: HashMap::new(),
-            mfa_at_obo: HashSet::new(),
+            refused_at_obo: Refusals::default(),
+            refused_at_refresh: Refusals::default(),
             faults: Faults::default(),
             last_authorize_query: None,
             last_token_form: None,

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::error::Aadsts;
+use crate::refusal::wants_mfa;
 
 /// What a claims request asks of the access token.
 #[derive(Debug, Clone, Default)]
@@ -11,7 +12,9 @@ pub(crate) struct ClaimsRequest {
     pub(crate) capabilities: Vec<String>,
     /// The authentication contexts, `acrs`.
     pub(crate) acrs: Vec<String>,
-    /// Whether a policy's id says that a second factor must be shown.
+    /// The policies of Conditional Access to be met, by id.
+    pub(crate) policies: Vec<String>,
+    /// Whether one of them says that a second factor must be shown.
     policy: bool,
 }
 
@@ -26,10 +29,15 @@ impl ClaimsRequest {
         let Some(asked) = members.get("access_token") else {
             return Ok(Self::default());
         };
+        let named = ["capolids", "polids"].map(|name| asked.get(name));
+        let named: Vec<&Value> = named.into_iter().flatten().collect();
+        let policies: Vec<String> = named.iter().flat_map(|claim| values(Some(claim))).collect();
+        let unnamed = !named.is_empty() && policies.is_empty();
         Ok(Self {
             capabilities: values(asked.get("xms_cc")),
             acrs: values(asked.get("acrs")),
-            policy: asked.get("capolids").is_some() || asked.get("polids").is_some(),
+            policy: unnamed || policies.iter().any(|policy| wants_mfa(policy)),
+            policies,
         })
     }
 

@@ -6,8 +6,10 @@ use crate::directory::app::App;
 use crate::directory::tenant::Tenant;
 use crate::directory::user::User;
 use crate::directory::{Consent, Directory};
-use crate::error::{Aadsts, policy_challenge};
+use crate::error::Aadsts;
+use crate::refusal::mfa_challenge;
 use crate::scope::{Party, ScopeRequest};
+use crate::state::State;
 
 /// An account signed in to a browser.
 #[derive(Debug, Clone)]
@@ -69,11 +71,8 @@ impl Interaction {
     }
 
     /// Takes an account from the browser's if the request allows it, and says what is missing.
-    pub(crate) fn next(
-        &mut self,
-        browser: &[SignedIn],
-        directory: &Directory,
-    ) -> Result<Step, Refusal> {
+    pub(crate) fn next(&mut self, browser: &[SignedIn], state: &State) -> Result<Step, Refusal> {
+        let directory = &state.directory;
         if self.account.is_none() {
             match self.choose(browser, directory)? {
                 Ok(account) => self.account = Some(account),
@@ -96,10 +95,15 @@ impl Interaction {
                 name: app.display_name.clone(),
             }));
         }
+        let policies = &self.request.claims.policies;
+        let refusal = state.refused_at_obo.of(&user.oid);
+        if let Some(error) = refusal.and_then(|refusal| refusal.at_authorize(policies)) {
+            return Err(self.refuse(error));
+        }
         if (user.mfa || self.request.claims.demands_mfa()) && !account.mfa {
             return self.unless_silent(Step::SecondFactor, || Aadsts::MfaRequired {
                 resource: self.resource_id(),
-                claims: Some(policy_challenge()),
+                claims: Some(mfa_challenge()),
             });
         }
         let party = Party {

@@ -195,7 +195,7 @@ pub(crate) async fn consent(
         return address.refuse(&Aadsts::ConsentDeclined, false, &call);
     }
     let accounts = visit.accounts(&state);
-    match interaction.next(&accounts, &state.directory) {
+    match interaction.next(&accounts, &state) {
         Err(refusal) => return visit.refuse(&refusal, false),
         Ok(Step::Consent(permissions)) => {
             accept(

@@ -15,6 +15,7 @@ use crate::control::Control;
 use crate::control::order::TokenOrder;
 use crate::emulator::{Call, Shared};
 use crate::faults::{Endpoint, Failure};
+use crate::refusal::GrantRefusal;
 
 pub(crate) fn router() -> Router<Arc<Shared>> {
     Router::new().route("/control/{action}", post(act).get(act))
@@ -58,6 +59,14 @@ enum Action {
     OmitKeyNext {
         kid: String,
         calls: u64,
+    },
+    RefuseObo {
+        user: String,
+        refusal: Option<GrantRefusal>,
+    },
+    RefuseRefresh {
+        user: String,
+        refusal: Option<GrantRefusal>,
     },
     ResetCalls,
     RetireKey {
@@ -149,6 +158,8 @@ impl Action {
             Self::MintToken(_) => {}
             Self::Now => return json!({"now": control.now()}),
             Self::OmitKeyNext { kid, calls } => control.omit_key_next(&kid, calls),
+            Self::RefuseObo { user, refusal } => control.refuse_obo(&user, refusal),
+            Self::RefuseRefresh { user, refusal } => control.refuse_refresh(&user, refusal),
             Self::ResetCalls => control.reset_calls(),
             Self::RetireKey { kid } => return json!({"retired": control.retire_key(&kid)}),
             Self::RevokeConsent {

@@ -1,6 +1,6 @@
 //! The table of codes.
 
-use serde_json::json;
+use crate::error::policy::PolicyError;
 
 /// One failure, as Entra numbers them.
 ///
@@ -211,6 +211,8 @@ pub(crate) enum Aadsts {
         resource: String,
         claims: Option<String>,
     },
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
 
     // Grants.
     #[error("The app requested an unsupported grant type '{0}'.")]
@@ -360,6 +362,7 @@ impl Aadsts {
             Self::WrongPassword => (50_126, "invalid_grant"),
             Self::UserNotAssigned { .. } => (50_105, "interaction_required"),
             Self::MfaRequired { .. } => (50_076, "invalid_grant"),
+            Self::Policy(error) => error.facts(),
             Self::UnsupportedGrantType(_) => (70_003, "unsupported_grant_type"),
             Self::MalformedGrant => (70_000, "invalid_grant"),
             Self::MalformedRequest => (9_002_313, "invalid_grant"),
@@ -389,7 +392,7 @@ impl Aadsts {
     pub(crate) fn silent_error(&self) -> &'static str {
         match self.code() {
             65_001 => "consent_required",
-            50_076 | 50_105 | 50_020 | 50_057 => "interaction_required",
+            50_076 | 50_105 | 50_020 | 50_057 | 53_000 | 53_003 => "interaction_required",
             _ => self.error(),
         }
     }
@@ -398,7 +401,9 @@ impl Aadsts {
     pub(crate) fn suberror(&self) -> Option<&'static str> {
         match self.code() {
             65_001 => Some("consent_required"),
-            50_076 => Some("basic_action"),
+            50_055 => Some("user_password_expired"),
+            50_076 | 50_079 => Some("basic_action"),
+            53_000 | 53_003 => Some("message_only"),
             70_000 => Some("bad_token"),
             _ => None,
         }
@@ -406,17 +411,11 @@ impl Aadsts {
 
     /// The claims a client must ask for to get past this error.
     pub(crate) fn claims(&self) -> Option<String> {
-        if let Self::MfaRequired { claims, .. } = self {
-            claims.clone()
-        } else {
-            None
+        #[expect(clippy::wildcard_enum_match_arm, reason = "few of many have claims")]
+        match self {
+            Self::MfaRequired { claims, .. } => claims.clone(),
+            Self::Policy(error) => Some(error.claims().to_owned()),
+            _ => None,
         }
     }
 }
-
-/// The claims challenge that goes with [`Aadsts::MfaRequired`] at a downstream resource.
-pub(crate) fn policy_challenge() -> String {
-    json!({"access_token": {"capolids": {"essential": true, "values": [POLICY_ID]}}}).to_string()
-}
-
-const POLICY_ID: &str = "70000000-0000-4000-8000-000000000001";

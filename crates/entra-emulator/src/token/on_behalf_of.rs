@@ -8,9 +8,10 @@ use crate::calendar::round_trip;
 use crate::directory::Directory;
 use crate::directory::app::{App, Platform};
 use crate::directory::user::User;
-use crate::error::{Aadsts, policy_challenge};
+use crate::error::Aadsts;
 use crate::jwt::Unverified;
 use crate::random;
+use crate::refusal::Refused;
 use crate::scope::ScopeRequest;
 use crate::state::{Holder, State};
 use crate::token::Exchange;
@@ -43,12 +44,14 @@ impl Exchange<'_> {
         let asked = asked.ok_or(Aadsts::MissingParameter("scope"))?;
         let resource = asked.single_resource()?.cloned();
         let resource = resource.unwrap_or_else(ScopeRequest::graph);
-        if state.mfa_at_obo.contains(&user.oid) && !assertion.mfa {
-            return Err(Aadsts::MfaRequired {
-                resource: resource.client_id,
-                claims: Some(policy_challenge()),
-            });
-        }
+        let grant = Refused {
+            mfa: assertion.mfa,
+            issued_at: assertion.auth_time,
+            client: (&client.client_id, &client.display_name),
+            resource: &resource.client_id,
+            now: self.now(),
+        };
+        state.refused_at_obo.check(&user.oid, &grant)?;
         let holder = Holder {
             tenant_id: assertion.tenant_id.clone(),
             client_id: client.client_id.clone(),

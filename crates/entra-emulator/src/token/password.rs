@@ -3,8 +3,9 @@
 use crate::access_token::{ClientProof, SignIn};
 use crate::authorize::sign_in::check_password;
 use crate::directory::app::{App, Platform};
-use crate::error::{Aadsts, policy_challenge};
+use crate::error::Aadsts;
 use crate::random;
+use crate::refusal::mfa_challenge;
 use crate::scope::ScopeRequest;
 use crate::state::{Holder, State};
 use crate::token::response::{Issue, Refresh, TokenResponse};
@@ -35,7 +36,7 @@ impl Exchange<'_> {
         if user.mfa {
             return Err(Aadsts::MfaRequired {
                 resource: resource.client_id,
-                claims: Some(policy_challenge()),
+                claims: Some(mfa_challenge()),
             });
         }
         let holder = Holder {

@@ -5,6 +5,7 @@ use crate::authorize::tenant::TenantSpecifier;
 use crate::calendar::round_trip;
 use crate::directory::app::App;
 use crate::error::Aadsts;
+use crate::refusal::Refused;
 use crate::scope::{ResourceScopes, ScopeRequest};
 use crate::state::{Holder, RefreshToken, State};
 use crate::token::Exchange;
@@ -34,6 +35,14 @@ impl Exchange<'_> {
         let asked = self.asked_now(client, state)?;
         let resource = resource_of_refresh(client, asked.as_ref(), &token)?;
         check_itself(client, &resource)?;
+        let grant = Refused {
+            mfa: holder.sign_in.mfa,
+            issued_at: token.holder.issued_at,
+            client: (&client.client_id, &client.display_name),
+            resource: &resource.client_id,
+            now: self.now(),
+        };
+        state.refused_at_refresh.check(&holder.oid, &grant)?;
         self.issue(
             &Issue {
                 holder: &holder,

@@ -168,6 +168,11 @@ async fn everything_is_there_over_http_too() {
             "demand-mfa-at-obo",
             json!({"user": ALICE, "demanded": true}),
         ),
+        (
+            "refuse-obo",
+            json!({"user": ALICE, "refusal": "device_not_compliant"}),
+        ),
+        ("refuse-refresh", json!({"user": ALICE, "refusal": null})),
         ("revoke-consent", json!({"client_id": CLIENT_ID})),
         (
             "revoke-consent",

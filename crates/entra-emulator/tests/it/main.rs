@@ -12,6 +12,7 @@ mod b2c;
 mod client_auth;
 mod clouds;
 mod code;
+mod conditional_access;
 mod control;
 mod device;
 mod discovery;
