@@ -41,6 +41,12 @@
 //! that `aud` is then what was asked. Of the reverse nothing is said: the endpoints refuse it, and a
 //! token order may have it.
 //!
+//! Of consent: that the answer to an administrator who consents by URL repeats the scopes as they were
+//! asked for, that one who cancels sends `state` back, and that a user who is no administrator reads
+//! `AADSTS90094` there as elsewhere. Of Conditional Access: the `error` of `AADSTS53000`
+//! (`invalid_grant`, as of 53003), and that a policy named in `claims` which no page can meet ends on an
+//! error page.
+//!
 //! Of External ID: that its metadata is otherwise that of a workforce tenant, that v1 tokens come from
 //! `sts.windows.net`, that its hosts serve no other tenant (`AADSTS90002`), and that its accounts do not
 //! sign in over `common`.
@@ -67,7 +73,7 @@
 //!
 //! What is left out: mutual TLS, federated credentials, and so the exchange by which a blueprint gets
 //! its agent a token (a token order gets one), managed identities, continuous access evaluation, the
-//! implicit flow's access tokens, SAML, administrators' consent by URL, and the loop guard
+//! implicit flow's access tokens, SAML, and the loop guard
 //! `AADSTS50196`, which would stop tests that repeat themselves.
 
 /// Which Entra to pretend to be, where there is more than one.

@@ -13,6 +13,7 @@ mod client_auth;
 mod clouds;
 mod code;
 mod conditional_access;
+mod consent;
 mod control;
 mod device;
 mod discovery;
