@@ -14,6 +14,7 @@ use crate::emulator::Shared;
 use crate::faults::{Endpoint, Failure};
 use crate::keys::SigningKey;
 use crate::refusal::GrantRefusal;
+use crate::workload_issuer;
 
 /// The emulator's steering wheel. Clones steer the same emulator.
 ///
@@ -89,6 +90,18 @@ impl Control {
     /// [`MintError`] says what the order names and the directory does not have.
     pub fn try_mint(&self, order: &TokenOrder) -> Result<String, MintError> {
         mint::mint(&self.shared, order)
+    }
+
+    /// The token of a workload of [`builtin::WORKLOAD_ISSUER`], such as a pod of Kubernetes.
+    ///
+    /// An application with a federated credential for `subject` and `audience` may show it instead
+    /// of a secret.
+    ///
+    /// [`builtin::WORKLOAD_ISSUER`]: crate::builtin::WORKLOAD_ISSUER
+    pub fn mint_workload_token(&self, subject: &str, audience: &str, lifetime: Duration) -> String {
+        let valid = (self.shared.now(), lifetime.as_secs());
+        let state = self.shared.state();
+        workload_issuer::token(state.workload_keys.active(), subject, audience, valid)
     }
 
     /// Moves the emulator's clock forward.

@@ -5,6 +5,8 @@
 
 pub mod app;
 mod check;
+pub mod federated_credential;
+pub mod managed_identity;
 pub mod tenant;
 pub mod user;
 
@@ -15,6 +17,7 @@ use serde::Deserialize;
 use crate::builtin;
 use crate::directory::app::App;
 pub use crate::directory::check::DirectoryError;
+use crate::directory::managed_identity::ManagedIdentity;
 use crate::directory::tenant::Tenant;
 use crate::directory::user::User;
 
@@ -38,6 +41,9 @@ pub struct Directory {
     /// The app registrations.
     #[serde(default)]
     pub apps: Vec<App>,
+    /// The managed identities of the machine around the emulator.
+    #[serde(default)]
+    pub managed_identities: Vec<ManagedIdentity>,
     /// What has been consented to.
     #[serde(default)]
     pub consents: Vec<Consent>,
@@ -76,6 +82,7 @@ impl Directory {
             tenants: Vec::new(),
             users: Vec::new(),
             apps: Vec::new(),
+            managed_identities: Vec::new(),
             consents: Vec::new(),
         };
         directory.add_what_microsoft_owns();

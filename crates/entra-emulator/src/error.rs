@@ -1,5 +1,6 @@
 //! Every `AADSTS` code the emulator answers with, its text and its wire form.
 
+pub(crate) mod federated;
 pub(crate) mod policy;
 mod table;
 

@@ -17,6 +17,7 @@ mod graph;
 mod id_token;
 mod jwt;
 mod keys;
+mod managed_identity;
 mod place;
 pub mod quirks;
 mod random;
@@ -26,6 +27,7 @@ mod server;
 mod state;
 mod token;
 mod version;
+mod workload_issuer;
 
 pub use crate::cloud::{Cloud, UnknownCloud};
 pub use crate::control::Control;

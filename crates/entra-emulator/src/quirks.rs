@@ -71,9 +71,20 @@
 //! of a login host is answered under its own name, and its issuers have the name of the login host.
 //! One ring of keys signs for every cloud.
 //!
-//! What is left out: mutual TLS, federated credentials, and so the exchange by which a blueprint gets
-//! its agent a token (a token order gets one), managed identities, continuous access evaluation, the
-//! implicit flow's access tokens, SAML, and the loop guard
+//! Of federated credentials: that the issuer is compared before the subject and that before the audience
+//! (`AADSTS700212`, a number nobody confirms), all of them before the signature; that an application
+//! without any answers `AADSTS70021`; that the tokens of managed identities have the name that was asked
+//! for in `aud`; what the audience is called in the newest clouds (here as in the public one). Keys are
+//! those of [`builtin::WORKLOAD_ISSUER`](crate::builtin::WORKLOAD_ISSUER) and of the emulator's tenants:
+//! no other issuer is fetched, and its tokens fail the signature check.
+//!
+//! Of managed identities: the texts of most errors, and that App Service answers 401 to a wrong header
+//! and 400 to an unknown identity. All of them are user-assigned, the only one is meant when none is
+//! named, and no token is kept for the next call.
+//!
+//! What is left out: mutual TLS, the exchange by which a blueprint gets its agent a token (a token order
+//! gets one), managed identities of Azure Arc, Service Fabric and Cloud Shell, continuous access
+//! evaluation, the implicit flow's access tokens, SAML, and the loop guard
 //! `AADSTS50196`, which would stop tests that repeat themselves.
 
 /// Which Entra to pretend to be, where there is more than one.

@@ -85,10 +85,7 @@ impl GrantRefusal {
         let resource = || grant.resource.to_owned();
         Err(match self {
             Self::MfaRequired | Self::MfaEnrolmentRequired if grant.mfa => return Ok(()),
-            Self::MfaRequired => Aadsts::MfaRequired {
-                resource: resource(),
-                claims: Some(mfa_challenge()),
-            },
+            Self::MfaRequired => mfa_required(resource()),
             Self::MfaEnrolmentRequired => PolicyError::MfaEnrolment {
                 resource: resource(),
                 claims: challenge("polids", MFA_POLICY),
@@ -137,9 +134,10 @@ impl Refusals {
     }
 }
 
-/// The claims challenge of a policy that wants a second factor.
-pub(crate) fn mfa_challenge() -> String {
-    challenge("capolids", MFA_POLICY)
+/// What a policy says that wants a second factor.
+pub(crate) fn mfa_required(resource: String) -> Aadsts {
+    let claims = challenge("capolids", MFA_POLICY);
+    PolicyError::Mfa { resource, claims }.into()
 }
 
 /// Whether the policy wants a second factor: the others want something no page can give.

@@ -1,6 +1,6 @@
 //! What changes while the emulator runs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::access_token::SignIn;
 use crate::authorize::interaction::{Interaction, SignedIn};
@@ -33,6 +33,10 @@ pub(crate) struct State {
     pub(crate) us_government_keys: KeyRing,
     /// The keys of user flows, which are no Entra keys.
     pub(crate) b2c_keys: KeyRing,
+    /// The key of the pretend workload issuer.
+    pub(crate) workload_keys: KeyRing,
+    /// Where managed identities found the emulator, as their tokens' issuers have it.
+    pub(crate) identity_bases: BTreeSet<String>,
     pub(crate) b2c: B2cState,
     pub(crate) clock_offset: u64,
     /// The fixed lifetime of access tokens, when there is one.
@@ -107,6 +111,8 @@ impl State {
             personal_keys: KeyRing::personal(),
             us_government_keys: KeyRing::us_government(),
             b2c_keys: KeyRing::user_flows(),
+            workload_keys: KeyRing::workloads(),
+            identity_bases: BTreeSet::new(),
             b2c: B2cState::default(),
             clock_offset: 0,
             token_lifetime: None,

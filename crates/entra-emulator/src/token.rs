@@ -197,7 +197,7 @@ impl Exchange<'_> {
         let grant_type = self.parameters.require("grant_type")?.to_owned();
         let (client_id, credential) = Credential::presented(self.parameters, headers)?;
         let client = find_client(&client_id, &self.specifier, &state.directory)?.clone();
-        let proof = self.authenticate(&client, &credential, &state.directory)?;
+        let proof = self.authenticate(&client, &credential, state)?;
         match grant_type.as_str() {
             "authorization_code" => self.authorization_code(&client, proof, state),
             "refresh_token" => self.refresh_token(&client, proof, state),

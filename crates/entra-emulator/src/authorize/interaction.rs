@@ -7,7 +7,7 @@ use crate::directory::tenant::Tenant;
 use crate::directory::user::User;
 use crate::directory::{Consent, Directory};
 use crate::error::Aadsts;
-use crate::refusal::mfa_challenge;
+use crate::refusal::mfa_required;
 use crate::scope::Party;
 use crate::state::State;
 
@@ -101,10 +101,7 @@ impl Interaction {
             return Err(self.refuse(error));
         }
         if (user.mfa || self.request.claims.demands_mfa()) && !account.mfa {
-            return self.unless_silent(Step::SecondFactor, || Aadsts::MfaRequired {
-                resource: self.resource_id(),
-                claims: Some(mfa_challenge()),
-            });
+            return self.unless_silent(Step::SecondFactor, || mfa_required(self.resource_id()));
         }
         let party = Party {
             directory,

@@ -55,6 +55,11 @@ enum Action {
     LastAuthorizeQuery,
     LastTokenForm,
     MintToken(Box<TokenOrder>),
+    MintWorkloadToken {
+        subject: String,
+        audience: String,
+        seconds: u64,
+    },
     Now,
     OmitKeyNext {
         kid: String,
@@ -156,6 +161,15 @@ impl Action {
             Self::LastTokenForm => return json!({"parameters": control.last_token_form()}),
             // Carried out before: it can fail.
             Self::MintToken(_) => {}
+            Self::MintWorkloadToken {
+                subject,
+                audience,
+                seconds,
+            } => {
+                let lifetime = Duration::from_secs(seconds);
+                let token = control.mint_workload_token(&subject, &audience, lifetime);
+                return json!({"token": token});
+            }
             Self::Now => return json!({"now": control.now()}),
             Self::OmitKeyNext { kid, calls } => control.omit_key_next(&kid, calls),
             Self::RefuseObo { user, refusal } => control.refuse_obo(&user, refusal),

@@ -1,8 +1,12 @@
-//! What Conditional Access says, but for the second factor.
+//! What Conditional Access says.
 
 /// A policy that is not met. Each carries the challenge that names it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PolicyError {
+    #[error(
+        "Due to a configuration change made by your administrator, or because you moved to a new location, you must use multi-factor authentication to access '{resource}'."
+    )]
+    Mfa { resource: String, claims: String },
     #[error(
         "Due to a configuration change made by your administrator, or because you moved to a new location, you must enroll in multi-factor authentication to access '{resource}'."
     )]
@@ -20,6 +24,7 @@ pub(crate) enum PolicyError {
 impl PolicyError {
     pub(super) fn facts(&self) -> (u32, &'static str) {
         match self {
+            Self::Mfa { .. } => (50_076, "invalid_grant"),
             Self::MfaEnrolment { .. } => (50_079, "interaction_required"),
             Self::DeviceNotCompliant { .. } => (53_000, "invalid_grant"),
             Self::Blocked { .. } => (53_003, "invalid_grant"),
@@ -28,7 +33,8 @@ impl PolicyError {
 
     pub(super) fn claims(&self) -> &str {
         match self {
-            Self::MfaEnrolment { claims, .. }
+            Self::Mfa { claims, .. }
+            | Self::MfaEnrolment { claims, .. }
             | Self::DeviceNotCompliant { claims }
             | Self::Blocked { claims } => claims,
         }

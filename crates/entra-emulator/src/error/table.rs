@@ -1,5 +1,6 @@
 //! The table of codes.
 
+use crate::error::federated::FederatedError;
 use crate::error::policy::PolicyError;
 
 /// One failure, as Entra numbers them.
@@ -94,6 +95,8 @@ pub(crate) enum Aadsts {
     ClientAssertionAudience,
     #[error("Client assertion contains an invalid '{0}' claim.")]
     ClientAssertionClaim(&'static str),
+    #[error(transparent)]
+    Federated(#[from] FederatedError),
 
     // Where to send the browser.
     #[error(
@@ -204,13 +207,6 @@ pub(crate) enum Aadsts {
         "Your administrator has configured the application {name} ('{client_id}') to block users unless they are specifically granted ('assigned') access to the application."
     )]
     UserNotAssigned { client_id: String, name: String },
-    #[error(
-        "Due to a configuration change made by your administrator, or because you moved to a new location, you must use multi-factor authentication to access '{resource}'."
-    )]
-    MfaRequired {
-        resource: String,
-        claims: Option<String>,
-    },
     #[error(transparent)]
     Policy(#[from] PolicyError),
 
@@ -331,6 +327,7 @@ impl Aadsts {
             }
             Self::ClientAssertionAudience => (700_023, "invalid_client"),
             Self::ClientAssertionClaim(_) => (700_021, "invalid_client"),
+            Self::Federated(error) => (error.code(), "invalid_client"),
             Self::RedirectMismatch { .. } => (50_011, "invalid_request"),
             Self::NoRedirectUri => (500_113, "invalid_request"),
             Self::MalformedRedirectUri => (90_102, "invalid_request"),
@@ -361,7 +358,6 @@ impl Aadsts {
             Self::UserDisabled => (50_057, "invalid_grant"),
             Self::WrongPassword => (50_126, "invalid_grant"),
             Self::UserNotAssigned { .. } => (50_105, "interaction_required"),
-            Self::MfaRequired { .. } => (50_076, "invalid_grant"),
             Self::Policy(error) => error.facts(),
             Self::UnsupportedGrantType(_) => (70_003, "unsupported_grant_type"),
             Self::MalformedGrant => (70_000, "invalid_grant"),
@@ -411,11 +407,10 @@ impl Aadsts {
 
     /// The claims a client must ask for to get past this error.
     pub(crate) fn claims(&self) -> Option<String> {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "few of many have claims")]
-        match self {
-            Self::MfaRequired { claims, .. } => claims.clone(),
-            Self::Policy(error) => Some(error.claims().to_owned()),
-            _ => None,
+        if let Self::Policy(error) = self {
+            Some(error.claims().to_owned())
+        } else {
+            None
         }
     }
 }

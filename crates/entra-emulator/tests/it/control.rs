@@ -178,6 +178,10 @@ async fn everything_is_there_over_http_too() {
             "revoke-consent",
             json!({"client_id": CLIENT_ID, "resource": GRAPH_APP_ID}),
         ),
+        (
+            "mint-workload-token",
+            json!({"subject": WORKLOAD_SUBJECT, "audience": TOKEN_EXCHANGE_AUDIENCE, "seconds": 60}),
+        ),
         ("sign-everybody-out", json!({})),
         ("last-authorize-query", json!({})),
         ("last-token-form", json!({})),

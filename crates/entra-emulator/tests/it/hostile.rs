@@ -143,6 +143,8 @@ async fn no_path_header_or_body_does_either() {
             format!("/{segment}/discovery/v2.0/keys"),
             format!("/{segment}/oauth2/v2.0/authorize?{encoded}"),
             format!("/{segment}/v2.0/adminconsent?{encoded}"),
+            format!("/metadata/identity/oauth2/token?api-version=2018-02-01&resource={segment}"),
+            format!("/msi/token?api-version=2019-08-01&resource={segment}&client_id={segment}"),
             format!(
                 "/{TENANT_ID}/v2.0/adminconsent?client_id={CLIENT_ID}&redirect_uri={segment}\
                  &scope={segment}&state={segment}"
