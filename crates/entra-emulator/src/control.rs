@@ -174,6 +174,28 @@ impl Control {
         }
     }
 
+    /// Ends a user's sessions, and has Microsoft Graph hear of it (continuous access evaluation).
+    ///
+    /// What was granted before is revoked, and every browser must sign in again. Graph answers a
+    /// token of before with a claims challenge, if its client declared the capability `cp1`; without
+    /// it the token stays good to its end. As an assertion no token of before is.
+    pub fn revoke_sessions(&self, username: &str) {
+        let now = self.shared.now();
+        let mut state = self.shared.state();
+        for oid in oids(&state.directory, username) {
+            state.end_sessions(&oid, now);
+        }
+        for accounts in state.browsers.values_mut() {
+            accounts.retain(|account| !account.username.eq_ignore_ascii_case(username));
+        }
+    }
+
+    /// Makes every token response say `refresh_in`; `None` leaves it to long-lived tokens.
+    pub fn set_refresh_in(&self, after: impl Into<Option<Duration>>) {
+        let after: Option<Duration> = after.into();
+        self.shared.state().refresh_in = after.map(|after| after.as_secs());
+    }
+
     /// Demands, or no longer demands, a second factor of a user before on-behalf-of calls succeed.
     ///
     /// The same as [`refuse_obo`](Self::refuse_obo) with [`GrantRefusal::MfaRequired`].

@@ -11,6 +11,8 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
@@ -239,9 +241,15 @@ impl Visit<'_> {
         }});
         let mut response = (denied.status(), Json(body)).into_response();
         if denied.status() == StatusCode::UNAUTHORIZED {
+            let ended = if let Denied::Ended { challenge } = denied {
+                let claims = STANDARD.encode(challenge);
+                format!(", error=\"insufficient_claims\", claims=\"{claims}\"")
+            } else {
+                String::new()
+            };
             let challenge = format!(
                 "Bearer realm=\"\", authorization_uri=\"{}/common/oauth2/authorize\", \
-                 client_id=\"{}\"",
+                 client_id=\"{}\"{ended}",
                 self.call.place.base,
                 crate::builtin::GRAPH_APP_ID
             );

@@ -47,6 +47,11 @@
 //! (`invalid_grant`, as of 53003), and that a policy named in `claims` which no page can meet ends on an
 //! error page.
 //!
+//! Of continuous access evaluation: that what was granted before the event is `AADSTS50173` as a code, a
+//! refresh token and an assertion, and that the challenge stands beside it for a client that declares
+//! `cp1` or repeats the challenge; that a token without `cp1` stays good to its end. Whether a token is of
+//! before is told by a note in its `aio` and not by its times, which are five minutes back.
+//!
 //! Of External ID: that its metadata is otherwise that of a workforce tenant, that v1 tokens come from
 //! `sts.windows.net`, that its hosts serve no other tenant (`AADSTS90002`), and that its accounts do not
 //! sign in over `common`.
@@ -84,7 +89,7 @@
 //!
 //! What is left out: mutual TLS, the exchange by which a blueprint gets its agent a token (a token order
 //! gets one), managed identities of Azure Arc, Service Fabric and Cloud Shell, continuous access
-//! evaluation, the implicit flow's access tokens, SAML, and the loop guard
+//! evaluation of applications' own tokens and by place, the implicit flow's access tokens, SAML, and the loop guard
 //! `AADSTS50196`, which would stop tests that repeat themselves.
 
 /// Which Entra to pretend to be, where there is more than one.

@@ -106,6 +106,7 @@ impl GrantRefusal {
             Self::Revoked => Aadsts::GrantRevoked {
                 issued: round_trip(grant.issued_at),
                 valid_from: round_trip(grant.now),
+                claims: None,
             },
             Self::PasswordExpired => Aadsts::PasswordExpired,
             Self::UserDisabled => Aadsts::UserDisabled,

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use serde_json::json;
+
 use crate::access_token::SignIn;
 use crate::authorize::interaction::{Interaction, SignedIn};
 use crate::authorize::pkce::CodeChallenge;
@@ -41,6 +43,8 @@ pub(crate) struct State {
     pub(crate) clock_offset: u64,
     /// The fixed lifetime of access tokens, when there is one.
     pub(crate) token_lifetime: Option<u64>,
+    /// When every answer says to ask again, when it is told.
+    pub(crate) refresh_in: Option<u64>,
     /// How much of a list Graph shows at once, when it is told.
     pub(crate) graph_page_size: Option<usize>,
     seed: u64,
@@ -101,6 +105,28 @@ pub(crate) struct RefreshToken {
 struct Revocation {
     count: u64,
     at: u64,
+    event: Option<SessionEvent>,
+}
+
+/// A revocation that Microsoft Graph hears of: continuous access evaluation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SessionEvent {
+    /// How often the user's grants have been revoked with it.
+    count: u64,
+    pub(crate) at: u64,
+}
+
+impl SessionEvent {
+    /// Whether it ended what was granted after so many revocations.
+    pub(crate) fn ended(&self, revocations: u64) -> bool {
+        revocations < self.count
+    }
+
+    /// The claims challenge that asks for a newer sign-in.
+    pub(crate) fn challenge(&self) -> String {
+        let value = self.at.to_string();
+        json!({"access_token": {"nbf": {"essential": true, "value": value}}}).to_string()
+    }
 }
 
 impl State {
@@ -116,6 +142,7 @@ impl State {
             b2c: B2cState::default(),
             clock_offset: 0,
             token_lifetime: None,
+            refresh_in: None,
             graph_page_size: None,
             seed,
             lifetimes_drawn: 0,
@@ -162,6 +189,13 @@ impl State {
         }
     }
 
+    /// The lifetime of the next token that Graph may end before.
+    pub(crate) fn next_evaluated_lifetime(&mut self) -> u64 {
+        self.lifetimes_drawn += 1;
+        self.token_lifetime
+            .unwrap_or_else(|| random::evaluated_lifetime(self.seed, self.lifetimes_drawn))
+    }
+
     /// The lifetime of the next access token.
     pub(crate) fn next_lifetime(&mut self) -> u64 {
         self.lifetimes_drawn += 1;
@@ -198,5 +232,20 @@ impl State {
         let known = self.revocations.entry(oid.to_owned()).or_default();
         known.count += 1;
         known.at = now;
+    }
+
+    /// The same, and Graph hears of it.
+    pub(crate) fn end_sessions(&mut self, oid: &str, now: u64) {
+        self.revoke(oid, now);
+        let known = self.revocations.entry(oid.to_owned()).or_default();
+        known.event = Some(SessionEvent {
+            count: known.count,
+            at: now,
+        });
+    }
+
+    /// The last of those.
+    pub(crate) fn session_event(&self, oid: &str) -> Option<SessionEvent> {
+        self.revocations.get(oid)?.event
     }
 }

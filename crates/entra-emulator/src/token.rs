@@ -8,6 +8,7 @@ mod on_behalf_of;
 mod password;
 mod refresh_token;
 mod response;
+mod user;
 
 use std::sync::Arc;
 

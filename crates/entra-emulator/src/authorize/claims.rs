@@ -10,6 +10,8 @@ use crate::refusal::wants_mfa;
 pub(crate) struct ClaimsRequest {
     /// The client capabilities, `xms_cc`.
     pub(crate) capabilities: Vec<String>,
+    /// Whether it answers a challenge that came of a revocation, with `nbf`.
+    pub(crate) newer_sign_in: bool,
     /// The authentication contexts, `acrs`.
     pub(crate) acrs: Vec<String>,
     /// The policies of Conditional Access to be met, by id.
@@ -35,16 +37,28 @@ impl ClaimsRequest {
         let unnamed = !named.is_empty() && policies.is_empty();
         Ok(Self {
             capabilities: values(asked.get("xms_cc")),
+            newer_sign_in: asked.get("nbf").is_some(),
             acrs: values(asked.get("acrs")),
             policy: unnamed || policies.iter().any(|policy| wants_mfa(policy)),
             policies,
         })
     }
 
+    /// Whether the client understands the challenges of continuous access evaluation.
+    pub(crate) fn is_challenged(&self) -> bool {
+        self.newer_sign_in || can_be_challenged(&self.capabilities)
+    }
+
     /// Whether a second factor must be shown.
     pub(crate) fn demands_mfa(&self) -> bool {
         self.policy || !self.acrs.is_empty()
     }
+}
+
+/// Whether a client with these capabilities understands claims challenges.
+pub(crate) fn can_be_challenged(capabilities: &[String]) -> bool {
+    let mut named = capabilities.iter();
+    named.any(|name| name.eq_ignore_ascii_case("cp1"))
 }
 
 // `value` for one, `values` for several (OpenID Connect Core §5.5.1).

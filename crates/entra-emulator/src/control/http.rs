@@ -85,9 +85,15 @@ enum Action {
     RevokeRefreshTokens {
         user: String,
     },
+    RevokeSessions {
+        user: String,
+    },
     RotateKeys,
     SetGraphPageSize {
         size: Option<usize>,
+    },
+    SetRefreshIn {
+        seconds: Option<u64>,
     },
     SetTokenLifetime {
         seconds: Option<u64>,
@@ -187,8 +193,12 @@ impl Action {
                 control.revoke_consent_to(&client_id, &resource);
             }
             Self::RevokeRefreshTokens { user } => control.revoke_refresh_tokens(&user),
+            Self::RevokeSessions { user } => control.revoke_sessions(&user),
             Self::RotateKeys => return json!({"kid": control.rotate_keys()}),
             Self::SetGraphPageSize { size } => control.set_graph_page_size(size),
+            Self::SetRefreshIn { seconds } => {
+                control.set_refresh_in(seconds.map(Duration::from_secs));
+            }
             Self::SetTokenLifetime { seconds } => {
                 control.set_token_lifetime(seconds.map(Duration::from_secs));
             }

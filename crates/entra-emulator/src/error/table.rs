@@ -244,7 +244,11 @@ pub(crate) enum Aadsts {
     #[error(
         "The provided grant has expired due to it being revoked, a fresh auth token is needed. The user might have changed or reset their password. The grant was issued on '{issued}' and the TokensValidFrom date (before which tokens are not valid) for this user is '{valid_from}'."
     )]
-    GrantRevoked { issued: String, valid_from: String },
+    GrantRevoked {
+        issued: String,
+        valid_from: String,
+        claims: Option<String>,
+    },
     #[error(
         "Cross-origin token redemption is permitted only for the 'Single-Page Application' client-type. Request origin: '{0}'."
     )]
@@ -407,10 +411,11 @@ impl Aadsts {
 
     /// The claims a client must ask for to get past this error.
     pub(crate) fn claims(&self) -> Option<String> {
-        if let Self::Policy(error) = self {
-            Some(error.claims().to_owned())
-        } else {
-            None
+        #[expect(clippy::wildcard_enum_match_arm, reason = "two of many have claims")]
+        match self {
+            Self::Policy(error) => Some(error.claims().to_owned()),
+            Self::GrantRevoked { claims, .. } => claims.clone(),
+            _ => None,
         }
     }
 }

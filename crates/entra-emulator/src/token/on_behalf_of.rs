@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::access_token::{ClientProof, SignIn, aio_tells_mfa, pairwise};
+use crate::access_token::{ClientProof, SignIn, aio_tells_mfa, aio_tells_revocations, pairwise};
 use crate::authorize::tenant::TenantSpecifier;
 use crate::calendar::round_trip;
 use crate::directory::Directory;
@@ -40,6 +40,10 @@ impl Exchange<'_> {
             return Err(Aadsts::UserDisabled);
         }
         self.check_assertion_tenant(&assertion, user)?;
+        let event = state.session_event(&user.oid);
+        if event.is_some_and(|event| event.ended(assertion.revocations)) {
+            return Err(self.revoked(&user.oid, assertion.auth_time, state));
+        }
         let asked = self.asked_now(client, state)?;
         let asked = asked.ok_or(Aadsts::MissingParameter("scope"))?;
         let resource = asked.single_resource()?.cloned();
@@ -103,6 +107,8 @@ struct Assertion {
     session_id: Option<String>,
     audience_client: String,
     mfa: bool,
+    /// How often the user's grants had been revoked when it was issued.
+    revocations: u64,
     auth_time: u64,
 }
 
@@ -139,6 +145,10 @@ impl Assertion {
             session_id: text("sid"),
             audience_client: client.client_id.clone(),
             mfa: token.text("aio").is_some_and(aio_tells_mfa),
+            revocations: token
+                .text("aio")
+                .and_then(aio_tells_revocations)
+                .unwrap_or(0),
             auth_time: token.seconds("iat").unwrap_or(now),
         })
     }

@@ -9,7 +9,7 @@ use crate::refusal::Refused;
 use crate::scope::{ResourceScopes, ScopeRequest};
 use crate::state::{Holder, RefreshToken, State};
 use crate::token::Exchange;
-use crate::token::authorization_code::{check_itself, check_user, unknown};
+use crate::token::authorization_code::{check_itself, unknown};
 use crate::token::response::{Issue, Refresh, TokenResponse};
 
 /// How long a refresh token may lie unused.
@@ -30,7 +30,7 @@ impl Exchange<'_> {
         }
         self.check_platform(token.holder.platform, proof)?;
         self.check_age(&token)?;
-        check_user(&token.holder, state)?;
+        self.check_user(&token.holder, state)?;
         let holder = self.holder_here(&token.holder, client, state)?;
         let asked = self.asked_now(client, state)?;
         let resource = resource_of_refresh(client, asked.as_ref(), &token)?;

@@ -164,6 +164,8 @@ async fn everything_is_there_over_http_too() {
         ("disable-user", json!({"user": ALICE})),
         ("enable-user", json!({"user": ALICE})),
         ("revoke-refresh-tokens", json!({"user": ALICE})),
+        ("revoke-sessions", json!({"user": ALICE})),
+        ("set-refresh-in", json!({"seconds": null})),
         (
             "demand-mfa-at-obo",
             json!({"user": ALICE, "demanded": true}),

@@ -28,7 +28,7 @@ async fn call(world: &World, method: Method, path: &str, token: &str, body: &Val
     world.send(request).await
 }
 
-async fn get(world: &World, path: &str, token: &str) -> Answer {
+pub(crate) async fn get(world: &World, path: &str, token: &str) -> Answer {
     call(
         world,
         Method::GET,

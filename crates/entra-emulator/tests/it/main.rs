@@ -14,6 +14,7 @@ mod clouds;
 mod code;
 mod conditional_access;
 mod consent;
+mod continuous_access;
 mod control;
 mod device;
 mod discovery;
