@@ -319,6 +319,7 @@ impl App {
                 "GroupMember.Read.All",
                 "Application.Read.All",
                 "Directory.Read.All",
+                "Mail.Read",
             ]
             .map(|value| AppRole {
                 value: value.to_owned(),

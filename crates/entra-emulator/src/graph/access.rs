@@ -156,8 +156,13 @@ impl Caller {
         self.require_about(user, &["User.Read"], &others)
     }
 
-    pub(crate) fn require_mail(&self) -> Result<(), Denied> {
-        self.require_any(&["Mail.Read"]).map_err(|_| Denied::Mail)
+    /// A person reads only their own mail, an application everybody's.
+    pub(crate) fn require_mail_of(&self, user: &User) -> Result<(), Denied> {
+        let reaches = !self.delegated || self.oid == user.oid;
+        match self.require_any(&["Mail.Read"]) {
+            Ok(()) if reaches => Ok(()),
+            Ok(()) | Err(_) => Err(Denied::Mail),
+        }
     }
 }
 
