@@ -268,7 +268,14 @@ impl Control {
 
     /// The parameters of the last token request, in order, as they came: secrets included.
     pub fn last_token_form(&self) -> Option<Vec<(String, String)>> {
-        self.shared.state().last_token_form.clone()
+        self.shared.state().token_forms().next_back().cloned()
+    }
+
+    /// The same of the last hundred token requests, oldest first.
+    ///
+    /// Those that were made to fail before they were read are not among them.
+    pub fn token_forms(&self) -> Vec<Vec<(String, String)>> {
+        self.shared.state().token_forms().cloned().collect()
     }
 }
 

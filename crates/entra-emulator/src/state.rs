@@ -1,6 +1,6 @@
 //! What changes while the emulator runs.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use serde_json::json;
 
@@ -25,6 +25,12 @@ pub(crate) const CODE_LIFETIME: u64 = 600;
 const FIRST_PARTY_LIFETIME: u64 = 86_399;
 /// How long spent and expired records are remembered, to tell them from unknown ones.
 const MEMORY: u64 = 24 * 3600;
+
+/// How many token requests are kept.
+const KEPT_FORMS: usize = 100;
+
+/// The parameters of a request, in order, as they came.
+pub(crate) type Form = Vec<(String, String)>;
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -64,7 +70,8 @@ pub(crate) struct State {
     pub(crate) refused_at_refresh: Refusals,
     pub(crate) faults: Faults,
     pub(crate) last_authorize_query: Option<Vec<(String, String)>>,
-    pub(crate) last_token_form: Option<Vec<(String, String)>>,
+    /// The last token requests, oldest first.
+    token_forms: VecDeque<Form>,
 }
 
 /// What a grant belongs to.
@@ -156,7 +163,7 @@ impl State {
             refused_at_refresh: Refusals::default(),
             faults: Faults::default(),
             last_authorize_query: None,
-            last_token_form: None,
+            token_forms: VecDeque::new(),
         }
     }
 
@@ -201,6 +208,18 @@ impl State {
         self.lifetimes_drawn += 1;
         self.token_lifetime
             .unwrap_or_else(|| random::token_lifetime(self.seed, self.lifetimes_drawn))
+    }
+
+    pub(crate) fn keep_token_form(&mut self, form: Form) {
+        if self.token_forms.len() == KEPT_FORMS {
+            self.token_forms.pop_front();
+        }
+        self.token_forms.push_back(form);
+    }
+
+    /// The token requests that are kept, oldest first.
+    pub(crate) fn token_forms(&self) -> impl DoubleEndedIterator<Item = &Form> {
+        self.token_forms.iter()
     }
 
     pub(crate) fn put_code(&mut self, code: Code) -> String {

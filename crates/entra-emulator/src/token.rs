@@ -98,7 +98,7 @@ async fn token(
     }
     let origin = headers.get(ORIGIN).cloned();
     let mut state = shared.state();
-    state.last_token_form = Some(pairs.clone());
+    state.keep_token_form(pairs.clone());
     let answered = Parameters::new(pairs).and_then(|parameters| {
         let exchange = Exchange {
             call,

@@ -104,6 +104,7 @@ enum Action {
         calls: u64,
         retry_after: u64,
     },
+    TokenForms,
 }
 
 async fn act(
@@ -210,6 +211,7 @@ impl Action {
             } => {
                 control.throttle_next(endpoint, calls, retry_after);
             }
+            Self::TokenForms => return json!({"forms": control.token_forms()}),
         }
         json!({})
     }

@@ -126,6 +126,23 @@ async fn what_was_sent_is_kept() {
     assert!(form.contains(&("client_secret".to_owned(), CLIENT_SECRET.to_owned())));
 }
 
+#[tokio::test]
+async fn the_last_hundred_token_requests_are_kept_in_order() {
+    let world = World::new();
+    assert!(world.control.token_forms().is_empty());
+    for n in 0..101 {
+        let code = n.to_string();
+        let form = [("grant_type", "authorization_code"), ("code", &code)];
+        world.mcp_token(&form).await.failure();
+    }
+    let forms = world.control.token_forms();
+    let code = |form: &Vec<(String, String)>| form.last().unwrap().1.clone();
+    assert_eq!(forms.len(), 100);
+    assert_eq!(code(&forms[0]), "1");
+    assert_eq!(code(&forms[99]), "100");
+    assert_eq!(world.control.last_token_form().as_ref(), forms.last());
+}
+
 async fn order(world: &World, action: &str, body: &Value) -> crate::world::Answer {
     let request = Request::post(format!("/control/{action}"))
         .body(Body::from(body.to_string()))
@@ -187,6 +204,7 @@ async fn everything_is_there_over_http_too() {
         ("sign-everybody-out", json!({})),
         ("last-authorize-query", json!({})),
         ("last-token-form", json!({})),
+        ("token-forms", json!({})),
     ] {
         order(&world, action, &body).await.ok();
     }
