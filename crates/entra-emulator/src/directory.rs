@@ -314,6 +314,35 @@ mod tests {
     }
 
     #[test]
+    fn the_constants_of_credentials_that_are_no_secrets_belong_together() {
+        let directory = Directory::default();
+        let identity = &directory.managed_identities[0];
+        assert_eq!(identity.client_id, builtin::MANAGED_IDENTITY_CLIENT_ID);
+        assert_eq!(
+            identity.principal_id,
+            builtin::MANAGED_IDENTITY_PRINCIPAL_ID
+        );
+        assert_eq!(identity.resource_id, builtin::MANAGED_IDENTITY_RESOURCE_ID);
+        let app = directory.app(builtin::CLIENT_ID).unwrap();
+        let (base, tenant) = (builtin::BASE_URL, builtin::TENANT_ID);
+        for (subject, issuer) in [
+            (builtin::WORKLOAD_SUBJECT, builtin::WORKLOAD_ISSUER),
+            (
+                builtin::MANAGED_IDENTITY_PRINCIPAL_ID,
+                &format!("{base}/{tenant}/v2.0"),
+            ),
+        ] {
+            let mut credentials = app.federated_credentials.iter();
+            let known = credentials.find(|known| known.subject == subject).unwrap();
+            assert!(known.is_issued_by(issuer, &[base]), "{subject}");
+            assert!(
+                !known.is_issued_by(&format!("{issuer}/"), &[base]),
+                "{subject}"
+            );
+        }
+    }
+
+    #[test]
     fn the_constants_of_customers_and_agents_name_something_too() {
         let directory = Directory::default();
         for (client_id, secret, uri, domain) in [
