@@ -89,8 +89,9 @@
 //!
 //! What is left out: mutual TLS, the exchange by which a blueprint gets its agent a token (a token order
 //! gets one), managed identities of Azure Arc, Service Fabric and Cloud Shell, continuous access
-//! evaluation of applications' own tokens and by place, the implicit flow's access tokens, SAML, and the loop guard
-//! `AADSTS50196`, which would stop tests that repeat themselves.
+//! evaluation of applications' own tokens and by place, the implicit flow's access tokens, SAML,
+//! `/{tenant}/adminconsent` without `v2.0`, and the loop guard `AADSTS50196`, which would stop tests that
+//! repeat themselves.
 
 /// Which Entra to pretend to be, where there is more than one.
 #[derive(Debug, Clone, Default)]

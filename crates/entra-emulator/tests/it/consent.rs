@@ -100,7 +100,10 @@ async fn an_administrator_consents_by_url_for_everybody() {
     let world = World::new();
     let good = assertion(&world, ALICE).await;
     let (mut browser, page) = admin_page(&world, ADMIN, DIRECTORY_SCOPE).await;
-    assert!(page.text.contains("Directory.Read.All"), "{}", page.text);
+    for shown in ["Directory.Read.All", "for all users in your organisation"] {
+        assert!(page.text.contains(shown), "{}", page.text);
+    }
+    assert!(!page.text.contains("name=\"tenant\""));
     let end = browser.submit(&world, &page, &[("answer", "accept")]).await;
     let back = callback(&end);
     assert_eq!(back["admin_consent"], "True");

@@ -34,7 +34,9 @@ impl Exchange<'_> {
         self.check_match(client, parsed, &bases)?;
         let issuer = issuer(parsed, &bases, state);
         let issuer = issuer.ok_or(Aadsts::ClientAssertionSignature)?;
-        if !parsed.is_signed_by(issuer.key.public_key()) {
+        // Issuers that sign with anything else are not supported.
+        let rs256 = parsed.header_text("alg") == Some("RS256");
+        if !rs256 || !parsed.is_signed_by(issuer.key.public_key()) {
             return Err(Aadsts::ClientAssertionSignature);
         }
         if issuer.entra && parsed.text("scp").is_some() {
