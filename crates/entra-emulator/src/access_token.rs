@@ -79,6 +79,8 @@ pub(crate) struct Delegation<'a> {
     pub(crate) profile: bool,
     /// The client capabilities sent with the request, as `xms_cc`.
     pub(crate) capabilities: &'a [String],
+    /// How often the user's grants had been revoked when this one was made.
+    pub(crate) revocations: u64,
     /// The `sub` of the assertion an on-behalf-of token came from.
     pub(crate) assertion_sub: Option<&'a str>,
 }
@@ -130,7 +132,7 @@ impl Mint<'_> {
         claims.put("iss", self.place.issuer_of(tenant));
         self.put_times(&mut claims);
         claims.put_some("acrs", list(&delegation.sign_in.acrs));
-        claims.put("aio", aio(delegation.sign_in.mfa));
+        claims.put("aio", aio(delegation.sign_in.mfa, delegation.revocations));
         claims.put("azp", client.client_id.as_str());
         claims.put("azpacr", agent::proof(client, delegation.proof).acr());
         claims.put_some("idp", self.home_idp(directory, user));
@@ -165,7 +167,7 @@ impl Mint<'_> {
         self.put_times(&mut claims);
         claims.put("acr", "1");
         claims.put_some("acrs", list(&delegation.sign_in.acrs));
-        claims.put("aio", aio(delegation.sign_in.mfa));
+        claims.put("aio", aio(delegation.sign_in.mfa, delegation.revocations));
         claims.put("amr", amr(delegation.sign_in));
         claims.put("appid", client.client_id.as_str());
         claims.put("appidacr", agent::proof(client, delegation.proof).acr());
@@ -252,9 +254,14 @@ pub(crate) fn aio_tells_mfa(aio: &str) -> bool {
     aio.starts_with("AX")
 }
 
-fn aio(mfa: bool) -> String {
+/// How often the user's grants had been revoked when the token with this `aio` was issued.
+pub(crate) fn aio_tells_revocations(aio: &str) -> Option<u64> {
+    u64::from_str_radix(aio.get(2..10)?, 16).ok()
+}
+
+fn aio(mfa: bool, revocations: u64) -> String {
     let prefix = if mfa { "AX" } else { "AW" };
-    format!("{prefix}{}", random::opaque(45))
+    format!("{prefix}{revocations:08x}{}", random::opaque(39))
 }
 
 pub(crate) fn rh() -> String {

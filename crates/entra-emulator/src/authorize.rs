@@ -1,5 +1,6 @@
 //! The authorization endpoint and the pages after it (RFC 6749 §3.1).
 
+mod admin_consent;
 pub(crate) mod claims;
 pub(crate) mod interaction;
 pub(crate) mod pages;
@@ -23,9 +24,10 @@ use http::{HeaderMap, StatusCode};
 use url::form_urlencoded;
 
 use crate::access_token::Mint;
+use crate::authorize::admin_consent::admin_consent;
 use crate::authorize::interaction::{Interaction, SignedIn, Step};
 use crate::authorize::pages::{SignedOutPage, error_page, page};
-use crate::authorize::request::{AuthorizeRequest, Parameters, Refusal};
+use crate::authorize::request::{AuthorizeRequest, Parameters, Purpose, Refusal};
 use crate::authorize::session::{browser_cookie, forget_cookie};
 use crate::authorize::show::Shown;
 use crate::directory::Directory;
@@ -42,6 +44,7 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
     Router::new()
         .route("/{tenant}/oauth2/v2.0/authorize", get(v2).post(v2))
         .route("/{tenant}/oauth2/authorize", get(v1).post(v1))
+        .route("/{tenant}/v2.0/adminconsent", get(admin_consent))
         .route("/{tenant}/oauth2/v2.0/logout", get(logout))
         .route("/{tenant}/oauth2/logout", get(logout))
         .route("/{tenant}/login", post(sign_in::password))
@@ -161,7 +164,7 @@ impl Visit<'_> {
         problem: Option<&Aadsts>,
     ) -> Response {
         let accounts = self.accounts(state);
-        match interaction.next(&accounts, &state.directory) {
+        match interaction.next(&accounts, state) {
             Err(refusal) => self.refuse(&refusal, interaction.is_silent()),
             Ok(Step::Done) => match self.finish(state, &interaction) {
                 Ok(response) => response,
@@ -190,6 +193,9 @@ impl Visit<'_> {
         let request = &interaction.request;
         let account = interaction.account.as_ref().ok_or(Aadsts::LoginRequired)?;
         let (user, tenant) = interaction.resident(account, &state.directory)?;
+        if request.purpose == Purpose::AdminConsent {
+            return Ok(admin_consent::granted(request, &tenant.id));
+        }
         let (oid, tenant_id) = (user.oid.clone(), tenant.id.clone());
         let mut parameters = Vec::new();
         let code = request

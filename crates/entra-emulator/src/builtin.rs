@@ -144,6 +144,23 @@ pub const AGENT_BLUEPRINT_CLIENT_ID: &str = "30000000-0000-4000-8000-00000000001
 /// The client secret of [`AGENT_BLUEPRINT_CLIENT_ID`].
 pub const AGENT_BLUEPRINT_CLIENT_SECRET: &str = "agent~1W.a-public_test-secret_0123456789";
 
+/// The issuer of workload identities the emulator pretends to be, wherever it is.
+///
+/// Its metadata stands under `/workload-issuer`; [`Control`](crate::Control) mints its tokens.
+pub const WORKLOAD_ISSUER: &str = "https://login.emulator.test/workload-issuer";
+/// The subject of [`WORKLOAD_ISSUER`] that [`CLIENT_ID`] trusts to be itself.
+pub const WORKLOAD_SUBJECT: &str = "system:serviceaccount:mcp:entrada";
+/// The audience of federated credentials in the public cloud.
+pub const TOKEN_EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
+/// The application id of a managed identity of [`TENANT_ID`], which [`CLIENT_ID`] trusts too.
+pub const MANAGED_IDENTITY_CLIENT_ID: &str = "40000000-0000-4000-8000-000000000001";
+/// The principal id of [`MANAGED_IDENTITY_CLIENT_ID`].
+pub const MANAGED_IDENTITY_PRINCIPAL_ID: &str = "41000000-0000-4000-8000-000000000001";
+/// The resource id of [`MANAGED_IDENTITY_CLIENT_ID`].
+pub const MANAGED_IDENTITY_RESOURCE_ID: &str = "/subscriptions/42000000-0000-4000-8000-000000000001/resourceGroups/mcp/providers/Microsoft.ManagedIdentity/userAssignedIdentities/entrada";
+/// What `X-IDENTITY-HEADER` must say at `/msi/token`.
+pub const IDENTITY_HEADER: &str = "identity~9Z.a-public_test-secret_01234567";
+
 /// The redirect URI of the MCP server application on `localhost`, where the port is ignored.
 pub const LOCALHOST_REDIRECT_URI: &str = "http://localhost/auth/callback";
 /// The redirect URI of the MCP server application in production.

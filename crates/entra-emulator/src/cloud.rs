@@ -40,6 +40,8 @@ pub(crate) struct Names {
     pub(crate) graph_host: &'static str,
     /// `rbac_url`.
     pub(crate) rbac_url: &'static str,
+    /// The audience of federated credentials.
+    pub(crate) token_exchange: &'static str,
     /// The host of v1 issuers.
     v1_host: &'static str,
 }
@@ -58,6 +60,12 @@ impl Cloud {
     pub(crate) fn of_login_host(host: &str) -> Option<Self> {
         let mut all = Self::ALL.into_iter();
         all.find(|cloud| cloud.names().login_hosts.contains(&host))
+    }
+
+    /// Whether this is what federated credentials have for an audience in some cloud.
+    pub(crate) fn is_token_exchange(audience: &str) -> bool {
+        let mut all = Self::ALL.into_iter();
+        all.any(|cloud| cloud.names().token_exchange == audience)
     }
 
     /// The host its issuers have.
@@ -110,6 +118,7 @@ const PUBLIC: Names = Names {
     directory_host: "graph.windows.net",
     graph_host: "graph.microsoft.com",
     rbac_url: "https://pas.windows.net",
+    token_exchange: "api://AzureADTokenExchange",
     v1_host: "sts.windows.net",
 };
 
@@ -119,6 +128,7 @@ const US_GOVERNMENT: Names = Names {
     directory_host: "graph.windows.net",
     graph_host: "graph.microsoft.us",
     rbac_url: "https://pasff.usgovcloudapi.net",
+    token_exchange: "api://AzureADTokenExchangeUSGov",
     v1_host: "sts.windows.net",
 };
 
@@ -128,6 +138,7 @@ const CHINA: Names = Names {
     directory_host: "graph.chinacloudapi.cn",
     graph_host: "microsoftgraph.chinacloudapi.cn",
     rbac_url: "https://pas.chinacloudapi.cn",
+    token_exchange: "api://AzureADTokenExchangeChina",
     v1_host: "sts.chinacloudapi.cn",
 };
 
@@ -137,6 +148,7 @@ const BLEU: Names = Names {
     directory_host: "graph.svc.sovcloud.fr",
     graph_host: "graph.svc.sovcloud.fr",
     rbac_url: "https://pas.sovcloud-identity.fr",
+    token_exchange: "api://AzureADTokenExchange",
     v1_host: "sts.sovcloud-identity.fr",
 };
 
@@ -146,6 +158,7 @@ const DELOS: Names = Names {
     directory_host: "graph.svc.sovcloud.de",
     graph_host: "graph.svc.sovcloud.de",
     rbac_url: "https://pas.sovcloud-identity.de",
+    token_exchange: "api://AzureADTokenExchange",
     v1_host: "sts.sovcloud-identity.de",
 };
 
@@ -155,6 +168,7 @@ const GOV_SG: Names = Names {
     directory_host: "graph.svc.sovcloud.sg",
     graph_host: "graph.svc.sovcloud.sg",
     rbac_url: "https://pas.sovcloud-identity.sg",
+    token_exchange: "api://AzureADTokenExchange",
     v1_host: "sts.sovcloud-identity.sg",
 };
 

@@ -13,6 +13,8 @@ use crate::directory::Directory;
 use crate::emulator::Shared;
 use crate::faults::{Endpoint, Failure};
 use crate::keys::SigningKey;
+use crate::refusal::GrantRefusal;
+use crate::workload_issuer;
 
 /// The emulator's steering wheel. Clones steer the same emulator.
 ///
@@ -90,6 +92,18 @@ impl Control {
         mint::mint(&self.shared, order)
     }
 
+    /// The token of a workload of [`builtin::WORKLOAD_ISSUER`], such as a pod of Kubernetes.
+    ///
+    /// An application with a federated credential for `subject` and `audience` may show it instead
+    /// of a secret.
+    ///
+    /// [`builtin::WORKLOAD_ISSUER`]: crate::builtin::WORKLOAD_ISSUER
+    pub fn mint_workload_token(&self, subject: &str, audience: &str, lifetime: Duration) -> String {
+        let valid = (self.shared.now(), lifetime.as_secs());
+        let state = self.shared.state();
+        workload_issuer::token(state.workload_keys.active(), subject, audience, valid)
+    }
+
     /// Moves the emulator's clock forward.
     pub fn advance(&self, by: Duration) {
         let mut state = self.shared.state();
@@ -160,15 +174,52 @@ impl Control {
         }
     }
 
-    /// Demands, or no longer demands, a second factor of a user before on-behalf-of calls succeed.
-    pub fn demand_mfa_at_obo(&self, username: &str, demanded: bool) {
+    /// Ends a user's sessions, and has Microsoft Graph hear of it (continuous access evaluation).
+    ///
+    /// What was granted before is revoked, and every browser must sign in again. Graph answers a
+    /// token of before with a claims challenge, if its client declared the capability `cp1`; without
+    /// it the token stays good to its end. As an assertion no token of before is.
+    pub fn revoke_sessions(&self, username: &str) {
+        let now = self.shared.now();
         let mut state = self.shared.state();
         for oid in oids(&state.directory, username) {
-            if demanded {
-                state.mfa_at_obo.insert(oid);
-            } else {
-                state.mfa_at_obo.remove(&oid);
-            }
+            state.end_sessions(&oid, now);
+        }
+        for accounts in state.browsers.values_mut() {
+            accounts.retain(|account| !account.username.eq_ignore_ascii_case(username));
+        }
+    }
+
+    /// Makes every token response say `refresh_in`; `None` leaves it to long-lived tokens.
+    pub fn set_refresh_in(&self, after: impl Into<Option<Duration>>) {
+        let after: Option<Duration> = after.into();
+        self.shared.state().refresh_in = after.map(|after| after.as_secs());
+    }
+
+    /// Demands, or no longer demands, a second factor of a user before on-behalf-of calls succeed.
+    ///
+    /// The same as [`refuse_obo`](Self::refuse_obo) with [`GrantRefusal::MfaRequired`].
+    pub fn demand_mfa_at_obo(&self, username: &str, demanded: bool) {
+        self.refuse_obo(username, demanded.then_some(GrantRefusal::MfaRequired));
+    }
+
+    /// Holds something against every on-behalf-of call for a user, or no longer anything.
+    ///
+    /// One thing at a time: the last one said counts.
+    pub fn refuse_obo(&self, username: &str, refusal: impl Into<Option<GrantRefusal>>) {
+        let refusal = refusal.into();
+        let mut state = self.shared.state();
+        for oid in oids(&state.directory, username) {
+            state.refused_at_obo.set(oid, refusal);
+        }
+    }
+
+    /// Holds something against every refresh of a user's tokens, or no longer anything.
+    pub fn refuse_refresh(&self, username: &str, refusal: impl Into<Option<GrantRefusal>>) {
+        let refusal = refusal.into();
+        let mut state = self.shared.state();
+        for oid in oids(&state.directory, username) {
+            state.refused_at_refresh.set(oid, refusal);
         }
     }
 
@@ -217,7 +268,14 @@ impl Control {
 
     /// The parameters of the last token request, in order, as they came: secrets included.
     pub fn last_token_form(&self) -> Option<Vec<(String, String)>> {
-        self.shared.state().last_token_form.clone()
+        self.shared.state().token_forms().next_back().cloned()
+    }
+
+    /// The same of the last hundred token requests, oldest first.
+    ///
+    /// Those that were made to fail before they were read are not among them.
+    pub fn token_forms(&self) -> Vec<Vec<(String, String)>> {
+        self.shared.state().token_forms().cloned().collect()
     }
 }
 

@@ -19,7 +19,9 @@ use crate::authorize::claims::ClaimsRequest;
 use crate::authorize::interaction::Interaction;
 use crate::authorize::pages::{device_page, device_result_page};
 use crate::authorize::redirect_uri::Redirect;
-use crate::authorize::request::{AuthorizeRequest, Parameters, ResponseType, Scope, find_client};
+use crate::authorize::request::{
+    AuthorizeRequest, Parameters, Purpose, ResponseType, Scope, find_client,
+};
 use crate::authorize::response::{ResponseMode, ReturnAddress};
 use crate::authorize::session::browser_cookie;
 use crate::authorize::tenant::TenantSpecifier;
@@ -142,6 +144,7 @@ impl Device {
     fn request(&self, base: &str) -> AuthorizeRequest {
         let uri = format!("{base}/devicelogin/done");
         AuthorizeRequest {
+            purpose: Purpose::SignIn,
             specifier: self.specifier.clone(),
             version: Version::V2,
             client_id: self.client_id.clone(),

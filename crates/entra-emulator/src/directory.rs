@@ -5,6 +5,8 @@
 
 pub mod app;
 mod check;
+pub mod federated_credential;
+pub mod managed_identity;
 pub mod tenant;
 pub mod user;
 
@@ -15,6 +17,7 @@ use serde::Deserialize;
 use crate::builtin;
 use crate::directory::app::App;
 pub use crate::directory::check::DirectoryError;
+use crate::directory::managed_identity::ManagedIdentity;
 use crate::directory::tenant::Tenant;
 use crate::directory::user::User;
 
@@ -38,6 +41,9 @@ pub struct Directory {
     /// The app registrations.
     #[serde(default)]
     pub apps: Vec<App>,
+    /// The managed identities of the machine around the emulator.
+    #[serde(default)]
+    pub managed_identities: Vec<ManagedIdentity>,
     /// What has been consented to.
     #[serde(default)]
     pub consents: Vec<Consent>,
@@ -76,6 +82,7 @@ impl Directory {
             tenants: Vec::new(),
             users: Vec::new(),
             apps: Vec::new(),
+            managed_identities: Vec::new(),
             consents: Vec::new(),
         };
         directory.add_what_microsoft_owns();
@@ -304,6 +311,35 @@ mod tests {
             directory.user_by_oid(builtin::BOB_OID).unwrap().username,
             builtin::BOB
         );
+    }
+
+    #[test]
+    fn the_constants_of_credentials_that_are_no_secrets_belong_together() {
+        let directory = Directory::default();
+        let identity = &directory.managed_identities[0];
+        assert_eq!(identity.client_id, builtin::MANAGED_IDENTITY_CLIENT_ID);
+        assert_eq!(
+            identity.principal_id,
+            builtin::MANAGED_IDENTITY_PRINCIPAL_ID
+        );
+        assert_eq!(identity.resource_id, builtin::MANAGED_IDENTITY_RESOURCE_ID);
+        let app = directory.app(builtin::CLIENT_ID).unwrap();
+        let (base, tenant) = (builtin::BASE_URL, builtin::TENANT_ID);
+        for (subject, issuer) in [
+            (builtin::WORKLOAD_SUBJECT, builtin::WORKLOAD_ISSUER),
+            (
+                builtin::MANAGED_IDENTITY_PRINCIPAL_ID,
+                &format!("{base}/{tenant}/v2.0"),
+            ),
+        ] {
+            let mut credentials = app.federated_credentials.iter();
+            let known = credentials.find(|known| known.subject == subject).unwrap();
+            assert!(known.is_issued_by(issuer, &[base]), "{subject}");
+            assert!(
+                !known.is_issued_by(&format!("{issuer}/"), &[base]),
+                "{subject}"
+            );
+        }
     }
 
     #[test]

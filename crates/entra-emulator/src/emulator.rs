@@ -22,7 +22,9 @@ use crate::place::Place;
 use crate::quirks::Quirks;
 use crate::server::{Listen, Listener, Running, ServeError, serve};
 use crate::state::State;
-use crate::{authorize, b2c, control, device, discovery, graph, token};
+use crate::{
+    authorize, b2c, control, device, discovery, graph, managed_identity, token, workload_issuer,
+};
 
 /// Tells the time, in seconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -127,6 +129,8 @@ impl Emulator {
             .merge(device::router())
             .merge(graph::router())
             .merge(b2c::router())
+            .merge(workload_issuer::router())
+            .merge(managed_identity::router())
             .merge(control::http::router())
             .layer(from_fn_with_state(Arc::clone(&self.shared), describe_call))
             .with_state(Arc::clone(&self.shared));

@@ -1,5 +1,7 @@
 //! Every `AADSTS` code the emulator answers with, its text and its wire form.
 
+pub(crate) mod federated;
+pub(crate) mod policy;
 mod table;
 
 use http::StatusCode;
@@ -7,7 +9,7 @@ use serde::Serialize;
 
 use crate::calendar::timestamp;
 use crate::emulator::Call;
-pub(crate) use crate::error::table::{Aadsts, policy_challenge};
+pub(crate) use crate::error::table::Aadsts;
 
 /// The ids Entra puts in every answer.
 #[derive(Debug, Clone)]

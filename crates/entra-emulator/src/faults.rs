@@ -31,6 +31,8 @@ pub enum Endpoint {
     Discovery,
     /// Microsoft Graph.
     Graph,
+    /// The managed identity endpoints.
+    ManagedIdentity,
 }
 
 /// A grant type (RFC 6749 §4, §6 and extensions).

@@ -2,6 +2,7 @@
 
 mod access;
 mod member_objects;
+mod messages;
 mod paging;
 
 use std::collections::HashMap;
@@ -11,11 +12,13 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use crate::calendar::timestamp;
-use crate::directory::user::{Message, User};
+use crate::directory::user::User;
 use crate::emulator::{Call, Shared};
 use crate::faults::Endpoint;
 use crate::graph::access::{Caller, Denied};
@@ -25,7 +28,6 @@ use crate::state::State as EmulatorState;
 pub(crate) fn router() -> Router<Arc<Shared>> {
     Router::new()
         .route("/graph/v1.0/me", get(me))
-        .route("/graph/v1.0/me/messages", get(messages))
         .route("/graph/v1.0/me/transitiveMemberOf", get(own_memberships))
         .route("/graph/v1.0/users/{user}", get(user))
         .route(
@@ -34,6 +36,7 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         )
         .route("/graph/oidc/userinfo", get(user_info))
         .merge(member_objects::router())
+        .merge(messages::router())
 }
 
 type Parameters = Query<HashMap<String, String>>;
@@ -75,36 +78,6 @@ async fn user(
         Ok(profile(user, &visit.root("$metadata#users/$entity")))
     };
     visit.answer(Whose::Named(&user), answer).await
-}
-
-async fn messages(
-    State(shared): State<Arc<Shared>>,
-    Extension(call): Extension<Call>,
-    headers: HeaderMap,
-    Query(query): Parameters,
-) -> Response {
-    let visit = Visit {
-        shared: &shared,
-        call: &call,
-        headers: &headers,
-    };
-    let answer = |state: &EmulatorState, caller: &Caller, user: &User| {
-        caller.require_mail()?;
-        let all: Vec<Value> = user
-            .messages
-            .iter()
-            .enumerate()
-            .map(|(n, mail)| message(n, mail, user, call.now))
-            .collect();
-        let url = visit.root("me/messages");
-        let context = format!("$metadata#users('{}')/messages", user.oid);
-        Ok(Page::asked(&query, state.graph_page_size.unwrap_or(10)).of(
-            &all,
-            &visit.root(&context),
-            &url,
-        ))
-    };
-    visit.answer(Whose::Caller, answer).await
 }
 
 async fn own_memberships(
@@ -239,9 +212,15 @@ impl Visit<'_> {
         }});
         let mut response = (denied.status(), Json(body)).into_response();
         if denied.status() == StatusCode::UNAUTHORIZED {
+            let ended = if let Denied::Ended { challenge } = denied {
+                let claims = STANDARD.encode(challenge);
+                format!(", error=\"insufficient_claims\", claims=\"{claims}\"")
+            } else {
+                String::new()
+            };
             let challenge = format!(
                 "Bearer realm=\"\", authorization_uri=\"{}/common/oauth2/authorize\", \
-                 client_id=\"{}\"",
+                 client_id=\"{}\"{ended}",
                 self.call.place.base,
                 crate::builtin::GRAPH_APP_ID
             );
@@ -323,18 +302,5 @@ fn profile(user: &User, context: &str) -> Value {
         "surname": user.family_name,
         "userPrincipalName": user.username,
         "id": user.oid,
-    })
-}
-
-fn message(n: usize, mail: &Message, user: &User, now: u64) -> Value {
-    let address = |address: &str| json!({"emailAddress": {"name": address, "address": address}});
-    json!({
-        "id": format!("AAMk{n:08}"),
-        "subject": mail.subject,
-        "bodyPreview": mail.preview,
-        "isRead": false,
-        "receivedDateTime": timestamp(now.saturating_sub(3600 * (n as u64 + 1))).replace(' ', "T"),
-        "from": address(&mail.from),
-        "toRecipients": [address(user.email.as_deref().unwrap_or(&user.username))],
     })
 }

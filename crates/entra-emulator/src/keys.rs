@@ -186,6 +186,11 @@ impl KeyRing {
         Self::of(&[signing_key!("us-government")], &[])
     }
 
+    /// The key of the pretend workload issuer.
+    pub(crate) fn workloads() -> Self {
+        Self::of(&[signing_key!("workload")], &[])
+    }
+
     /// The keys of user flows.
     pub(crate) fn user_flows() -> Self {
         let fixtures = [signing_key!("b2c-1"), signing_key!("b2c-2")];

@@ -67,6 +67,11 @@ impl Place {
         }
     }
 
+    /// What v2 issuers begin with.
+    pub(crate) fn issuer_base(&self) -> &str {
+        &self.issuer_base
+    }
+
     pub(crate) fn v2_issuer(&self, tenant_id: &str) -> String {
         format!("{}/{tenant_id}/v2.0", self.issuer_base)
     }

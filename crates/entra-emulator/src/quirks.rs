@@ -41,6 +41,17 @@
 //! that `aud` is then what was asked. Of the reverse nothing is said: the endpoints refuse it, and a
 //! token order may have it.
 //!
+//! Of consent: that the answer to an administrator who consents by URL repeats the scopes as they were
+//! asked for, that one who cancels sends `state` back, and that a user who is no administrator reads
+//! `AADSTS90094` there as elsewhere. Of Conditional Access: the `error` of `AADSTS53000`
+//! (`invalid_grant`, as of 53003), and that a policy named in `claims` which no page can meet ends on an
+//! error page.
+//!
+//! Of continuous access evaluation: that what was granted before the event is `AADSTS50173` as a code, a
+//! refresh token and an assertion, and that the challenge stands beside it for a client that declares
+//! `cp1` or repeats the challenge; that a token without `cp1` stays good to its end. Whether a token is of
+//! before is told by a note in its `aio` and not by its times, which are five minutes back.
+//!
 //! Of External ID: that its metadata is otherwise that of a workforce tenant, that v1 tokens come from
 //! `sts.windows.net`, that its hosts serve no other tenant (`AADSTS90002`), and that its accounts do not
 //! sign in over `common`.
@@ -65,10 +76,22 @@
 //! of a login host is answered under its own name, and its issuers have the name of the login host.
 //! One ring of keys signs for every cloud.
 //!
-//! What is left out: mutual TLS, federated credentials, and so the exchange by which a blueprint gets
-//! its agent a token (a token order gets one), managed identities, continuous access evaluation, the
-//! implicit flow's access tokens, SAML, administrators' consent by URL, and the loop guard
-//! `AADSTS50196`, which would stop tests that repeat themselves.
+//! Of federated credentials: that the issuer is compared before the subject and that before the audience
+//! (`AADSTS700212`, a number nobody confirms), all of them before the signature; that an application
+//! without any answers `AADSTS70021`; that the tokens of managed identities have the name that was asked
+//! for in `aud`; what the audience is called in the newest clouds (here as in the public one). Keys are
+//! those of [`builtin::WORKLOAD_ISSUER`](crate::builtin::WORKLOAD_ISSUER) and of the emulator's tenants:
+//! no other issuer is fetched, and its tokens fail the signature check.
+//!
+//! Of managed identities: the texts of most errors, and that App Service answers 401 to a wrong header
+//! and 400 to an unknown identity. All of them are user-assigned, the only one is meant when none is
+//! named, and no token is kept for the next call.
+//!
+//! What is left out: mutual TLS, the exchange by which a blueprint gets its agent a token (a token order
+//! gets one), managed identities of Azure Arc, Service Fabric and Cloud Shell, continuous access
+//! evaluation of applications' own tokens and by place, the implicit flow's access tokens, SAML,
+//! `/{tenant}/adminconsent` without `v2.0`, and the loop guard `AADSTS50196`, which would stop tests that
+//! repeat themselves.
 
 /// Which Entra to pretend to be, where there is more than one.
 #[derive(Debug, Clone, Default)]

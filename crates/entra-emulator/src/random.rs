@@ -46,17 +46,24 @@ fn fill(bytes: usize) -> Vec<u8> {
 
 /// A token lifetime between 60 and 90 minutes, the `n`th of `seed`.
 pub(crate) fn token_lifetime(seed: u64, n: u64) -> u64 {
+    3600 + drawn(seed, n) % 1801
+}
+
+/// The same between 20 and 28 hours, for tokens that can be ended before.
+pub(crate) fn evaluated_lifetime(seed: u64, n: u64) -> u64 {
+    72_000 + drawn(seed, n) % 28_801
+}
+
+fn drawn(seed: u64, n: u64) -> u64 {
     let mut input = [0; 16];
     let (left, right) = input.split_at_mut(8);
     left.copy_from_slice(&seed.to_be_bytes());
     right.copy_from_slice(&n.to_be_bytes());
     let hash = digest(&SHA256, &input);
-    let drawn = hash
-        .as_ref()
+    hash.as_ref()
         .iter()
         .take(4)
-        .fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
-    3600 + drawn % 1801
+        .fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]
@@ -78,5 +85,11 @@ mod tests {
             (0..100).map(|n| token_lifetime(7, n)).collect::<Vec<_>>()
         );
         assert_ne!(drawn.first(), drawn.last());
+    }
+
+    #[test]
+    fn tokens_that_can_be_ended_live_between_20_and_28_hours() {
+        let mut drawn = (0..100).map(|n| evaluated_lifetime(7, n));
+        assert!(drawn.all(|lifetime| (72_000..=100_800).contains(&lifetime)));
     }
 }

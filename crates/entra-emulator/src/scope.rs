@@ -221,7 +221,17 @@ pub(crate) struct Party<'a> {
 impl Party<'_> {
     /// Which of `asked` the user has not consented to.
     pub(crate) fn missing(&self, asked: &ScopeRequest) -> Vec<(String, String)> {
-        let mut missing = Vec::new();
+        let mut missing = self.everything(asked);
+        missing.retain(|(resource, name)| {
+            let app = self.directory.app(resource);
+            !app.is_some_and(|app| self.consented(app).contains(name))
+        });
+        missing
+    }
+
+    /// All of `asked`: application id of the resource, and scope. `.default` is spelled out.
+    pub(crate) fn everything(&self, asked: &ScopeRequest) -> Vec<(String, String)> {
+        let mut everything = Vec::new();
         let graph = ResourceScopes {
             names: asked.oidc.iter().map(|&name| name.to_owned()).collect(),
             ..ScopeRequest::graph()
@@ -230,8 +240,7 @@ impl Party<'_> {
             let Some(app) = self.directory.app(&resource.client_id) else {
                 continue;
             };
-            let consented = self.consented(app);
-            let names = if resource.default {
+            let names: Vec<String> = if resource.default {
                 self.statically_required()
                     .filter(|(required, _)| *required == app.client_id)
                     .map(|(_, name)| name.to_owned())
@@ -239,10 +248,10 @@ impl Party<'_> {
             } else {
                 resource.names.clone()
             };
-            let lacking = names.into_iter().filter(|name| !consented.contains(name));
-            missing.extend(lacking.map(|name| (app.client_id.clone(), name)));
+            let names = names.into_iter();
+            everything.extend(names.map(|name| (app.client_id.clone(), name)));
         }
-        missing
+        everything
     }
 
     fn statically_required(&self) -> impl Iterator<Item = (&str, &str)> {

@@ -1,6 +1,8 @@
 //! What changes while the emulator runs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use serde_json::json;
 
 use crate::access_token::SignIn;
 use crate::authorize::interaction::{Interaction, SignedIn};
@@ -14,6 +16,7 @@ use crate::directory::tenant::Tenant;
 use crate::faults::Faults;
 use crate::keys::{KeyRing, SigningKey};
 use crate::random;
+use crate::refusal::Refusals;
 use crate::scope::ScopeRequest;
 
 /// How long a code can be redeemed.
@@ -22,6 +25,12 @@ pub(crate) const CODE_LIFETIME: u64 = 600;
 const FIRST_PARTY_LIFETIME: u64 = 86_399;
 /// How long spent and expired records are remembered, to tell them from unknown ones.
 const MEMORY: u64 = 24 * 3600;
+
+/// How many token requests are kept.
+const KEPT_FORMS: usize = 100;
+
+/// The parameters of a request, in order, as they came.
+pub(crate) type Form = Vec<(String, String)>;
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -32,10 +41,16 @@ pub(crate) struct State {
     pub(crate) us_government_keys: KeyRing,
     /// The keys of user flows, which are no Entra keys.
     pub(crate) b2c_keys: KeyRing,
+    /// The key of the pretend workload issuer.
+    pub(crate) workload_keys: KeyRing,
+    /// Where managed identities found the emulator, as their tokens' issuers have it.
+    pub(crate) identity_bases: BTreeSet<String>,
     pub(crate) b2c: B2cState,
     pub(crate) clock_offset: u64,
     /// The fixed lifetime of access tokens, when there is one.
     pub(crate) token_lifetime: Option<u64>,
+    /// When every answer says to ask again, when it is told.
+    pub(crate) refresh_in: Option<u64>,
     /// How much of a list Graph shows at once, when it is told.
     pub(crate) graph_page_size: Option<usize>,
     seed: u64,
@@ -49,11 +64,14 @@ pub(crate) struct State {
     pub(crate) browsers: HashMap<String, Vec<SignedIn>>,
     /// When, and how many times, the refresh tokens of an object id were revoked.
     revocations: HashMap<String, Revocation>,
-    /// The object ids that need a second factor before an on-behalf-of call succeeds.
-    pub(crate) mfa_at_obo: HashSet<String>,
+    /// What is held against on-behalf-of calls.
+    pub(crate) refused_at_obo: Refusals,
+    /// What is held against refreshing.
+    pub(crate) refused_at_refresh: Refusals,
     pub(crate) faults: Faults,
     pub(crate) last_authorize_query: Option<Vec<(String, String)>>,
-    pub(crate) last_token_form: Option<Vec<(String, String)>>,
+    /// The last token requests, oldest first.
+    token_forms: VecDeque<Form>,
 }
 
 /// What a grant belongs to.
@@ -94,6 +112,28 @@ pub(crate) struct RefreshToken {
 struct Revocation {
     count: u64,
     at: u64,
+    event: Option<SessionEvent>,
+}
+
+/// A revocation that Microsoft Graph hears of: continuous access evaluation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SessionEvent {
+    /// How often the user's grants have been revoked with it.
+    count: u64,
+    pub(crate) at: u64,
+}
+
+impl SessionEvent {
+    /// Whether it ended what was granted after so many revocations.
+    pub(crate) fn ended(&self, revocations: u64) -> bool {
+        revocations < self.count
+    }
+
+    /// The claims challenge that asks for a newer sign-in.
+    pub(crate) fn challenge(&self) -> String {
+        let value = self.at.to_string();
+        json!({"access_token": {"nbf": {"essential": true, "value": value}}}).to_string()
+    }
 }
 
 impl State {
@@ -104,9 +144,12 @@ impl State {
             personal_keys: KeyRing::personal(),
             us_government_keys: KeyRing::us_government(),
             b2c_keys: KeyRing::user_flows(),
+            workload_keys: KeyRing::workloads(),
+            identity_bases: BTreeSet::new(),
             b2c: B2cState::default(),
             clock_offset: 0,
             token_lifetime: None,
+            refresh_in: None,
             graph_page_size: None,
             seed,
             lifetimes_drawn: 0,
@@ -116,10 +159,11 @@ impl State {
             interactions: HashMap::new(),
             browsers: HashMap::new(),
             revocations: HashMap::new(),
-            mfa_at_obo: HashSet::new(),
+            refused_at_obo: Refusals::default(),
+            refused_at_refresh: Refusals::default(),
             faults: Faults::default(),
             last_authorize_query: None,
-            last_token_form: None,
+            token_forms: VecDeque::new(),
         }
     }
 
@@ -152,11 +196,30 @@ impl State {
         }
     }
 
+    /// The lifetime of the next token that Graph may end before.
+    pub(crate) fn next_evaluated_lifetime(&mut self) -> u64 {
+        self.lifetimes_drawn += 1;
+        self.token_lifetime
+            .unwrap_or_else(|| random::evaluated_lifetime(self.seed, self.lifetimes_drawn))
+    }
+
     /// The lifetime of the next access token.
     pub(crate) fn next_lifetime(&mut self) -> u64 {
         self.lifetimes_drawn += 1;
         self.token_lifetime
             .unwrap_or_else(|| random::token_lifetime(self.seed, self.lifetimes_drawn))
+    }
+
+    pub(crate) fn keep_token_form(&mut self, form: Form) {
+        if self.token_forms.len() == KEPT_FORMS {
+            self.token_forms.pop_front();
+        }
+        self.token_forms.push_back(form);
+    }
+
+    /// The token requests that are kept, oldest first.
+    pub(crate) fn token_forms(&self) -> impl DoubleEndedIterator<Item = &Form> {
+        self.token_forms.iter()
     }
 
     pub(crate) fn put_code(&mut self, code: Code) -> String {
@@ -188,5 +251,20 @@ impl State {
         let known = self.revocations.entry(oid.to_owned()).or_default();
         known.count += 1;
         known.at = now;
+    }
+
+    /// The same, and Graph hears of it.
+    pub(crate) fn end_sessions(&mut self, oid: &str, now: u64) {
+        self.revoke(oid, now);
+        let known = self.revocations.entry(oid.to_owned()).or_default();
+        known.event = Some(SessionEvent {
+            count: known.count,
+            at: now,
+        });
+    }
+
+    /// The last of those.
+    pub(crate) fn session_event(&self, oid: &str) -> Option<SessionEvent> {
+        self.revocations.get(oid)?.event
     }
 }

@@ -8,6 +8,7 @@ mod on_behalf_of;
 mod password;
 mod refresh_token;
 mod response;
+mod user;
 
 use std::sync::Arc;
 
@@ -97,7 +98,7 @@ async fn token(
     }
     let origin = headers.get(ORIGIN).cloned();
     let mut state = shared.state();
-    state.last_token_form = Some(pairs.clone());
+    state.keep_token_form(pairs.clone());
     let answered = Parameters::new(pairs).and_then(|parameters| {
         let exchange = Exchange {
             call,
@@ -197,7 +198,7 @@ impl Exchange<'_> {
         let grant_type = self.parameters.require("grant_type")?.to_owned();
         let (client_id, credential) = Credential::presented(self.parameters, headers)?;
         let client = find_client(&client_id, &self.specifier, &state.directory)?.clone();
-        let proof = self.authenticate(&client, &credential, &state.directory)?;
+        let proof = self.authenticate(&client, &credential, state)?;
         match grant_type.as_str() {
             "authorization_code" => self.authorization_code(&client, proof, state),
             "refresh_token" => self.refresh_token(&client, proof, state),

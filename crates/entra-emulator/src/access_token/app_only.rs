@@ -34,7 +34,7 @@ impl Mint<'_> {
         claims.put("aud", audience);
         claims.put("iss", issuer.as_str());
         self.put_times(&mut claims);
-        claims.put("aio", aio(false));
+        claims.put("aio", aio(false, 0));
         claims.put(azp, client.client_id.as_str());
         claims.put(azpacr, proof(client, request.proof).acr());
         if version == Version::V1 {

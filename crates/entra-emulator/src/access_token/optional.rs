@@ -49,6 +49,7 @@ pub(super) fn put_graph_extras(claims: &mut Claims, delegation: &Delegation<'_>)
     claims.put("puid", "10032000ABCDEF01");
     claims.put("tenant_region_scope", tenant.region.as_str());
     claims.put_list("wids", user.directory_roles.clone());
+    claims.put_some("xms_cc", list(delegation.capabilities));
     if let Some(sub) = delegation.assertion_sub {
         claims.put("xms_st", json!({"sub": sub}));
     }

@@ -3,15 +3,20 @@
 use serde_json::Value;
 
 use crate::error::Aadsts;
+use crate::refusal::wants_mfa;
 
 /// What a claims request asks of the access token.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ClaimsRequest {
     /// The client capabilities, `xms_cc`.
     pub(crate) capabilities: Vec<String>,
+    /// Whether it answers a challenge that came of a revocation, with `nbf`.
+    pub(crate) newer_sign_in: bool,
     /// The authentication contexts, `acrs`.
     pub(crate) acrs: Vec<String>,
-    /// Whether a policy's id says that a second factor must be shown.
+    /// The policies of Conditional Access to be met, by id.
+    pub(crate) policies: Vec<String>,
+    /// Whether one of them says that a second factor must be shown.
     policy: bool,
 }
 
@@ -26,17 +31,34 @@ impl ClaimsRequest {
         let Some(asked) = members.get("access_token") else {
             return Ok(Self::default());
         };
+        let named = ["capolids", "polids"].map(|name| asked.get(name));
+        let named: Vec<&Value> = named.into_iter().flatten().collect();
+        let policies: Vec<String> = named.iter().flat_map(|claim| values(Some(claim))).collect();
+        let unnamed = !named.is_empty() && policies.is_empty();
         Ok(Self {
             capabilities: values(asked.get("xms_cc")),
+            newer_sign_in: asked.get("nbf").is_some(),
             acrs: values(asked.get("acrs")),
-            policy: asked.get("capolids").is_some() || asked.get("polids").is_some(),
+            policy: unnamed || policies.iter().any(|policy| wants_mfa(policy)),
+            policies,
         })
+    }
+
+    /// Whether the client understands the challenges of continuous access evaluation.
+    pub(crate) fn is_challenged(&self) -> bool {
+        self.newer_sign_in || can_be_challenged(&self.capabilities)
     }
 
     /// Whether a second factor must be shown.
     pub(crate) fn demands_mfa(&self) -> bool {
         self.policy || !self.acrs.is_empty()
     }
+}
+
+/// Whether a client with these capabilities understands claims challenges.
+pub(crate) fn can_be_challenged(capabilities: &[String]) -> bool {
+    let mut named = capabilities.iter();
+    named.any(|name| name.eq_ignore_ascii_case("cp1"))
 }
 
 // `value` for one, `values` for several (OpenID Connect Core §5.5.1).

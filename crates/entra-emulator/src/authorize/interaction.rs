@@ -1,13 +1,15 @@
 //! One sign-in under way: what is known, and what must be asked next.
 
 use crate::access_token::SignIn;
-use crate::authorize::request::{AuthorizeRequest, Prompt, Refusal};
+use crate::authorize::request::{AuthorizeRequest, Prompt, Purpose, Refusal};
 use crate::directory::app::App;
 use crate::directory::tenant::Tenant;
 use crate::directory::user::User;
 use crate::directory::{Consent, Directory};
-use crate::error::{Aadsts, policy_challenge};
-use crate::scope::{Party, ScopeRequest};
+use crate::error::Aadsts;
+use crate::refusal::mfa_required;
+use crate::scope::Party;
+use crate::state::State;
 
 /// An account signed in to a browser.
 #[derive(Debug, Clone)]
@@ -69,11 +71,8 @@ impl Interaction {
     }
 
     /// Takes an account from the browser's if the request allows it, and says what is missing.
-    pub(crate) fn next(
-        &mut self,
-        browser: &[SignedIn],
-        directory: &Directory,
-    ) -> Result<Step, Refusal> {
+    pub(crate) fn next(&mut self, browser: &[SignedIn], state: &State) -> Result<Step, Refusal> {
+        let directory = &state.directory;
         if self.account.is_none() {
             match self.choose(browser, directory)? {
                 Ok(account) => self.account = Some(account),
@@ -96,11 +95,13 @@ impl Interaction {
                 name: app.display_name.clone(),
             }));
         }
+        let policies = &self.request.claims.policies;
+        let refusal = state.refused_at_obo.of(&user.oid);
+        if let Some(error) = refusal.and_then(|refusal| refusal.at_authorize(policies)) {
+            return Err(self.refuse(error));
+        }
         if (user.mfa || self.request.claims.demands_mfa()) && !account.mfa {
-            return self.unless_silent(Step::SecondFactor, || Aadsts::MfaRequired {
-                resource: self.resource_id(),
-                claims: Some(policy_challenge()),
-            });
+            return self.unless_silent(Step::SecondFactor, || mfa_required(self.resource_id()));
         }
         let party = Party {
             directory,
@@ -112,9 +113,16 @@ impl Interaction {
     }
 
     fn consent(&self, party: &Party<'_>) -> Result<Step, Refusal> {
+        if self.request.purpose == Purpose::AdminConsent {
+            return match (party.user.admin, self.consented) {
+                (false, _) => Err(self.refuse(Aadsts::AdminConsentRequired)),
+                (true, false) => Ok(Step::Consent(party.everything(&self.request.asked))),
+                (true, true) => Ok(Step::Done),
+            };
+        }
         let mut missing = party.missing(&self.request.asked);
         if self.request.prompt == Some(Prompt::Consent) && !self.consented && missing.is_empty() {
-            missing = everything(&self.request.asked);
+            missing = party.everything(&self.request.asked);
         }
         if missing.is_empty() {
             return Ok(Step::Done);
@@ -221,19 +229,6 @@ impl Interaction {
             acrs: self.request.claims.acrs.clone(),
         }
     }
-}
-
-fn everything(asked: &ScopeRequest) -> Vec<(String, String)> {
-    let graph = crate::builtin::GRAPH_APP_ID;
-    let oidc = asked
-        .oidc
-        .iter()
-        .map(|name| (graph.to_owned(), (*name).to_owned()));
-    let named = asked.resources.iter().flat_map(|resource| {
-        let names = resource.names.iter();
-        names.map(|name| (resource.client_id.clone(), name.clone()))
-    });
-    oidc.chain(named).collect()
 }
 
 /// Writes down what was consented to: for one user, or by an administrator for all.

@@ -52,6 +52,8 @@ pub(crate) struct ConsentPage<'a> {
     pub(crate) publisher: &'a str,
     pub(crate) username: &'a str,
     pub(crate) permissions: &'a [Permission],
+    /// Whether the user is asked to consent for everybody, and for nobody less.
+    pub(crate) everybody: bool,
     /// Whether the user may consent for everybody.
     pub(crate) admin: bool,
 }

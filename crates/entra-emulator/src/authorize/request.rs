@@ -84,9 +84,19 @@ pub(crate) enum Prompt {
     SelectAccount,
 }
 
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A sign-in, which ends with a code or an id token.
+    SignIn,
+    /// An administrator's consent for everybody, which ends with neither.
+    AdminConsent,
+}
+
 /// An authorization request in order.
 #[derive(Debug, Clone)]
 pub(crate) struct AuthorizeRequest {
+    pub(crate) purpose: Purpose,
     pub(crate) specifier: TenantSpecifier,
     pub(crate) version: Version,
     pub(crate) client_id: String,
@@ -169,6 +179,7 @@ impl AuthorizeRequest {
             asked => asked.map_err(back)?,
         };
         Ok(Self {
+            purpose: Purpose::SignIn,
             version,
             client_id: app.client_id.clone(),
             response_type,

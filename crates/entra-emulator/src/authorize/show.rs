@@ -8,7 +8,7 @@ use crate::authorize::interaction::{Interaction, SignedIn, Step};
 use crate::authorize::pages::{
     ConsentPage, Permission, PickAccountPage, SecondFactorPage, SignInPage, page,
 };
-use crate::authorize::request::Prompt;
+use crate::authorize::request::{Prompt, Purpose};
 use crate::directory::Directory;
 use crate::scope::OIDC;
 
@@ -70,6 +70,7 @@ impl Shown<'_> {
                     .map_or("", |tenant| tenant.display_name.as_str()),
                 username,
                 permissions: &described(permissions, directory),
+                everybody: request.purpose == Purpose::AdminConsent,
                 admin: directory.user(username).is_some_and(|user| user.admin),
             }
             .render(),

@@ -9,8 +9,9 @@ use http::HeaderMap;
 use serde::Deserialize;
 
 use crate::authorize::Visit;
+use crate::authorize::admin_consent;
 use crate::authorize::interaction::{Interaction, SignedIn, Step, record_consent};
-use crate::authorize::request::Refusal;
+use crate::authorize::request::{Purpose, Refusal};
 use crate::authorize::session::{browser_cookie, remember_cookie};
 use crate::builtin::MFA_CODE;
 use crate::directory::Directory;
@@ -52,7 +53,11 @@ fn take_up(state: &mut EmulatorState, answer: &Answer) -> Result<Interaction, Re
 }
 
 fn cancelled(visit: &Visit<'_>, interaction: &Interaction) -> Response {
-    interaction.request.return_address.send(vec![
+    let request = &interaction.request;
+    if request.purpose == Purpose::AdminConsent {
+        return admin_consent::cancelled(&request.return_address);
+    }
+    request.return_address.send(vec![
         ("error", "access_denied".to_owned()),
         ("error_subcode", "cancel".to_owned()),
         (
@@ -192,17 +197,20 @@ pub(crate) async fn consent(
     };
     if answer.chosen != "accept" {
         let address = &interaction.request.return_address;
+        if interaction.request.purpose == Purpose::AdminConsent {
+            return admin_consent::cancelled(address);
+        }
         return address.refuse(&Aadsts::ConsentDeclined, false, &call);
     }
     let accounts = visit.accounts(&state);
-    match interaction.next(&accounts, &state.directory) {
+    match interaction.next(&accounts, &state) {
         Err(refusal) => return visit.refuse(&refusal, false),
         Ok(Step::Consent(permissions)) => {
             accept(
                 &mut state,
                 &interaction,
                 permissions,
-                answer.tenant == "true",
+                answer.tenant == "true" || interaction.request.purpose == Purpose::AdminConsent,
             );
         }
         Ok(Step::SignIn | Step::PickAccount | Step::SecondFactor | Step::Done) => {}

@@ -46,7 +46,7 @@ pub(super) async fn token(
         return answer;
     }
     let mut state = shared.state();
-    state.last_token_form = Some(pairs);
+    state.keep_token_form(pairs);
     let exchange = Exchange {
         call: &call,
         flow: &flow,

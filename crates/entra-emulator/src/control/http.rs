@@ -15,6 +15,7 @@ use crate::control::Control;
 use crate::control::order::TokenOrder;
 use crate::emulator::{Call, Shared};
 use crate::faults::{Endpoint, Failure};
+use crate::refusal::GrantRefusal;
 
 pub(crate) fn router() -> Router<Arc<Shared>> {
     Router::new().route("/control/{action}", post(act).get(act))
@@ -54,10 +55,23 @@ enum Action {
     LastAuthorizeQuery,
     LastTokenForm,
     MintToken(Box<TokenOrder>),
+    MintWorkloadToken {
+        subject: String,
+        audience: String,
+        seconds: u64,
+    },
     Now,
     OmitKeyNext {
         kid: String,
         calls: u64,
+    },
+    RefuseObo {
+        user: String,
+        refusal: Option<GrantRefusal>,
+    },
+    RefuseRefresh {
+        user: String,
+        refusal: Option<GrantRefusal>,
     },
     ResetCalls,
     RetireKey {
@@ -71,9 +85,15 @@ enum Action {
     RevokeRefreshTokens {
         user: String,
     },
+    RevokeSessions {
+        user: String,
+    },
     RotateKeys,
     SetGraphPageSize {
         size: Option<usize>,
+    },
+    SetRefreshIn {
+        seconds: Option<u64>,
     },
     SetTokenLifetime {
         seconds: Option<u64>,
@@ -84,6 +104,7 @@ enum Action {
         calls: u64,
         retry_after: u64,
     },
+    TokenForms,
 }
 
 async fn act(
@@ -147,8 +168,19 @@ impl Action {
             Self::LastTokenForm => return json!({"parameters": control.last_token_form()}),
             // Carried out before: it can fail.
             Self::MintToken(_) => {}
+            Self::MintWorkloadToken {
+                subject,
+                audience,
+                seconds,
+            } => {
+                let lifetime = Duration::from_secs(seconds);
+                let token = control.mint_workload_token(&subject, &audience, lifetime);
+                return json!({"token": token});
+            }
             Self::Now => return json!({"now": control.now()}),
             Self::OmitKeyNext { kid, calls } => control.omit_key_next(&kid, calls),
+            Self::RefuseObo { user, refusal } => control.refuse_obo(&user, refusal),
+            Self::RefuseRefresh { user, refusal } => control.refuse_refresh(&user, refusal),
             Self::ResetCalls => control.reset_calls(),
             Self::RetireKey { kid } => return json!({"retired": control.retire_key(&kid)}),
             Self::RevokeConsent {
@@ -162,8 +194,12 @@ impl Action {
                 control.revoke_consent_to(&client_id, &resource);
             }
             Self::RevokeRefreshTokens { user } => control.revoke_refresh_tokens(&user),
+            Self::RevokeSessions { user } => control.revoke_sessions(&user),
             Self::RotateKeys => return json!({"kid": control.rotate_keys()}),
             Self::SetGraphPageSize { size } => control.set_graph_page_size(size),
+            Self::SetRefreshIn { seconds } => {
+                control.set_refresh_in(seconds.map(Duration::from_secs));
+            }
             Self::SetTokenLifetime { seconds } => {
                 control.set_token_lifetime(seconds.map(Duration::from_secs));
             }
@@ -175,6 +211,7 @@ impl Action {
             } => {
                 control.throttle_next(endpoint, calls, retry_after);
             }
+            Self::TokenForms => return json!({"forms": control.token_forms()}),
         }
         json!({})
     }

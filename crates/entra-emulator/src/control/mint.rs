@@ -169,6 +169,7 @@ impl<'a> Minting<'a> {
             proof: proof(party.client),
             profile: self.order.profile,
             capabilities: &[],
+            revocations: self.state.revocations(&party.user.oid),
             assertion_sub: None,
         });
         if granted.names.is_empty() {

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::builtin;
+use crate::directory::federated_credential::FederatedCredential;
 use crate::directory::user::{AppRoleAssignment, with_made_up};
 
 /// One app registration and its service principal in the home tenant.
@@ -60,6 +61,8 @@ pub struct App {
     pub secrets: Vec<Secret>,
     /// Its certificates, PEM.
     pub certificates: Vec<String>,
+    /// Whose tokens it may show instead of either.
+    pub federated_credentials: Vec<FederatedCredential>,
     /// The clients that need no consent for some of its scopes.
     pub pre_authorized_applications: Vec<PreAuthorizedApplication>,
     /// Which groups its tokens list.
@@ -250,9 +253,11 @@ impl App {
         self.client_id == builtin::GRAPH_APP_ID
     }
 
-    /// Whether it can keep a secret: it has a secret or a certificate to show.
+    /// Whether it can keep a secret: it has a secret, a certificate or somebody's token to show.
     pub(crate) fn has_credentials(&self) -> bool {
-        !self.secrets.is_empty() || !self.certificates.is_empty()
+        !self.secrets.is_empty()
+            || !self.certificates.is_empty()
+            || !self.federated_credentials.is_empty()
     }
 
     /// The scope with this value.
@@ -314,6 +319,7 @@ impl App {
                 "GroupMember.Read.All",
                 "Application.Read.All",
                 "Directory.Read.All",
+                "Mail.Read",
             ]
             .map(|value| AppRole {
                 value: value.to_owned(),

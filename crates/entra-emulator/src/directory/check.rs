@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::directory::app::App;
+use crate::directory::federated_credential::{FederatedCredential, LIMIT};
 use crate::directory::tenant::TenantKind;
 use crate::directory::{Directory, is_guid};
 use crate::keys::Certificate;
@@ -34,6 +35,14 @@ pub enum DirectoryError {
     /// A registration's certificate cannot be read.
     #[error("the certificate of application '{0}' is not a PEM certificate with an RSA key")]
     Certificate(String),
+    /// A federated credential is one Entra would not create.
+    #[error("a federated credential of application '{app}' {problem}")]
+    FederatedCredential {
+        /// The application.
+        app: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// An agent identity is made from an application.
     #[error("the blueprint of agent '{0}' is not in the directory")]
     UnknownBlueprint(String),
@@ -65,6 +74,11 @@ impl Directory {
                 return Err(DirectoryError::NoSubdomain(tenant.domain.clone()));
             }
         }
+        for identity in &self.managed_identities {
+            self.known(&identity.tenant, &identity.name)?;
+            guid(&identity.client_id)?;
+            guid(&identity.principal_id)?;
+        }
         for consent in &self.consents {
             self.known(&consent.tenant, "a consent")?;
         }
@@ -86,6 +100,7 @@ impl Directory {
             Certificate::from_pem(pem)
                 .ok_or_else(|| DirectoryError::Certificate(app.display_name.clone()))?;
         }
+        check_federated(app)?;
         let blueprint = app.agent_blueprint.as_ref();
         if blueprint.is_some_and(|blueprint| self.app(blueprint).is_none()) {
             return Err(DirectoryError::UnknownBlueprint(app.display_name.clone()));
@@ -107,6 +122,30 @@ impl Directory {
     }
 }
 
+fn check_federated(app: &App) -> Result<(), DirectoryError> {
+    let credentials = &app.federated_credentials;
+    let mut pairs = BTreeSet::new();
+    let mut known = credentials.iter();
+    let problem = if credentials.len() > LIMIT {
+        "is the twenty-first"
+    } else if !credentials.iter().all(FederatedCredential::is_named_well) {
+        "has no good name"
+    } else if known.any(|known| known.issuer.is_empty() || known.subject.is_empty()) {
+        "lacks an issuer or a subject"
+    } else if !credentials
+        .iter()
+        .all(|known| pairs.insert((&known.issuer, &known.subject)))
+    {
+        "has the issuer and subject of another"
+    } else {
+        return Ok(());
+    };
+    Err(DirectoryError::FederatedCredential {
+        app: app.display_name.clone(),
+        problem,
+    })
+}
+
 fn guid(id: &str) -> Result<(), DirectoryError> {
     if is_guid(id) {
         Ok(())
@@ -125,6 +164,8 @@ mod tests {
             "[[tenants]]\nid = '10000000-0000-4000-8000-000000000001'\ndomain = 'a.example'\n";
         let app = "[[apps]]\ntenant = 'a.example'\ndisplay_name = 'A'\n";
         let id = "client_id = '30000000-0000-4000-8000-000000000001'\n";
+        let fic = "federated_credentials = [";
+        let one = "{ name = 'one', issuer = 'i', subject = 's' }";
         for (toml, wanted) in [
             ("colour = 'blue'".to_owned(), "not valid TOML"),
             (format!("{app}{id}"), "names the tenant"),
@@ -142,6 +183,19 @@ mod tests {
             (
                 format!("{tenant}{app}{id}agent_blueprint = 'x'"),
                 "blueprint",
+            ),
+            (
+                format!("{tenant}{app}{id}{fic}{{ name = 'x' }}]"),
+                "no good name",
+            ),
+            (
+                format!("{tenant}{app}{id}{fic}{{ name = 'one', issuer = 'i' }}]"),
+                "lacks an issuer or a subject",
+            ),
+            (format!("{tenant}{app}{id}{fic}{one}, {one}]"), "of another"),
+            (
+                format!("{tenant}{app}{id}{fic}{}]", [one; 21].join(", ")),
+                "twenty-first",
             ),
             (
                 format!("{tenant}{app}{id}sign_in_audience = 'PersonalMicrosoftAccount'"),

@@ -1,6 +1,7 @@
 //! The table of codes.
 
-use serde_json::json;
+use crate::error::federated::FederatedError;
+use crate::error::policy::PolicyError;
 
 /// One failure, as Entra numbers them.
 ///
@@ -94,6 +95,8 @@ pub(crate) enum Aadsts {
     ClientAssertionAudience,
     #[error("Client assertion contains an invalid '{0}' claim.")]
     ClientAssertionClaim(&'static str),
+    #[error(transparent)]
+    Federated(#[from] FederatedError),
 
     // Where to send the browser.
     #[error(
@@ -204,13 +207,8 @@ pub(crate) enum Aadsts {
         "Your administrator has configured the application {name} ('{client_id}') to block users unless they are specifically granted ('assigned') access to the application."
     )]
     UserNotAssigned { client_id: String, name: String },
-    #[error(
-        "Due to a configuration change made by your administrator, or because you moved to a new location, you must use multi-factor authentication to access '{resource}'."
-    )]
-    MfaRequired {
-        resource: String,
-        claims: Option<String>,
-    },
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
 
     // Grants.
     #[error("The app requested an unsupported grant type '{0}'.")]
@@ -246,7 +244,11 @@ pub(crate) enum Aadsts {
     #[error(
         "The provided grant has expired due to it being revoked, a fresh auth token is needed. The user might have changed or reset their password. The grant was issued on '{issued}' and the TokensValidFrom date (before which tokens are not valid) for this user is '{valid_from}'."
     )]
-    GrantRevoked { issued: String, valid_from: String },
+    GrantRevoked {
+        issued: String,
+        valid_from: String,
+        claims: Option<String>,
+    },
     #[error(
         "Cross-origin token redemption is permitted only for the 'Single-Page Application' client-type. Request origin: '{0}'."
     )]
@@ -329,6 +331,7 @@ impl Aadsts {
             }
             Self::ClientAssertionAudience => (700_023, "invalid_client"),
             Self::ClientAssertionClaim(_) => (700_021, "invalid_client"),
+            Self::Federated(error) => (error.code(), "invalid_client"),
             Self::RedirectMismatch { .. } => (50_011, "invalid_request"),
             Self::NoRedirectUri => (500_113, "invalid_request"),
             Self::MalformedRedirectUri => (90_102, "invalid_request"),
@@ -359,7 +362,7 @@ impl Aadsts {
             Self::UserDisabled => (50_057, "invalid_grant"),
             Self::WrongPassword => (50_126, "invalid_grant"),
             Self::UserNotAssigned { .. } => (50_105, "interaction_required"),
-            Self::MfaRequired { .. } => (50_076, "invalid_grant"),
+            Self::Policy(error) => error.facts(),
             Self::UnsupportedGrantType(_) => (70_003, "unsupported_grant_type"),
             Self::MalformedGrant => (70_000, "invalid_grant"),
             Self::MalformedRequest => (9_002_313, "invalid_grant"),
@@ -389,7 +392,7 @@ impl Aadsts {
     pub(crate) fn silent_error(&self) -> &'static str {
         match self.code() {
             65_001 => "consent_required",
-            50_076 | 50_105 | 50_020 | 50_057 => "interaction_required",
+            50_076 | 50_105 | 50_020 | 50_057 | 53_000 | 53_003 => "interaction_required",
             _ => self.error(),
         }
     }
@@ -398,7 +401,9 @@ impl Aadsts {
     pub(crate) fn suberror(&self) -> Option<&'static str> {
         match self.code() {
             65_001 => Some("consent_required"),
-            50_076 => Some("basic_action"),
+            50_055 => Some("user_password_expired"),
+            50_076 | 50_079 => Some("basic_action"),
+            53_000 | 53_003 => Some("message_only"),
             70_000 => Some("bad_token"),
             _ => None,
         }
@@ -406,17 +411,11 @@ impl Aadsts {
 
     /// The claims a client must ask for to get past this error.
     pub(crate) fn claims(&self) -> Option<String> {
-        if let Self::MfaRequired { claims, .. } = self {
-            claims.clone()
-        } else {
-            None
+        #[expect(clippy::wildcard_enum_match_arm, reason = "two of many have claims")]
+        match self {
+            Self::Policy(error) => Some(error.claims().to_owned()),
+            Self::GrantRevoked { claims, .. } => claims.clone(),
+            _ => None,
         }
     }
 }
-
-/// The claims challenge that goes with [`Aadsts::MfaRequired`] at a downstream resource.
-pub(crate) fn policy_challenge() -> String {
-    json!({"access_token": {"capolids": {"essential": true, "values": [POLICY_ID]}}}).to_string()
-}
-
-const POLICY_ID: &str = "70000000-0000-4000-8000-000000000001";

@@ -2,7 +2,10 @@
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
+use serde_json::Value;
 
+use crate::access_token::aio_tells_revocations;
+use crate::authorize::claims::can_be_challenged;
 use crate::builtin::GRAPH_APP_ID;
 use crate::directory::user::User;
 use crate::jwt::Unverified;
@@ -13,6 +16,11 @@ use crate::state::State;
 pub(crate) enum Denied {
     #[error("{0}")]
     InvalidToken(&'static str),
+    /// The token was ended before its time; the challenge says what a new one needs.
+    #[error(
+        "Continuous access evaluation resulted in challenge with result: InteractionRequired and code: TokenIssuedBeforeRevocationTimestamp"
+    )]
+    Ended { challenge: String },
     #[error("Insufficient privileges to complete the operation.")]
     Privileges,
     #[error("Access is denied. Check credentials and try again.")]
@@ -30,7 +38,7 @@ pub(crate) enum Denied {
 impl Denied {
     pub(crate) fn code(&self) -> &'static str {
         match self {
-            Self::InvalidToken(_) => "InvalidAuthenticationToken",
+            Self::InvalidToken(_) | Self::Ended { .. } => "InvalidAuthenticationToken",
             Self::Privileges => "Authorization_RequestDenied",
             Self::Mail => "ErrorAccessDenied",
             Self::NotFound(_) => "Request_ResourceNotFound",
@@ -40,7 +48,7 @@ impl Denied {
 
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::InvalidToken(_) => StatusCode::UNAUTHORIZED,
+            Self::InvalidToken(_) | Self::Ended { .. } => StatusCode::UNAUTHORIZED,
             Self::Privileges | Self::Mail => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MeWithoutUser | Self::BadRequest(_) => StatusCode::BAD_REQUEST,
@@ -83,6 +91,7 @@ impl Caller {
                 "Lifetime validation failed, the token is expired.",
             ));
         }
+        check_sessions(&token, state)?;
         Ok(Self::from_claims(&token))
     }
 
@@ -147,8 +156,30 @@ impl Caller {
         self.require_about(user, &["User.Read"], &others)
     }
 
-    pub(crate) fn require_mail(&self) -> Result<(), Denied> {
-        self.require_any(&["Mail.Read"]).map_err(|_| Denied::Mail)
+    /// A person reads only their own mail, an application everybody's.
+    pub(crate) fn require_mail_of(&self, user: &User) -> Result<(), Denied> {
+        let reaches = !self.delegated || self.oid == user.oid;
+        match self.require_any(&["Mail.Read"]) {
+            Ok(()) if reaches => Ok(()),
+            Ok(()) | Err(_) => Err(Denied::Mail),
+        }
+    }
+}
+
+// Only a client that understands challenges gets one: what others hold stays good to its end.
+fn check_sessions(token: &Unverified<'_>, state: &State) -> Result<(), Denied> {
+    let capabilities = token.claims.get("xms_cc").and_then(Value::as_array);
+    let named = capabilities.into_iter().flatten().filter_map(Value::as_str);
+    let named: Vec<String> = named.map(str::to_owned).collect();
+    let event = state.session_event(token.text("oid").unwrap_or_default());
+    let issued_after = token.text("aio").and_then(aio_tells_revocations);
+    match event {
+        Some(event) if can_be_challenged(&named) && event.ended(issued_after.unwrap_or(0)) => {
+            Err(Denied::Ended {
+                challenge: event.challenge(),
+            })
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -3,7 +3,6 @@
 use crate::access_token::ClientProof;
 use crate::authorize::request::Scope;
 use crate::authorize::tenant::TenantSpecifier;
-use crate::calendar::round_trip;
 use crate::directory::app::App;
 use crate::error::Aadsts;
 use crate::scope::{ResourceScopes, ScopeRequest};
@@ -28,7 +27,7 @@ impl Exchange<'_> {
         self.check_holder(&code.holder, client)?;
         self.check_platform(code.holder.platform, proof)?;
         self.check_code(&code)?;
-        check_user(&code.holder, state)?;
+        self.check_user(&code.holder, state)?;
         let issued = self.redeem(&code, client, proof, state)?;
         // Marked when something came of it: a mistaken request does not spend the code.
         if let Some(code) = state.codes.get_mut(name) {
@@ -49,7 +48,11 @@ impl Exchange<'_> {
         let resource = resource_of_code(asked.as_ref(), code)?;
         check_itself(client, &resource)?;
         let mut capabilities = code.capabilities.clone();
-        capabilities.extend(self.capabilities()?);
+        for capability in self.capabilities()? {
+            if !capabilities.contains(&capability) {
+                capabilities.push(capability);
+            }
+        }
         self.issue(
             &Issue {
                 holder: &code.holder,
@@ -147,22 +150,6 @@ fn resource_of_code(
         [only] => Ok(only.clone()),
         _ => Err(Aadsts::ScopeEmpty),
     }
-}
-
-/// Whether the user of a grant still stands behind it.
-pub(super) fn check_user(holder: &Holder, state: &State) -> Result<(), Aadsts> {
-    let user = state.directory.user_by_oid(&holder.oid);
-    let user = user.ok_or_else(|| Aadsts::UserNotFound(holder.oid.clone()))?;
-    if user.disabled {
-        return Err(Aadsts::UserDisabled);
-    }
-    if state.revocations(&holder.oid) > holder.revocations {
-        return Err(Aadsts::GrantRevoked {
-            issued: round_trip(holder.issued_at),
-            valid_from: round_trip(state.tokens_valid_from(&holder.oid)),
-        });
-    }
-    Ok(())
 }
 
 /// What is no token at all, and what merely is none of ours.

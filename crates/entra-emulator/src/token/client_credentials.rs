@@ -44,7 +44,7 @@ impl Exchange<'_> {
             audience: scopes.named(),
             proof,
         }));
-        Ok(self.bare(token, lifetime, scopes.named()))
+        Ok(self.bare(token, lifetime, scopes.named(), state))
     }
 
     // An application has no home to fall back on: the tenant must be named.

@@ -5,7 +5,6 @@ use crate::device::{DeviceAnswer, LIFETIME};
 use crate::directory::app::{App, Platform};
 use crate::error::Aadsts;
 use crate::state::State;
-use crate::token::authorization_code::check_user;
 use crate::token::response::TokenResponse;
 use crate::token::{Exchange, implied_platform};
 
@@ -32,7 +31,7 @@ impl Exchange<'_> {
             Some(DeviceAnswer::Declined) => return Err(Aadsts::AuthorizationDeclined),
             Some(DeviceAnswer::SignedIn(code)) => code.clone(),
         };
-        check_user(&code.holder, state)?;
+        self.check_user(&code.holder, state)?;
         let issued = self.redeem(&code, client, proof, state)?;
         state.devices.remove(name);
         Ok(issued)

@@ -2,15 +2,16 @@
 
 use serde_json::Value;
 
-use crate::access_token::{ClientProof, SignIn, aio_tells_mfa, pairwise};
+use crate::access_token::{ClientProof, SignIn, aio_tells_mfa, aio_tells_revocations, pairwise};
 use crate::authorize::tenant::TenantSpecifier;
 use crate::calendar::round_trip;
 use crate::directory::Directory;
 use crate::directory::app::{App, Platform};
 use crate::directory::user::User;
-use crate::error::{Aadsts, policy_challenge};
+use crate::error::Aadsts;
 use crate::jwt::Unverified;
 use crate::random;
+use crate::refusal::Refused;
 use crate::scope::ScopeRequest;
 use crate::state::{Holder, State};
 use crate::token::Exchange;
@@ -39,16 +40,22 @@ impl Exchange<'_> {
             return Err(Aadsts::UserDisabled);
         }
         self.check_assertion_tenant(&assertion, user)?;
+        let event = state.session_event(&user.oid);
+        if event.is_some_and(|event| event.ended(assertion.revocations)) {
+            return Err(self.revoked(&user.oid, assertion.auth_time, state));
+        }
         let asked = self.asked_now(client, state)?;
         let asked = asked.ok_or(Aadsts::MissingParameter("scope"))?;
         let resource = asked.single_resource()?.cloned();
         let resource = resource.unwrap_or_else(ScopeRequest::graph);
-        if state.mfa_at_obo.contains(&user.oid) && !assertion.mfa {
-            return Err(Aadsts::MfaRequired {
-                resource: resource.client_id,
-                claims: Some(policy_challenge()),
-            });
-        }
+        let grant = Refused {
+            mfa: assertion.mfa,
+            issued_at: assertion.auth_time,
+            client: (&client.client_id, &client.display_name),
+            resource: &resource.client_id,
+            now: self.now(),
+        };
+        state.refused_at_obo.check(&user.oid, &grant)?;
         let holder = Holder {
             tenant_id: assertion.tenant_id.clone(),
             client_id: client.client_id.clone(),
@@ -100,6 +107,8 @@ struct Assertion {
     session_id: Option<String>,
     audience_client: String,
     mfa: bool,
+    /// How often the user's grants had been revoked when it was issued.
+    revocations: u64,
     auth_time: u64,
 }
 
@@ -136,6 +145,10 @@ impl Assertion {
             session_id: text("sid"),
             audience_client: client.client_id.clone(),
             mfa: token.text("aio").is_some_and(aio_tells_mfa),
+            revocations: token
+                .text("aio")
+                .and_then(aio_tells_revocations)
+                .unwrap_or(0),
             auth_time: token.seconds("iat").unwrap_or(now),
         })
     }

@@ -3,8 +3,9 @@
 use crate::access_token::{ClientProof, SignIn};
 use crate::authorize::sign_in::check_password;
 use crate::directory::app::{App, Platform};
-use crate::error::{Aadsts, policy_challenge};
+use crate::error::Aadsts;
 use crate::random;
+use crate::refusal::mfa_required;
 use crate::scope::ScopeRequest;
 use crate::state::{Holder, State};
 use crate::token::response::{Issue, Refresh, TokenResponse};
@@ -33,10 +34,7 @@ impl Exchange<'_> {
         let resource = asked.single_resource()?.cloned();
         let resource = resource.unwrap_or_else(ScopeRequest::graph);
         if user.mfa {
-            return Err(Aadsts::MfaRequired {
-                resource: resource.client_id,
-                claims: Some(policy_challenge()),
-            });
+            return Err(mfa_required(resource.client_id));
         }
         let holder = Holder {
             tenant_id: tenant.id.clone(),

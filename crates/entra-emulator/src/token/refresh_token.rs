@@ -5,10 +5,11 @@ use crate::authorize::tenant::TenantSpecifier;
 use crate::calendar::round_trip;
 use crate::directory::app::App;
 use crate::error::Aadsts;
+use crate::refusal::Refused;
 use crate::scope::{ResourceScopes, ScopeRequest};
 use crate::state::{Holder, RefreshToken, State};
 use crate::token::Exchange;
-use crate::token::authorization_code::{check_itself, check_user, unknown};
+use crate::token::authorization_code::{check_itself, unknown};
 use crate::token::response::{Issue, Refresh, TokenResponse};
 
 /// How long a refresh token may lie unused.
@@ -29,11 +30,19 @@ impl Exchange<'_> {
         }
         self.check_platform(token.holder.platform, proof)?;
         self.check_age(&token)?;
-        check_user(&token.holder, state)?;
+        self.check_user(&token.holder, state)?;
         let holder = self.holder_here(&token.holder, client, state)?;
         let asked = self.asked_now(client, state)?;
         let resource = resource_of_refresh(client, asked.as_ref(), &token)?;
         check_itself(client, &resource)?;
+        let grant = Refused {
+            mfa: holder.sign_in.mfa,
+            issued_at: token.holder.issued_at,
+            client: (&client.client_id, &client.display_name),
+            resource: &resource.client_id,
+            now: self.now(),
+        };
+        state.refused_at_refresh.check(&holder.oid, &grant)?;
         self.issue(
             &Issue {
                 holder: &holder,

@@ -3,7 +3,8 @@
 use serde::{Serialize, Serializer};
 
 use crate::access_token::{BACKDATE, ClientProof, Delegation, Mint};
-use crate::authorize::claims::ClaimsRequest;
+use crate::authorize::claims::{ClaimsRequest, can_be_challenged};
+use crate::builtin::GRAPH_APP_ID;
 use crate::directory::app::{App, Platform};
 use crate::error::Aadsts;
 use crate::id_token::IdTokenRequest;
@@ -90,7 +91,12 @@ impl Exchange<'_> {
         issue: &Issue<'_>,
         state: &mut State,
     ) -> Result<TokenResponse, Aadsts> {
-        let lifetime = state.next_lifetime();
+        let for_graph = issue.resource.client_id == GRAPH_APP_ID;
+        let lifetime = if for_graph && can_be_challenged(issue.capabilities) {
+            state.next_evaluated_lifetime()
+        } else {
+            state.next_lifetime()
+        };
         let mut response = self.issue_jwts(issue, lifetime, state)?;
         let holder = Holder {
             issued_at: self.now(),
@@ -154,6 +160,7 @@ impl Exchange<'_> {
             proof: issue.proof,
             profile,
             capabilities: issue.capabilities,
+            revocations: holder.revocations,
             assertion_sub: issue.assertion_sub,
         }));
         let id_token = issue.asked.oidc.contains("openid").then(|| {
@@ -170,7 +177,7 @@ impl Exchange<'_> {
         });
         let wants_info = self.parameters.get("client_info") == Some("1");
         let client_info = wants_info.then(|| client_info(&user.oid, &tenant.id));
-        let mut response = self.bare(access_token, lifetime, issue.resource.named());
+        let mut response = self.bare(access_token, lifetime, issue.resource.named(), state);
         response.scope = Some(granted.response);
         response.id_token = id_token;
         response.client_info = client_info;
@@ -178,7 +185,14 @@ impl Exchange<'_> {
     }
 
     /// An answer with an access token and nothing else.
-    pub(super) fn bare(&self, access_token: String, lifetime: u64, named: &str) -> TokenResponse {
+    pub(super) fn bare(
+        &self,
+        access_token: String,
+        lifetime: u64,
+        named: &str,
+        state: &State,
+    ) -> TokenResponse {
+        let long = (lifetime >= LONG).then_some(lifetime / 2);
         let v1 = self.version == Version::V1;
         let seconds = |value| {
             if v1 {
@@ -192,7 +206,7 @@ impl Exchange<'_> {
             scope: None,
             expires_in: seconds(lifetime),
             ext_expires_in: seconds(lifetime),
-            refresh_in: (lifetime >= LONG).then(|| seconds(lifetime / 2)),
+            refresh_in: state.refresh_in.or(long).map(seconds),
             expires_on: v1.then(|| seconds(self.now().saturating_add(lifetime))),
             not_before: v1.then(|| seconds(self.now().saturating_sub(BACKDATE))),
             resource: v1.then(|| named.to_owned()),

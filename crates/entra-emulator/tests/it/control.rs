@@ -126,6 +126,23 @@ async fn what_was_sent_is_kept() {
     assert!(form.contains(&("client_secret".to_owned(), CLIENT_SECRET.to_owned())));
 }
 
+#[tokio::test]
+async fn the_last_hundred_token_requests_are_kept_in_order() {
+    let world = World::new();
+    assert!(world.control.token_forms().is_empty());
+    for n in 0..101 {
+        let code = n.to_string();
+        let form = [("grant_type", "authorization_code"), ("code", &code)];
+        world.mcp_token(&form).await.failure();
+    }
+    let forms = world.control.token_forms();
+    let code = |form: &Vec<(String, String)>| form.last().unwrap().1.clone();
+    assert_eq!(forms.len(), 100);
+    assert_eq!(code(&forms[0]), "1");
+    assert_eq!(code(&forms[99]), "100");
+    assert_eq!(world.control.last_token_form().as_ref(), forms.last());
+}
+
 async fn order(world: &World, action: &str, body: &Value) -> crate::world::Answer {
     let request = Request::post(format!("/control/{action}"))
         .body(Body::from(body.to_string()))
@@ -164,18 +181,30 @@ async fn everything_is_there_over_http_too() {
         ("disable-user", json!({"user": ALICE})),
         ("enable-user", json!({"user": ALICE})),
         ("revoke-refresh-tokens", json!({"user": ALICE})),
+        ("revoke-sessions", json!({"user": ALICE})),
+        ("set-refresh-in", json!({"seconds": null})),
         (
             "demand-mfa-at-obo",
             json!({"user": ALICE, "demanded": true}),
         ),
+        (
+            "refuse-obo",
+            json!({"user": ALICE, "refusal": "device_not_compliant"}),
+        ),
+        ("refuse-refresh", json!({"user": ALICE, "refusal": null})),
         ("revoke-consent", json!({"client_id": CLIENT_ID})),
         (
             "revoke-consent",
             json!({"client_id": CLIENT_ID, "resource": GRAPH_APP_ID}),
         ),
+        (
+            "mint-workload-token",
+            json!({"subject": WORKLOAD_SUBJECT, "audience": TOKEN_EXCHANGE_AUDIENCE, "seconds": 60}),
+        ),
         ("sign-everybody-out", json!({})),
         ("last-authorize-query", json!({})),
         ("last-token-form", json!({})),
+        ("token-forms", json!({})),
     ] {
         order(&world, action, &body).await.ok();
     }

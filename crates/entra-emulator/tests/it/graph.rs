@@ -3,6 +3,7 @@ use std::time::Duration;
 use axum::body::Body;
 use entra_emulator::TokenOrder;
 use entra_emulator::builtin::*;
+use entra_emulator::directory::user::AppRoleAssignment;
 use http::{Method, Request};
 use serde_json::{Value, json};
 
@@ -28,7 +29,7 @@ async fn call(world: &World, method: Method, path: &str, token: &str, body: &Val
     world.send(request).await
 }
 
-async fn get(world: &World, path: &str, token: &str) -> Answer {
+pub(crate) async fn get(world: &World, path: &str, token: &str) -> Answer {
     call(
         world,
         Method::GET,
@@ -123,6 +124,8 @@ async fn an_application_reads_about_others_and_not_about_itself() {
         denied(&get(&world, "me", token).await),
         (400, "BadRequest".to_owned())
     );
+    let mail = get(&world, &format!("users/{ALICE_OID}/messages"), token).await;
+    assert_eq!(denied(&mail), (403, "ErrorAccessDenied".to_owned()));
     let other = get(&world, &format!("users/{ALICE_OID}"), token).await;
     assert_eq!(
         denied(&other),
@@ -258,4 +261,39 @@ async fn programs_are_in_groups_too() {
     let agent = TokenOrder::app_only(AGENT_CLIENT_ID, CLIENT_ID);
     let (_, claims) = peek(&world.control.mint(&agent));
     assert_eq!(claims["groups"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn mail_is_ones_own_and_can_be_selected() {
+    let world = World::new();
+    let token = graph_token(&world, ALICE).await;
+    let mail = get(&world, "me/messages?$select=subject", &token)
+        .await
+        .ok();
+    let first = mail["value"][0].as_object().unwrap();
+    assert!(first.keys().eq(["id", "subject"]));
+    let path = format!("users/{ALICE}/messages?$top=1");
+    let own = get(&world, &path, &token).await.ok();
+    assert_eq!(own["value"][0]["from"]["emailAddress"]["address"], BOB);
+    assert_eq!(own["value"][0]["receivedDateTime"], "2027-01-15T07:00:00Z");
+    let bobs = get(&world, &format!("users/{BOB_OID}/messages"), &token).await;
+    assert_eq!(denied(&bobs), (403, "ErrorAccessDenied".to_owned()));
+}
+
+#[tokio::test]
+async fn an_application_with_the_role_reads_everybodys_mail() {
+    let world = World::with(|directory| {
+        let mut role = AppRoleAssignment::default();
+        role.resource = GRAPH_APP_ID.to_owned();
+        role.role = "Mail.Read".to_owned();
+        let daemon = directory.app_mut(DAEMON_CLIENT_ID).unwrap();
+        daemon.app_role_assignments.push(role);
+    });
+    let token = daemon_token(&world).await;
+    for (user, count) in [(ALICE, 2), (BOB_OID, 1)] {
+        let mail = get(&world, &format!("users/{user}/messages"), &token).await;
+        assert_eq!(mail.ok()["value"].as_array().unwrap().len(), count);
+    }
+    let nobody = get(&world, "users/nobody/messages", &token).await;
+    assert_eq!(denied(&nobody).0, 404);
 }

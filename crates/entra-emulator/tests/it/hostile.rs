@@ -142,6 +142,13 @@ async fn no_path_header_or_body_does_either() {
             format!("/{segment}/v2.0/.well-known/openid-configuration"),
             format!("/{segment}/discovery/v2.0/keys"),
             format!("/{segment}/oauth2/v2.0/authorize?{encoded}"),
+            format!("/{segment}/v2.0/adminconsent?{encoded}"),
+            format!("/metadata/identity/oauth2/token?api-version=2018-02-01&resource={segment}"),
+            format!("/msi/token?api-version=2019-08-01&resource={segment}&client_id={segment}"),
+            format!(
+                "/{TENANT_ID}/v2.0/adminconsent?client_id={CLIENT_ID}&redirect_uri={segment}\
+                 &scope={segment}&state={segment}"
+            ),
             format!("/common/discovery/instance?authorization_endpoint={segment}"),
             format!("/common/userrealm/{segment}"),
             format!("/{B2C_TENANT_ID}/{segment}/discovery/v2.0/keys"),

@@ -4,9 +4,9 @@ use entra_emulator::builtin::*;
 
 use crate::world::{Answer, Browser, Pairs, REDIRECT, World, callback, own, peek};
 
-const GRAPH_SCOPE: &str = "https://graph.microsoft.com/User.Read";
+pub(crate) const GRAPH_SCOPE: &str = "https://graph.microsoft.com/User.Read";
 
-async fn assertion(world: &World, user: &str) -> String {
+pub(crate) async fn assertion(world: &World, user: &str) -> String {
     let tokens = world.tokens(user, &own("mcp.read")).await;
     tokens["access_token"].as_str().unwrap().to_owned()
 }
@@ -25,7 +25,7 @@ fn form<'a>(assertion: &'a str, change: Pairs<'a>) -> Vec<(&'a str, &'a str)> {
     form
 }
 
-async fn exchange(world: &World, assertion: &str, change: Pairs<'_>) -> Answer {
+pub(crate) async fn exchange(world: &World, assertion: &str, change: Pairs<'_>) -> Answer {
     world.token(&form(assertion, change)).await
 }
 
