@@ -10,7 +10,7 @@ use crate::secret::{EntraAccessToken, EntraCode, EntraRefreshToken};
 pub mod authority;
 mod claims;
 pub mod cloud;
-pub(crate) mod credential;
+pub mod credential;
 pub mod error;
 pub mod groups;
 mod id_token;
@@ -21,7 +21,7 @@ mod trust;
 pub mod verifier;
 
 use authority::Authority;
-use credential::ClientCredential;
+use credential::ClientProver;
 use error::EntraError;
 use id_token::IdTokenVerifier;
 use scope::ScopeNames;
@@ -33,7 +33,7 @@ pub(crate) struct EntraClient {
     authority: Authority,
     client_id: String,
     redirect_uri: String,
-    credential: ClientCredential,
+    credential: ClientProver,
     names: ScopeNames,
     additional: Scope,
     id_tokens: IdTokenVerifier,
@@ -50,7 +50,7 @@ pub(crate) struct AppRegistration {
     /// Our callback, as registered under the platform *Web*.
     pub(crate) redirect_uri: String,
     /// How it proves itself.
-    pub(crate) credential: ClientCredential,
+    pub(crate) credential: ClientProver,
     /// How its scopes are spelled.
     pub(crate) names: ScopeNames,
     /// Scopes that are asked for besides, of any resource.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use serde::Deserialize;
 
+use super::credential::CredentialError;
 use crate::access_token::VerifyError;
 use crate::platform::TransportError;
 use crate::published::PublishedError;
@@ -24,6 +25,9 @@ pub enum EntraError {
     /// No response came.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// We have nothing to prove our app registration with.
+    #[error("the credential of the app registration cannot be had")]
+    Credential(#[from] CredentialError),
     /// Entra is overloaded, or we ask too often.
     #[error("entra is not available now (http status {status})")]
     Unavailable {
@@ -152,6 +156,9 @@ impl EntraError {
                 Remedy::Retry(DEFAULT_RETRY_AFTER)
             }
             Self::Unavailable { retry_after, .. } => Remedy::Retry(*retry_after),
+            Self::Credential(error) => error
+                .retry_after()
+                .map_or(Remedy::FixConfiguration, Remedy::Retry),
             Self::Refused(refusal) => match refusal.error.as_str() {
                 "invalid_grant"
                 | "interaction_required"
@@ -170,7 +177,7 @@ impl EntraError {
 }
 
 /// `Retry-After` in seconds (RFC 9110 §10.2.3), within reason.
-fn retry_after(headers: &HeaderMap) -> Duration {
+pub(super) fn retry_after(headers: &HeaderMap) -> Duration {
     let value = headers
         .get(http::header::RETRY_AFTER)
         .and_then(|value| value.to_str().ok());

@@ -9,7 +9,7 @@ use quick_cache::sync::Cache;
 use super::{GroupsError, path_by_id};
 use crate::access_token::{PresentedToken, PrincipalKind, TokenFacts};
 use crate::entra::authority::Authority;
-use crate::entra::credential::ClientCredential;
+use crate::entra::credential::ClientProver;
 use crate::entra::token::{EntraGrant, EntraTokens, TokenRequest};
 use crate::platform::{Platform, Timestamp};
 use crate::secret::EntraAccessToken;
@@ -61,7 +61,7 @@ pub(crate) struct AppAccess {
 struct App {
     authority: Authority,
     client_id: String,
-    credential: ClientCredential,
+    credential: ClientProver,
     /// Everything that was consented to at Graph.
     scope: String,
     platform: Platform,
@@ -80,7 +80,7 @@ impl AppAccess {
     /// Asks in the caller's name.
     pub(crate) fn on_behalf_of(
         (authority, client_id): (Authority, String),
-        credential: ClientCredential,
+        credential: ClientProver,
         scope: String,
         platform: Platform,
     ) -> Self {

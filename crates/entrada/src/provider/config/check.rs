@@ -7,7 +7,7 @@ use url::Url;
 
 use super::AzureConfig;
 use super::error::{ConfigError, ConfigErrors};
-use super::graph::{credential, everything_consented, graph_url};
+use super::graph::{everything_consented, graph_url, prover};
 use crate::access_token::AccessTokenVerifier;
 use crate::authorization_server::{ConsentMode, ScopePolicy};
 use crate::entra::AppRegistration;
@@ -83,7 +83,7 @@ impl AzureConfig {
     /// Checks all of it, and opens keys and store only if the rest holds.
     pub(in crate::provider) fn check(self, platform: &Platform) -> Result<Checked, ConfigErrors> {
         let mut found = Findings::default();
-        let app = self.app(&mut found);
+        let app = self.app(platform, &mut found);
         let places = self.places(&mut found);
         let scopes = self.scopes(&mut found);
         let allowed_redirects = self.allowed_redirects(&mut found);
@@ -143,13 +143,14 @@ impl AzureConfig {
     }
 
     /// The app registration, and the path of its callback.
-    fn app(&self, found: &mut Findings) -> Option<(AppRegistration, String)> {
+    fn app(&self, platform: &Platform, found: &mut Findings) -> Option<(AppRegistration, String)> {
         let authority = self.authority.check(found);
         if !is_guid(&self.client_id) {
             found.0.push(ConfigError::ClientId);
         }
-        let secret = self.client_secret.as_ref();
-        let credential = found.note(secret.map_or(Err(ConfigError::NoCredential), credential));
+        let credential = self.credential.as_ref().ok_or(ConfigError::NoCredential);
+        let cloud = self.authority.cloud;
+        let credential = found.note(credential.and_then(|given| prover(given, cloud, platform)));
         let identifier = self.identifier();
         if identifier.ends_with('/') || Url::parse(&identifier).is_err() {
             found.0.push(ConfigError::IdentifierUri);
@@ -391,7 +392,7 @@ mod tests {
             ),
             (
                 |c| AzureConfig {
-                    client_secret: None,
+                    credential: None,
                     ..c
                 },
                 "client_secret: add one",

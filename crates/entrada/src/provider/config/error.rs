@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::authorization_server::ScopePolicyError;
 use crate::entra::authority::{AuthorityHostError, TenantError};
+use crate::entra::credential::CredentialError;
 use crate::keys::KeyFileError;
 use crate::oauth::issuer::IssuerError;
 use crate::oauth::redirect_uri::RedirectUriError;
@@ -32,11 +33,17 @@ pub enum ConfigError {
     #[error("client_id: take the Application (client) ID of the app registration, a GUID")]
     ClientId,
     /// There is no credential.
-    #[error("client_secret: add one under Certificates & secrets, and pass its value, not its id")]
+    #[error(
+        "client_secret: add one under Certificates & secrets, and pass its value, not its id; or \
+         give another credential"
+    )]
     NoCredential,
     /// The secret looks like the id of a secret.
     #[error("client_secret: this is the id of a secret; pass its value")]
     SecretId,
+    /// The credential cannot be used.
+    #[error("credential: {0}")]
+    Credential(#[source] CredentialError),
     /// The base URL cannot be built upon.
     #[error("base_url: {0}")]
     BaseUrl(#[source] IssuerError),
