@@ -78,10 +78,8 @@ impl CertificateFile {
         self
     }
 
-    /// Reads the file as it is now, and what tells it from another.
-    fn load(&self, now: Timestamp) -> Result<(Loaded, Stamp), CredentialError> {
-        // Looked at first: what is written meanwhile is then seen next time.
-        let stamp = self.stamp();
+    /// Reads the file as it is now.
+    fn load(&self, now: Timestamp) -> Result<Loaded, CredentialError> {
         let bytes = file::read(&self.path)?;
         let key = CertifiedKey::read(&bytes, self.password.as_ref());
         let key = key.map_err(|error| self.error(error))?;
@@ -90,7 +88,7 @@ impl CertificateFile {
             assertions: Cache::new(MOST_ENDPOINTS),
         };
         self.outlives(&loaded, now)?;
-        Ok((loaded, stamp))
+        Ok(loaded)
     }
 
     fn stamp(&self) -> Stamp {
@@ -216,7 +214,8 @@ impl CertificateProver {
     ///
     /// [`CredentialError`]: it cannot be used.
     pub(super) fn new(file: CertificateFile, now: Timestamp) -> Result<Self, CredentialError> {
-        let (loaded, stamp) = file.load(now)?;
+        let stamp = file.stamp();
+        let loaded = file.load(now)?;
         file.log(&loaded, now);
         let state = State {
             loaded: Arc::new(loaded),
@@ -274,31 +273,41 @@ impl CertificateProver {
             state.looked = now;
         }
         let this = Arc::clone(self);
-        let looked = file::off_the_runtime(move || this.look(now)).await;
+        let found = file::off_the_runtime(move || this.look(now)).await;
         let stopped = |source: io::Error| CredentialError::unreadable(&self.file.path, source);
-        looked.map_err(stopped)
+        Ok(self.take(found.map_err(stopped)?, now))
     }
 
-    fn look(&self, now: Timestamp) -> Arc<Loaded> {
+    /// Looks at the file: its state, and what is in it if that is another.
+    fn look(&self, now: Timestamp) -> (Stamp, Option<Result<Loaded, CredentialError>>) {
         let stamp = self.file.stamp();
         if stamp == self.state().stamp {
-            return Arc::clone(&self.state().loaded);
+            return (stamp, None);
         }
-        let read = self.file.load(now);
+        // Looked at before it is read: what is written meanwhile is then seen next time.
+        (stamp, Some(self.file.load(now)))
+    }
+
+    /// Takes what was found into use, if it can be used.
+    fn take(
+        &self,
+        (stamp, found): (Stamp, Option<Result<Loaded, CredentialError>>),
+        now: Timestamp,
+    ) -> Arc<Loaded> {
         let mut state = self.state();
-        match read {
-            Ok((loaded, stamp)) => {
+        match found {
+            Some(Ok(loaded)) => {
                 self.file.log(&loaded, now);
                 state.loaded = Arc::new(loaded);
                 state.stamp = stamp;
                 state.complained = None;
             }
-            Err(error) if state.complained != Some(stamp) => {
+            Some(Err(error)) if state.complained != Some(stamp) => {
                 let cause = Causes(&error);
                 tracing::error!(%cause, "the old client certificate stays in use");
                 state.complained = Some(stamp);
             }
-            Err(_) => {}
+            Some(Err(_)) | None => {}
         }
         Arc::clone(&state.loaded)
     }
@@ -319,3 +328,6 @@ fn guid(random: &dyn SecureRandom) -> String {
     let parts = parts.map(|part| digits.get(part).unwrap_or_default());
     parts.join("-")
 }
+
+#[cfg(test)]
+mod tests;

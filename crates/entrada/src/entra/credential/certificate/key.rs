@@ -194,3 +194,188 @@ impl fmt::Debug for CertifiedKey {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
+    use entra_emulator::builtin::{DAEMON_CERTIFICATE, DAEMON_PRIVATE_KEY};
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    macro_rules! fixture {
+        ($name:literal) => {
+            include_bytes!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/tests/fixtures/",
+                $name
+            ))
+            .as_slice()
+        };
+    }
+
+    fn read(bytes: &[u8], password: &str) -> Result<CertifiedKey, CertificateError> {
+        let password = Some(CertificatePassword::new(password));
+        CertifiedKey::read(
+            bytes,
+            password.filter(|given| !given.expose().is_empty()).as_ref(),
+        )
+    }
+
+    fn pem(parts: &[&[u8]]) -> Vec<u8> {
+        parts.join(&b"\n"[..])
+    }
+
+    fn daemon() -> Vec<u8> {
+        pem(&[DAEMON_CERTIFICATE.as_bytes(), DAEMON_PRIVATE_KEY.as_bytes()])
+    }
+
+    #[test]
+    fn keys_are_read_in_every_wrapping() {
+        let certificate = DAEMON_CERTIFICATE.as_bytes();
+        let thumbprint = read(&daemon(), "").unwrap().thumbprint();
+        let other = fixture!("other.crt.pem");
+        for (name, bytes, password) in [
+            ("PKCS#8", daemon(), ""),
+            ("a password too many", daemon(), "hush"),
+            (
+                "the key first",
+                pem(&[DAEMON_PRIVATE_KEY.as_bytes(), certificate]),
+                "",
+            ),
+            (
+                "PKCS#1",
+                pem(&[certificate, fixture!("daemon.pkcs1.pem")]),
+                "",
+            ),
+            (
+                "encrypted",
+                pem(&[fixture!("daemon.encrypted.pem"), certificate]),
+                "hush",
+            ),
+            ("a chain", pem(&[other, &daemon()]), ""),
+            ("PFX", fixture!("daemon.aes.pfx").to_vec(), "hush"),
+            ("PFX without", fixture!("daemon.empty.pfx").to_vec(), ""),
+            ("PFX in the open", fixture!("daemon.plain.pfx").to_vec(), ""),
+        ] {
+            let key = read(&bytes, password).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(key.thumbprint(), thumbprint, "{name}");
+            assert!(key.not_after() > Timestamp::from_unix(1_800_000_000));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_says_why() {
+        use CertificateError as Error;
+        let certificate = DAEMON_CERTIFICATE.as_bytes();
+        let encrypted = pem(&[fixture!("daemon.encrypted.pem"), certificate]);
+        let aes = fixture!("daemon.aes.pfx").to_vec();
+        for (bytes, password, expected) in [
+            (vec![], "", Error::Malformed),
+            (b"hush".to_vec(), "", Error::Malformed),
+            (b"-----BEGIN X-----".to_vec(), "", Error::Malformed),
+            (aes[..aes.len() / 2].to_vec(), "hush", Error::Malformed),
+            (certificate.to_vec(), "", Error::NoKey),
+            (
+                DAEMON_PRIVATE_KEY.as_bytes().to_vec(),
+                "",
+                Error::NoCertificate,
+            ),
+            (
+                pem(&[&daemon(), fixture!("other.key.pem")]),
+                "",
+                Error::ManyKeys,
+            ),
+            (
+                pem(&[fixture!("ec.crt.pem"), fixture!("ec.key.pem")]),
+                "",
+                Error::NotRsa,
+            ),
+            (
+                pem(&[fixture!("other.crt.pem"), DAEMON_PRIVATE_KEY.as_bytes()]),
+                "",
+                Error::AnotherKey,
+            ),
+            (encrypted.clone(), "", Error::NoPassword),
+            (encrypted, "wrong", Error::WrongPassword),
+            (aes.clone(), "", Error::NoPassword),
+            (aes, "wrong", Error::WrongPassword),
+            (
+                fixture!("daemon.legacy.pfx").to_vec(),
+                "hush",
+                Error::Encryption,
+            ),
+        ] {
+            let error = read(&bytes, password).map(drop).unwrap_err();
+            assert_eq!(error, expected);
+        }
+    }
+
+    #[test]
+    fn entra_can_verify_what_is_signed() {
+        let key = read(&pem(&[&daemon(), fixture!("other.crt.pem")]), "").unwrap();
+        let now = Timestamp::from_unix(1_800_000_000);
+        let claims = Claims {
+            aud: "https://login.example/t/oauth2/v2.0/token",
+            iss: "app",
+            sub: "app",
+            jti: "1",
+            nbf: now,
+            iat: now,
+            exp: now,
+        };
+        let json = |part: &str| -> Value {
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+        };
+        for (chain, length) in [(Chain::Kept, None), (Chain::Sent, Some(2))] {
+            let token = key.sign(&claims, chain).unwrap();
+            let (signed, signature) = token.expose().rsplit_once('.').unwrap();
+            let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+            let public = UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, &key.leaf.public_key);
+            public.verify(signed.as_bytes(), &signature).unwrap();
+            let (header, claims) = signed.split_once('.').unwrap();
+            let header = json(header);
+            assert_eq!(header["alg"], "PS256");
+            assert_eq!(header["typ"], "JWT");
+            assert_eq!(header["x5t#S256"], json!(key.thumbprint()));
+            assert_eq!(header["x5c"].as_array().map(Vec::len), length);
+            assert!(header.get("kid").is_none());
+            assert_eq!(json(claims)["aud"], claims_audience());
+            assert_eq!(json(claims)["exp"], json!(1_800_000_000));
+        }
+    }
+
+    fn claims_audience() -> Value {
+        json!("https://login.example/t/oauth2/v2.0/token")
+    }
+
+    #[test]
+    fn debug_hides_the_private_half() {
+        let key = read(&daemon(), "").unwrap();
+        let shown = format!("{key:?}");
+        assert!(shown.starts_with("CertifiedKey { x5t#S256: "), "{shown}");
+        assert!(shown.len() < 150, "{shown}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn damaged_files_are_refused_or_read(
+            which in 0..3_usize, at in any::<prop::sample::Index>(), byte: u8, keep in any::<prop::sample::Index>()
+        ) {
+            let files = [
+                fixture!("daemon.plain.pfx").to_vec(),
+                fixture!("daemon.legacy.pfx").to_vec(),
+                daemon(),
+            ];
+            let mut bytes = files[which].clone();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            drop(read(&bytes, "hush"));
+            bytes.truncate(keep.index(bytes.len()));
+            drop(read(&bytes, "hush"));
+        }
+    }
+}
