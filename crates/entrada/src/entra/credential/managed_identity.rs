@@ -410,3 +410,6 @@ impl fmt::Debug for IdentityProver {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
