@@ -34,7 +34,7 @@ pub enum CredentialError {
     #[error("{} is too large", .0.display())]
     TooLarge(PathBuf),
     /// A file holds no certificate that can be used.
-    #[error("{}: {source}", path.display())]
+    #[error("{} holds no certificate that can be used", path.display())]
     Certificate {
         /// Which one.
         path: PathBuf,

@@ -328,6 +328,8 @@ pub(super) fn parse_scopes(texts: &[String], found: &mut Findings) -> Option<Sco
 mod tests {
     use super::super::authority::{AuthoritySettings, Directory};
     use super::*;
+    use crate::entra::cloud::Cloud;
+    use crate::entra::credential::{ClientCredential, ManagedIdentity};
     use crate::keys::KeyRing;
     use crate::platform::{SystemRandom, Timestamp};
     use crate::store::MemoryStore;
@@ -375,7 +377,7 @@ mod tests {
     #[test]
     fn each_mistake_says_what_to_change() {
         type Change = fn(AzureConfig) -> AzureConfig;
-        let cases: [(Change, &str); 21] = [
+        let cases: [(Change, &str); 26] = [
             (
                 |c| AzureConfig {
                     authority: AuthoritySettings::new(Directory::EntraId("contoso".to_owned())),
@@ -401,6 +403,26 @@ mod tests {
             (
                 |c| c.client_secret(CLIENT_ID),
                 "client_secret: this is the id",
+            ),
+            (
+                |c| c.credential(ClientCredential::certificate_file("/nowhere/at/all")),
+                "credential: /nowhere/at/all cannot be read: ",
+            ),
+            (
+                |c| c.credential(ClientCredential::certificate_file("Cargo.toml")),
+                "credential: Cargo.toml holds no certificate that can be used: neither a PEM",
+            ),
+            (
+                |c| c.credential(ClientCredential::federated_token_file("/nowhere/at/all")),
+                "credential: /nowhere/at/all cannot be read: ",
+            ),
+            (
+                |c| c.credential(ManagedIdentity::imds_at("here")),
+                "credential: the endpoint of the managed identity",
+            ),
+            (
+                |c| c.cloud(Cloud::Bleu).credential(ManagedIdentity::imds()),
+                "credential: the audience of assertions in this cloud",
             ),
             (
                 |c| AzureConfig {
@@ -453,6 +475,13 @@ mod tests {
                 "{expected}: {errors:?}"
             );
         }
+    }
+
+    #[test]
+    fn the_last_credential_counts() {
+        let lost = || ClientCredential::certificate_file("/nowhere/at/all");
+        assert!(check(least().credential(lost())).is_err());
+        assert!(check(least().credential(lost()).client_secret("secret")).is_ok());
     }
 
     #[test]

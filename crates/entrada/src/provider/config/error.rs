@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::authorization_server::ScopePolicyError;
+use crate::causes::Causes;
 use crate::entra::authority::{AuthorityHostError, TenantError};
 use crate::entra::credential::CredentialError;
 use crate::keys::KeyFileError;
@@ -42,8 +43,8 @@ pub enum ConfigError {
     #[error("client_secret: this is the id of a secret; pass its value")]
     SecretId,
     /// The credential cannot be used.
-    #[error("credential: {0}")]
-    Credential(#[source] CredentialError),
+    #[error("credential: {}", Causes(.0))]
+    Credential(CredentialError),
     /// The base URL cannot be built upon.
     #[error("base_url: {0}")]
     BaseUrl(#[source] IssuerError),
