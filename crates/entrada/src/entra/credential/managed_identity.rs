@@ -27,7 +27,7 @@ const IMDS: &str = "http://169.254.169.254";
 const EARLY: Duration = Duration::from_secs(5 * 60);
 
 /// How often a new token is asked for behind the back of whoever uses the old one.
-const RENEW_EVERY: Duration = Duration::from_secs(60);
+const RENEW_EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// How long IMDS takes to come back after an upgrade (Microsoft, *retry guidance*).
 const UPGRADE: Duration = Duration::from_secs(70);
