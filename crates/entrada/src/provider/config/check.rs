@@ -377,7 +377,7 @@ mod tests {
     #[test]
     fn each_mistake_says_what_to_change() {
         type Change = fn(AzureConfig) -> AzureConfig;
-        let cases: [(Change, &str); 26] = [
+        let cases: [(Change, &str); 21] = [
             (
                 |c| AzureConfig {
                     authority: AuthoritySettings::new(Directory::EntraId("contoso".to_owned())),
@@ -403,26 +403,6 @@ mod tests {
             (
                 |c| c.client_secret(CLIENT_ID),
                 "client_secret: this is the id",
-            ),
-            (
-                |c| c.credential(ClientCredential::certificate_file("/nowhere/at/all")),
-                "credential: /nowhere/at/all cannot be read: ",
-            ),
-            (
-                |c| c.credential(ClientCredential::certificate_file("Cargo.toml")),
-                "credential: Cargo.toml holds no certificate that can be used: neither a PEM",
-            ),
-            (
-                |c| c.credential(ClientCredential::federated_token_file("/nowhere/at/all")),
-                "credential: /nowhere/at/all cannot be read: ",
-            ),
-            (
-                |c| c.credential(ManagedIdentity::imds_at("here")),
-                "credential: the endpoint of the managed identity",
-            ),
-            (
-                |c| c.cloud(Cloud::Bleu).credential(ManagedIdentity::imds()),
-                "credential: the audience of assertions in this cloud",
             ),
             (
                 |c| AzureConfig {
@@ -473,6 +453,47 @@ mod tests {
             assert!(
                 errors.len() == 1 && errors[0].starts_with(expected),
                 "{expected}: {errors:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_credential_is_looked_at_before_anything_is_served() {
+        let certificate = ClientCredential::certificate_file;
+        let token_file = ClientCredential::federated_token_file;
+        let imds = || ManagedIdentity::imds_at("here");
+        let bleu = least().cloud(Cloud::Bleu);
+        for (config, expected) in [
+            (
+                least().credential(certificate("/nowhere/at/all")),
+                "/nowhere/at/all cannot be read: ",
+            ),
+            (
+                least().credential(certificate("Cargo.toml")),
+                "Cargo.toml holds no certificate that can be used: neither a PEM",
+            ),
+            (
+                least().credential(token_file("/nowhere/at/all")),
+                "/nowhere/at/all cannot be read: ",
+            ),
+            (
+                least().credential(token_file("Cargo.toml")),
+                "Cargo.toml holds no token",
+            ),
+            (
+                least().credential(imds()),
+                "the endpoint of the managed identity",
+            ),
+            (
+                bleu.credential(ManagedIdentity::imds()),
+                "the audience of assertions in this cloud",
+            ),
+        ] {
+            let errors = check(config).map(drop).unwrap_err();
+            let told = errors[0].strip_prefix("credential: ").unwrap_or_default();
+            assert!(
+                errors.len() == 1 && told.starts_with(expected),
+                "{errors:?}"
             );
         }
     }
