@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use http::{HeaderValue, Request};
 use serde_json::json;
 
 use super::*;
