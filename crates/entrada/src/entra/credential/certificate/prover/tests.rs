@@ -8,16 +8,17 @@ use http::Uri;
 use serde_json::Value;
 
 use super::*;
+use crate::entra::credential::certificate::CertificateError;
 use crate::platform::SystemRandom;
 
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 const DAEMON: [&str; 2] = [DAEMON_CERTIFICATE, DAEMON_PRIVATE_KEY];
 const OTHER: [&str; 2] = [
-    include_str!("../../../../tests/fixtures/other.crt.pem"),
-    include_str!("../../../../tests/fixtures/other.key.pem"),
+    include_str!("../../../../../tests/fixtures/other.crt.pem"),
+    include_str!("../../../../../tests/fixtures/other.key.pem"),
 ];
 const EXPIRED: [&str; 2] = [
-    include_str!("../../../../tests/fixtures/expired.crt.pem"),
+    include_str!("../../../../../tests/fixtures/expired.crt.pem"),
     OTHER[1],
 ];
 
@@ -124,15 +125,7 @@ async fn a_new_certificate_is_used_without_a_restart() {
 
 #[tokio::test]
 async fn a_broken_file_leaves_the_old_certificate_in_use_and_is_told_once() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer({
-            let log = log.clone();
-            move || log.clone()
-        })
-        .with_ansi(false)
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::begin();
     let signer = Signer::new();
     let first = signer.at(0, ONE).await.unwrap();
     let again = |seconds| signer.at(seconds, ONE);
@@ -141,12 +134,12 @@ async fn a_broken_file_leaves_the_old_certificate_in_use_and_is_told_once() {
         let seconds = 10 * (nth as u64 + 1);
         assert_eq!(again(seconds).await.unwrap(), first);
         assert_eq!(again(seconds + 5).await.unwrap(), first);
-        assert_eq!(log.errors(), nth + 1, "{}", log.text());
+        assert_eq!(log.count("ERROR"), nth + 1, "{}", log.text());
     }
     fs::remove_file(&signer.prover.file.path).unwrap();
     assert_eq!(again(50).await.unwrap(), first);
     assert_eq!(again(55).await.unwrap(), first);
-    assert_eq!(log.errors(), 4, "{}", log.text());
+    assert_eq!(log.count("ERROR"), 4, "{}", log.text());
     assert!(!log.text().contains("hush-hush"));
     signer.replace(&OTHER.concat());
     assert_ne!(again(60).await.unwrap().thumbprint(), first.thumbprint());
@@ -170,6 +163,23 @@ fn is_expired(error: &CredentialError) -> bool {
     matches!(error, CredentialError::Certificate { source, .. } if *source == CertificateError::Expired)
 }
 
+#[tokio::test]
+async fn a_certificate_that_is_about_to_expire_is_told_of_once_a_day() {
+    let (log, _guard) = Log::begin();
+    let signer = Signer::new();
+    let ends = signer.prover.state().loaded.key.not_after();
+    let left = ends.since(NOW).as_secs();
+    for (before, warnings) in [
+        (15 * 86400, 0),
+        (13 * 86400, 1),
+        (13 * 86400 - 3600, 1),
+        (12 * 86400, 2),
+    ] {
+        signer.at(left - before, ONE).await.unwrap();
+        assert_eq!(log.count("WARN"), warnings, "{}", log.text());
+    }
+}
+
 #[test]
 fn guids_say_that_they_are_random() {
     let guid = guid(&SystemRandom::default());
@@ -183,12 +193,22 @@ fn guids_say_that_they_are_random() {
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
+    fn begin() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
     fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    fn errors(&self) -> usize {
-        self.text().matches("ERROR").count()
+    fn count(&self, level: &str) -> usize {
+        self.text().matches(level).count()
     }
 }
 
