@@ -181,7 +181,7 @@ impl From<ManagedIdentity> for ClientCredential {
 /// Whoever has an assertion is our app registration for as long as it is good: let it live for
 /// minutes, and have its audience be the token endpoint or what the federated credential says. It is
 /// asked for before every request to Entra's token endpoint and not kept here; it must bound how long
-/// it takes. What its errors say is logged.
+/// it takes. What its errors say is logged, and what its `Debug` shows may be.
 #[async_trait]
 pub trait ClientAssertionProvider: Debug + Send + Sync {
     /// An assertion that Entra will take for this request.
@@ -205,6 +205,17 @@ pub struct AssertionRequest<'a> {
     pub token_endpoint: &'a Uri,
     /// The time.
     pub now: Timestamp,
+}
+
+impl<'a> AssertionRequest<'a> {
+    /// Asks for an assertion of `client_id` for `token_endpoint`, as tests of a provider do.
+    pub const fn new(client_id: &'a str, token_endpoint: &'a Uri, now: Timestamp) -> Self {
+        Self {
+            client_id,
+            token_endpoint,
+            now,
+        }
+    }
 }
 
 /// A credential that was found good, and what it keeps from one use to the next.

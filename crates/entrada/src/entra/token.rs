@@ -101,11 +101,8 @@ impl TokenRequest<'_> {
     ///
     /// [`EntraError`], whose [`remedy`](EntraError::remedy) says what helps.
     pub(super) async fn send(&self, platform: &Platform) -> Result<EntraTokens, EntraError> {
-        let asked = AssertionRequest {
-            client_id: self.client_id,
-            token_endpoint: self.endpoint,
-            now: platform.clock.now(),
-        };
+        let now = platform.clock.now();
+        let asked = AssertionRequest::new(self.client_id, self.endpoint, now);
         let proof = self.credential.proof(asked, platform).await?;
         EntraTokens::from_http(&platform.http.send(self.to_http(&proof)).await?)
     }

@@ -58,6 +58,16 @@ impl CertificateFile {
         self
     }
 
+    /// Reads `bytes` as if they were in the file.
+    ///
+    /// # Errors
+    ///
+    /// [`CertificateError`] says why they could not be used.
+    #[cfg(feature = "test-util")]
+    pub fn read_bytes(&self, bytes: &[u8]) -> Result<(), CertificateError> {
+        CertifiedKey::read(bytes, self.password.as_ref()).map(drop)
+    }
+
     /// Reads the file as it is now.
     fn load(&self, now: Timestamp) -> Result<CertifiedKey, CredentialError> {
         let bytes = file::read(&self.path)?;

@@ -26,7 +26,7 @@ pub(super) struct Contents {
 }
 
 /// More rounds than any program writes; with as many a password takes a second.
-const MOST_ITERATIONS: u32 = 2_000_000;
+const MOST_ITERATIONS: u32 = 1_000_000;
 
 /// Bags in bags end somewhere.
 const DEEPEST: usize = 4;
