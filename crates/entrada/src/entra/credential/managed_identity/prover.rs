@@ -25,6 +25,10 @@ const EARLY: Duration = Duration::from_secs(5 * 60);
 /// How often a new token is asked for behind the back of whoever uses the old one.
 const RENEW_EVERY: Duration = Duration::from_secs(5 * 60);
 
+/// How long nobody asks after a failure at most, whatever the host says: without a token nobody signs
+/// in.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2 * 60);
+
 /// How long IMDS takes to come back after an upgrade (Microsoft, *retry guidance*).
 const UPGRADE: Duration = Duration::from_secs(70);
 
@@ -189,7 +193,8 @@ impl Shared {
                 Ok(token)
             }
             Err(error) => {
-                known.failed = Some((now, error.retry_after().unwrap_or(RETRY_AFTER)));
+                let pause = error.retry_after().unwrap_or(RETRY_AFTER);
+                known.failed = Some((now, pause.min(LONGEST_PAUSE)));
                 Err(error)
             }
         }

@@ -309,6 +309,22 @@ async fn the_old_token_is_used_while_there_is_no_other() {
 }
 
 #[tokio::test]
+async fn a_host_that_wants_hours_is_asked_in_minutes() {
+    let (host, prover) = (Host::new(), prover(&identity()));
+    let mut throttled = answer(429, &json!({}));
+    let hours = HeaderValue::from_static("36000");
+    throttled.headers_mut().insert("retry-after", hours);
+    host.will_say(Ok(throttled));
+    token(&prover, &host).await.unwrap_err();
+    host.advance(119);
+    token(&prover, &host).await.unwrap_err();
+    assert_eq!(host.asked(), 1);
+    host.advance(1);
+    host.will_give("token", DAY);
+    assert_eq!(token(&prover, &host).await.unwrap(), "token");
+}
+
+#[tokio::test]
 async fn many_at_once_ask_once_and_a_failure_is_theirs_too() {
     let (host, prover) = (Host::new(), Arc::new(prover(&identity())));
     let error = TransportError::new("169.254.169.254", "unreachable");
