@@ -5,6 +5,7 @@
 //! environment, which wins over the file, which wins over the default. [`Settings::read`] finds
 //! everything that is wrong at once.
 
+mod credential;
 mod environment;
 mod file;
 mod flags;
@@ -134,7 +135,7 @@ fn provider(sources: &mut Sources<'_>) -> ProviderSettings {
         tenant_id: sources.required("tenant_id"),
         allowed_tenants: sources.list("allowed_tenants"),
         client_id: sources.required("client_id"),
-        client_secret: sources.secret("client_secret", "client_secret_file"),
+        credential: credential::read(sources),
         base_url: sources.required("base_url"),
         required_scopes: sources.required_list("required_scopes"),
         optional_scopes: sources.list("optional_scopes"),

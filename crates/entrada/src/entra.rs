@@ -9,7 +9,7 @@ pub(crate) mod app;
 pub mod authority;
 mod claims;
 pub mod cloud;
-pub(crate) mod credential;
+pub mod credential;
 pub mod error;
 pub mod groups;
 mod id_token;
@@ -21,7 +21,7 @@ pub mod verifier;
 
 use app::EntraApp;
 use authority::Authority;
-use credential::ClientCredential;
+use credential::ClientProver;
 use error::EntraError;
 use id_token::IdTokenVerifier;
 use scope::ScopeNames;
@@ -47,7 +47,7 @@ pub(crate) struct AppRegistration {
     /// Our callback, as registered under the platform *Web*.
     pub(crate) redirect_uri: String,
     /// How it proves itself.
-    pub(crate) credential: ClientCredential,
+    pub(crate) credential: ClientProver,
     /// How its scopes are spelled.
     pub(crate) names: ScopeNames,
     /// Scopes that are asked for besides, of any resource.

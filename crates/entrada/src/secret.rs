@@ -64,6 +64,10 @@ secrets! {
     AuthorizationCode,
     /// What binds a login to the browser that approved it: the value of its cookie.
     BrowserBinding,
+    /// What decrypts the private key in a certificate file.
+    CertificatePassword,
+    /// A signed statement of who our app registration is (RFC 7521 §4.2).
+    ClientAssertion,
     /// The secret Entra gave our app registration.
     ClientSecret,
     /// What answers a code challenge (RFC 7636 §4.1).
@@ -76,6 +80,8 @@ secrets! {
     EntraIdToken,
     /// A refresh token Entra issued. It never reaches an MCP client.
     EntraRefreshToken,
+    /// What App Service wants to hear before it gives tokens of the managed identity.
+    IdentityHeader,
     /// What ties Entra's ID token to one login (OpenID Connect Core §3.1.2.1).
     Nonce,
     /// A refresh token we issued (RFC 6749 §1.5).

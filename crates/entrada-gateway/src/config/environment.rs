@@ -9,10 +9,20 @@ use crate::config::source::Origin;
 use crate::config::spelling::nearest;
 use crate::config::table::Setting;
 
-/// The `ENTRADA_*` variables, as they were when the process started.
+/// What Azure sets for whatever runs there, for its own SDKs.
+const AZURE: [&str; 4] = [
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+    "IDENTITY_ENDPOINT",
+    "IDENTITY_HEADER",
+];
+
+/// The `ENTRADA_*` variables, and some of Azure's, as they were when the process started.
 #[derive(Clone, Default)]
 pub struct Environment {
     values: BTreeMap<&'static str, OsString>,
+    /// Azure's, by their own names.
+    azure: BTreeMap<&'static str, String>,
     /// Variables that are no setting's but nearly so, with the setting meant.
     misspelt: Vec<(String, &'static Setting)>,
 }
@@ -33,6 +43,11 @@ impl Environment {
     fn gather(variables: impl Iterator<Item = (String, OsString)>) -> Self {
         let mut environment = Self::default();
         for (variable, value) in variables {
+            if let Some(known) = AZURE.into_iter().find(|known| *known == variable) {
+                let value = value.into_string().unwrap_or_default();
+                environment.azure.insert(known, value);
+                continue;
+            }
             let Some(name) = variable.strip_prefix("ENTRADA_") else {
                 continue;
             };
@@ -54,6 +69,11 @@ impl Environment {
     /// The value of the variable for the setting called `name`.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name)?.to_str()
+    }
+
+    /// The value of a variable of Azure's, which is no setting of ours.
+    pub(super) fn azure(&self, name: &str) -> Option<String> {
+        self.azure.get(name).cloned()
     }
 
     /// What is wrong with the variables as such.

@@ -37,7 +37,8 @@ impl FromArgMatches for Flags {
 impl Args for Flags {
     fn augment_args(command: Command) -> Command {
         let command = command.args(SETTINGS.iter().filter(|setting| has_flag(setting)).map(arg));
-        command.arg(secret_flag()).next_line_help(true)
+        let secrets = SETTINGS.iter().filter(|setting| !has_flag(setting));
+        command.args(secrets.map(secret_flag)).next_line_help(true)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -49,16 +50,19 @@ fn has_flag(setting: &Setting) -> bool {
     setting.place != Place::OnlyInEnvironment
 }
 
-/// What whoever passes the secret as a flag is told.
-pub(super) const SECRET_TIP: &str = "set ENTRADA_CLIENT_SECRET, or give --client-secret-file";
+/// What whoever passes a secret as a flag is told.
+pub(super) fn secret_tip(setting: &Setting) -> String {
+    let (variable, flag) = (setting.variable(), setting.flag());
+    format!("set {variable}, or give --{flag}-file")
+}
 
-/// Refuses `--client-secret`, and says what to do instead.
-fn secret_flag() -> Arg {
-    Arg::new("client_secret")
-        .long("client-secret")
+/// Refuses a secret, such as `--client-secret`, and says what to do instead.
+fn secret_flag(setting: &'static Setting) -> Arg {
+    Arg::new(setting.name)
+        .long(setting.flag())
         .num_args(0..=1)
         .default_missing_value("")
-        .value_parser(UnknownArgumentValueParser::suggest(SECRET_TIP))
+        .value_parser(UnknownArgumentValueParser::suggest(secret_tip(setting)))
         .hide(true)
 }
 

@@ -75,6 +75,20 @@ impl Problem {
         Self::about(setting, text)
     }
 
+    /// There is nothing to prove the app registration with.
+    pub(super) fn no_credential(secret: &Setting) -> Self {
+        let Self { setting, text } = Self::missing(secret);
+        let others = "or use client_certificate, federated_token_file or managed_identity";
+        let text = format!("{text}; {others}");
+        Self { setting, text }
+    }
+
+    /// `setting` means nothing without another.
+    pub(super) fn without(setting: &Setting, other: &str) -> Self {
+        let name = setting.name;
+        Self::about(setting, format!("{name} is set, and {other} is not"))
+    }
+
     pub(super) fn wrong(setting: &Setting, origin: &Origin, what: &str) -> Self {
         let name = setting.name;
         let text = match origin {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entrada::entra::cloud::Cloud;
+use entrada::entra::credential::ClientCredential;
 use entrada::jwt::jwks::Algorithm;
 use entrada::keys::{KeyRing, Keys};
 use entrada::platform::{Platform, SystemHttpError};
 use entrada::provider::{AzureConfig, AzureProvider, ConfigError as Finding, ConfigErrors};
-use entrada::secret::ClientSecret;
 use entrada::store::MemoryStore;
 
+use crate::config::credential;
 use crate::config::problem::{ConfigError, Problem};
 use crate::telemetry::WithCauses;
 
@@ -26,8 +27,8 @@ pub struct ProviderSettings {
     pub allowed_tenants: Vec<String>,
     /// The application (client) id of the app registration.
     pub client_id: String,
-    /// The secret of the app registration.
-    pub client_secret: Option<ClientSecret>,
+    /// How the app registration proves itself.
+    pub credential: Option<ClientCredential>,
     /// The public URL of this gateway.
     pub base_url: String,
     /// Scopes a token must have.
@@ -121,8 +122,8 @@ impl ProviderSettings {
             .allowed_origins(&self.allowed_origins)
             .allowed_tenants(&self.allowed_tenants)
             .data_dir(&self.data_dir);
-        if let Some(secret) = &self.client_secret {
-            config = config.client_secret(secret.expose());
+        if let Some(credential) = &self.credential {
+            config = config.credential(credential.clone());
         }
         if !self.allowed_client_redirect_uris.is_empty() {
             config = config.allowed_client_redirect_uris(&self.allowed_client_redirect_uris);
@@ -203,7 +204,7 @@ fn causes(finding: &Finding) -> &'static [&'static str] {
         Finding::AllowedTenants => &["tenant_id", "allowed_tenants"],
         Finding::ClientId => &["client_id"],
         Finding::IdentifierUri => &["client_id", "identifier_uri"],
-        Finding::NoCredential => &["client_secret", "client_secret_file"],
+        Finding::NoCredential => &credential::SETTINGS,
         Finding::RequiredScopes(_) => &["required_scopes"],
         Finding::OptionalScopes(_) => &["optional_scopes"],
         Finding::BaseUrl(_) => &["base_url"],

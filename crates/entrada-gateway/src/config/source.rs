@@ -120,21 +120,31 @@ impl<'a> Sources<'a> {
             .collect()
     }
 
-    /// The secret called `name`, or what the file called `file` holds.
+    /// Whether the setting was set.
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.given(name).is_some()
+    }
+
+    /// A variable of Azure's, which is no setting of ours.
+    pub(super) fn azure(&self, name: &str) -> Option<String> {
+        self.environment.azure(name)
+    }
+
+    /// Notes a problem.
+    pub(super) fn note(&mut self, problem: Option<Problem>) {
+        self.problems.extend(problem);
+    }
+
+    /// The secret called `name`, or what the file called `file` holds, where one of them was set.
     pub(super) fn secret(&mut self, name: &str, file: &str) -> Option<ClientSecret> {
         match (self.given(name), self.given(file)) {
             (Some(_), Some(_)) => {
-                let both = Setting::named(file).map(|file| Problem::both(name, file));
-                self.problems.extend(both);
+                self.note(Setting::named(file).map(|file| Problem::both(name, file)));
                 None
             }
             (Some(secret), None) => Some(ClientSecret::new(secret.value)),
             (None, Some(path)) => self.secret_in(file, &path),
-            (None, None) => {
-                self.problems
-                    .extend(Setting::named(name).map(Problem::missing));
-                None
-            }
+            (None, None) => None,
         }
     }
 

@@ -10,7 +10,7 @@ pub(super) fn nearest(asked: &str) -> Option<&'static str> {
     whole.or_else(|| beginning(&asked)).map(|(_, name)| name)
 }
 
-/// The setting that begins with the words `asked`, and goes on with others.
+/// The setting that begins with the words `asked`, and goes on with the fewest others.
 fn beginning(asked: &str) -> Option<(usize, &'static str)> {
     let ends = |name: &'static str| name.match_indices('_').map(move |(end, _)| (name, end));
     let parts = names().flat_map(ends);
@@ -18,7 +18,8 @@ fn beginning(asked: &str) -> Option<(usize, &'static str)> {
     // Variables such as ENTRADA_HOST and ENTRADA_PORT are common, and not ours.
     let parts = parts.filter(|(_, part)| part.len() > 4);
     let distances = parts.map(|(name, part)| (distance(asked, part), name));
-    distances.filter(|(distance, _)| *distance <= 1).min()
+    let close = distances.filter(|(distance, _)| *distance <= 1);
+    close.min_by_key(|(distance, name)| (*distance, name.len()))
 }
 
 /// The edit distance between two words (Levenshtein).

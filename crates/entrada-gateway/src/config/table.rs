@@ -164,6 +164,40 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         ENTRA,
+        "client_certificate",
+        "FILE",
+        "In place of a client secret: a certificate and its private key, PEM or PFX; a new file \
+         there is used at once",
+    ),
+    setting(
+        ENTRA,
+        "client_certificate_password",
+        "SECRET",
+        "The password of the certificate file",
+    )
+    .only(Place::OnlyInEnvironment),
+    setting(
+        ENTRA,
+        "client_certificate_password_file",
+        "FILE",
+        "A file that holds the password of the certificate file, and nothing else",
+    ),
+    setting(
+        ENTRA,
+        "federated_token_file",
+        "FILE",
+        "In place of a client secret: a file with a token that a federated credential trusts, read \
+         at each use [default: AZURE_FEDERATED_TOKEN_FILE, which AKS sets]",
+    ),
+    setting(
+        ENTRA,
+        "managed_identity",
+        "ID",
+        "In place of a client secret: the client id of a user-assigned managed identity that a \
+         federated credential trusts",
+    ),
+    setting(
+        ENTRA,
         "required_scopes",
         "SCOPES",
         "Scopes every token must have, such as mcp.access",

@@ -1,8 +1,8 @@
 use clap::{Args as _, Command, FromArgMatches as _};
-use entrada::secret::ClientSecret;
 
 use super::*;
-use crate::config::flags::SECRET_TIP;
+use crate::config::flags::secret_tip;
+use crate::config::table::Setting;
 use crate::telemetry::LogLevel;
 
 /// The least one must say.
@@ -197,10 +197,13 @@ fn the_secret_comes_from_the_environment_or_from_a_file() {
         (("ENTRADA_CLIENT_SECRET", "hush-hush"), "hush-hush"),
         (("ENTRADA_CLIENT_SECRET_FILE", path), "s3cret"),
     ] {
-        let settings = read(&[], &[&[variable], &LEAST[1..]].concat()).unwrap();
-        let secret = settings.provider.client_secret.as_ref();
-        assert_eq!(secret.map(ClientSecret::expose), Some(expected));
-        let shown = format!("{settings:?}");
+        let variables = [&[variable], &LEAST[1..]].concat();
+        let (flags, environment) = (flags(&[]), Environment::from_pairs(&variables));
+        let mut sources = Sources::open(&flags, &environment).ok().unwrap();
+        let secret = sources.secret("client_secret", "client_secret_file");
+        assert_eq!(secret.unwrap().expose(), expected);
+        let shown = format!("{:?}", read(&[], &variables).unwrap());
+        assert!(shown.contains("Secret(ClientSecret(…))"), "{shown}");
         assert!(!shown.contains("s3cret") && !shown.contains("hush-hush"));
     }
     let found = problems(&[], &LEAST[1..]);
@@ -208,7 +211,8 @@ fn the_secret_comes_from_the_environment_or_from_a_file() {
         found,
         [
             "client_secret is missing: set ENTRADA_CLIENT_SECRET, or name a file with \
-             --client-secret-file"
+             --client-secret-file; or use client_certificate, federated_token_file or \
+             managed_identity"
         ]
     );
     let both = [
@@ -223,20 +227,117 @@ fn the_secret_comes_from_the_environment_or_from_a_file() {
 }
 
 #[test]
+fn a_credential_may_be_other_than_a_secret() {
+    let token = file("a.b.c");
+    let token = token.path().to_str().unwrap();
+    let password = file("s3cret\n");
+    let password = password.path().to_str().unwrap();
+    let certificate = ("ENTRADA_CLIENT_CERTIFICATE", "/run/app.pfx");
+    let app_service = [
+        ("ENTRADA_MANAGED_IDENTITY", "the-id"),
+        ("IDENTITY_ENDPOINT", "http://127.0.0.1:41/msi/token"),
+        ("IDENTITY_HEADER", "s3cret"),
+    ];
+    let emulated = [
+        ("ENTRADA_MANAGED_IDENTITY", "the-id"),
+        ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:42"),
+    ];
+    for (variables, expected) in [
+        (&[certificate][..], "path: \"/run/app.pfx\", password: None"),
+        (
+            &[
+                certificate,
+                ("ENTRADA_CLIENT_CERTIFICATE_PASSWORD", "s3cret"),
+            ],
+            "password: Some(CertificatePassword(…))",
+        ),
+        (
+            &[
+                certificate,
+                ("ENTRADA_CLIENT_CERTIFICATE_PASSWORD_FILE", password),
+            ],
+            "password: Some(CertificatePassword(…))",
+        ),
+        (
+            &[("ENTRADA_FEDERATED_TOKEN_FILE", token)],
+            "FederatedTokenFile(",
+        ),
+        (
+            &[("AZURE_FEDERATED_TOKEN_FILE", token)],
+            "FederatedTokenFile(",
+        ),
+        (
+            &[certificate, ("AZURE_FEDERATED_TOKEN_FILE", "/another")],
+            "/run/app.pfx",
+        ),
+        (&app_service[..1], "http://169.254.169.254"),
+        (&app_service, "http://127.0.0.1:41/msi/token"),
+        (&emulated, "Imds { authority: \"http://127.0.0.1:42\" }"),
+    ] {
+        let settings = read(&[], &[variables, &LEAST[1..]].concat()).unwrap();
+        let shown = format!("{:?}", settings.provider.credential.unwrap());
+        assert!(shown.contains(expected), "{shown}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+}
+
+#[test]
+fn there_is_one_credential() {
+    let certificate = ("ENTRADA_CLIENT_CERTIFICATE", "/run/app.pfx");
+    let token = ("ENTRADA_FEDERATED_TOKEN_FILE", "/run/token");
+    let identity = ("ENTRADA_MANAGED_IDENTITY", "the-id");
+    let password = ("ENTRADA_CLIENT_CERTIFICATE_PASSWORD", "s3cret");
+    for (variables, expected) in [
+        (
+            vec![LEAST[0], certificate],
+            "client_secret and client_certificate are both set: take one away",
+        ),
+        (
+            vec![certificate, token],
+            "client_certificate and federated_token_file are both set: take one away",
+        ),
+        (
+            vec![token, identity, certificate],
+            "client_certificate and managed_identity are both set: take one away",
+        ),
+        (
+            vec![LEAST[0], password],
+            "client_certificate_password is set, and client_certificate is not",
+        ),
+    ] {
+        let found = problems(&[], &[&variables, &LEAST[1..]].concat());
+        assert_eq!(found, [expected]);
+    }
+    let missing = [certificate, password];
+    let settings = read(&[], &[&missing[..], &LEAST[1..]].concat()).unwrap();
+    let found = settings.provider.rehearse(&[]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let told = found[0].to_string();
+    assert!(
+        told.starts_with("credential: /run/app.pfx cannot be read: No such"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_secret_is_never_a_flag() {
     let mut command = Flags::augment_args(Command::new("serve").no_binary_name(true));
-    for line in [
-        &["--client-secret", "hush-hush"][..],
-        &["--client-secret=hush-hush"],
-        &["--client-secret"],
-    ] {
-        let error = command.clone().try_get_matches_from(line).unwrap_err();
-        let said = error.to_string();
-        assert!(said.contains(SECRET_TIP), "{said}");
-        assert!(!said.contains("hush-hush"), "{said}");
-    }
     let help = command.render_help().to_string();
-    assert!(!help.contains("--client-secret <"), "{help}");
+    for name in ["client_secret", "client_certificate_password"] {
+        let setting = Setting::named(name).unwrap();
+        let flag = format!("--{}", setting.flag());
+        for line in [
+            &[flag.clone(), "hush-hush".to_owned()][..],
+            &[format!("{flag}=hush-hush")],
+            std::slice::from_ref(&flag),
+        ] {
+            let error = command.clone().try_get_matches_from(line).unwrap_err();
+            let said = error.to_string();
+            assert!(said.contains(&secret_tip(setting)), "{said}");
+            assert!(!said.contains("hush-hush"), "{said}");
+        }
+        assert!(!help.contains(&format!("{flag} <")), "{help}");
+    }
 }
 
 #[test]

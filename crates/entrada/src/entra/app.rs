@@ -4,7 +4,7 @@ use http::Uri;
 use url::form_urlencoded;
 
 use super::authority::Authority;
-use super::credential::ClientCredential;
+use super::credential::ClientProver;
 use super::error::EntraError;
 use super::token::{EntraGrant, EntraTokens, TokenRequest};
 use crate::oauth::claims_request::ClaimsRequest;
@@ -16,7 +16,7 @@ use crate::secret::EntraAccessToken;
 pub(crate) struct EntraApp {
     authority: Authority,
     client_id: String,
-    credential: ClientCredential,
+    credential: ClientProver,
     /// What we say we are capable of, with every request.
     capabilities: Option<ClaimsRequest>,
     platform: Platform,
@@ -27,7 +27,7 @@ impl EntraApp {
     pub(crate) fn new(
         authority: Authority,
         client_id: impl Into<String>,
-        credential: ClientCredential,
+        credential: ClientProver,
         platform: Platform,
     ) -> Self {
         Self {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use serde::Deserialize;
 
+use super::credential::CredentialError;
 use crate::access_token::VerifyError;
 use crate::oauth::claims_request::ClaimsRequest;
 use crate::platform::TransportError;
@@ -32,6 +33,9 @@ pub enum EntraError {
     /// No response came.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// We have nothing to prove our app registration with.
+    #[error("the credential of the app registration cannot be had")]
+    Credential(#[from] CredentialError),
     /// Entra is overloaded, or we ask too often.
     #[error("entra is not available now (http status {status})")]
     Unavailable {
@@ -171,6 +175,7 @@ impl EntraError {
             | Self::Unavailable { .. }
             | Self::Malformed
             | Self::Published(_)
+            | Self::Credential(_)
             | Self::IdToken(_)
             | Self::WrongLogin => None,
         }
@@ -201,6 +206,13 @@ impl EntraError {
             Self::Unavailable { retry_after, .. } => (
                 Remedy::Retry(*retry_after),
                 "entra is overloaded, or throttles us",
+            ),
+            Self::Credential(error) => (
+                error
+                    .retry_after()
+                    .map_or(Remedy::FixConfiguration, Remedy::Retry),
+                "our own credential cannot be had: see why, and mend the file, the identity or the \
+                 provider it comes from",
             ),
             Self::Refused(refusal) => return refusal.meaning(),
             // We let users of other tenants in; or did, when they signed in.
@@ -266,7 +278,7 @@ const STEP_UP: &str =
     "entra wants to see the user: a policy asks for more than they signed in with";
 
 /// `Retry-After` in seconds (RFC 9110 §10.2.3), within reason.
-fn retry_after(headers: &HeaderMap) -> Duration {
+pub(super) fn retry_after(headers: &HeaderMap) -> Duration {
     let value = headers
         .get(http::header::RETRY_AFTER)
         .and_then(|value| value.to_str().ok());

@@ -7,7 +7,7 @@ use http::{HeaderValue, Method, Uri, header};
 use serde::{Deserialize, Deserializer};
 use url::form_urlencoded;
 
-use super::credential::ClientCredential;
+use super::credential::{AssertionRequest, ClientProof, ClientProver};
 use super::error::EntraError;
 use crate::oauth::claims_request::ClaimsRequest;
 use crate::oauth::scope::Scope;
@@ -39,7 +39,7 @@ pub(super) enum EntraGrant<'a> {
 pub(super) struct TokenRequest<'a> {
     pub(super) endpoint: &'a Uri,
     pub(super) client_id: &'a str,
-    pub(super) credential: &'a ClientCredential,
+    pub(super) credential: &'a ClientProver,
     pub(super) grant: EntraGrant<'a>,
     pub(super) scope: &'a str,
     /// What the tokens must say besides.
@@ -66,10 +66,10 @@ pub struct EntraTokens {
 
 impl TokenRequest<'_> {
     /// Writes the request. Pure: see [`TokenRequest::send`] for the I/O.
-    fn to_http(&self) -> http::Request<Bytes> {
+    fn to_http(&self, proof: &ClientProof) -> http::Request<Bytes> {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("client_id", self.client_id);
-        self.credential.append_to(&mut form);
+        proof.append_to(&mut form);
         match self.grant {
             EntraGrant::AuthorizationCode {
                 code,
@@ -109,7 +109,10 @@ impl TokenRequest<'_> {
     ///
     /// [`EntraError`], whose [`remedy`](EntraError::remedy) says what helps.
     pub(super) async fn send(&self, platform: &Platform) -> Result<EntraTokens, EntraError> {
-        EntraTokens::from_http(&platform.http.send(self.to_http()).await?)
+        let now = platform.clock.now();
+        let asked = AssertionRequest::new(self.client_id, self.endpoint, now);
+        let proof = self.credential.proof(asked, platform).await?;
+        EntraTokens::from_http(&platform.http.send(self.to_http(&proof)).await?)
     }
 }
 
@@ -174,18 +177,22 @@ impl EntraTokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::ClientSecret;
+    use crate::secret::{ClientAssertion, ClientSecret};
 
     fn body(grant: EntraGrant<'_>) -> String {
+        body_with(grant, &ClientProof::Secret(ClientSecret::new("s~e+c")))
+    }
+
+    fn body_with(grant: EntraGrant<'_>, proof: &ClientProof) -> String {
         let request = TokenRequest {
             endpoint: &Uri::from_static("https://login.example/t/oauth2/v2.0/token"),
             client_id: "app",
-            credential: &ClientCredential::Secret(ClientSecret::new("s~e+c")),
+            credential: &ClientProver::Secret(ClientSecret::new("s~e+c")),
             grant,
             scope: "api://app/read openid",
             claims: None,
         };
-        String::from_utf8(request.to_http().into_body().to_vec()).unwrap()
+        String::from_utf8(request.to_http(proof).into_body().to_vec()).unwrap()
     }
 
     #[test]
@@ -211,6 +218,15 @@ mod tests {
         assert_eq!(
             body(EntraGrant::ClientCredentials),
             format!("{head}client_credentials{tail}")
+        );
+        let assertion = ClientProof::Assertion(ClientAssertion::new("a.b.c"));
+        assert_eq!(
+            body_with(EntraGrant::ClientCredentials, &assertion),
+            format!(
+                "client_id=app&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3A\
+                 client-assertion-type%3Ajwt-bearer&client_assertion=a.b.c\
+                 &grant_type=client_credentials{tail}"
+            )
         );
     }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 use crate::access_token::AccessTokenVerifier;
 use crate::authorization_server::ConsentMode;
 use crate::entra::cloud::Cloud;
+use crate::entra::credential::ClientCredential;
 use crate::grant::Lifetimes;
 use crate::jwt::jwks::Algorithm;
 use crate::keys::Keys;
 use crate::policy::Requirement;
-use crate::secret::ClientSecret;
 use crate::store::Store;
 
 mod authority;
@@ -36,7 +36,7 @@ pub struct AzureConfig {
     authority: AuthoritySettings,
     client_id: String,
     base_url: String,
-    client_secret: Option<ClientSecret>,
+    credential: Option<ClientCredential>,
     required_scopes: Vec<String>,
     optional_scopes: Vec<String>,
     additional_scopes: Vec<String>,
@@ -64,7 +64,7 @@ impl AzureConfig {
     /// What cannot be guessed: the tenant (its id or a verified domain, or `organizations`,
     /// `common`, `consumers`), the Application (client) ID, and the public URL of this server.
     ///
-    /// A client secret and at least one required scope must be added.
+    /// A credential, such as a client secret, and at least one required scope must be added.
     pub fn new(
         tenant: impl Into<String>,
         client_id: impl Into<String>,
@@ -89,7 +89,7 @@ impl AzureConfig {
             authority: AuthoritySettings::new(directory),
             client_id: client_id.into(),
             base_url: base_url.into(),
-            client_secret: None,
+            credential: None,
             required_scopes: Vec::new(),
             optional_scopes: Vec::new(),
             additional_scopes: Vec::new(),
@@ -132,8 +132,9 @@ macro_rules! setters {
 pub(in crate::provider) use setters;
 
 setters! { AzureConfig:
-    /// The client secret of the app registration.
-    client_secret(client_secret: impl Into<String>) = Some(ClientSecret::new(client_secret));
+    /// How the app registration proves itself: a client secret, a certificate, or what a federated
+    /// credential trusts. There is one credential; the last that is set counts.
+    credential(credential: impl Into<ClientCredential>) = Some(credential.into());
     /// Scopes of your own API that every token must hold: `mcp.access`, or with the identifier
     /// URI before it.
     required_scopes(required_scopes: impl IntoIterator<Item = impl Into<String>>) =
@@ -193,6 +194,13 @@ setters! { AzureConfig:
 }
 
 impl AzureConfig {
+    /// The client secret of the app registration: its value, not its id. The same as to give it to
+    /// [`credential`](Self::credential).
+    #[must_use]
+    pub fn client_secret(self, client_secret: impl Into<String>) -> Self {
+        self.credential(ClientCredential::secret(client_secret))
+    }
+
     /// Looks up the groups of users who are in more than a token lists, in Microsoft Graph and in
     /// their own name; `User.Read` must be among the additional scopes. Whose groups cannot be had
     /// gets in nowhere meanwhile (503). Memberships are believed for six minutes at most.

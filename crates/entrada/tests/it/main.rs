@@ -13,6 +13,7 @@ mod callback;
 mod callback_trouble;
 mod client;
 mod consent;
+mod credential;
 mod direct;
 mod errors;
 mod keys;

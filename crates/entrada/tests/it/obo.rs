@@ -26,7 +26,7 @@ const EXCHANGE: Endpoint = Endpoint::TokenGrant(GrantType::OnBehalfOf);
 const USER_READ: &str = "https://graph.microsoft.com/User.Read";
 
 /// What a handler behind the guard finds in its request.
-async fn caller(world: &World, session: &Session) -> VerifiedToken {
+pub(crate) async fn caller(world: &World, session: &Session) -> VerifiedToken {
     let found: Arc<Mutex<Option<VerifiedToken>>> = Arc::default();
     let seen = Arc::clone(&found);
     let service = tower::service_fn(move |request: Request| {
@@ -43,7 +43,10 @@ async fn caller(world: &World, session: &Session) -> VerifiedToken {
     found.lock().unwrap().take().unwrap()
 }
 
-async fn token(world: &World, caller: &VerifiedToken) -> Result<EntraAccessToken, OboError> {
+pub(crate) async fn token(
+    world: &World,
+    caller: &VerifiedToken,
+) -> Result<EntraAccessToken, OboError> {
     world
         .provider
         .on_behalf_of()

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use entra_emulator::{Endpoint, Failure, builtin};
 use entrada::AzureConfig;
+use entrada::entra::credential::ClientCredential;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use url::Url;
 
 use crate::client::{VERIFIER, parameter};
+use crate::credential::Certificate;
 use crate::world::{BASE_URL, RESOURCE, SECOND, World};
 
 /// Everything that is logged.
@@ -73,6 +75,7 @@ impl Secrets {
     fn add_upstream(&mut self, world: &World) {
         for (name, value) in world.entra.last_token_form().unwrap() {
             if [
+                "client_assertion",
                 "client_secret",
                 "code",
                 "code_verifier",
@@ -175,6 +178,23 @@ async fn a_whole_session_leaves_no_secret_in_the_log() {
     secrets.assert_unseen(&format!("{:?}", world.provider.guard()));
     secrets.assert_unseen(&format!("{:?}", world.store));
     secrets.assert_unseen(&format!("{:?}", world.keys));
+}
+
+#[tokio::test]
+async fn a_session_leaves_nothing_of_the_certificate_in_the_log() {
+    let (log, _guard) = Log::begin();
+    let certificate = Certificate::new();
+    let credential = ClientCredential::certificate_file(certificate.path());
+    let world = World::with(|config| config.credential(credential)).await;
+    let mut secrets = Secrets::default();
+    live(&world, &mut secrets).await;
+    let key = builtin::DAEMON_PRIVATE_KEY.lines();
+    key.filter(|line| line.len() == 64)
+        .for_each(|line| secrets.add(line));
+    let text = log.text();
+    assert!(text.contains("client certificate in use"), "{text}");
+    secrets.assert_unseen(&text);
+    secrets.assert_unseen(&format!("{:?}", world.provider.on_behalf_of()));
 }
 
 #[test]

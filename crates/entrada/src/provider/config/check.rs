@@ -7,7 +7,7 @@ use url::Url;
 
 use super::AzureConfig;
 use super::error::{ConfigError, ConfigErrors};
-use super::graph::{credential, everything_consented, graph_url};
+use super::graph::{everything_consented, graph_url, prover};
 use crate::access_token::AccessTokenVerifier;
 use crate::authorization_server::{ConsentMode, ScopePolicy};
 use crate::entra::AppRegistration;
@@ -83,7 +83,7 @@ impl AzureConfig {
     /// Checks all of it, and opens keys and store only if the rest holds.
     pub(in crate::provider) fn check(self, platform: &Platform) -> Result<Checked, ConfigErrors> {
         let mut found = Findings::default();
-        let app = self.app(&mut found);
+        let app = self.app(platform, &mut found);
         let places = self.places(&mut found);
         let scopes = self.scopes(&mut found);
         let allowed_redirects = self.allowed_redirects(&mut found);
@@ -143,13 +143,14 @@ impl AzureConfig {
     }
 
     /// The app registration, and the path of its callback.
-    fn app(&self, found: &mut Findings) -> Option<(AppRegistration, String)> {
+    fn app(&self, platform: &Platform, found: &mut Findings) -> Option<(AppRegistration, String)> {
         let authority = self.authority.check(found);
         if !is_guid(&self.client_id) {
             found.0.push(ConfigError::ClientId);
         }
-        let secret = self.client_secret.as_ref();
-        let credential = found.note(secret.map_or(Err(ConfigError::NoCredential), credential));
+        let credential = self.credential.as_ref().ok_or(ConfigError::NoCredential);
+        let cloud = self.authority.cloud;
+        let credential = found.note(credential.and_then(|given| prover(given, cloud, platform)));
         let identifier = self.identifier();
         if identifier.ends_with('/') || Url::parse(&identifier).is_err() {
             found.0.push(ConfigError::IdentifierUri);
@@ -328,6 +329,8 @@ pub(super) fn parse_scopes(texts: &[String], found: &mut Findings) -> Option<Sco
 mod tests {
     use super::super::authority::{AuthoritySettings, Directory};
     use super::*;
+    use crate::entra::cloud::Cloud;
+    use crate::entra::credential::{ClientCredential, ManagedIdentity};
     use crate::keys::KeyRing;
     use crate::platform::{SystemRandom, Timestamp};
     use crate::store::MemoryStore;
@@ -392,7 +395,7 @@ mod tests {
             ),
             (
                 |c| AzureConfig {
-                    client_secret: None,
+                    credential: None,
                     ..c
                 },
                 "client_secret: add one",
@@ -453,6 +456,54 @@ mod tests {
                 "{expected}: {errors:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_credential_is_looked_at_before_anything_is_served() {
+        let certificate = ClientCredential::certificate_file;
+        let token_file = ClientCredential::federated_token_file;
+        let imds = || ManagedIdentity::imds_at("here");
+        let bleu = least().cloud(Cloud::Bleu);
+        for (config, expected) in [
+            (
+                least().credential(certificate("/nowhere/at/all")),
+                "/nowhere/at/all cannot be read: ",
+            ),
+            (
+                least().credential(certificate("Cargo.toml")),
+                "Cargo.toml holds no certificate that can be used: neither a PEM",
+            ),
+            (
+                least().credential(token_file("/nowhere/at/all")),
+                "/nowhere/at/all cannot be read: ",
+            ),
+            (
+                least().credential(token_file("Cargo.toml")),
+                "Cargo.toml holds no token",
+            ),
+            (
+                least().credential(imds()),
+                "the endpoint of the managed identity",
+            ),
+            (
+                bleu.credential(ManagedIdentity::imds()),
+                "the audience of assertions in this cloud",
+            ),
+        ] {
+            let errors = check(config).map(drop).unwrap_err();
+            let told = errors[0].strip_prefix("credential: ").unwrap_or_default();
+            assert!(
+                errors.len() == 1 && told.starts_with(expected),
+                "{errors:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_last_credential_counts() {
+        let lost = || ClientCredential::certificate_file("/nowhere/at/all");
+        assert!(check(least().credential(lost())).is_err());
+        assert!(check(least().credential(lost()).client_secret("secret")).is_ok());
     }
 
     #[test]

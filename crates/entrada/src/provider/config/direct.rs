@@ -8,13 +8,14 @@ use url::Url;
 use super::authority::{AuthoritySettings, Directory};
 use super::check::{Findings, parse_scopes};
 use super::error::{ConfigError, ConfigErrors};
-use super::graph::{GraphGroups, credential};
+use super::graph::{GraphGroups, prover};
 use super::setters;
 use crate::access_token::Backs;
 use crate::authorization_server::ScopePolicy;
 use crate::entra::app::EntraApp;
 use crate::entra::authority::Authority;
 use crate::entra::cloud::Cloud;
+use crate::entra::credential::ClientCredential;
 use crate::entra::groups::GroupResolver;
 use crate::entra::scope::ScopeNames;
 use crate::entra::verifier::{AppOnlyTokens, AzureJwtVerifier, VerifierSettings};
@@ -23,7 +24,6 @@ use crate::oauth::scope::Scope;
 use crate::on_behalf_of::OnBehalfOf;
 use crate::platform::Platform;
 use crate::policy::Requirement;
-use crate::secret::ClientSecret;
 
 /// By how much the clocks may differ, unless told otherwise.
 const LEEWAY: Duration = Duration::from_secs(60);
@@ -58,7 +58,7 @@ pub struct AzureJwtConfig {
     leeway: Duration,
     own_keys: bool,
     groups: Option<GraphGroups>,
-    client_secret: Option<ClientSecret>,
+    credential: Option<ClientCredential>,
     continuous_access_evaluation: bool,
 }
 
@@ -110,7 +110,7 @@ impl AzureJwtConfig {
             leeway: LEEWAY,
             own_keys: false,
             groups: None,
-            client_secret: None,
+            credential: None,
             continuous_access_evaluation: false,
         }
     }
@@ -149,10 +149,10 @@ setters! { AzureJwtConfig:
     requirement(requirement: Requirement) = requirement;
     /// Looks up the groups of callers who are in more than a token lists.
     groups_from_graph(groups: GraphGroups) = Some(groups_from_graph);
-    /// The client secret of the app registration. Callers' tokens can then be exchanged for tokens to
+    /// How the app registration proves itself. Callers' tokens can then be exchanged for tokens to
     /// downstream APIs: see [`VerifiedToken::downstream_token`](crate::VerifiedToken). Entra must
     /// have issued them for this app registration.
-    client_secret(client_secret: impl Into<String>) = Some(ClientSecret::new(client_secret));
+    credential(credential: impl Into<ClientCredential>) = Some(credential.into());
     /// By how much our clock and Entra's may differ: a minute, unless told otherwise, and five at
     /// most.
     leeway(leeway: Duration) = leeway;
@@ -165,6 +165,13 @@ impl AzureJwtConfig {
     pub fn own_signing_keys(mut self) -> Self {
         self.own_keys = true;
         self
+    }
+
+    /// The client secret of the app registration: its value, not its id. The same as to give it to
+    /// [`credential`](Self::credential).
+    #[must_use]
+    pub fn client_secret(self, client_secret: impl Into<String>) -> Self {
+        self.credential(ClientCredential::secret(client_secret))
     }
 
     /// Tells Entra that we understand continuous access evaluation, as
@@ -253,7 +260,8 @@ impl AzureJwtConfig {
         platform: &Platform,
         found: &mut Findings,
     ) -> Option<Arc<dyn Backs>> {
-        let credential = found.note(credential(self.client_secret.as_ref()?))?;
+        let given = self.credential.as_ref()?;
+        let credential = found.note(prover(given, self.authority.cloud, platform))?;
         if !authority.exchanges_tokens() {
             found.add(ConfigError::NoExchange);
         }

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use crate::authorization_server::ScopePolicyError;
+use crate::causes::Causes;
 use crate::entra::authority::{AuthorityHostError, TenantError};
+use crate::entra::credential::CredentialError;
 use crate::keys::KeyFileError;
 use crate::oauth::issuer::IssuerError;
 use crate::oauth::redirect_uri::RedirectUriError;
@@ -32,7 +34,10 @@ pub enum ConfigError {
     #[error("client_id: take the Application (client) ID of the app registration, a GUID")]
     ClientId,
     /// There is no credential.
-    #[error("client_secret: add one under Certificates & secrets, and pass its value, not its id")]
+    #[error(
+        "client_secret: add one under Certificates & secrets, and pass its value, not its id; or \
+         give another credential"
+    )]
     NoCredential,
     /// The secret looks like the id of a secret.
     #[error("client_secret: this is the id of a secret; pass its value")]
@@ -43,6 +48,9 @@ pub enum ConfigError {
          for a credential"
     )]
     NoExchange,
+    /// The credential cannot be used.
+    #[error("credential: {}", Causes(.0))]
+    Credential(CredentialError),
     /// The base URL cannot be built upon.
     #[error("base_url: {0}")]
     BaseUrl(#[source] IssuerError),

@@ -7,12 +7,10 @@ use super::error::ConfigError;
 use crate::entra::app::EntraApp;
 use crate::entra::authority::Authority;
 use crate::entra::cloud::Cloud;
-use crate::entra::credential::ClientCredential;
+use crate::entra::credential::{ClientCredential, ClientProver, CredentialError};
 use crate::entra::groups::{AppAccess, GroupResolver};
-use crate::jwt::verify::is_guid;
 use crate::oauth::issuer::bare_url;
 use crate::platform::Platform;
-use crate::secret::ClientSecret;
 
 /// How the groups of a caller are looked up in Microsoft Graph where the token has no room for
 /// them: an app registration asks, which needs a credential for that.
@@ -22,7 +20,7 @@ use crate::secret::ClientSecret;
 #[derive(Clone, Debug)]
 pub struct GraphGroups {
     mode: Mode,
-    client_secret: ClientSecret,
+    credential: ClientCredential,
     graph_url: Option<String>,
 }
 
@@ -35,21 +33,21 @@ enum Mode {
 impl GraphGroups {
     /// Asks in the caller's name, with the delegated permissions that were consented to: `User.Read`
     /// is enough to read one's own groups.
-    pub fn on_behalf_of(client_secret: impl Into<String>) -> Self {
-        Self::of(Mode::OnBehalfOf, client_secret)
+    pub fn on_behalf_of(credential: impl Into<ClientCredential>) -> Self {
+        Self::of(Mode::OnBehalfOf, credential.into())
     }
 
     /// Asks in the name of the app registration, with its application permissions:
     /// `GroupMember.Read.All` and `User.ReadBasic.All`. Applications are then looked up, too, which
     /// takes `Application.Read.All`.
-    pub fn app_only(client_secret: impl Into<String>) -> Self {
-        Self::of(Mode::AppOnly, client_secret)
+    pub fn app_only(credential: impl Into<ClientCredential>) -> Self {
+        Self::of(Mode::AppOnly, credential.into())
     }
 
-    fn of(mode: Mode, client_secret: impl Into<String>) -> Self {
+    const fn of(mode: Mode, credential: ClientCredential) -> Self {
         Self {
             mode,
-            client_secret: ClientSecret::new(client_secret),
+            credential,
             graph_url: None,
         }
     }
@@ -68,7 +66,7 @@ impl GraphGroups {
         platform: &Platform,
         found: &mut Findings,
     ) -> Option<GroupResolver> {
-        let credential = found.note(credential(&self.client_secret));
+        let credential = found.note(prover(&self.credential, cloud, platform));
         let graph = found.note(graph_url(self.graph_url.as_deref(), cloud));
         let app = EntraApp::new(authority.clone(), client_id, credential?, platform.clone());
         let access = AppAccess::on_behalf_of(app, everything_consented(cloud));
@@ -103,11 +101,20 @@ pub(in crate::provider) fn everything_consented(cloud: Cloud) -> String {
     format!("https://{}/.default", cloud.graph_host())
 }
 
-/// A secret, if it can be one.
-pub(super) fn credential(secret: &ClientSecret) -> Result<ClientCredential, ConfigError> {
-    match secret.expose() {
-        "" => Err(ConfigError::NoCredential),
-        id if is_guid(id) => Err(ConfigError::SecretId),
-        _ => Ok(ClientCredential::Secret(secret.clone())),
-    }
+/// A credential, ready to be used, if it can be.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "everything but a secret is told in its own words"
+)]
+pub(super) fn prover(
+    credential: &ClientCredential,
+    cloud: Cloud,
+    platform: &Platform,
+) -> Result<ClientProver, ConfigError> {
+    let prover = credential.prover(cloud, platform.clock.now());
+    prover.map_err(|error| match error {
+        CredentialError::NoSecret => ConfigError::NoCredential,
+        CredentialError::SecretId => ConfigError::SecretId,
+        error => ConfigError::Credential(error),
+    })
 }

@@ -5,12 +5,14 @@ use std::time::Duration;
 use entra_emulator::directory::user::AppRoleAssignment;
 use entra_emulator::{Endpoint, Failure, TokenOrder, builtin};
 use entrada::AzureJwtConfig;
+use entrada::entra::credential::ClientCredential;
 use entrada::entra::verifier::AppOnlyTokens;
 use entrada::policy::Requirement;
 use entrada::provider::GraphGroups;
 use serde_json::json;
 
 use super::world::{Direct, config, good};
+use crate::credential::Certificate;
 use crate::world::World;
 
 const GRAPH: &str = "https://login.emulator.test/graph";
@@ -45,7 +47,11 @@ fn app_only() -> GraphGroups {
 
 /// A server that asks in its own name, which an administrator allowed.
 fn allowed(config: AzureJwtConfig) -> Direct {
-    let world = Direct::new(config.groups_from_graph(app_only()));
+    allowed_by(config, app_only())
+}
+
+fn allowed_by(config: AzureJwtConfig, how: GraphGroups) -> Direct {
+    let world = Direct::new(config.groups_from_graph(how));
     world.entra.change_directory(|directory| {
         let app = directory.app_mut(builtin::CLIENT_ID).unwrap();
         let mut role = AppRoleAssignment::default();
@@ -83,6 +89,23 @@ async fn groups_are_looked_up_in_the_callers_name_or_in_our_own() {
         let token = world.verdict(&grace()).await.unwrap();
         assert!(token.principal.groups.len() > 200 && !token.principal.groups_overage);
         assert!(token.principal.groups.contains(&her_group(&world)));
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_asks_for_groups_as_well_as_a_secret() {
+    let certificate = Certificate::new();
+    let credential = || ClientCredential::certificate_file(certificate.path());
+    let on_behalf_of = GraphGroups::on_behalf_of(credential()).graph_url(GRAPH);
+    let app_only = GraphGroups::app_only(credential()).graph_url(GRAPH);
+    let worlds = [
+        Direct::new(config().groups_from_graph(on_behalf_of)),
+        allowed_by(config(), app_only),
+    ];
+    for world in worlds {
+        assert!(groups(&world).await > 200);
+        let form = world.entra.last_token_form().unwrap();
+        assert!(form.iter().any(|(name, _)| name == "client_assertion"));
     }
 }
 
