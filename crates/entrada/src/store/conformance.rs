@@ -31,6 +31,7 @@ use crate::secret::{AuthorizationCode, UpstreamState};
 mod clients;
 mod codes;
 mod grants;
+mod interactions;
 mod requests;
 mod sweep;
 
@@ -66,6 +67,9 @@ macro_rules! store_conformance {
             a_grant_revoked_before_it_came_never_stands
             a_revocation_holds_against_writers_it_raced
             a_second_revocation_does_not_shorten_the_first
+            an_interaction_is_seen_until_it_is_taken
+            an_interaction_stored_anew_replaces_the_old_one
+            one_of_many_takers_gets_the_interaction
             what_was_never_stored_is_not_there
             collections_do_not_mix
             a_sweep_forgets_what_expired
@@ -95,6 +99,7 @@ mod cases {
     pub(super) use super::clients::*;
     pub(super) use super::codes::*;
     pub(super) use super::grants::*;
+    pub(super) use super::interactions::*;
     pub(super) use super::requests::*;
     pub(super) use super::sweep::*;
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::clients::new_client;
+use super::interactions::new_interaction;
 use super::{Entry, Store, WORKS, earlier, later, new_code, new_grant, new_state, now, sealed};
+use crate::grant::InteractionKey;
 use crate::oauth::client::ClientId;
 use crate::platform::Timestamp;
 use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
@@ -16,6 +18,9 @@ pub(super) async fn what_was_never_stored_is_not_there(store: Arc<dyn Store>) {
     assert_eq!(taken.expect(WORKS), None);
     assert_eq!(code.expect(WORKS), Redeemed::Unknown);
     assert_eq!(store.grant(&new_grant()).await.expect(WORKS), None);
+    let key = new_interaction();
+    assert_eq!(store.interaction(&key).await.expect(WORKS), None);
+    assert_eq!(store.take_interaction(&key).await.expect(WORKS), None);
 }
 
 pub(super) async fn collections_do_not_mix(store: Arc<dyn Store>) {
@@ -25,12 +30,15 @@ pub(super) async fn collections_do_not_mix(store: Arc<dyn Store>) {
         state: UpstreamState::new(secret.expose()).hashed(),
         code: secret.hashed(),
         grant: new_grant(),
+        interaction: Hashed::of(secret.expose()),
     };
     one.put(&store, later()).await;
     let taken = store.take_request(&one.state).await.expect(WORKS);
     assert_eq!(taken, Some(sealed("request")));
     let redeemed = store.redeem_code(&one.code).await.expect(WORKS);
     assert_eq!(redeemed, Redeemed::Fresh(sealed("code")));
+    let interaction = store.take_interaction(&one.interaction).await;
+    assert_eq!(interaction.expect(WORKS), Some(sealed("interaction")));
     let client = store.client(&one.client).await.expect(WORKS);
     assert_eq!(client, Some(sealed("client")));
 }
@@ -47,6 +55,8 @@ pub(super) async fn a_sweep_forgets_what_expired(store: Arc<dyn Store>) {
         let redeemed = store.redeem_code(&one.code).await.expect(WORKS);
         assert_eq!(redeemed, Redeemed::Unknown);
         assert_eq!(store.grant(&one.grant).await.expect(WORKS), None);
+        let interaction = store.interaction(&one.interaction).await;
+        assert_eq!(interaction.expect(WORKS), None);
         let entry = Entry::new(sealed("anew"), later());
         let written = store.put_grant(&one.grant, 1, entry).await.expect(WORKS);
         assert_eq!(written, Written::Yes);
@@ -59,6 +69,8 @@ pub(super) async fn a_sweep_keeps_what_has_not_expired(store: Arc<dyn Store>) {
     store.sweep(now()).await.expect(WORKS);
     assert!(store.client(&one.client).await.expect(WORKS).is_some());
     assert!(store.grant(&one.grant).await.expect(WORKS).is_some());
+    let interaction = store.interaction(&one.interaction).await;
+    assert!(interaction.expect(WORKS).is_some());
     let taken = store.take_request(&one.state).await.expect(WORKS);
     assert_eq!(taken, Some(sealed("request")));
     let redeemed = store.redeem_code(&one.code).await.expect(WORKS);
@@ -85,6 +97,7 @@ struct One {
     state: Hashed<UpstreamState>,
     code: Hashed<AuthorizationCode>,
     grant: crate::grant::GrantId,
+    interaction: Hashed<InteractionKey>,
 }
 
 impl One {
@@ -94,6 +107,7 @@ impl One {
             state: new_state().hashed(),
             code: new_code().hashed(),
             grant: new_grant(),
+            interaction: new_interaction(),
         }
     }
 
@@ -107,6 +121,9 @@ impl One {
         code.expect(WORKS);
         let grant = store.put_grant(&self.grant, 1, entry("grant")).await;
         grant.expect(WORKS);
+        let interaction = entry("interaction");
+        let written = store.put_interaction(&self.interaction, interaction).await;
+        written.expect(WORKS);
     }
 
     async fn spend(&self, store: &Arc<dyn Store>, until: Timestamp) {
