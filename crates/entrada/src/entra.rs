@@ -1,7 +1,7 @@
 //! Microsoft Entra ID, as its client sees it.
 
 use crate::grant::{EntraLogin, HeldTokens, NeededInteraction, Renewal, SignedIn, Upstream};
-use crate::oauth::scope::Scope;
+use crate::oauth::scope::{Scope, ScopeToken};
 use crate::platform::{Platform, Timestamp};
 use crate::secret::{EntraCode, EntraRefreshToken};
 
@@ -34,6 +34,7 @@ pub(crate) struct EntraClient {
     redirect_uri: String,
     names: ScopeNames,
     additional: Scope,
+    incremental: Scope,
     id_tokens: IdTokenVerifier,
 }
 
@@ -52,6 +53,8 @@ pub(crate) struct AppRegistration {
     pub(crate) names: ScopeNames,
     /// Scopes that are asked for besides, of any resource.
     pub(crate) additional: Scope,
+    /// Scopes of other APIs that are asked for once they are needed.
+    pub(crate) incremental: Scope,
     /// Whether it understands continuous access evaluation.
     pub(crate) continuous_access_evaluation: bool,
 }
@@ -66,6 +69,7 @@ impl EntraClient {
             credential,
             names,
             additional,
+            incremental,
             continuous_access_evaluation,
         } = app;
         let id_tokens = IdTokenVerifier::new(&authority, client_id.clone(), platform.clone());
@@ -76,6 +80,7 @@ impl EntraClient {
             redirect_uri,
             names,
             additional,
+            incremental,
             id_tokens,
         }
     }
@@ -116,6 +121,24 @@ impl EntraClient {
     /// Scopes asked for besides those of our own API.
     pub(crate) fn additional_scope(&self) -> &Scope {
         &self.additional
+    }
+
+    /// Scopes that are asked for once they are needed.
+    pub(crate) fn incremental_scope(&self) -> &Scope {
+        &self.incremental
+    }
+
+    /// What a user can be asked to consent to where `scope` of a downstream API lacks consent.
+    ///
+    /// `.default` cannot be asked for beside scopes with names (AADSTS70011), as those of our own
+    /// API are: the names that are known at that API stand for it.
+    pub(crate) fn consentable(&self, scope: &str) -> Scope {
+        let Some(api) = scope.strip_suffix("/.default") else {
+            return Scope::parse(scope).unwrap_or_default();
+        };
+        let all = self.additional.union(&self.incremental);
+        let of_api = |token: &&ScopeToken| scope::api(token) == api;
+        all.iter().filter(of_api).cloned().collect()
     }
 
     /// Redeems the code Entra sent to our callback, and verifies who signed in.

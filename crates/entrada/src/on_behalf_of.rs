@@ -20,6 +20,7 @@ use crate::entra::error::{EntraError, Remedy};
 use crate::entra::token::EntraTokens;
 use crate::grant::{Grant, GrantId, NeededInteraction};
 use crate::oauth::claims_request::ClaimsRequest;
+use crate::oauth::scope::Scope;
 use crate::platform::{Platform, Timestamp};
 use crate::secret::EntraAccessToken;
 use crate::single_flight::Turns;
@@ -391,14 +392,19 @@ impl Inner {
                 self.hold_off(key, &error, now);
                 OboError::Exchange(error)
             }
+            // The API that challenged us wants to see the user, and the next login is to bring that.
+            Remedy::SignInAgain if key.claims.is_some() => {
+                self.interaction(key, grant, error, now).await
+            }
             Remedy::SignInAgain | Remedy::FixConfiguration => {
                 let (scope, advice) = (key.scope.as_str(), error.advice());
                 tracing::warn!(scope, advice, cause = %error, "exchange refused");
                 OboError::Exchange(error)
             }
             Remedy::StepUp => self.interaction(key, grant, error, now).await,
-            // Without a grant nobody can send the user to where they consent.
-            Remedy::Consent if grant.is_some() => self.interaction(key, grant, error, now).await,
+            Remedy::Consent if self.can_ask_consent(key, grant) => {
+                self.interaction(key, grant, error, now).await
+            }
             Remedy::Consent | Remedy::AskAdmin => {
                 let admin_consent_url = self.admin_consent_url(key, grant);
                 let (scope, advice) = (key.scope.as_str(), error.advice());
@@ -411,6 +417,13 @@ impl Inner {
         }
     }
 
+    /// Whether there is somebody to ask, and a scope they can be asked for: without a grant nobody
+    /// can send the user to where they consent.
+    fn can_ask_consent(&self, key: &Key, grant: Option<&Grant>) -> bool {
+        let server = self.server.as_ref().filter(|_| grant.is_some());
+        server.is_some_and(|server| !server.entra().consentable(&key.scope).is_empty())
+    }
+
     async fn interaction(
         &self,
         key: &Key,
@@ -419,10 +432,14 @@ impl Inner {
         now: Timestamp,
     ) -> OboError {
         let asked = error.claims().or(key.claims.as_ref());
+        let consent = error.remedy() == Remedy::Consent;
         let mut interaction = Interaction::default();
         if let (Some(server), Some(grant)) = (&self.server, grant) {
-            let consent = error.remedy() == Remedy::Consent;
-            let scope = if consent { key.scope.as_str() } else { "" };
+            let scope = if consent {
+                server.entra().consentable(&key.scope)
+            } else {
+                Scope::default()
+            };
             let needed = NeededInteraction::new(asked.cloned(), scope, now);
             match server.remember_interaction(grant, needed).await {
                 Ok(link) => interaction.link = Some(link),
@@ -432,7 +449,6 @@ impl Inner {
             // Clients who ask Entra themselves take it there.
             interaction.claims = Some(asked.cloned().unwrap_or_default());
         }
-        let consent = error.remedy() == Remedy::Consent;
         let admin_consent_url = consent.then(|| self.admin_consent_url(key, grant));
         let (scope, advice) = (key.scope.as_str(), error.advice());
         tracing::info!(scope, advice, admin_consent_url, cause = %error, "the user is asked to sign in again");

@@ -158,6 +158,7 @@ impl AuthorizationServer {
             redirect: request.redirect.uri(),
             scopes: &request.scope,
             additional_scopes: self.0.entra.additional_scope(),
+            incremental_scopes: self.0.entra.incremental_scope(),
             sealed_request: &sealed,
             action: &self.0.endpoints.path("/consent"),
             form_action_sources: &self.0.entra.login_origin(),

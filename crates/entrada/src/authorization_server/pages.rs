@@ -44,6 +44,8 @@ pub(crate) struct ConsentPage<'a> {
     pub(crate) scopes: &'a Scope,
     /// What Entra will be asked for besides, for the server's own use.
     pub(crate) additional_scopes: &'a Scope,
+    /// What it may be asked for later.
+    pub(crate) incremental_scopes: &'a Scope,
     /// The request the answer belongs to.
     pub(crate) sealed_request: &'a str,
     /// Where the answer goes.
@@ -183,6 +185,7 @@ struct ConsentTemplate<'a> {
     destination: Destination,
     permissions: Vec<Permission<'a>>,
     additional_permissions: Vec<Permission<'a>>,
+    incremental_permissions: Vec<Permission<'a>>,
     sealed_request: &'a str,
     action: &'a str,
 }
@@ -237,6 +240,7 @@ impl ConsentPage<'_> {
             destination: Destination::of(self.redirect),
             permissions: permission::of_server(self.scopes),
             additional_permissions: permission::of_microsoft(self.additional_scopes),
+            incremental_permissions: permission::of_microsoft(self.incremental_scopes),
             sealed_request: self.sealed_request,
             action: self.action,
         };

@@ -14,6 +14,7 @@ use crate::grant::{
     RefreshDecision, RefreshError, RefreshRequest, Renewal,
 };
 use crate::keys::Keys;
+use crate::oauth::scope::Scope;
 use crate::platform::{Clock, Platform, SecureRandom, Timestamp};
 use crate::secret::RefreshToken;
 use crate::single_flight::Turns;
@@ -263,7 +264,7 @@ impl Renewer {
                 return Err(RenewalError::SignInAgain(error));
             }
             Remedy::StepUp | Remedy::Consent => {
-                let needed = NeededInteraction::new(error.claims().cloned(), "", now);
+                let needed = NeededInteraction::new(error.claims().cloned(), Scope::default(), now);
                 self.remember(grant, needed).await?;
                 return Err(RenewalError::Interaction(error));
             }

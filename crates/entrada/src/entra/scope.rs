@@ -58,6 +58,12 @@ impl ScopeNames {
     }
 }
 
+/// The API a scope is of: everything before the last slash, and nothing for a scope with a bare
+/// name.
+pub(crate) fn api(token: &ScopeToken) -> &str {
+    token.as_str().rsplit_once('/').map_or("", |(api, _)| api)
+}
+
 /// Whether `token` is a scope of OpenID Connect.
 pub(crate) fn is_openid_connect(token: &ScopeToken) -> bool {
     OPENID_CONNECT.contains(&token.as_str())

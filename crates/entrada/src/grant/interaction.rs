@@ -33,10 +33,10 @@ pub(crate) struct NeededInteraction {
 
 impl NeededInteraction {
     /// Claims that must be asked for, and scopes in Entra's spelling.
-    pub(crate) fn new(claims: Option<ClaimsRequest>, scope: &str, now: Timestamp) -> Self {
+    pub(crate) fn new(claims: Option<ClaimsRequest>, scope: Scope, now: Timestamp) -> Self {
         Self {
             claims,
-            scope: Scope::parse(scope).unwrap_or_default(),
+            scope,
             asked_at: now,
         }
     }
@@ -104,6 +104,7 @@ mod tests {
     }
 
     fn needed(claims: &str, scope: &str, now: u64) -> NeededInteraction {
+        let scope = Scope::parse(scope).unwrap_or_default();
         NeededInteraction::new(ClaimsRequest::parse(claims).ok(), scope, at(now))
     }
 

@@ -1,5 +1,6 @@
 //! What a tool asks for.
 
+use crate::entra::scope;
 use crate::oauth::claims_request::ClaimsRequest;
 use crate::oauth::scope::{Scope, ScopeToken};
 
@@ -89,19 +90,16 @@ pub(super) struct DownstreamScope {
 
 impl DownstreamScope {
     pub(super) fn parse(text: &str) -> Result<Self, DownstreamScopeError> {
-        let scope = Scope::parse(text).map_err(|_| DownstreamScopeError::NotAScope)?;
-        let mut tokens: Vec<_> = scope.iter().collect();
+        let parsed = Scope::parse(text).map_err(|_| DownstreamScopeError::NotAScope)?;
+        let mut tokens: Vec<_> = parsed.iter().collect();
         tokens.sort_unstable();
-        let (Some(api), false) = (tokens.first().map(|token| api(token)), tokens.is_empty()) else {
+        let Some(api) = tokens.first().map(|token| scope::api(token)) else {
             return Err(DownstreamScopeError::NotAScope);
         };
-        if tokens
-            .iter()
-            .any(|token| crate::entra::scope::is_openid_connect(token))
-        {
+        if tokens.iter().any(|token| scope::is_openid_connect(token)) {
             return Err(DownstreamScopeError::OpenIdConnect);
         }
-        if tokens.iter().any(|token| self::api(token) != api) {
+        if tokens.iter().any(|token| scope::api(token) != api) {
             return Err(DownstreamScopeError::SeveralApis);
         }
         let default = |token: &&ScopeToken| token.as_str().ends_with(&format!("/{DEFAULT}"));
@@ -126,11 +124,6 @@ impl DownstreamScope {
             api => format!("{api}/{DEFAULT}"),
         }
     }
-}
-
-/// The API a scope is of: everything before the last slash.
-fn api(token: &ScopeToken) -> &str {
-    token.as_str().rsplit_once('/').map_or("", |(api, _)| api)
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ pub struct AzureConfig {
     required_scopes: Vec<String>,
     optional_scopes: Vec<String>,
     additional_scopes: Vec<String>,
+    incremental_scopes: Vec<String>,
     identifier_uri: Option<String>,
     issuer_url: Option<String>,
     resource_url: Option<String>,
@@ -93,6 +94,7 @@ impl AzureConfig {
             required_scopes: Vec::new(),
             optional_scopes: Vec::new(),
             additional_scopes: Vec::new(),
+            incremental_scopes: Vec::new(),
             identifier_uri: None,
             issuer_url: None,
             resource_url: None,
@@ -148,6 +150,10 @@ setters! { AzureConfig:
     /// `https://graph.microsoft.com/User.Read`.
     additional_scopes(additional_scopes: impl IntoIterator<Item = impl Into<String>>) =
         additional_scopes.into_iter().map(Into::into).collect();
+    /// Scopes of downstream APIs that the user is not asked for until a tool needs them, by name:
+    /// `https://graph.microsoft.com/Mail.Read`. The consent page says that it may come to that.
+    incremental_scopes(incremental_scopes: impl IntoIterator<Item = impl Into<String>>) =
+        incremental_scopes.into_iter().map(Into::into).collect();
     /// The Application ID URI; `api://{client id}` if it is not given.
     identifier_uri(identifier_uri: impl Into<String>) = Some(identifier_uri.into());
     /// The issuer, kept byte for byte; the base URL if it is not given.

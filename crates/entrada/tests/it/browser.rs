@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::body::Body;
 use axum::extract::Request;
+use entra_emulator::builtin;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use url::{Url, form_urlencoded};
@@ -18,6 +19,8 @@ const MOST_HOPS: usize = 20;
 pub(crate) struct Browser {
     /// A path at which the walk ends before it is asked for.
     pub(crate) stop_before: Option<&'static str>,
+    /// Whether the person has their phone with them.
+    pub(crate) has_second_factor: bool,
     hosts: Hosts,
     cookies: BTreeMap<(String, String), String>,
 }
@@ -89,6 +92,7 @@ impl Browser {
     pub(crate) fn new(hosts: Hosts) -> Self {
         Self {
             stop_before: None,
+            has_second_factor: true,
             hosts,
             cookies: BTreeMap::new(),
         }
@@ -150,6 +154,14 @@ impl Browser {
                     ("password", "password"),
                     ("answer", "sign_in"),
                 ];
+                self.submit(&page, &typed).await
+            } else if page.html.contains("name=\"otc\"") {
+                let answer = if self.has_second_factor {
+                    "verify"
+                } else {
+                    "cancel"
+                };
+                let typed = [("otc", builtin::MFA_CODE), ("answer", answer)];
                 self.submit(&page, &typed).await
             } else if page.html.contains("name=\"account\"") {
                 self.submit(&page, &[("account", &username)]).await

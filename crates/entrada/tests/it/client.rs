@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
 use crate::browser::{Browser, Page};
-use crate::world::{BASE_URL, Hosts, RESOURCE, World};
+use crate::world::{BASE_URL, DOWNSTREAM, Hosts, RESOURCE, World};
 
 /// The verifier of RFC 7636 appendix B, and its challenge.
 pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -247,6 +247,18 @@ impl Session {
     /// Calls the one tool there is.
     pub(crate) async fn call_tool(&self) -> Answer {
         self.client.call_with(&self.access_token).await
+    }
+
+    /// Makes the one tool call an API as the user.
+    pub(crate) async fn call_downstream(&self, scope: &str) -> Answer {
+        self.call_downstream_with(&[(DOWNSTREAM, scope)]).await
+    }
+
+    pub(crate) async fn call_downstream_with(&self, headers: &[(&str, &str)]) -> Answer {
+        let bearer = format!("Bearer {}", self.access_token);
+        let mut all = vec![("authorization", &*bearer)];
+        all.extend(headers);
+        self.client.call(Method::POST, &all).await
     }
 
     /// The same session, at another replica of the server.

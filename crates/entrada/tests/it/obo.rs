@@ -22,8 +22,8 @@ use crate::outage::Outage;
 use crate::refresh::REFRESH_GRANT;
 use crate::world::{RESOURCE, SECOND, World};
 
-const EXCHANGE: Endpoint = Endpoint::TokenGrant(GrantType::OnBehalfOf);
-const USER_READ: &str = "https://graph.microsoft.com/User.Read";
+pub(crate) const EXCHANGE: Endpoint = Endpoint::TokenGrant(GrantType::OnBehalfOf);
+pub(crate) const USER_READ: &str = "https://graph.microsoft.com/User.Read";
 
 /// What a handler behind the guard finds in its request.
 pub(crate) async fn caller(world: &World, session: &Session) -> VerifiedToken {
@@ -54,7 +54,7 @@ pub(crate) async fn token(
         .await
 }
 
-async fn ask_graph(world: &World, token: &EntraAccessToken) -> Answer {
+pub(crate) async fn ask_graph(world: &World, token: &EntraAccessToken) -> Answer {
     let bearer = format!("Bearer {}", token.expose());
     let url = format!("{}/graph/v1.0/me", builtin::BASE_URL);
     world

@@ -7,6 +7,7 @@ struct Case {
     redirect: &'static str,
     scopes: &'static str,
     additional_scopes: &'static str,
+    incremental_scopes: &'static str,
 }
 
 const USUAL: Case = Case {
@@ -15,6 +16,7 @@ const USUAL: Case = Case {
     redirect: "https://claude.ai/api/mcp/auth_callback",
     scopes: "mcp.read mcp.write",
     additional_scopes: "offline_access https://graph.microsoft.com/Mail.Read api://x/Odd",
+    incremental_scopes: "https://graph.microsoft.com/Mail.Send",
 };
 
 impl Case {
@@ -26,6 +28,7 @@ impl Case {
             redirect: &RedirectUri::parse(self.redirect).unwrap(),
             scopes: &Scope::parse(self.scopes).unwrap(),
             additional_scopes: &Scope::parse(self.additional_scopes).unwrap(),
+            incremental_scopes: &Scope::parse(self.incremental_scopes).unwrap(),
             sealed_request: "c2VhbGVk",
             action: "/consent",
             form_action_sources: "https://login.microsoftonline.com",
@@ -141,6 +144,7 @@ async fn hostile_page(name: &str, id: &str, redirect: &str, scopes: &str) -> Str
         redirect: &RedirectUri::parse(redirect).unwrap(),
         scopes: &scopes,
         additional_scopes: &scopes,
+        incremental_scopes: &scopes,
         sealed_request: name,
         action: name,
         form_action_sources: "https://login.example",

@@ -162,6 +162,7 @@ impl AzureConfig {
             found.0.push(ConfigError::RedirectPath);
         }
         let additional = self.additional(found);
+        let incremental = self.incremental(found);
         let app = AppRegistration {
             authority: authority?,
             client_id: self.client_id.to_ascii_lowercase(),
@@ -169,6 +170,7 @@ impl AzureConfig {
             credential: credential?,
             names: ScopeNames::new(identifier),
             additional: additional?,
+            incremental: incremental?,
             continuous_access_evaluation: self.continuous_access_evaluation,
         };
         Some((app, path.clone()))
@@ -191,6 +193,23 @@ impl AzureConfig {
         found
             .0
             .extend(unclear.into_iter().map(ConfigError::AdditionalScope));
+        clear.then_some(scope)
+    }
+
+    fn incremental(&self, found: &mut Findings) -> Option<Scope> {
+        let scope = parse_scopes(&self.incremental_scopes, found)?;
+        let unclear: Vec<_> = scope
+            .iter()
+            .filter(|token| {
+                let api = crate::entra::scope::api(token);
+                api.is_empty() || token.as_str().ends_with("/.default")
+            })
+            .map(ToString::to_string)
+            .collect();
+        let clear = unclear.is_empty();
+        found
+            .0
+            .extend(unclear.into_iter().map(ConfigError::IncrementalScope));
         clear.then_some(scope)
     }
 
@@ -378,7 +397,7 @@ mod tests {
     #[test]
     fn each_mistake_says_what_to_change() {
         type Change = fn(AzureConfig) -> AzureConfig;
-        let cases: [(Change, &str); 21] = [
+        let cases: [(Change, &str); 16] = [
             (
                 |c| AzureConfig {
                     authority: AuthoritySettings::new(Directory::EntraId("contoso".to_owned())),
@@ -422,14 +441,6 @@ mod tests {
                 "resource_url: its path",
             ),
             (|c| c.redirect_path("callback"), "redirect_path: "),
-            (|c| c.required_scopes(["openid"]), "required_scopes: "),
-            (|c| c.required_scopes(["a\"b"]), "scopes: "),
-            (|c| c.optional_scopes(["a\"b"]), "scopes: "),
-            (|c| c.optional_scopes([".default"]), "optional_scopes: "),
-            (
-                |c| c.additional_scopes(["User.Read"]),
-                "additional_scopes: ",
-            ),
             (|c| c.identifier_uri("api://app/"), "identifier_uri: "),
             (
                 |c| c.groups_from_graph().graph_url("ftp://x"),
@@ -450,12 +461,42 @@ mod tests {
             (|c| c.access_token_lifetime(Duration::ZERO), "lifetimes: "),
         ];
         for (change, expected) in cases {
-            let errors = check(change(least())).map(drop).unwrap_err();
-            assert!(
-                errors.len() == 1 && errors[0].starts_with(expected),
-                "{expected}: {errors:?}"
-            );
+            assert_mistake(change(least()), expected);
         }
+    }
+
+    #[test]
+    fn each_mistake_in_a_scope_says_what_to_change() {
+        type Change = fn(AzureConfig) -> AzureConfig;
+        let cases: [(Change, &str); 7] = [
+            (|c| c.required_scopes(["openid"]), "required_scopes: "),
+            (|c| c.required_scopes(["a\"b"]), "scopes: "),
+            (|c| c.optional_scopes(["a\"b"]), "scopes: "),
+            (|c| c.optional_scopes([".default"]), "optional_scopes: "),
+            (
+                |c| c.incremental_scopes(["User.Read"]),
+                "incremental_scopes: ",
+            ),
+            (
+                |c| c.incremental_scopes(["api://x/.default"]),
+                "incremental_scopes: ",
+            ),
+            (
+                |c| c.additional_scopes(["User.Read"]),
+                "additional_scopes: ",
+            ),
+        ];
+        for (change, expected) in cases {
+            assert_mistake(change(least()), expected);
+        }
+    }
+
+    fn assert_mistake(config: AzureConfig, expected: &str) {
+        let errors = check(config).map(drop).unwrap_err();
+        assert!(
+            errors.len() == 1 && errors[0].starts_with(expected),
+            "{expected}: {errors:?}"
+        );
     }
 
     #[test]

@@ -120,6 +120,12 @@ pub enum ConfigError {
     /// An additional scope would be taken for one of Microsoft Graph.
     #[error("additional_scopes: write {0:?} with its API, https://graph.microsoft.com/{0}")]
     AdditionalScope(String),
+    /// An incremental scope is not one a user can be asked for by name.
+    #[error(
+        "incremental_scopes: write {0:?} with its API and a name of its own, such as \
+         https://graph.microsoft.com/Mail.Read"
+    )]
+    IncrementalScope(String),
     /// The identifier URI is none.
     #[error(
         "identifier_uri: must be absolute and not end with a slash, such as api://{{client id}}"
