@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use entra_emulator::{Endpoint, builtin};
 use entrada::entra::credential::{
-    AssertionRequest, CertificateFile, ClientAssertionProvider, ClientCredential,
+    AssertionRequest, CertificateFile, ClientAssertionProvider, ClientCredential, ManagedIdentity,
 };
 use entrada::on_behalf_of::OboError;
 use entrada::secret::ClientAssertion;
 use tempfile::TempDir;
 
 use crate::client::Session;
+use crate::direct::world::settle;
 use crate::obo;
 use crate::world::{SECOND, World};
 
@@ -174,4 +175,91 @@ async fn nobody_is_signed_out_because_we_cannot_prove_ourselves() {
     assert_eq!(refresh(&replica, &session.at(&replica)).await, 503);
     assert_eq!(replica.entra.calls(Endpoint::Token), calls);
     session.refreshed().await;
+}
+
+/// A file as Kubernetes keeps it, with the token of the service account that the built-in
+/// application trusts.
+pub(crate) struct TokenFile {
+    folder: TempDir,
+}
+
+impl TokenFile {
+    pub(crate) fn new(world: &World) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let this = Self { folder };
+        this.renew(world);
+        this
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("token")
+    }
+
+    pub(crate) fn token(&self) -> String {
+        fs::read_to_string(self.path()).unwrap()
+    }
+
+    fn renew(&self, world: &World) {
+        let (subject, audience) = (builtin::WORKLOAD_SUBJECT, builtin::TOKEN_EXCHANGE_AUDIENCE);
+        let token = world
+            .entra
+            .mint_workload_token(subject, audience, 3600 * SECOND);
+        fs::write(self.path(), token).unwrap();
+    }
+}
+
+/// Everything our app registration asks Entra for, once each.
+async fn use_everything(world: &World) -> Session {
+    let session = world.log_in("alice").await;
+    let caller = obo::caller(world, &session).await;
+    obo::token(world, &caller).await.unwrap();
+    session.refreshed().await
+}
+
+#[tokio::test]
+async fn a_workload_shows_the_token_in_its_file_at_every_call() {
+    let world = World::new().await;
+    let file = TokenFile::new(&world);
+    let credential = ClientCredential::federated_token_file(file.path());
+    let replica = world.replica_with(|config| config.credential(credential));
+    let session = use_everything(&replica).await;
+    for form in replica.entra.token_forms() {
+        assert!(form.contains(&("client_assertion".to_owned(), file.token())));
+        assert!(form.iter().all(|(name, _)| name != "client_secret"));
+    }
+    // Kubernetes replaced it, and the one of before has ended.
+    replica.advance(2 * 3600 * SECOND);
+    assert_eq!(session.refresh().await.status, 503);
+    file.renew(&replica);
+    session.refreshed().await;
+}
+
+#[tokio::test]
+async fn a_managed_identity_vouches_for_the_app_registration() {
+    let id = builtin::MANAGED_IDENTITY_CLIENT_ID;
+    let endpoint = format!("{}/msi/token", builtin::BASE_URL);
+    for identity in [
+        ManagedIdentity::imds(),
+        ManagedIdentity::imds().client_id(id),
+        ManagedIdentity::imds().object_id(builtin::MANAGED_IDENTITY_PRINCIPAL_ID),
+        ManagedIdentity::imds().resource_id(builtin::MANAGED_IDENTITY_RESOURCE_ID),
+        ManagedIdentity::app_service(endpoint, builtin::IDENTITY_HEADER).client_id(id),
+    ] {
+        let world = World::with(|config| config.credential(identity)).await;
+        let session = use_everything(&world).await;
+        let assertions = world.entra.token_forms().into_iter().flatten();
+        let assertions = assertions.filter(|(name, _)| name == "client_assertion");
+        assert_eq!(assertions.count(), 3);
+        assert_eq!(world.entra.calls(Endpoint::ManagedIdentity), 1);
+        // Half a day later its token is asked for anew, and stands in while that fails.
+        world.advance(12 * 3600 * SECOND);
+        let failure = entra_emulator::Failure::Status(503);
+        world.entra.fail_next(Endpoint::ManagedIdentity, 1, failure);
+        let session = session.refreshed().await;
+        settle().await;
+        world.advance(3600 * SECOND);
+        session.refreshed().await;
+        settle().await;
+        assert_eq!(world.entra.calls(Endpoint::ManagedIdentity), 3);
+    }
 }

@@ -2,6 +2,7 @@
 
 mod groups;
 mod metadata;
+mod obo;
 mod outage;
 mod several;
 mod steps;

@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use entra_emulator::{Endpoint, Failure, builtin};
+use entra_emulator::{Endpoint, Failure, GrantRefusal, builtin};
 use entrada::AzureConfig;
 use entrada::entra::credential::ClientCredential;
+use entrada::on_behalf_of::OboError;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use url::Url;
 
 use crate::client::{VERIFIER, parameter};
 use crate::credential::Certificate;
+use crate::obo;
 use crate::world::{BASE_URL, RESOURCE, SECOND, World};
 
 /// Everything that is logged.
@@ -178,6 +180,61 @@ async fn a_whole_session_leaves_no_secret_in_the_log() {
     secrets.assert_unseen(&format!("{:?}", world.provider.guard()));
     secrets.assert_unseen(&format!("{:?}", world.store));
     secrets.assert_unseen(&format!("{:?}", world.keys));
+}
+
+/// Tokens to downstream APIs, the link to sign in again, and what goes wrong with both.
+#[tokio::test]
+async fn on_behalf_of_leaves_no_secret_in_the_log() {
+    let (log, _guard) = Log::begin();
+    let world = World::new().await;
+    let mut secrets = Secrets::default();
+    let mut browser = world.browser();
+    let client = world.client().await;
+    let session = client.log_in(&mut browser, "alice").await;
+    let caller = obo::caller(&world, &session).await;
+    secrets.add(session.access_token.clone());
+    secrets.add(obo::token(&world, &caller).await.unwrap().expose());
+    secrets.add_upstream(&world);
+    for failure in [Failure::Garbage, Failure::Drop, Failure::Status(503)] {
+        world.advance(2 * 3600 * SECOND);
+        world.entra.fail_next(obo::EXCHANGE, 1, failure);
+        let session = client.log_in(&mut browser, "alice").await;
+        let answer = session.call_downstream(obo::USER_READ).await;
+        assert_eq!(answer.status, 503);
+        secrets.add_upstream(&world);
+    }
+    for refusal in [GrantRefusal::Revoked, GrantRefusal::MfaRequired] {
+        world.entra.refuse_obo(builtin::ALICE, refusal);
+        let session = client.log_in(&mut browser, "alice").await;
+        let answer = session.call_downstream(obo::USER_READ).await;
+        assert_eq!(answer.status, 401);
+        secrets.add_upstream(&world);
+    }
+    browser.has_second_factor = false;
+    let session = client.log_in(&mut browser, "alice").await;
+    let caller = obo::caller(&world, &session).await;
+    let refused = obo::token(&world, &caller).await;
+    let shown = format!("{refused:?}");
+    let Err(OboError::InteractionRequired(required)) = refused else {
+        panic!("{shown}");
+    };
+    let link = required.interaction.link.as_ref().unwrap();
+    secrets.add_parameters(&link.parse().unwrap(), &["request"]);
+    browser.has_second_factor = true;
+    let page = browser.get(link).await.page();
+    secrets.add(page.form().1[0].1.clone());
+    let there = browser.submit(&page, &[]).await;
+    browser.sign_in(there, "alice").await.page();
+    secrets.add_upstream(&world);
+    secrets.add(builtin::CLIENT_SECRET);
+    let text = log.text();
+    for line in ["the user is asked to sign in again", "signed in again"] {
+        assert!(text.contains(line), "{line}:\n{text}");
+    }
+    secrets.assert_unseen(&text);
+    assert!(!text.contains("alice"), "{text}");
+    secrets.assert_unseen(&format!("{caller:?} {:?}", world.provider.on_behalf_of()));
+    assert!(!shown.contains("eyJ"), "{shown}");
 }
 
 #[tokio::test]

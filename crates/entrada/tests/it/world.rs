@@ -209,9 +209,16 @@ impl World {
     }
 }
 
+/// Where a virtual machine learns who it is.
+const METADATA_HOST: &str = "169.254.169.254";
+
 /// Whether the emulator answers for `host`.
 pub(crate) fn is_entra(host: &str) -> bool {
-    let others = [builtin::CUSTOMERS_LOGIN_HOST, "login.microsoftonline.us"];
+    let others = [
+        builtin::CUSTOMERS_LOGIN_HOST,
+        "login.microsoftonline.us",
+        METADATA_HOST,
+    ];
     host == "login.emulator.test" || others.contains(&host)
 }
 
@@ -362,7 +369,7 @@ impl McpServer {
     }
 
     /// The claims of a token to the API whose scope the request names, if it does.
-    async fn downstream(request: &Parts) -> Result<Value, OboError> {
+    pub(crate) async fn downstream(request: &Parts) -> Result<Value, OboError> {
         let header = |name| request.headers.get(name).map(|it| it.to_str().unwrap());
         let Some(scope) = header(DOWNSTREAM) else {
             return Ok(Value::Null);

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::Router;
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router};
 use bytes::Bytes;
 use entra_emulator::{Control, Emulator, Options, TokenOrder, builtin};
 use entrada::access_token::{AccessTokenVerifier as _, PresentedToken, VerifyError};
@@ -19,7 +19,7 @@ use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
 use crate::client::Answer;
-use crate::world::{RESOURCE, VirtualClock};
+use crate::world::{DOWNSTREAM, McpServer, RESOURCE, VirtualClock};
 
 pub(crate) struct Direct {
     pub(crate) entra: Control,
@@ -107,8 +107,16 @@ impl Direct {
 
     /// What the protected server answers to it.
     pub(crate) async fn call(&self, token: &str) -> Answer {
+        self.call_with(token, &[]).await
+    }
+
+    /// The same with more headers.
+    pub(crate) async fn call_with(&self, token: &str, headers: &[(&str, &str)]) -> Answer {
         let bearer = format!("Bearer {token}");
-        let request = Request::post(RESOURCE).header("authorization", bearer);
+        let mut request = Request::post(RESOURCE).header("authorization", bearer);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         self.send(request.body(Body::empty()).unwrap()).await
     }
 
@@ -124,8 +132,14 @@ impl Direct {
     }
 }
 
-async fn whoami(caller: VerifiedToken) -> String {
-    caller.subject.clone()
+/// Says who calls, and calls an API as them where the request says so.
+async fn whoami(caller: VerifiedToken, request: Request<Body>) -> Response {
+    let (request, _) = request.into_parts();
+    if !request.headers.contains_key(DOWNSTREAM) {
+        return caller.subject.clone().into_response();
+    }
+    let downstream = McpServer::downstream(&request).await;
+    downstream.map(Json).into_response()
 }
 
 /// The network between the server and Entra, where every host is Entra's.
@@ -158,6 +172,16 @@ impl Wire {
     /// Answers the next request by `instead`.
     pub(crate) fn answer_next(&self, instead: Instead) {
         self.instead.lock().unwrap().push_back(instead);
+    }
+
+    /// Asks the emulator itself, as an API's client does.
+    pub(crate) async fn ask(&self, method: Method, path: &str, token: &str) -> Answer {
+        let url = format!("{}{path}", builtin::BASE_URL);
+        let request = Request::builder().method(method).uri(url);
+        let request = request.header("authorization", format!("Bearer {token}"));
+        let request = request.body(Body::empty()).unwrap();
+        let answer = self.entra.clone().oneshot(request).await;
+        Answer::read(answer.unwrap_or_else(|never| match never {})).await
     }
 
     /// How often a URL with `part` in it was asked for.
