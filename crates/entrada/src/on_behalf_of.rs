@@ -431,7 +431,11 @@ impl Inner {
         error: EntraError,
         now: Timestamp,
     ) -> OboError {
-        let asked = error.claims().or(key.claims.as_ref());
+        // What the API wants, and what Entra wants for that.
+        let asked = match (error.claims(), &key.claims) {
+            (Some(entra), Some(api)) => Some(entra.and(api)),
+            (entra, api) => entra.or(api.as_ref()).cloned(),
+        };
         let consent = error.remedy() == Remedy::Consent;
         let mut interaction = Interaction::default();
         if let (Some(server), Some(grant)) = (&self.server, grant) {
@@ -440,14 +444,14 @@ impl Inner {
             } else {
                 Scope::default()
             };
-            let needed = NeededInteraction::new(asked.cloned(), scope, now);
+            let needed = NeededInteraction::new(asked, scope, now);
             match server.remember_interaction(grant, needed).await {
                 Ok(link) => interaction.link = Some(link),
                 Err(error) => return OboError::Renewal(RenewalError::Store(error)),
             }
         } else {
             // Clients who ask Entra themselves take it there.
-            interaction.claims = Some(asked.cloned().unwrap_or_default());
+            interaction.claims = Some(asked.unwrap_or_default());
         }
         let admin_consent_url = consent.then(|| self.admin_consent_url(key, grant));
         let (scope, advice) = (key.scope.as_str(), error.advice());

@@ -8,6 +8,7 @@ mod forger;
 mod guard;
 mod listed;
 mod login;
+mod on_behalf_of;
 mod redirects;
 mod refresh;
 mod server;
