@@ -177,12 +177,10 @@ pub(super) async fn get(
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     let params = query.and_then(|query| Params::parse(query.as_bytes()).ok());
-    // An administrator who followed an admin consent link: nobody's login.
     if let Some(params) = &params
-        && params.get("admin_consent").is_some_and(is_true)
-        && params.get("code").is_none()
+        && is_of_administrator(params)
     {
-        return pages::done(sign_in_again::CONSENTED);
+        return administrator_answered(params, &correlation);
     }
     let Some((params, state)) = params.and_then(|params| {
         let state = params.get("state").map(UpstreamState::new);
@@ -199,6 +197,27 @@ pub(super) async fn get(
         .headers_mut()
         .append(header::SET_COOKIE, cookies.clear_login(&state));
     response
+}
+
+/// Whether an administrator comes back from an admin consent link (Microsoft, *admin consent
+/// endpoint*). We put no `state` into such a link.
+fn is_of_administrator(params: &Params) -> bool {
+    let denied = params.get("error") == Some("permission_denied") && params.get("state").is_none();
+    let answered = params.get("admin_consent").is_some_and(is_true) && params.get("code").is_none();
+    denied || answered
+}
+
+/// Tells an administrator what came of it: that is nobody's login.
+fn administrator_answered(params: &Params, correlation: &CorrelationId) -> Response {
+    if params.get("error").is_none() {
+        return pages::done(sign_in_again::CONSENTED);
+    }
+    let words = Words {
+        title: "No consent was given",
+        message: "You said no, or your account may not consent for your organisation.",
+        advice: "Nothing was changed. The link can be opened again.",
+    };
+    pages::error(ErrorCode::AccessDenied, words, correlation)
 }
 
 fn is_true(value: &str) -> bool {

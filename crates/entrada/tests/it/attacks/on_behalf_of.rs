@@ -127,9 +127,14 @@ async fn sign_in_again_link_and_form_end_in_time_and_with_the_grant() {
     let there = browser.submit(&page, &[]).await;
     assert_stopped(&browser.sign_in(there, "alice").await.page(), 400);
 
-    let (world, mut browser, _, link) = wanted("alice").await;
-    world.advance(3600 * SECOND);
+    let (world, mut browser, session, link) = wanted("alice").await;
+    world.advance(1800 * SECOND);
+    still_wanted(&session).await;
+    world.advance(1800 * SECOND);
     assert_stopped(&browser.get(&link).await.page(), 400);
+    let session = session.refreshed().await;
+    let next = crate::conditional_access::link(&world, &session, USER_READ).await;
+    assert_eq!(browser.get(&next).await.page().status, 200);
 }
 
 #[tokio::test]
@@ -237,6 +242,10 @@ async fn answer_of_an_administrator_spends_no_login() {
     let state = parameter(&back, "state").unwrap();
     let consented = format!("{BASE_URL}/auth/callback?admin_consent=True&state={state}");
     assert_eq!(browser.get(&consented).await.page().status, 200);
+    let denied = format!("{consented}&error=access_denied");
+    assert_stopped(&browser.get(&denied).await.page(), 403);
+    let denied = format!("{BASE_URL}/auth/callback?error=permission_denied");
+    assert_stopped(&browser.get(&denied).await.page(), 403);
     let location = browser.get(back.as_str()).await.left();
     assert!(parameter(&location, "code").is_some());
 }
