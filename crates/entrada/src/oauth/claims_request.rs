@@ -41,7 +41,12 @@ impl ClaimsRequest {
         }
         let object: Map<String, Value> =
             serde_json::from_str(json).map_err(|_| ClaimsRequestError)?;
-        Ok(Self::of(object))
+        let this = Self::of(object);
+        // Numbers can come out longer than they went in.
+        if this.0.len() > LONGEST {
+            return Err(ClaimsRequestError);
+        }
+        Ok(this)
     }
 
     /// Parses a request as a `WWW-Authenticate` header holds it: in base64, of either alphabet.
@@ -76,12 +81,17 @@ impl ClaimsRequest {
         Self(json!({"access_token": {"xms_cc": {"values": ["cp1"]}}}).to_string())
     }
 
-    /// This and `other` in one; where both want the same claim, this is what counts.
+    /// This and `other` in one; where both want the same claim, or both are too long, this is what
+    /// counts.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         let mut merged = other.object();
         merge(&mut merged, self.object());
-        Self::of(merged)
+        let merged = Self::of(merged);
+        if merged.0.len() > LONGEST {
+            return self.clone();
+        }
+        merged
     }
 
     /// As a `WWW-Authenticate` header holds it.
