@@ -392,8 +392,9 @@ impl Inner {
                 self.hold_off(key, &error, now);
                 OboError::Exchange(error)
             }
-            // The API that challenged us wants to see the user, and the next login is to bring that.
-            Remedy::SignInAgain if key.claims.is_some() => {
+            // A refresh would bring a token that is refused again, and what an API demands is to be
+            // brought, too.
+            Remedy::SignInAgain if grant.is_some() || key.claims.is_some() => {
                 self.interaction(key, grant, error, now).await
             }
             Remedy::SignInAgain | Remedy::FixConfiguration => {

@@ -375,10 +375,11 @@ impl AuthorizationServer {
         }
         let key = request.interaction_key(signed_in)?;
         let taken = self.0.store.take_interaction(&key, now).await;
-        taken.unwrap_or_else(|error| {
+        let needed = taken.unwrap_or_else(|error| {
             tracing::error!(cause = %Causes(&error), "nobody knows whether more is needed of this user");
             None
-        })
+        });
+        needed.filter(|needed| !needed.is_any_login())
     }
 
     /// Sends a user who signed in to Entra once more, for what that login did not bring.

@@ -66,6 +66,11 @@ impl NeededInteraction {
         &self.scope
     }
 
+    /// Whether any login will do.
+    pub(crate) fn is_any_login(&self) -> bool {
+        self.claims.is_none() && self.scope.is_empty()
+    }
+
     /// When it is forgotten.
     pub(crate) fn expires_at(&self) -> Timestamp {
         self.asked_at + INTERACTION_LIFETIME

@@ -219,6 +219,24 @@ async fn each_refusal_is_told_as_what_it_is() {
 }
 
 #[tokio::test]
+async fn a_user_who_only_has_to_sign_in_goes_to_entra_once() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let session = world.client().await.log_in(&mut browser, "alice").await;
+    world
+        .entra
+        .refuse_obo(builtin::ALICE, GrantRefusal::PasswordExpired);
+    assert_challenged(&session.call_downstream(USER_READ).await);
+    // Entra would still refresh, and refuse the exchange once more.
+    session.refresh().await.assert_refused(400, "invalid_grant");
+    world.entra.refuse_obo(builtin::ALICE, None);
+    world.entra.reset_calls();
+    let session = session.client.log_in(&mut browser, "alice").await;
+    assert_eq!(world.entra.calls(AUTHORIZE), 1);
+    assert_works(&session.call_downstream(USER_READ).await);
+}
+
+#[tokio::test]
 async fn what_is_demanded_at_a_refresh_goes_the_same_way() {
     let world = World::new().await;
     world.entra.set_token_lifetime(3600 * SECOND);

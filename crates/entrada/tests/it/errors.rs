@@ -27,6 +27,7 @@ use crate::world::{BASE_URL, CALLBACK, World};
 
 mod callback;
 mod guard;
+mod on_behalf_of;
 
 /// The page as it is written.
 #[derive(Default)]
@@ -134,6 +135,7 @@ async fn every_error_has_its_answer() {
     revoke(&mut surface);
     sign_in_again(&mut surface);
     guard::rows(&mut surface).await;
+    on_behalf_of::rows(&mut surface).await;
     insta::with_settings!({
         prepend_module_to_snapshot => false,
         snapshot_path => ".",
