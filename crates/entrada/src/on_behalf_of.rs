@@ -89,7 +89,8 @@ enum Subject {
 enum Source {
     Grant(GrantId),
     Assertion(Assertion),
-    App { tenant_id: String, scope: String },
+    /// Ourselves, in this tenant.
+    App(String),
 }
 
 /// A user's token that may be sent as the assertion of an on-behalf-of request.
@@ -335,9 +336,13 @@ impl Inner {
                 Ok(tokens) => tokens,
                 Err(error) => return Err(self.refused(&key, None, error).await),
             },
-            Source::App { tenant_id, scope } => {
-                let tokens = self.app.client_credentials(tenant_id, scope).await;
-                tokens.map_err(OboError::Exchange)?
+            Source::App(tenant_id) => {
+                let (scope, claims) = (&key.scope, key.claims.as_ref());
+                let tokens = self.app.client_credentials(tenant_id, scope, claims).await;
+                match tokens {
+                    Ok(tokens) => tokens,
+                    Err(error) => return Err(self.own_refused(&key, error)),
+                }
             }
         };
         Ok(self.keep(key, &tokens))
@@ -416,6 +421,15 @@ impl Inner {
                 }))
             }
         }
+    }
+
+    /// What Entra's refusal of a token of our own comes to: there is nobody to ask but those who run
+    /// the server.
+    fn own_refused(&self, key: &Key, error: EntraError) -> OboError {
+        self.hold_off(key, &error, self.platform.clock.now());
+        let (scope, advice) = (key.scope.as_str(), error.advice());
+        tracing::warn!(scope, advice, cause = %error, "no token of our own");
+        OboError::Exchange(error)
     }
 
     /// Whether there is somebody to ask, and a scope they can be asked for: without a grant nobody
@@ -526,12 +540,9 @@ impl Delegation {
             }
             PrincipalKind::Application if request.app_only_fallback => {
                 let subject = Subject::App(tenant_id.clone());
-                let source = || Source::App {
-                    tenant_id: tenant_id.clone(),
-                    scope: scope.default_of_api(),
-                };
+                let source = || Source::App(tenant_id.clone());
                 on_behalf_of
-                    .token(subject, source, (scope.clone(), request.claims))
+                    .token(subject, source, (scope.default_of_api(), request.claims))
                     .await
             }
             PrincipalKind::Application => Err(OboError::AppOnlyCaller),

@@ -108,9 +108,10 @@ impl EntraApp {
         &self,
         tenant_id: &str,
         scope: &str,
+        claims: Option<&ClaimsRequest>,
     ) -> Result<EntraTokens, EntraError> {
         let endpoint = self.authority.token_endpoint_of(tenant_id);
-        self.ask(&endpoint, EntraGrant::ClientCredentials, scope, None)
+        self.ask(&endpoint, EntraGrant::ClientCredentials, scope, claims)
             .await
     }
 

@@ -28,6 +28,9 @@ pub enum DownstreamScopeError {
     /// It names none, or one that is no scope.
     #[error("not a scope, such as https://graph.microsoft.com/Mail.Read")]
     NotAScope,
+    /// It does not say of which API it is.
+    #[error("write the scope with its api, such as https://graph.microsoft.com/Mail.Read")]
+    NoApi,
     /// It names scopes of several APIs.
     #[error("a token is for one api: ask for one token each")]
     SeveralApis,
@@ -99,6 +102,9 @@ impl DownstreamScope {
         if tokens.iter().any(|token| scope::is_openid_connect(token)) {
             return Err(DownstreamScopeError::OpenIdConnect);
         }
+        if api.is_empty() {
+            return Err(DownstreamScopeError::NoApi);
+        }
         if tokens.iter().any(|token| scope::api(token) != api) {
             return Err(DownstreamScopeError::SeveralApis);
         }
@@ -117,11 +123,11 @@ impl DownstreamScope {
         self.text
     }
 
-    /// All that was consented to at the same API; a bare name is one of Microsoft Graph's.
-    pub(super) fn default_of_api(&self) -> String {
-        match self.api.as_str() {
-            "" => format!("https://graph.microsoft.com/{DEFAULT}"),
-            api => format!("{api}/{DEFAULT}"),
+    /// All that was consented to at the same API.
+    pub(super) fn default_of_api(&self) -> Self {
+        Self {
+            text: format!("{}/{DEFAULT}", self.api),
+            api: self.api.clone(),
         }
     }
 }
@@ -136,12 +142,12 @@ mod tests {
         for (text, expected) in [
             ("https://g/Mail.Read", Ok("https://g/Mail.Read")),
             ("  api://o/b api://o/a ", Ok("api://o/a api://o/b")),
-            ("User.Read", Ok("User.Read")),
+            ("User.Read", Err(E::NoApi)),
             ("api://o/.default", Ok("api://o/.default")),
             ("", Err(E::NotAScope)),
             ("a\"b", Err(E::NotAScope)),
             ("https://g/Mail.Read api://o/a", Err(E::SeveralApis)),
-            ("User.Read https://g/Mail.Read", Err(E::SeveralApis)),
+            ("https://g/Mail.Read User.Read", Err(E::NoApi)),
             ("api://o/.default api://o/a", Err(E::DefaultAndOthers)),
             ("openid", Err(E::OpenIdConnect)),
             ("User.Read offline_access", Err(E::OpenIdConnect)),
@@ -157,10 +163,9 @@ mod tests {
         for (text, expected) in [
             ("https://g/Mail.Read", "https://g/.default"),
             ("https://v//.default", "https://v//.default"),
-            ("User.Read", "https://graph.microsoft.com/.default"),
         ] {
             let scope = DownstreamScope::parse(text).unwrap();
-            assert_eq!(scope.default_of_api(), expected);
+            assert_eq!(scope.default_of_api().into_text(), expected);
         }
     }
 }

@@ -121,7 +121,10 @@ impl GraphAccess for AppAccess {
                 if let Some(token) = tokens.get(tenant_id).and_then(lives) {
                     return Ok(token);
                 }
-                let got = self.app.client_credentials(tenant_id, &self.scope).await?;
+                let got = self
+                    .app
+                    .client_credentials(tenant_id, &self.scope, None)
+                    .await?;
                 let kept = (got.access_token.clone(), now + got.expires_in);
                 tokens.insert(tenant_id.clone(), kept);
                 Ok(got.access_token)
