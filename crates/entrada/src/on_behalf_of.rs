@@ -459,9 +459,9 @@ impl Inner {
             } else {
                 Scope::default()
             };
-            let needed = NeededInteraction::new(asked, scope, now);
+            let needed = NeededInteraction::new(grant.id(), asked, scope, now);
             match server.remember_interaction(grant, needed).await {
-                Ok(link) => interaction.link = Some(link),
+                Ok(told) => interaction = told,
                 Err(error) => return OboError::Renewal(RenewalError::Store(error)),
             }
         } else {

@@ -127,7 +127,7 @@ pub enum Shortfall {
     Scope(Scope),
     /// That the user signed in as they must for this, or consented: one more authorization is
     /// enough, and what it must bring is either remembered here or stands in the challenge.
-    Interaction(Interaction),
+    Interaction(Box<Interaction>),
     /// Something no authorization gives: a client that tried would come back for nothing.
     Other(Lack),
 }
@@ -152,6 +152,9 @@ pub struct Interaction {
     pub claims: Option<ClaimsRequest>,
     /// A page where a person does the same without their client.
     pub link: Option<String>,
+    /// Whether this client was told before, and came back without its user having signed in. It may
+    /// not know how: better show the person the link.
+    pub asked_in_vain: bool,
 }
 
 /// What a caller lacks that no scope makes up for.
@@ -176,9 +179,10 @@ pub enum Lack {
     /// It is an application, or a user, where the other is asked for.
     #[error("{}", other_kind(*.0))]
     Kind(PrincipalKind),
-    /// An administrator's consent, or another thing that only an administrator gives.
+    /// An administrator's consent, or another thing that only an administrator gives: with a page on
+    /// which they can, where it is consent.
     #[error("an administrator has to allow it")]
-    Administrator,
+    Administrator(Option<String>),
     /// What is asked for cannot be had by anybody.
     #[error("nobody can meet the requirement: {0}")]
     Impossible(String),

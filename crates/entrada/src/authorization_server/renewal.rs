@@ -225,14 +225,15 @@ impl Renewer {
         &self,
         grant: &Grant,
         needed: NeededInteraction,
-    ) -> Result<(), StoreError> {
+    ) -> Result<NeededInteraction, StoreError> {
         let Some(key) = grant.interaction_key() else {
-            return Ok(());
+            return Ok(needed);
         };
         let now = self.clock.now();
         let before = self.store.interaction(&key, now).await?;
         let needed = needed.and(before);
-        self.store.put_interaction(&key, &needed).await
+        self.store.put_interaction(&key, &needed).await?;
+        Ok(needed)
     }
 
     /// Whether the client was told a moment ago that its user must sign in again.
@@ -264,7 +265,8 @@ impl Renewer {
                 return Err(RenewalError::SignInAgain(error));
             }
             Remedy::StepUp | Remedy::Consent => {
-                let needed = NeededInteraction::new(error.claims().cloned(), Scope::default(), now);
+                let claims = error.claims().cloned();
+                let needed = NeededInteraction::new(grant.id(), claims, Scope::default(), now);
                 self.remember(grant, needed).await?;
                 return Err(RenewalError::Interaction(error));
             }

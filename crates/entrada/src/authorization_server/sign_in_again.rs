@@ -11,6 +11,7 @@ use super::consent::ConsentError;
 use super::correlation::CorrelationId;
 use super::pages::{self, SignInAgainPage, Words};
 use super::{AuthorizationServer, RenewalError, answer, cookie};
+use crate::access_token::Interaction;
 use crate::entra::error::{EntraError, Remedy};
 use crate::grant::{
     Grant, NeededInteraction, Renewal, SignInAgain, SignInAgainLink, SignInAgainRequest, SignedIn,
@@ -130,19 +131,23 @@ pub(super) async fn post(
 }
 
 impl AuthorizationServer {
-    /// Remembers what the user of `grant` must bring to their next login; answers with a link on
-    /// which they can without their client.
+    /// Remembers what the user of `grant` must bring to their next login; answers with what the client
+    /// is told, and a link on which they can without it.
     pub(crate) async fn remember_interaction(
         &self,
         grant: &Grant,
         needed: NeededInteraction,
-    ) -> Result<String, StoreError> {
-        self.0.renewer.remember(grant, needed).await?;
+    ) -> Result<Interaction, StoreError> {
+        let needed = self.0.renewer.remember(grant, needed).await?;
         let link = SignInAgainLink::new(grant.id(), self.now());
         let sealed = self.0.store.seal_for(LINK, &link);
         let sealed = sealed.map_err(StoreError::new)?;
         let path = format!("/sign-in-again?request={sealed}");
-        Ok(self.0.endpoints.url(&path))
+        Ok(Interaction {
+            claims: None,
+            link: Some(self.0.endpoints.url(&path)),
+            asked_in_vain: needed.was_asked_in_vain(),
+        })
     }
 
     /// Shows the user what they are asked for.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::GrantId;
 use crate::access_token::Principal;
 use crate::oauth::claims_request::ClaimsRequest;
 use crate::oauth::client::ClientId;
@@ -28,15 +29,25 @@ pub struct InteractionKey;
 pub(crate) struct NeededInteraction {
     claims: Option<ClaimsRequest>,
     scope: Scope,
+    grant: GrantId,
+    first_asked_at: Timestamp,
     asked_at: Timestamp,
 }
 
 impl NeededInteraction {
-    /// Claims that must be asked for, and scopes in Entra's spelling.
-    pub(crate) fn new(claims: Option<ClaimsRequest>, scope: Scope, now: Timestamp) -> Self {
+    /// Claims that must be asked for, and scopes in Entra's spelling, for want of which `grant` does
+    /// not do.
+    pub(crate) fn new(
+        grant: GrantId,
+        claims: Option<ClaimsRequest>,
+        scope: Scope,
+        now: Timestamp,
+    ) -> Self {
         Self {
             claims,
             scope,
+            grant,
+            first_asked_at: now,
             asked_at: now,
         }
     }
@@ -47,14 +58,20 @@ impl NeededInteraction {
         let Some(before) = before.filter(|before| before.is_needed(self.asked_at)) else {
             return self;
         };
-        let claims = match (self.claims, before.claims) {
+        let claims = match (&self.claims, before.claims) {
             (Some(now), Some(before)) => Some(now.and(&before)),
-            (now, before) => now.or(before),
+            (now, before) => now.clone().or(before),
         };
+        let same_grant = before.grant == self.grant;
         Self {
             claims,
             scope: before.scope.union(&self.scope),
-            asked_at: self.asked_at,
+            first_asked_at: if same_grant {
+                before.first_asked_at
+            } else {
+                self.first_asked_at
+            },
+            ..self
         }
     }
 
@@ -86,6 +103,12 @@ impl NeededInteraction {
         self.asked_at.is_within(REFRESH_REFUSED, now)
     }
 
+    /// Whether the client was told long enough ago, and came back with the same grant: it may not
+    /// know how to fetch its user.
+    pub(crate) fn was_asked_in_vain(&self) -> bool {
+        self.asked_at.since(self.first_asked_at) > REFRESH_REFUSED
+    }
+
     /// What it is remembered by: of one user, for one client. Who has no object id is nobody in
     /// particular.
     pub(crate) fn key(
@@ -108,9 +131,14 @@ mod tests {
         Timestamp::from_unix(seconds)
     }
 
+    fn grant(nth: u8) -> GrantId {
+        GrantId::from_stored([nth; 16])
+    }
+
     fn needed(claims: &str, scope: &str, now: u64) -> NeededInteraction {
         let scope = Scope::parse(scope).unwrap_or_default();
-        NeededInteraction::new(ClaimsRequest::parse(claims).ok(), scope, at(now))
+        let claims = ClaimsRequest::parse(claims).ok();
+        NeededInteraction::new(grant(1), claims, scope, at(now))
     }
 
     #[test]
@@ -118,10 +146,24 @@ mod tests {
         let first = needed(r#"{"a":1}"#, "g/x", 0);
         let second = || needed(r#"{"b":2}"#, "g/y", 3599);
         let both = second().and(Some(first.clone()));
-        assert_eq!(both, needed(r#"{"a":1,"b":2}"#, "g/x g/y", 3599));
+        let expected = NeededInteraction {
+            first_asked_at: at(0),
+            ..needed(r#"{"a":1,"b":2}"#, "g/x g/y", 3599)
+        };
+        assert_eq!(both, expected);
         assert_eq!(second().and(None), second());
         let late = needed("", "g/z", 3600);
         assert_eq!(late.clone().and(Some(first)), late);
+    }
+
+    #[test]
+    fn a_client_that_comes_back_with_the_same_grant_was_asked_in_vain() {
+        let ask =
+            |nth: u8, now: u64| NeededInteraction::new(grant(nth), None, Scope::default(), at(now));
+        for (nth, now, in_vain) in [(1, 0, false), (1, 60, false), (1, 61, true), (2, 61, false)] {
+            let asked = ask(nth, now).and(Some(ask(1, 0)));
+            assert_eq!(asked.was_asked_in_vain(), in_vain, "{nth} {now}");
+        }
     }
 
     #[test]

@@ -103,11 +103,14 @@ impl OboError {
     /// What the caller's token lacks, where that is what is wrong.
     pub fn shortfall(&self) -> Option<Shortfall> {
         match self {
-            Self::InteractionRequired(required) => {
-                Some(Shortfall::Interaction(required.interaction.clone()))
-            }
+            Self::InteractionRequired(required) => Some(Shortfall::Interaction(Box::new(
+                required.interaction.clone(),
+            ))),
             Self::AppOnlyCaller => Some(Shortfall::Other(Lack::Kind(PrincipalKind::User))),
-            Self::AskAdmin(_) => Some(Shortfall::Other(Lack::Administrator)),
+            Self::AskAdmin(ask) => {
+                let consent_url = Some(ask.admin_consent_url.clone());
+                Some(Shortfall::Other(Lack::Administrator(consent_url)))
+            }
             Self::Exchange(error) => (error.remedy() == Remedy::SignInAgain).then(sign_in_again),
             Self::Renewal(error) => match error {
                 RenewalError::Ended
@@ -158,7 +161,7 @@ impl OboError {
 
 /// The client refreshes or signs in, as for a token that has ended.
 fn sign_in_again() -> Shortfall {
-    Shortfall::Interaction(Interaction::default())
+    Shortfall::Interaction(Box::default())
 }
 
 impl From<&OboError> for ErrorResponse {

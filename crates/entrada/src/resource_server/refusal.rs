@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use serde::Serialize;
 use url::Url;
 
 use super::challenge::Challenge;
 use super::protection::Protection;
-use crate::access_token::{Caller, Interaction, Shortfall, VerifyError};
+use crate::access_token::{Caller, Interaction, Lack, Shortfall, VerifyError};
 use crate::causes::Causes;
 use crate::entra::scope::ScopeNames;
 use crate::oauth::claims_request::ClaimsRequest;
@@ -157,11 +158,17 @@ impl Answers {
             Refusal::Forbidden(_, Shortfall::Scope(scope)) => {
                 return Cow::Owned(self.step_up.to(scope));
             }
-            Refusal::Forbidden(_, Shortfall::Interaction(Interaction { claims, .. })) => {
-                match claims {
-                    Some(claims) => return Cow::Owned(self.step_up.with(claims)),
-                    None => &self.sign_in_again,
-                }
+            Refusal::Forbidden(_, Shortfall::Interaction(interaction)) => {
+                let Interaction { claims, link, .. } = &**interaction;
+                let answer = match claims {
+                    Some(claims) => self.step_up.with(claims),
+                    None => self.sign_in_again.clone(),
+                };
+                return Cow::Owned(answer.at(SIGN_IN_AGAIN, link.as_deref()));
+            }
+            Refusal::Forbidden(_, Shortfall::Other(Lack::Administrator(consent_url))) => {
+                let answer = Answer::error(ASK_ADMINISTRATOR);
+                return Cow::Owned(answer.at(ASK_ADMINISTRATOR, consent_url.as_deref()));
             }
             Refusal::Forbidden(_, Shortfall::Other(_)) => &self.access_denied,
             Refusal::ForeignSession(_) => &self.foreign_session,
@@ -221,6 +228,14 @@ fn told(scope: &Scope, names: Option<&ScopeNames>) -> Scope {
     names.map_or_else(|| scope.clone(), |names| names.to_entra(scope))
 }
 
+/// An error, and a page where a person can do something about it.
+#[derive(Serialize)]
+struct WithPage<'a> {
+    #[serde(flatten)]
+    error: ErrorResponse,
+    error_uri: &'a str,
+}
+
 /// An answer, but for the extensions.
 #[derive(Clone, Debug)]
 struct Answer {
@@ -254,6 +269,17 @@ impl Answer {
         let body = serde_json::to_vec(&error).expect("two strings are JSON");
         Self::new(error.error.status(), body.into())
             .with(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+    }
+
+    /// The same with a page where a person can do something about `error` (`error_uri`, RFC 6749
+    /// §5.2), if there is one.
+    fn at(self, error: ErrorResponse, error_uri: Option<&str>) -> Self {
+        let Some(error_uri) = error_uri else {
+            return self;
+        };
+        let body = serde_json::to_vec(&WithPage { error, error_uri });
+        let body = body.expect("three strings are JSON").into();
+        Self { body, ..self }
     }
 
     fn challenged(error: Option<ErrorResponse>, protection: &Protection) -> Self {
@@ -290,6 +316,11 @@ const INSUFFICIENT_SCOPE: ErrorResponse = ErrorResponse::new(
 const SIGN_IN_AGAIN: ErrorResponse = ErrorResponse::new(
     ErrorCode::InvalidToken,
     "Microsoft Entra wants to see the user before this goes on: sign in again, then retry",
+);
+
+const ASK_ADMINISTRATOR: ErrorResponse = ErrorResponse::new(
+    ErrorCode::AccessDenied,
+    "an administrator of the user's organisation has to allow this first",
 );
 
 const INSUFFICIENT_CLAIMS: ErrorResponse = ErrorResponse::new(

@@ -132,11 +132,34 @@ async fn what_is_not_brought_for_an_hour_is_forgotten() {
     assert_eq!(world.entra.calls(AUTHORIZE), 1);
 }
 
+/// Not every client knows how to fetch its user, and those that do come back with another grant.
+#[tokio::test]
+async fn a_client_that_comes_back_without_its_user_is_known() {
+    let (world, mut browser, session) = world().await;
+    let in_vain = async |session: &Session| {
+        let refused = token(&world, &caller(&world, session).await).await;
+        let Err(OboError::InteractionRequired(required)) = refused else {
+            panic!("{refused:?}");
+        };
+        required.interaction.asked_in_vain
+    };
+    assert!(!in_vain(&session).await);
+    world.advance(60 * SECOND);
+    assert!(!in_vain(&session).await);
+    world.advance(SECOND);
+    assert!(in_vain(&session).await);
+    browser.has_second_factor = false;
+    let session = session.client.log_in(&mut browser, "alice").await;
+    assert!(!in_vain(&session).await);
+}
+
 #[tokio::test]
 async fn a_link_does_the_same_without_the_client() {
-    let (world, mut browser, session) = world().await;
-    let link = link(&world, &session, USER_READ).await;
-    let page = browser.get(&link).await.page();
+    let (_world, mut browser, session) = world().await;
+    let answer = session.call_downstream(USER_READ).await;
+    assert_challenged(&answer);
+    let link = answer.json["error_uri"].as_str().unwrap();
+    let page = browser.get(link).await.page();
     assert_eq!(title(&page), "Microsoft wants to see you again");
     assert!(page.html.contains("alice@contoso.onmicrosoft.com"));
     let there = browser.submit(&page, &[]).await;
@@ -148,7 +171,7 @@ async fn a_link_does_the_same_without_the_client() {
     // With the token of before.
     assert_works(&session.call_downstream(USER_READ).await);
     // And nothing is left to do.
-    let again = browser.get(&link).await.page();
+    let again = browser.get(link).await.page();
     assert_eq!(
         (again.status.as_u16(), title(&again)),
         (400, "There is nothing to do here")

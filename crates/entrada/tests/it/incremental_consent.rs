@@ -88,6 +88,8 @@ async fn default_is_asked_for_by_the_names_that_are_known() {
     let session = world.log_in("alice").await;
     let answer = session.call_downstream(&default).await;
     assert_eq!(answer.status, 403, "{}", answer.text);
+    let page = answer.json["error_uri"].as_str().unwrap();
+    assert!(page.contains("/v2.0/adminconsent?client_id="), "{page}");
     let refused = caller(&world, &session).await;
     let refused = refused.downstream_token(&*default).await;
     assert!(matches!(refused, Err(OboError::AskAdmin(_))), "{refused:?}");
