@@ -32,10 +32,15 @@
 //! What a tool requires is declared beside it, with [`requires`], and enforced by
 //! [`ToolRequirements`]: a call that may not be made is answered with the challenge from which a
 //! client learns which scopes to ask for, before the tool runs.
+//!
+//! A tool calls Microsoft Graph, or another API, as its caller with [`EntraOboToken`]; where Entra
+//! wants to see the user for that, the client is sent to sign them in.
 
 mod current_user;
 mod declaration;
 mod guarded_handler;
+mod hold;
+mod obo_token;
 mod refusal;
 mod step_up;
 mod tool_calls;
@@ -44,5 +49,7 @@ mod tool_requirements;
 pub use current_user::CurrentUser;
 pub use declaration::{DeclarationError, requires, requires_with};
 pub use guarded_handler::GuardedHandler;
+pub use hold::Held;
+pub use obo_token::EntraOboToken;
 pub use step_up::{StepUp, StepUpLayer};
 pub use tool_requirements::{ProtectedServer, ToolRequirements};

@@ -1,17 +1,23 @@
 //! Why a tool is not called, and what the client is told.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use entrada::access_token::Shortfall;
+use entrada::access_token::{Interaction, Lack, Shortfall};
 use entrada::oauth::error::{ErrorCode, ErrorResponse};
 use entrada::resource_server::Unguarded;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use rmcp::ErrorData;
+use rmcp::model::ErrorCode as RpcCode;
 use serde_json::json;
 use tower::BoxError;
 
 use crate::tool_calls::BodyError;
+
+/// A person must open a page first (MCP, *URL elicitation required*).
+const URL_ELICITATION_REQUIRED: RpcCode = RpcCode(-32042);
 
 /// Why a request does not reach the server.
 #[derive(Debug, thiserror::Error)]
@@ -78,15 +84,66 @@ fn empty(response: Response) -> http::Response<Bytes> {
 /// What the client is told where all it can be told is a JSON-RPC error. It has no more in it than
 /// the challenge that would be better.
 pub(crate) fn to_error_data(shortfall: &Shortfall) -> ErrorData {
-    if let Shortfall::Scope(scope) = shortfall {
-        let message = format!("the access token does not allow this: it takes the scopes {scope}");
-        let error = ErrorCode::InsufficientScope.as_str();
-        let data = json!({ "error": error, "scope": scope });
-        ErrorData::invalid_request(message, Some(data))
-    } else {
-        let message = "the caller may not do this, whatever scopes it asks for";
-        let data = json!({ "error": ErrorCode::AccessDenied.as_str() });
-        ErrorData::invalid_request(message, Some(data))
+    let denied = ErrorCode::AccessDenied.as_str();
+    match shortfall {
+        Shortfall::Scope(scope) => {
+            let message =
+                format!("the access token does not allow this: it takes the scopes {scope}");
+            let error = ErrorCode::InsufficientScope.as_str();
+            let data = json!({ "error": error, "scope": scope });
+            ErrorData::invalid_request(message, Some(data))
+        }
+        Shortfall::Interaction(interaction) => interaction_required(interaction),
+        Shortfall::Other(Lack::Administrator(Some(page))) => {
+            let message = format!(
+                "an administrator of the user's organisation has to allow this first, here: {page}"
+            );
+            let data = json!({ "error": denied, "error_uri": page });
+            ErrorData::invalid_request(message, Some(data))
+        }
+        Shortfall::Other(_) | _ => {
+            let message = "the caller may not do this, whatever scopes it asks for";
+            ErrorData::invalid_request(message, Some(json!({ "error": denied })))
+        }
+    }
+}
+
+/// What a person is told whom Entra wants to see: where to go, if there is such a page.
+fn interaction_required(interaction: &Interaction) -> ErrorData {
+    if let Some(page) = &interaction.link {
+        let message = "Microsoft wants to see you before this goes on. Sign in on this page, and \
+                       then ask for the same thing again";
+        // The end of a sealed link is as good as a random number.
+        let at = page.char_indices().rev().nth(21).map_or(0, |(at, _)| at);
+        let elicitation = json!({
+            "mode": "url",
+            "elicitationId": page.get(at..),
+            "url": page,
+            "message": message,
+        });
+        let data = json!({ "elicitations": [elicitation] });
+        let message = format!("{message}: {page}");
+        return ErrorData::new(URL_ELICITATION_REQUIRED, message, Some(data));
+    }
+    let (error, claims) = match &interaction.claims {
+        Some(claims) => (ErrorCode::InsufficientClaims, Some(claims.encode())),
+        None => (ErrorCode::InvalidToken, None),
+    };
+    let message = "Microsoft wants to see the user before this goes on: sign in again, then retry";
+    let data = json!({ "error": error.as_str(), "claims": claims });
+    ErrorData::invalid_request(message, Some(data))
+}
+
+/// What the client is told where nothing is wrong with its token.
+pub(crate) fn unavailable(retry_after: Option<Duration>) -> ErrorData {
+    match retry_after.map(|after| after.as_secs()) {
+        Some(seconds) => {
+            let message =
+                format!("a service behind this is not available: try again in {seconds} seconds");
+            let data = json!({ "error": "temporarily_unavailable", "retry_after": seconds });
+            ErrorData::internal_error(message, Some(data))
+        }
+        None => ErrorData::internal_error("internal error", None),
     }
 }
 

@@ -4,7 +4,12 @@ use std::error::Error;
 use std::fmt;
 
 /// An error with all of its sources on one line, for the log.
-pub(crate) struct Causes<'a>(pub(crate) &'a (dyn Error + 'static));
+#[derive(Debug)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "it is no more than what it shows"
+)]
+pub struct Causes<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,7 +2,7 @@
 
 pub mod access_token;
 pub mod authorization_server;
-mod causes;
+pub mod causes;
 pub mod entra;
 pub mod grant;
 pub mod jwt;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use entrada::VerifiedToken;
 use entrada::access_token::Shortfall;
 use entrada::resource_server::ResponseBody;
-use entrada_rmcp::{StepUp, StepUpLayer, ToolRequirements};
+use entrada_rmcp::{Held, StepUp, StepUpLayer, ToolRequirements};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
@@ -35,7 +35,10 @@ async fn sent_back(request: Request<Body>) -> Result<Response<Body>, Infallible>
     Ok(response)
 }
 
-async fn through(layer: &StepUpLayer, request: Request<Body>) -> Response<ResponseBody<Body>> {
+async fn through(
+    layer: &StepUpLayer,
+    request: Request<Body>,
+) -> Response<ResponseBody<Held<Body>>> {
     let service = layer.layer(service_fn(sent_back));
     service.oneshot(request).await.unwrap()
 }
@@ -50,11 +53,11 @@ fn posted(token: &str, body: impl Into<Body>) -> Request<Body> {
     request(Method::POST, token, body)
 }
 
-async fn bytes(response: Response<ResponseBody<Body>>) -> Bytes {
+async fn bytes(response: Response<ResponseBody<Held<Body>>>) -> Bytes {
     response.into_body().collect().await.unwrap().to_bytes()
 }
 
-fn scope_lacking(response: &Response<ResponseBody<Body>>) -> Option<String> {
+fn scope_lacking(response: &Response<ResponseBody<Held<Body>>>) -> Option<String> {
     let shortfall = response.extensions().get::<Shortfall>()?;
     Some(if let Shortfall::Scope(scope) = shortfall {
         scope.to_string()
