@@ -246,13 +246,20 @@ impl OnBehalfOf {
 impl Inner {
     /// The token, if it is of use and its grant was seen to stand a moment ago.
     fn recall(&self, key: &Key, now: Timestamp) -> Option<(EntraAccessToken, Plan)> {
-        let kept = self.tokens.get(key)?;
-        let plan = kept.plan(now);
+        let (kept, plan) = self.useful(key, now)?;
         let standing = match key.subject {
             Subject::Grant(_) => now >= kept.seen_at && now.since(kept.seen_at) <= GRANT_CACHE_TTL,
             Subject::Assertion(_) | Subject::App(_) => true,
         };
-        (plan != Plan::Replace && standing).then_some((kept.token, plan))
+        standing.then_some((kept.token, plan))
+    }
+
+    /// The token, if it is of use, and what to do about it.
+    fn useful(&self, key: &Key, now: Timestamp) -> Option<(Kept, Plan)> {
+        let kept = self.tokens.get(key)?;
+        let plan = kept.plan(now);
+        let answers = key.claims.is_none() || kept.answers_challenge(now);
+        (plan != Plan::Replace && answers).then_some((kept, plan))
     }
 
     /// Gets the token, one caller at a time.
@@ -262,10 +269,8 @@ impl Inner {
         if let Some((token, _)) = self.recall(&key, now) {
             return Ok(token);
         }
-        let kept = self.tokens.get(&key);
-        let kept = kept.filter(|kept| kept.plan(now) != Plan::Replace);
-        match (&key.subject, kept) {
-            (Subject::Grant(grant), Some(kept)) => self.confirm(&key, *grant, kept, now).await,
+        match (&key.subject, self.useful(&key, now)) {
+            (Subject::Grant(grant), Some((kept, _))) => self.confirm(&key, *grant, kept, now).await,
             _ => self.exchange(key, source, now).await,
         }
     }

@@ -18,6 +18,10 @@ const LONG: Duration = Duration::from_secs(2 * 60 * 60);
 /// How soon replacing a token that can still be used is tried again.
 const RETRY: Duration = Duration::from_secs(30);
 
+/// How long a token that answers a challenge is given to all who met the challenge. Whoever meets it
+/// later met it with that token.
+const ANSWERS: Duration = Duration::from_secs(10);
+
 /// A downstream token.
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
@@ -75,6 +79,11 @@ impl Kept {
             seen_at: now,
             ..self.clone()
         }
+    }
+
+    /// Whether it answers a challenge that is met now.
+    pub(super) fn answers_challenge(&self, now: Timestamp) -> bool {
+        self.got_at.is_within(ANSWERS, now)
     }
 
     pub(super) fn plan(&self, now: Timestamp) -> Plan {

@@ -53,6 +53,11 @@ impl<'a> DownstreamRequest<'a> {
         }
     }
 
+    /// Why no token can be had for it, whoever asks.
+    pub fn mistake(&self) -> Option<DownstreamScopeError> {
+        DownstreamScope::parse(self.scope).err()
+    }
+
     /// A token that meets the claims challenge of an API that turned the last one away:
     /// [`ClaimsRequest::of_challenge`].
     #[must_use]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::client::Answer;
 use crate::conditional_access::{asked, assert_challenged, assert_works};
-use crate::obo::{USER_READ, ask_graph, caller, token};
+use crate::obo::{EXCHANGE, USER_READ, ask_graph, caller, token};
 use crate::world::{DOWNSTREAM, DOWNSTREAM_CLAIMS, SECOND, World};
 
 async fn world() -> World {
@@ -96,4 +96,10 @@ async fn a_challenge_that_an_exchange_answers_replaces_the_token_for_everybody()
     assert_works(&session.call_downstream_with(&headers).await);
     let after = token(&world, &caller).await.unwrap();
     assert_ne!(before.expose(), after.expose());
+    // All who met it are answered by that one; whoever meets it later met it with that one.
+    for (wait, exchanges) in [(SECOND, 2), (10 * SECOND, 3)] {
+        world.advance(wait);
+        assert_works(&session.call_downstream_with(&headers).await);
+        assert_eq!(world.entra.calls(EXCHANGE), exchanges);
+    }
 }
