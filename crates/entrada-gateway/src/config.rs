@@ -27,10 +27,12 @@ pub use crate::config::flags::Flags;
 pub use crate::config::problem::{ConfigError, Problem};
 pub use crate::config::provider::ProviderSettings;
 use crate::config::source::Sources;
+use crate::config::table::Setting;
 pub use crate::config::table::names;
 pub(crate) use crate::config::value::{address, duration};
 
 use crate::telemetry::LogSettings;
+use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::HostHeader;
 use crate::upstream::identity::IdentityHeader;
 
@@ -60,6 +62,8 @@ pub struct UpstreamSettings {
     pub host_header: HostHeader,
     /// What the MCP server is told about the user.
     pub forward_identity: Vec<IdentityHeader>,
+    /// The token it gets in place of the caller's own, if it gets one.
+    pub exchange: Option<Exchange>,
     /// How large a request may be.
     pub body_limit: u64,
     /// How long the MCP server may take to begin its answer.
@@ -76,6 +80,7 @@ impl UpstreamSettings {
             url,
             host_header: HostHeader::Rewrite,
             forward_identity: IdentityHeader::DEFAULT.to_vec(),
+            exchange: None,
             body_limit: table::BODY_LIMIT,
             response_timeout: Some(table::UPSTREAM_TIMEOUT),
             ca_file: None,
@@ -139,7 +144,10 @@ fn provider(sources: &mut Sources<'_>) -> ProviderSettings {
         base_url: sources.required("base_url"),
         required_scopes: sources.required_list("required_scopes"),
         optional_scopes: sources.list("optional_scopes"),
-        additional_scopes: sources.list("additional_scopes"),
+        additional_scopes: additional_scopes(sources),
+        incremental_scopes: sources.list("incremental_scopes"),
+        continuous_access_evaluation: sources.parsed("continuous_access_evaluation", value::switch)
+            == Some(true),
         identifier_uri: sources.text("identifier_uri"),
         issuer_url: sources.text("issuer_url"),
         resource_path: sources
@@ -164,10 +172,23 @@ fn provider(sources: &mut Sources<'_>) -> ProviderSettings {
     }
 }
 
+/// What every request needs is asked for at the first login, too.
+fn additional_scopes(sources: &Sources<'_>) -> Vec<String> {
+    let mut scopes = sources.list("additional_scopes");
+    let needed = sources.list("upstream_scope");
+    scopes.extend(
+        needed
+            .into_iter()
+            .filter(|scope| !scope.ends_with("/.default")),
+    );
+    scopes
+}
+
 fn upstream(sources: &mut Sources<'_>) -> Option<UpstreamSettings> {
     let url = sources.required_as("upstream", value::upstream);
     let host_header = sources.parsed("host_header", str::parse);
     let identity = sources.parsed("forward_identity", IdentityHeader::parse_list);
+    let exchange = exchange(sources);
     let body_limit = sources.parsed("body_limit", value::size);
     let timeout = sources.parsed("upstream_timeout", value::timeout);
     Some(UpstreamSettings {
@@ -175,9 +196,24 @@ fn upstream(sources: &mut Sources<'_>) -> Option<UpstreamSettings> {
         resource_path: sources.text("resource_path")?,
         host_header: host_header?,
         forward_identity: identity?,
+        exchange,
         body_limit: body_limit?,
         response_timeout: timeout?,
         ca_file: sources.text("ca_file").map(PathBuf::from),
+    })
+}
+
+/// The token the MCP server gets, if it gets one; a problem where only its header is named.
+fn exchange(sources: &mut Sources<'_>) -> Option<Exchange> {
+    let header = sources.parsed("upstream_token_header", Exchange::parse_header);
+    let exchange = sources.parsed("upstream_scope", |scope| Exchange::new(scope));
+    if header.is_some() && !sources.is_given("upstream_scope") {
+        let header = Setting::named("upstream_token_header");
+        sources.note(header.map(|header| Problem::without(header, "upstream_scope")));
+    }
+    Some(match header {
+        Some(header) => exchange?.header(header),
+        None => exchange?,
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod content;
 pub mod error;
+pub mod exchange;
 pub mod headers;
 pub mod http;
 pub mod identity;

@@ -37,6 +37,10 @@ pub struct ProviderSettings {
     pub optional_scopes: Vec<String>,
     /// Scopes of other APIs to ask Entra for.
     pub additional_scopes: Vec<String>,
+    /// Scopes of other APIs to ask Entra for once they are needed.
+    pub incremental_scopes: Vec<String>,
+    /// Whether Entra is told that we understand continuous access evaluation.
+    pub continuous_access_evaluation: bool,
     /// The Application ID URI of the app registration.
     pub identifier_uri: Option<String>,
     /// The issuer, where it is not the base URL.
@@ -113,6 +117,7 @@ impl ProviderSettings {
             .required_scopes(&self.required_scopes)
             .optional_scopes(&self.optional_scopes)
             .additional_scopes(&self.additional_scopes)
+            .incremental_scopes(&self.incremental_scopes)
             .resource_url(format!(
                 "{}{}",
                 base_url.trim_end_matches('/'),
@@ -130,6 +135,9 @@ impl ProviderSettings {
         }
         if self.groups_from_graph {
             config = config.groups_from_graph();
+        }
+        if self.continuous_access_evaluation {
+            config = config.continuous_access_evaluation();
         }
         if self.insecure_http_authority {
             config = config.insecure_http_authority();
@@ -207,6 +215,8 @@ fn causes(finding: &Finding) -> &'static [&'static str] {
         Finding::NoCredential => &credential::SETTINGS,
         Finding::RequiredScopes(_) => &["required_scopes"],
         Finding::OptionalScopes(_) => &["optional_scopes"],
+        Finding::AdditionalScope(_) => &["additional_scopes", "upstream_scope"],
+        Finding::IncrementalScope(_) => &["incremental_scopes"],
         Finding::BaseUrl(_) => &["base_url"],
         Finding::IssuerUrl(_) => &["base_url", "issuer_url"],
         Finding::ResourceUrl(_) | Finding::ResourceOrigin | Finding::ResourcePath => {

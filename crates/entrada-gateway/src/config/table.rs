@@ -217,6 +217,21 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         ENTRA,
+        "incremental_scopes",
+        "SCOPES",
+        "Further scopes to ask the user for once something needs them, such as \
+         https://graph.microsoft.com/Mail.Read",
+    ),
+    setting(
+        ENTRA,
+        "continuous_access_evaluation",
+        "BOOL",
+        "Tell Entra that a token may be challenged before its end, so that an account that is \
+         disabled or moves is out within minutes: for a server that hands on the challenges of the \
+         APIs it calls",
+    ),
+    setting(
+        ENTRA,
         "identifier_uri",
         "URI",
         "The Application ID URI [default: api://CLIENT_ID]",
@@ -313,6 +328,20 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Its X-Entrada-* headers: all, none, or names such as subject,roles",
     )
     .or("all"),
+    setting(
+        FORWARD,
+        "upstream_scope",
+        "SCOPES",
+        "Send it a token in the caller's name with these scopes of one API, such as \
+         api://orders/.default or https://graph.microsoft.com/User.Read: the caller's own is \
+         exchanged for it at Entra, and never sent [default: no token]",
+    ),
+    setting(
+        FORWARD,
+        "upstream_token_header",
+        "NAME",
+        "The header that holds that token, by itself [default: Authorization, as Bearer]",
+    ),
     setting(FORWARD, "body_limit", "SIZE", "How large a request may be").or("4MiB"),
     setting(
         FORWARD,

@@ -1,7 +1,9 @@
 //! What the gateway answers itself, when the MCP server does not.
 
 use axum::body::Body;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use axum::response::IntoResponse as _;
+use entrada::on_behalf_of::OboError;
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use hyper_util::client::legacy;
 
@@ -30,6 +32,15 @@ pub enum ForwardError {
     /// The connection broke before the answer began.
     #[error("the upstream hung up without an answer")]
     Lost(#[source] legacy::Error),
+    /// There is no token for the upstream in the caller's name: the answer is the library's.
+    #[error("there is no token for the upstream")]
+    Exchange(#[from] OboError),
+    /// The upstream does not take the token that was exchanged for it.
+    #[error("the upstream does not take the token it is sent")]
+    TokenRefused,
+    /// The upstream wanted another token, and there is one now.
+    #[error("the upstream wanted a newer token: try again")]
+    TokenReplaced,
     /// Nothing came in the time there was.
     #[error("the upstream did not answer in time")]
     TimedOut,
@@ -39,18 +50,22 @@ impl ForwardError {
     /// The status it is answered with.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::Unverified => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unverified | Self::Exchange(_) => StatusCode::INTERNAL_SERVER_ERROR,
             // Not 400 or 404, which MCP clients give a meaning of their own.
             Self::Unmapped(_) => StatusCode::FORBIDDEN,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Unreachable(_) | Self::Lost(_) => StatusCode::BAD_GATEWAY,
+            Self::Unreachable(_) | Self::Lost(_) | Self::TokenRefused => StatusCode::BAD_GATEWAY,
+            Self::TokenReplaced => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
     /// Logs the error and makes it an answer: a line of plain text, never JSON-RPC.
     pub(crate) fn into_response(self, target: &Target) -> Response<Body> {
+        if let Self::Exchange(error) = self {
+            return error.into_response();
+        }
         let (error, upstream) = (WithCauses::of(&self), target.origin());
         if self.status().is_server_error() {
             tracing::error!(%error, upstream, "not passed on");
@@ -64,6 +79,9 @@ impl ForwardError {
             CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),
         );
+        if matches!(self, Self::TokenReplaced) {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         response
     }
 }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, EXPECT, FORWARDED, HOST, ORIGIN,
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, EXPECT, FORWARDED, HOST, ORIGIN,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::Authority;
@@ -119,6 +119,28 @@ fn stops_here(name: &HeaderName) -> bool {
     folds || name.starts_with("x-forwarded-") || name.starts_with("x-entrada-")
 }
 
+/// Whether a name already means something to MCP, to HTTP or to us.
+pub(crate) fn is_ours(name: &HeaderName) -> bool {
+    let hop = [
+        ACCEPT,
+        CONNECTION,
+        HOST,
+        ORIGIN,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        LAST_EVENT_ID,
+    ];
+    let prefixes = ["accept-", "content-", "mcp-"];
+    let known = prefixes
+        .iter()
+        .any(|prefix| name.as_str().starts_with(prefix));
+    known || hop.contains(name) || stops_here(name)
+}
+
 /// HTTP/2 has the host in the target, not in a header (RFC 9113 §8.3.1).
 fn keep_host(headers: &mut HeaderMap, authority: Option<&Authority>) {
     let Some(authority) = authority.filter(|_| !headers.contains_key(HOST)) else {
@@ -145,6 +167,7 @@ const INTERMEDIARY: [HeaderName; 4] = [
     HeaderName::from_static("x-rewrite-url"),
 ];
 
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");

@@ -33,6 +33,7 @@ use crate::access_log::CORRELATION_ID;
 use crate::config::UpstreamSettings;
 use crate::upstream::content::RequestContent;
 use crate::upstream::error::ForwardError;
+use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::{HostHeader, clean_request, clean_response};
 use crate::upstream::identity::{IdentityHeader, tell};
 use crate::upstream::target::Target;
@@ -47,6 +48,7 @@ struct Shared {
     target: Target,
     host_header: HostHeader,
     identity: Vec<IdentityHeader>,
+    exchange: Option<Exchange>,
     body_limit: u64,
     response_timeout: Option<Duration>,
     client: Client<HttpsConnector<HttpConnector>, RequestContent>,
@@ -70,6 +72,7 @@ impl ReverseProxy {
             target,
             host_header: settings.host_header,
             identity: settings.forward_identity.clone(),
+            exchange: settings.exchange.clone(),
             body_limit: settings.body_limit,
             response_timeout: settings.response_timeout,
             client,
@@ -109,7 +112,15 @@ impl Shared {
         if declared_length(&parts.headers).is_some_and(|length| length > self.body_limit) {
             return Err(ForwardError::TooLarge);
         }
-        let request = self.outgoing(parts, RequestContent::new(body, self.body_limit))?;
+        // Whoever comes without having been let in is not to be passed on, whatever the wiring.
+        let caller = parts.extensions.get::<VerifiedToken>();
+        let caller = caller.cloned().ok_or(ForwardError::Unverified)?;
+        let mut request =
+            self.outgoing(parts, &caller, RequestContent::new(body, self.body_limit))?;
+        if let Some(exchange) = &self.exchange {
+            let token = exchange.token(&caller).await?;
+            exchange.put(token, request.headers_mut());
+        }
         let answer = self.client.request(request);
         let answered = match self.response_timeout {
             Some(limit) => tokio::time::timeout(limit, answer)
@@ -118,6 +129,10 @@ impl Shared {
             None => answer.await,
         };
         let mut response = answered.map_err(failed)?;
+        if let Some(exchange) = &self.exchange {
+            let answer = (response.status(), response.headers_mut());
+            exchange.judge(&caller, answer).await?;
+        }
         clean_response(response.headers_mut());
         Ok(response)
     }
@@ -125,17 +140,15 @@ impl Shared {
     fn outgoing(
         &self,
         parts: Parts,
+        caller: &VerifiedToken,
         content: RequestContent,
     ) -> Result<Request<RequestContent>, ForwardError> {
-        // Whoever comes without having been let in is not to be passed on, whatever the wiring.
-        let token = parts.extensions.get::<VerifiedToken>();
-        let token = token.ok_or(ForwardError::Unverified)?;
         let asked = parts.extensions.get::<OriginalUri>();
         let asked = asked.map_or(&parts.uri, |OriginalUri(uri)| uri);
         let uri = self.target.uri(asked)?;
         let mut headers = parts.headers;
         clean_request(&mut headers, self.host_header, asked.authority());
-        tell(&mut headers, &self.identity, token);
+        tell(&mut headers, &self.identity, caller);
         let id = parts.extensions.get::<CorrelationId>();
         if let Some(Ok(id)) = id.map(|id| HeaderValue::from_str(id.as_str())) {
             headers.insert(CORRELATION_ID, id);

@@ -1,0 +1,21 @@
+//! The gateway before an API that takes tokens of Entra's: an emulated Entra, a browser and a client.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the shared parts of tests are tests too"
+)]
+
+#[expect(dead_code, reason = "shared with the scenarios of the library")]
+#[path = "../../../entrada/tests/it/browser.rs"]
+mod browser;
+#[expect(dead_code, reason = "shared with the scenarios of the library")]
+#[path = "../../../entrada/tests/it/client.rs"]
+mod client;
+mod log;
+mod stage;
+mod tokens;
+mod trouble;
+#[expect(dead_code, reason = "shared with the scenarios of the library")]
+#[path = "../../../entrada/tests/it/world.rs"]
+mod world;
