@@ -4,6 +4,7 @@ Screenshots stay in artefacts/.
 """
 
 import http.server
+import json
 import pathlib
 import re
 import tempfile
@@ -16,7 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from oauth import Client, query
+from oauth import Client, query, send
 from programs import ARTEFACTS, demo
 
 FLAGS = """
@@ -27,7 +28,10 @@ FLAGS = """
 MOUSE = "--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"
 NARROW = 320
 APPROVE, DENY = re.compile("allow|approve|continue", re.I), re.compile("deny|cancel|decline", re.I)
-SIGN_IN = re.compile("sign in|log in|next", re.I)
+SIGN_IN = re.compile("sign in|log in|next|verify", re.I)
+ACCEPT, GO_ON = re.compile("accept", re.I), re.compile("go on", re.I)
+# Users of the pretend Entra, and the code of everybody's second factor.
+BOB, GRACE, CODE = "bob@contoso.onmicrosoft.com", "grace@contoso.onmicrosoft.com", "123456"
 # The least contrast of text and its background (WCAG 2.2 §1.4.3).
 CONTRAST = 4.5
 
@@ -137,11 +141,29 @@ class Browser(unittest.TestCase):
             return True
         return False
 
-    def sign_in(self) -> None:
+    def sign_in(self, username: str | None = None) -> None:
         visible = "input:not([type=hidden]):not([type=password])"
-        self.driver.find_element(By.CSS_SELECTOR, visible).send_keys(self.ready["username"])
+        self.driver.find_element(By.CSS_SELECTOR, visible).send_keys(username or self.ready["username"])
         self.driver.find_element(By.CSS_SELECTOR, "input[type=password]").send_keys(self.ready["password"])
         self.leave(self.button(SIGN_IN).click)
+
+    def second_factor(self) -> None:
+        self.driver.find_element(By.NAME, "otc").send_keys(CODE)
+        self.leave(self.button(SIGN_IN).click)
+
+    def asked_for_second_factor(self) -> bool:
+        return bool(self.driver.find_elements(By.NAME, "otc"))
+
+    def choose(self, username: str) -> None:
+        """Picks the account at Entra that is signed in already."""
+        accounts = self.driver.find_elements(By.CSS_SELECTOR, "button")
+        account = next(button for button in accounts if username in (button.text + (button.get_attribute("value") or "")))
+        self.leave(account.click)
+
+    def consent(self) -> None:
+        """Lets Entra have what it asks for, if it asks."""
+        if not self.is_back() and not self.asked_for_second_factor() and (button := self.button(ACCEPT)):
+            self.leave(button.click)
 
     def press(self, *keys: str) -> None:
         webdriver.ActionChains(self.driver).send_keys(*keys).perform()
@@ -211,6 +233,28 @@ class Browser(unittest.TestCase):
         self.assertRegex(text, r"(?i)correlation|reference|request id", "nothing to give to support")
         return text
 
+    # ---- Entra, and the client ----
+
+    def demand_second_factor(self, username: str) -> None:
+        """Makes Entra want one before anybody acts in the user's name."""
+        told = json.dumps({"user": username, "demanded": True}).encode()
+        reply = send(f"{self.ready['emulator_url']}/control/demand-mfa-at-obo", told)
+        self.assertEqual(reply.status, 200, reply)
+
+    def signed_in_without_second_factor(self, username: str) -> None:
+        self.driver.get(self.client.authorization_url())
+        self.approve()
+        self.sign_in(username)
+        self.consent()
+        self.assertTrue(self.is_back(), self.driver.current_url)
+        self.client.redeem(self.driver.current_url)
+
+    def challenged(self) -> dict:
+        refused = self.client.initialize()
+        self.assertEqual(refused.status, 401, refused)
+        self.assertIn('error="invalid_token"', refused.headers["www-authenticate"])
+        return refused.json()
+
     # ---- The walks ----
 
     def test_approving_gives_a_code_that_works(self):
@@ -226,6 +270,46 @@ class Browser(unittest.TestCase):
         self.assert_nothing_was_blocked()
         self.client.redeem(self.driver.current_url)
         self.assertIn(self.ready["username"], self.client.call("whoami"))
+
+    def test_a_second_factor_that_only_a_call_meets_is_asked_for_and_the_call_works(self):
+        self.demand_second_factor(BOB)
+        self.signed_in_without_second_factor(BOB)
+        self.challenged()
+        # As clients do: refresh first, and sign in where that is refused.
+        refused = self.client.refresh()
+        self.assertEqual((refused.status, refused.json()["error"]), (400, "invalid_grant"))
+        self.driver.get(self.client.authorization_url())
+        self.approve()
+        self.choose(BOB)
+        self.assertTrue(self.asked_for_second_factor(), self.driver.current_url)
+        self.screenshot("second-factor")
+        self.second_factor()
+        self.assertTrue(self.is_back(), self.driver.current_url)
+        self.client.redeem(self.driver.current_url)
+        self.assertTrue(self.client.call("list_mails"))
+        self.assertIn(BOB, self.client.call("graph_me"))
+        self.assert_nothing_was_blocked()
+
+    def test_a_page_does_the_same_without_the_client(self):
+        self.demand_second_factor(GRACE)
+        self.signed_in_without_second_factor(GRACE)
+        page = self.challenged()["error_uri"]
+        self.driver.get(page)
+        self.assertIn(GRACE, self.driver.find_element(By.TAG_NAME, "body").text)
+        self.assert_page_is_sound("sign-in-again")
+        button = self.button(GO_ON)
+        self.point_at(button)
+        self.wait(lambda _: self.takes_clicks(button))
+        self.leave(button.click)
+        self.assertTrue(self.asked_for_second_factor(), self.driver.current_url)
+        self.second_factor()
+        self.assertIn("go back to your app", self.driver.find_element(By.TAG_NAME, "h1").text)
+        self.assert_page_is_sound("signed-in-again")
+        self.assert_nothing_was_blocked()
+        # With the token of before.
+        self.assertTrue(self.client.call("list_mails"))
+        self.driver.get(page)
+        self.error_page("nothing-to-do")
 
     def test_a_keyboard_is_enough(self):
         self.driver.get(self.client.authorization_url())

@@ -20,15 +20,15 @@ use url::Url;
 
 use crate::command::CommandError;
 use crate::command::demo::page::Demonstration;
-use crate::command::demo::sample_server::{GRAPH_SCOPE, Graph, sample_server};
+use crate::command::demo::sample_server::{GRAPH_SCOPES, GRAPH_TOKEN, Graph, sample_server};
 use crate::command::serve::{listen, resource_path};
 use crate::config::{ConfigError, Problem, UpstreamSettings, address, duration};
 use crate::gateway::gateway;
 use crate::server::Server;
 use crate::signals::StopSignals;
 use crate::telemetry::{self, LogFormat, LogLevel, LogSettings, WithCauses};
+use crate::upstream::exchange::Exchange;
 use crate::upstream::http::ReverseProxy;
-use crate::upstream::identity::IdentityHeader;
 
 /// How the demo is to be.
 #[derive(Clone, Debug, Args)]
@@ -122,11 +122,11 @@ impl Parts {
                 .map(|error| Problem::new(WithCauses::of(error).to_string()));
             ConfigError::new(problems.collect())
         })?;
-        let graph = Graph::new(provider.on_behalf_of().clone(), platform.http, entra_host);
+        let graph = Graph::new(platform.http, entra_host);
         let (sample, sample_listener) = sample(graph).await?;
         let mut upstream = UpstreamSettings::new(sample);
         upstream.resource_path = resource_path(provider.resource())?;
-        upstream.forward_identity.push(IdentityHeader::Grant);
+        upstream.exchange = Some(graph_token()?);
         let router = gateway(&provider, ReverseProxy::new(&upstream)?);
         let front = format!("Entrada demo: the MCP server is {}\n", provider.resource());
         let router = router.route("/", get(|| async { front }));
@@ -152,7 +152,7 @@ fn config(options: &Options, base_url: &str, entra_host: &str) -> AzureConfig {
     let config = AzureConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID, base_url)
         .client_secret(builtin::CLIENT_SECRET)
         .required_scopes(["mcp.read"])
-        .additional_scopes([GRAPH_SCOPE])
+        .additional_scopes([GRAPH_SCOPES])
         .resource_name("Entrada demo")
         .authority_host(entra_host)
         .insecure_http_authority();
@@ -160,6 +160,15 @@ fn config(options: &Options, base_url: &str, entra_host: &str) -> AzureConfig {
         Some(lifetime) => config.access_token_lifetime(lifetime),
         None => config,
     }
+}
+
+/// What the sample server calls Graph with.
+fn graph_token() -> Result<Exchange, CommandError> {
+    let exchange = Exchange::new(GRAPH_SCOPES).map_err(|what| {
+        let problem = Problem::new(format!("upstream_scope: {what}"));
+        ConfigError::new(vec![problem])
+    })?;
+    Ok(exchange.header(GRAPH_TOKEN))
 }
 
 /// The sample server on a free port, and its URL.

@@ -71,6 +71,8 @@ pub(crate) struct SignInAgainPage<'a> {
     pub(crate) sealed_request: &'a str,
     /// Where the answer goes.
     pub(crate) action: &'a str,
+    /// Entra's origin, where the answer is redirected.
+    pub(crate) form_action_sources: &'a str,
 }
 
 /// What its template needs.
@@ -231,7 +233,7 @@ impl fmt::Debug for ConsentPage<'_> {
 impl ConsentPage<'_> {
     /// The page, with the headers that guard it.
     pub(crate) fn into_response(self) -> Response {
-        let form_action = headers::form_action(self.redirect, self.form_action_sources);
+        let form_action = headers::form_action(Some(self.redirect), self.form_action_sources);
         let page = ConsentTemplate {
             server_name: self.server_name,
             client_name: self.client_name,
@@ -265,8 +267,8 @@ impl SignInAgainPage<'_> {
             sealed_request: self.sealed_request,
             action: self.action,
         };
-        // Entra, and whatever identity provider the user's organisation signs in with.
-        html(StatusCode::OK, headers::page("'self' https:"), &page)
+        let form_action = headers::form_action(None, self.form_action_sources);
+        html(StatusCode::OK, headers::page(&form_action), &page)
     }
 }
 

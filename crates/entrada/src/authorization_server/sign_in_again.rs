@@ -184,6 +184,7 @@ impl AuthorizationServer {
             consents: &consents,
             sealed_request: &sealed.map_err(StoreError::new)?,
             action: &self.0.endpoints.path("/sign-in-again"),
+            form_action_sources: &self.0.entra.login_origin(),
         }
         .into_response();
         let response_headers = response.headers_mut();

@@ -33,7 +33,8 @@ impl fmt::Display for Demonstration<'_> {
             issuer,
             emulator_url,
         } = self;
-        let password = builtin::PASSWORD;
+        let (password, bob) = (builtin::PASSWORD, builtin::BOB);
+        let code = builtin::MFA_CODE;
         write!(
             f,
             r"
@@ -63,7 +64,13 @@ curl
   curl {issuer}/.well-known/oauth-protected-resource/mcp
   curl {issuer}/.well-known/oauth-authorization-server
 
-Tools: echo, whoami (who the gateway says you are), graph_me (Microsoft Graph, in your name).
+Tools: echo, whoami (who the gateway says you are), graph_me and list_mails (Microsoft Graph, in
+your name: the gateway sends the server a token for it).
+
+Conditional Access, which only a call meets: run this, and sign in as bob. His first call sends the
+client to sign him in once more, which asks for the code {code}, and then works.
+  curl -d '{{"user":"{bob}","demanded":true}}' {emulator_url}/control/demand-mfa-at-obo
+
 Ctrl-C ends it; nothing is kept.
 Started again? Remove the server from your client and add it anew.
 

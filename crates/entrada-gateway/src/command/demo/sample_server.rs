@@ -4,13 +4,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use bytes::Bytes;
-use entrada::access_token::TokenFacts;
-use entrada::oauth::client::ClientId;
-use entrada::platform::{HttpTransport, Timestamp};
-use entrada::{OnBehalfOf, VerifiedToken};
+use entrada::platform::HttpTransport;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, HeaderName, Request};
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::tool::Extension;
 use rmcp::handler::server::wrapper::Parameters;
@@ -24,7 +21,11 @@ use serde_json::{Map, Value};
 use crate::upstream::identity::IdentityHeader;
 
 /// What is asked of Microsoft Graph.
-pub(super) const GRAPH_SCOPE: &str = "https://graph.microsoft.com/User.Read";
+pub(super) const GRAPH_SCOPES: &str =
+    "https://graph.microsoft.com/Mail.Read https://graph.microsoft.com/User.Read";
+
+/// Where the gateway puts a token for it.
+pub(super) const GRAPH_TOKEN: HeaderName = HeaderName::from_static("x-graph-token");
 
 /// The sample server, at `/mcp`.
 pub(super) fn sample_server(graph: Graph) -> Router {
@@ -76,68 +77,57 @@ impl SampleServer {
         format!("{:#}", Value::from(known))
     }
 
-    /// Ask Microsoft Graph who you are, with a token of your own.
+    /// Ask Microsoft Graph who you are, with a token in your name.
     #[tool]
     async fn graph_me(&self, Extension(parts): Extension<Parts>) -> Result<String, String> {
-        self.graph.me(&parts.headers).await
+        let me = self.graph.get("/me", &parts.headers).await?;
+        Ok(me.to_string())
+    }
+
+    /// List your mails, which Microsoft Graph keeps.
+    #[tool]
+    async fn list_mails(&self, Extension(parts): Extension<Parts>) -> Result<String, String> {
+        let mails = self.graph.get("/me/messages", &parts.headers).await?;
+        let mails = mails.get("value").and_then(Value::as_array);
+        let subject = |mail: &Value| Some(mail.get("subject")?.as_str()?.to_owned());
+        let subjects: Vec<_> = mails.into_iter().flatten().filter_map(subject).collect();
+        Ok(subjects.join("\n"))
     }
 }
 
 #[tool_handler(router = self.tool_router, name = "entrada-demo")]
 impl ServerHandler for SampleServer {}
 
-/// The way to Microsoft Graph, in the name of a user.
+/// The way to Microsoft Graph, in the name of whoever the gateway sent a token for.
 #[derive(Debug)]
 pub(super) struct Graph {
-    on_behalf_of: OnBehalfOf,
     http: Arc<dyn HttpTransport>,
-    me: String,
+    base_url: String,
 }
 
 impl Graph {
     /// Asks the Graph of the pretend Entra at `entra_host`.
-    pub(super) fn new(
-        on_behalf_of: OnBehalfOf,
-        http: Arc<dyn HttpTransport>,
-        entra_host: &str,
-    ) -> Self {
-        Self {
-            on_behalf_of,
-            http,
-            me: format!("http://{entra_host}/graph/v1.0/me"),
-        }
+    pub(super) fn new(http: Arc<dyn HttpTransport>, entra_host: &str) -> Self {
+        let base_url = format!("http://{entra_host}/graph/v1.0");
+        Self { http, base_url }
     }
 
-    async fn me(&self, headers: &HeaderMap) -> Result<String, String> {
-        let caller = caller(headers).ok_or("the gateway did not say who calls")?;
-        let token = self.on_behalf_of.token_for(&caller, GRAPH_SCOPE).await;
-        let token = token.map_err(|error| error.to_string())?;
-        let request = Request::get(&self.me)
-            .header(AUTHORIZATION, format!("Bearer {}", token.expose()))
+    async fn get(&self, path: &str, headers: &HeaderMap) -> Result<Value, String> {
+        let token = headers.get(GRAPH_TOKEN);
+        let token = token.and_then(|token| token.to_str().ok());
+        let token = token.ok_or("the gateway sent no token")?;
+        let request = Request::get(format!("{}{path}", self.base_url))
+            .header(AUTHORIZATION, format!("Bearer {token}"))
             .body(Bytes::new())
             .map_err(|error| error.to_string())?;
         let response = self.http.send(request).await;
         let response = response.map_err(|error| error.to_string())?;
-        let body = String::from_utf8_lossy(response.body()).into_owned();
         if response.status().is_success() {
-            Ok(body)
+            serde_json::from_slice(response.body()).map_err(|error| error.to_string())
         } else {
-            Err(body)
+            Err(String::from_utf8_lossy(response.body()).into_owned())
         }
     }
-}
-
-/// Whoever the gateway says is calling. It verified the token, and nobody else reaches us.
-fn caller(headers: &HeaderMap) -> Option<VerifiedToken> {
-    let said = |header: IdentityHeader| headers.get(header.header())?.to_str().ok();
-    let mut facts = TokenFacts::new(
-        String::new(),
-        decoded(said(IdentityHeader::Subject)?),
-        ClientId::parse(&decoded(said(IdentityHeader::ClientId)?)).ok()?,
-        Timestamp::from_unix(0),
-    );
-    facts.grant = Some(decoded(said(IdentityHeader::Grant)?));
-    Some(VerifiedToken::assertion(facts))
 }
 
 /// Undoes percent-encoding (RFC 3986 §2.1).

@@ -67,13 +67,13 @@ fn policy(form_action: &str) -> HeaderValue {
     .unwrap_or(const { HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'") })
 }
 
-/// The sources the consent form may end at (CSP 3 §6.1.10).
+/// The sources a form may end at that sends people to Entra (CSP 3 §6.1.10).
 ///
 /// Chrome and Safari hold every redirect after a form against them: Entra, then whatever identity
-/// provider the user's organisation signs in with, then the client.
-pub(super) fn form_action(redirect: &RedirectUri, extra: &str) -> String {
+/// provider the user's organisation signs in with, then perhaps the client.
+pub(super) fn form_action(redirect: Option<&RedirectUri>, extra: &str) -> String {
     let mut sources = "'self' https:".to_owned();
-    let client = redirect.form_action();
+    let client = redirect.and_then(RedirectUri::form_action);
     for source in extra.split(' ').chain(client.as_deref()) {
         if is_plain(source) && !source.starts_with("https:") {
             sources.push(' ');
