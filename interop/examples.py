@@ -21,7 +21,7 @@ COLLEAGUE = "bob@contoso.onmicrosoft.com"
 NOT_A_SERVER = {"sign_in"}
 # Takes Entra's own tokens, which `direct.py` gets.
 NO_AUTHORIZATION_SERVER = {"verify_only"}
-# Has the tool `graph_me`, which shows that on-behalf-of works.
+# Has the tools `graph_me` and `list_mails`, which show that on-behalf-of works.
 ASKS_GRAPH = {"protect_a_server"}
 # Has the tool `settings`, which takes an app role that `USERNAME` has and `COLLEAGUE` has not.
 HAS_ADMINISTRATORS = {"protect_a_server"}
@@ -60,6 +60,7 @@ def use(name: str, base_url: str) -> None:
     assert USERNAME in client.call("whoami")
     if name in ASKS_GRAPH:
         assert USERNAME in client.call("graph_me")
+        assert "Quarterly figures" in client.call("list_mails")
     if name in HAS_ADMINISTRATORS:
         administer(client, base_url)
     assert client.refresh().status == 200

@@ -1,4 +1,5 @@
-//! An MCP server with four tools, protected in its own process. One is for administrators.
+//! An MCP server with five tools, protected in its own process. One is for administrators, and two
+//! call Microsoft Graph as the user.
 //!
 //! | variable | what it is |
 //! |---|---|
@@ -7,7 +8,7 @@
 //! | `ENTRADA_CLIENT_SECRET` | the value of a client secret |
 //! | `ENTRADA_BASE_URL` | the public URL of this server |
 //! | `ENTRADA_REQUIRED_SCOPES` | scopes of your own API, separated by spaces |
-//! | `ENTRADA_ADDITIONAL_SCOPES` | scopes of other APIs, for `graph_me` (optional) |
+//! | `ENTRADA_ADDITIONAL_SCOPES` | scopes of Microsoft Graph, for `graph_me` and `list_mails` (optional: what is not asked for at the first login is asked for once it is needed) |
 //! | `ENTRADA_LISTEN` | the address to listen on, `127.0.0.1:8000` if not set |
 //! | `ENTRADA_DATA_DIR` | where keys and grants are kept, `entrada-data` if not set |
 //! | `ENTRADA_AUTHORITY_HOST` | another cloud, or an emulator: `host` or `host:port` (optional) |
@@ -20,19 +21,21 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::serve::ListenerExt as _;
+use entrada::on_behalf_of::Downstream;
 use entrada::platform::HttpTransport;
 use entrada::policy::Requirement;
-use entrada::{AzureConfig, AzureProvider, OnBehalfOf, Platform};
-use entrada_rmcp::{CurrentUser, ProtectedServer, ToolRequirements, requires};
+use entrada::secret::EntraAccessToken;
+use entrada::{AzureConfig, AzureProvider, Platform};
+use entrada_rmcp::{CurrentUser, EntraOboToken, ProtectedServer, ToolRequirements, requires};
 use http::Request;
 use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::transport::StreamableHttpServerConfig;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
-use rmcp::{ServerHandler, tool, tool_handler, tool_router};
+use rmcp::{ErrorData, ServerHandler, tool, tool_handler, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tracing_subscriber::EnvFilter;
 use url::Url;
@@ -44,7 +47,7 @@ async fn main() -> Result<(), Failure> {
     log();
     let platform = platform()?;
     let provider = AzureProvider::new(config()?, platform.clone())?;
-    let tools = Tools::new(provider.on_behalf_of().clone(), platform.http);
+    let tools = Tools::new(platform.http);
     let app = provider.protect(mcp(tools, &required("ENTRADA_BASE_URL")?)?);
     tokio::select! {
         served = serve(app) => served,
@@ -140,10 +143,16 @@ async fn stopped() -> Result<(), Failure> {
 /// The tools. rmcp makes one for every session, so it must be cheap to clone.
 #[derive(Clone, Debug)]
 struct Tools {
-    on_behalf_of: OnBehalfOf,
     http: Arc<dyn HttpTransport>,
     graph_url: String,
     tool_router: ToolRouter<Self>,
+}
+
+/// What `list_mails` needs of Microsoft Graph.
+struct ReadMail;
+
+impl Downstream for ReadMail {
+    const SCOPE: &str = "https://graph.microsoft.com/Mail.Read";
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -154,10 +163,9 @@ struct Echo {
 
 #[tool_router]
 impl Tools {
-    fn new(on_behalf_of: OnBehalfOf, http: Arc<dyn HttpTransport>) -> Self {
+    fn new(http: Arc<dyn HttpTransport>) -> Self {
         let graph = optional("ENTRADA_GRAPH_URL");
         Self {
-            on_behalf_of,
             http,
             graph_url: graph.unwrap_or_else(|| "https://graph.microsoft.com".to_owned()),
             tool_router: Self::tool_router(),
@@ -192,22 +200,40 @@ impl Tools {
 
     /// Reads the caller's profile from Microsoft Graph, in the caller's name.
     #[tool]
-    async fn graph_me(&self, user: CurrentUser) -> Result<String, String> {
-        let scope = "https://graph.microsoft.com/User.Read";
-        let token = self.on_behalf_of.token_for(&user, scope).await;
-        let token = token.map_err(|error| error.to_string())?;
-        let request = Request::get(format!("{}/v1.0/me", self.graph_url))
+    async fn graph_me(&self, user: CurrentUser) -> Result<String, ErrorData> {
+        let token = user.downstream_token("https://graph.microsoft.com/User.Read");
+        let me = self.graph("/me", token.await?).await?;
+        Ok(me.to_string())
+    }
+
+    /// Lists the caller's mails, which Microsoft Graph keeps. What is asked of it stands in the type
+    /// of the argument.
+    #[tool]
+    async fn list_mails(&self, graph: EntraOboToken<ReadMail>) -> Result<String, ErrorData> {
+        let mails = self.graph("/me/messages", graph.get().await?).await?;
+        let mails = mails.get("value").and_then(Value::as_array);
+        let subject = |mail: &Value| Some(mail.get("subject")?.as_str()?.to_owned());
+        let subjects: Vec<_> = mails.into_iter().flatten().filter_map(subject).collect();
+        Ok(subjects.join("\n"))
+    }
+
+    /// Asks Microsoft Graph.
+    async fn graph(&self, path: &str, token: EntraAccessToken) -> Result<Value, ErrorData> {
+        let failed = |error: &dyn Error| {
+            tracing::error!(%error, "no answer from Graph");
+            ErrorData::internal_error("Microsoft Graph does not answer", None)
+        };
+        let request = Request::get(format!("{}/v1.0{path}", self.graph_url))
             .header("authorization", format!("Bearer {}", token.expose()))
             .body(bytes::Bytes::new())
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| failed(&error))?;
         let response = self.http.send(request).await;
-        let response = response.map_err(|error| error.to_string())?;
-        let body = String::from_utf8_lossy(response.body()).into_owned();
-        if response.status().is_success() {
-            Ok(body)
-        } else {
-            Err(body)
+        let response = response.map_err(|error| failed(&error))?;
+        if !response.status().is_success() {
+            let refused = format!("Microsoft Graph answers {}", response.status());
+            return Err(ErrorData::internal_error(refused, None));
         }
+        serde_json::from_slice(response.body()).map_err(|error| failed(&error))
     }
 }
 
