@@ -8,6 +8,7 @@ import sys
 import tempfile
 
 from oauth import Client
+from key_vault import Vault
 from programs import ARTEFACTS, DEBUG, ROOT, emulator, free_port, stop, wait_for
 
 # From the emulator's built-in directory.
@@ -16,6 +17,7 @@ CLIENT_ID = "30000000-0000-4000-8000-000000000001"
 CLIENT_SECRET = "mcp~8Q.a-public_test-secret_0123456789ab"
 USERNAME, PASSWORD = "alice@contoso.onmicrosoft.com", "password"
 COLLEAGUE = "bob@contoso.onmicrosoft.com"
+OID = "20000000-0000-4000-8000-000000000001"
 
 # A client, which `clients.py` runs.
 NOT_A_SERVER = {"sign_in"}
@@ -27,6 +29,8 @@ ASKS_GRAPH = {"protect_a_server"}
 HAS_ADMINISTRATORS = {"protect_a_server"}
 # Any app can stand behind the guard: this one greets its caller, whatever the message.
 GREETS = {"protect_an_axum_app"}
+# And this one reads a secret from a vault, as its caller.
+ASKS_A_VAULT = {"azure_sdk"}
 
 
 def examples() -> list[str]:
@@ -53,6 +57,9 @@ def use(name: str, base_url: str) -> None:
     refused = client.initialize()
     assert refused.status == 401 and "resource_metadata=" in refused.headers["www-authenticate"], refused
     client.sign_in(USERNAME, PASSWORD)
+    if name in ASKS_A_VAULT:
+        assert client.initialize().text == f"hello, {OID}"
+        return
     if name in GREETS:
         assert client.initialize().text == f"hello, {USERNAME}\n"
         return
@@ -68,7 +75,7 @@ def use(name: str, base_url: str) -> None:
     assert client.revoke().status == 200
 
 
-def run(name: str, authority_host: str, ca_file: pathlib.Path) -> bool:
+def run(name: str, authority_host: str, ca_file: pathlib.Path, vault_url: str) -> bool:
     port = free_port()
     base_url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as data, open(ARTEFACTS / f"{name}.log", "wb") as log:
@@ -84,6 +91,7 @@ def run(name: str, authority_host: str, ca_file: pathlib.Path) -> bool:
             "ENTRADA_AUTHORITY_HOST": authority_host,
             "ENTRADA_CA_FILE": str(ca_file),
             "ENTRADA_DATA_DIR": data,
+            "ENTRADA_VAULT_URL": vault_url,
             "ENTRADA_GRAPH_URL": f"https://{authority_host}/graph",
         }
         # The example must learn of the authority by its own configuration.
@@ -108,8 +116,10 @@ def main() -> int:
         ca_file = pathlib.Path(folder) / "ca.pem"
         # What the person's browser trusts.
         os.environ["SSL_CERT_FILE"] = str(ca_file)
-        with emulator("--ca-file", ca_file) as ready:
-            results = [run(name, ready["authority_host"], ca_file) for name in examples()]
+        with emulator("--ca-file", ca_file) as ready, Vault() as vault:
+            trusted = pathlib.Path(folder) / "trusted.pem"
+            trusted.write_bytes(ca_file.read_bytes() + vault.authority)
+            results = [run(name, ready["authority_host"], trusted, vault.url) for name in examples()]
     print(f"{len(results)} examples: {results.count(True)} passed, {results.count(False)} failed")
     return 0 if results and all(results) else 1
 

@@ -29,6 +29,8 @@ pub use entra::verifier::AzureJwtVerifier;
 #[doc(inline)]
 pub use multi_auth::MultiAuth;
 #[doc(inline)]
+#[cfg(feature = "azure")]
+pub use on_behalf_of::OnBehalfOfCredential;
 pub use on_behalf_of::{EntraOboToken, OnBehalfOf};
 #[doc(inline)]
 pub use platform::Platform;

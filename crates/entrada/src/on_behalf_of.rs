@@ -25,18 +25,22 @@ use crate::platform::{Platform, Timestamp};
 use crate::secret::EntraAccessToken;
 use crate::single_flight::Turns;
 
+#[cfg(feature = "azure")]
+mod credential;
 mod error;
 mod extract;
 mod groups;
 mod kept;
 mod request;
 
+#[cfg(feature = "azure")]
+pub use credential::{OnBehalfOfCredential, create_obo_credential};
 pub use error::{AskAdmin, InteractionRequired, OboError};
 pub use extract::{Downstream, EntraOboToken};
 pub(crate) use groups::GrantAccess;
 pub use request::{DownstreamRequest, DownstreamScopeError};
 
-use kept::{Kept, Plan};
+use kept::{Given, Kept, Plan};
 use request::DownstreamScope;
 
 /// How many downstream tokens are kept.
@@ -166,11 +170,12 @@ impl OnBehalfOf {
         caller: &VerifiedToken,
         request: impl Into<DownstreamRequest<'r>>,
     ) -> Result<EntraAccessToken, OboError> {
-        match caller.backing::<Delegation>() {
+        let given = match caller.backing::<Delegation>() {
             // Whoever verified the token knows what it is exchanged with.
             Some(delegation) => delegation.token(caller, request.into()).await,
             None => self.under_grant(caller, request.into()).await,
-        }
+        };
+        given.map(|given| given.token)
     }
 
     /// The same for whoever gave the grant that `facts` name.
@@ -178,7 +183,7 @@ impl OnBehalfOf {
         &self,
         facts: &TokenFacts,
         request: DownstreamRequest<'_>,
-    ) -> Result<EntraAccessToken, OboError> {
+    ) -> Result<Given, OboError> {
         let grant = facts.grant.as_deref();
         let grant = grant.and_then(|name| GrantId::parse(name).ok());
         let grant = grant.ok_or(OboError::NoCredential)?;
@@ -193,7 +198,7 @@ impl OnBehalfOf {
         subject: Subject,
         source: impl Fn() -> Source,
         (scope, claims): (DownstreamScope, Option<&ClaimsRequest>),
-    ) -> Result<EntraAccessToken, OboError> {
+    ) -> Result<Given, OboError> {
         if !self.0.app.authority().exchanges_tokens() {
             return Err(OboError::Unsupported);
         }
@@ -245,13 +250,13 @@ impl OnBehalfOf {
 
 impl Inner {
     /// The token, if it is of use and its grant was seen to stand a moment ago.
-    fn recall(&self, key: &Key, now: Timestamp) -> Option<(EntraAccessToken, Plan)> {
+    fn recall(&self, key: &Key, now: Timestamp) -> Option<(Given, Plan)> {
         let (kept, plan) = self.useful(key, now)?;
         let standing = match key.subject {
             Subject::Grant(_) => now >= kept.seen_at && now.since(kept.seen_at) <= GRANT_CACHE_TTL,
             Subject::Assertion(_) | Subject::App(_) => true,
         };
-        standing.then_some((kept.token, plan))
+        standing.then_some((kept.given, plan))
     }
 
     /// The token, if it is of use, and what to do about it.
@@ -263,7 +268,7 @@ impl Inner {
     }
 
     /// Gets the token, one caller at a time.
-    async fn obtain(&self, key: Key, source: Source) -> Result<EntraAccessToken, OboError> {
+    async fn obtain(&self, key: Key, source: Source) -> Result<Given, OboError> {
         let _turn = self.turns.wait(&key).await;
         let now = self.platform.clock.now();
         if let Some((token, _)) = self.recall(&key, now) {
@@ -283,16 +288,16 @@ impl Inner {
         grant: GrantId,
         kept: Kept,
         now: Timestamp,
-    ) -> Result<EntraAccessToken, OboError> {
+    ) -> Result<Given, OboError> {
         let server = self.server.as_ref().ok_or(OboError::NoCredential)?;
         match server.renewer().standing(&grant, now).await {
             Ok(_) => {
                 self.tokens.insert(key.clone(), kept.seen(now));
-                Ok(kept.token)
+                Ok(kept.given)
             }
             // As the guard does: what was seen to stand a while ago stands in.
             Err(RenewalError::Store(_)) if now.since(kept.seen_at) <= STORE_OUTAGE_GRACE => {
-                Ok(kept.token)
+                Ok(kept.given)
             }
             Err(error) => {
                 self.tokens.remove(key);
@@ -317,12 +322,7 @@ impl Inner {
         }
     }
 
-    async fn exchange(
-        &self,
-        key: Key,
-        source: Source,
-        now: Timestamp,
-    ) -> Result<EntraAccessToken, OboError> {
+    async fn exchange(&self, key: Key, source: Source, now: Timestamp) -> Result<Given, OboError> {
         if let Some(held_off) = self.held_off.get(&key)
             && held_off.from.is_within(held_off.retry_after, now)
         {
@@ -379,7 +379,7 @@ impl Inner {
             .await
     }
 
-    fn keep(&self, key: Key, tokens: &EntraTokens) -> EntraAccessToken {
+    fn keep(&self, key: Key, tokens: &EntraTokens) -> Given {
         // The exchange took its time, and Entra counts from its end.
         let kept = Kept::new(tokens, self.platform.clock.now());
         if key.claims.is_some() {
@@ -391,7 +391,7 @@ impl Inner {
             self.tokens.insert(plain, kept.clone());
         }
         self.tokens.insert(key, kept.clone());
-        kept.token
+        kept.given
     }
 
     /// What Entra's refusal of an exchange comes to.
@@ -523,7 +523,7 @@ impl Delegation {
         &self,
         caller: &VerifiedToken,
         request: DownstreamRequest<'_>,
-    ) -> Result<EntraAccessToken, OboError> {
+    ) -> Result<Given, OboError> {
         let on_behalf_of = &self.on_behalf_of;
         let tenant_id = &caller.principal.tenant_id;
         let Some(presented) = &self.presented else {
@@ -592,8 +592,16 @@ impl VerifiedToken {
         &self,
         request: impl Into<DownstreamRequest<'r>>,
     ) -> Result<EntraAccessToken, OboError> {
+        let given = self.downstream_token_with_expiry(request.into()).await?;
+        Ok(given.token)
+    }
+
+    async fn downstream_token_with_expiry(
+        &self,
+        request: DownstreamRequest<'_>,
+    ) -> Result<Given, OboError> {
         let delegation = self.backing::<Delegation>().ok_or(OboError::NoCredential)?;
-        delegation.token(self, request.into()).await
+        delegation.token(self, request).await
     }
 }
 

@@ -39,6 +39,7 @@ impl GraphAccess for GrantAccess {
     ) -> Result<EntraAccessToken, GroupsError> {
         let request = DownstreamRequest::new(&self.scope);
         let token = self.on_behalf_of.under_grant(facts, request).await;
-        token.map_err(|error| GroupsError::Token(Box::new(error)))
+        let given = token.map_err(|error| GroupsError::Token(Box::new(error)))?;
+        Ok(given.token)
     }
 }

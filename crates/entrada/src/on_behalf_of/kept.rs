@@ -22,16 +22,22 @@ const RETRY: Duration = Duration::from_secs(30);
 /// later met it with that token.
 const ANSWERS: Duration = Duration::from_secs(10);
 
-/// A downstream token.
+/// A downstream token, and its end.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    pub(super) token: EntraAccessToken,
+    pub(super) expires_at: Timestamp,
+}
+
+/// A downstream token that is kept.
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
-    pub(super) token: EntraAccessToken,
+    pub(super) given: Given,
     /// When its grant was last seen to stand.
     pub(super) seen_at: Timestamp,
     got_at: Timestamp,
     tried_at: Timestamp,
     refresh_at: Timestamp,
-    expires_at: Timestamp,
 }
 
 /// What to do for somebody who needs the token.
@@ -56,12 +62,14 @@ impl Kept {
         let early = expires_in.saturating_sub(EARLY);
         let refresh_in = refresh_in.or(half).unwrap_or(early).min(early);
         Self {
-            token: tokens.access_token.clone(),
+            given: Given {
+                token: tokens.access_token.clone(),
+                expires_at: now + expires_in,
+            },
             seen_at: now,
             got_at: now,
             tried_at: now,
             refresh_at: now + refresh_in,
-            expires_at: now + expires_in,
         }
     }
 
@@ -88,7 +96,7 @@ impl Kept {
 
     pub(super) fn plan(&self, now: Timestamp) -> Plan {
         // A clock that was set back must not make a token live longer.
-        if now < self.got_at || now + LATE >= self.expires_at {
+        if now < self.got_at || now + LATE >= self.given.expires_at {
             Plan::Replace
         } else if now < self.refresh_at || self.tried_at.is_within(RETRY, now) {
             Plan::Use

@@ -8,6 +8,8 @@
 
 mod attacks;
 mod authorize;
+#[cfg(feature = "azure")]
+mod azure;
 mod browser;
 mod callback;
 mod callback_trouble;
