@@ -3,6 +3,9 @@
 //! With `--ratio` it compares, in turns, the check of a new token with the signature no such check
 //! can do without: see `bench/README.md`.
 
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
 use divan::{AllocProfiler, Bencher, black_box};
 use mimalloc::MiMalloc;
 
@@ -10,6 +13,8 @@ use mimalloc::MiMalloc;
 mod verifier;
 
 use verifier::{Bare, Guarded};
+
+const SCOPE: &str = "https://graph.microsoft.com/User.Read";
 
 /// What the gateway has.
 #[global_allocator]
@@ -68,6 +73,28 @@ fn remembered_token(bencher: Bencher<'_, '_>) {
     bencher
         .with_inputs(|| Guarded::request(&token))
         .bench_local_values(|request| guarded.call(black_box(request)));
+}
+
+/// A kept token to a downstream API, for a caller who came with such a token.
+#[divan::bench(sample_size = 200)]
+fn kept_downstream_token(bencher: Bencher<'_, '_>) {
+    let verifier = Guarded::exchanging().verifier();
+    let caller = verifier.exchanged(SCOPE);
+    bencher.bench_local(|| {
+        let token = pin!(caller.downstream_token(black_box(SCOPE)));
+        let token = token.poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(token, Poll::Ready(Ok(_))));
+    });
+}
+
+/// The same as below, where the caller's token may be exchanged.
+#[divan::bench]
+fn new_token_that_may_be_exchanged(bencher: Bencher<'_, '_>) {
+    let guarded = Guarded::exchanging();
+    let verifier = guarded.verifier();
+    bencher
+        .with_inputs(|| guarded.token())
+        .bench_local_values(|token| verifier.verify(&token));
 }
 
 /// A token the guard has not seen before.

@@ -15,6 +15,8 @@ use tempfile::TempDir;
 mod in_process;
 #[path = "server/issued.rs"]
 mod issued;
+#[path = "server/on_behalf_of.rs"]
+mod on_behalf_of;
 #[path = "server/parts.rs"]
 mod parts;
 #[path = "server/ratio.rs"]

@@ -65,6 +65,8 @@ struct Inner {
     tokens: Cache<Key, Kept>,
     held_off: Cache<Key, HeldOff>,
     turns: Turns<Key>,
+    /// Those who read the grants of tokens that are kept.
+    readings: Turns<Key>,
     /// The exchanges nobody waits for.
     background: Mutex<JoinSet<()>>,
 }
@@ -155,6 +157,7 @@ impl OnBehalfOf {
             tokens: Cache::new(MOST_TOKENS),
             held_off: Cache::new(MOST_TOKENS),
             turns: Turns::default(),
+            readings: Turns::default(),
             background: Mutex::default(),
         }))
     }
@@ -216,8 +219,8 @@ impl OnBehalfOf {
         }
         // To its end, even if whoever waits hangs up: the next would only have to ask again.
         let inner = Arc::clone(&self.0);
-        let source = source();
-        let obtaining = async move { inner.obtain(key, source).await };
+        let (wanted, from) = (key.clone(), source());
+        let obtaining = async move { inner.obtain(wanted, from).await };
         let obtained = match Handle::try_current() {
             Ok(runtime) => {
                 let obtaining = tokio::time::timeout(DEADLINE, runtime.spawn(obtaining));
@@ -225,7 +228,11 @@ impl OnBehalfOf {
             }
             Err(_) => Some(obtaining.await),
         };
-        obtained.unwrap_or(Err(OboError::TimedOut))
+        let (given, plan) = obtained.unwrap_or(Err(OboError::TimedOut))?;
+        if plan == Plan::UseAndRefresh {
+            self.refresh(key, source());
+        }
+        Ok(given)
     }
 
     /// Replaces a token while everybody goes on with the old one.
@@ -268,42 +275,49 @@ impl Inner {
     }
 
     /// Gets the token, one caller at a time.
-    async fn obtain(&self, key: Key, source: Source) -> Result<Given, OboError> {
+    async fn obtain(&self, key: Key, source: Source) -> Result<(Given, Plan), OboError> {
+        if let Some(confirmed) = self.confirm(&key).await {
+            return confirmed;
+        }
         let _turn = self.turns.wait(&key).await;
+        if let Some(confirmed) = self.confirm(&key).await {
+            return confirmed;
+        }
         let now = self.platform.clock.now();
-        if let Some((token, _)) = self.recall(&key, now) {
-            return Ok(token);
-        }
-        match (&key.subject, self.useful(&key, now)) {
-            (Subject::Grant(grant), Some((kept, _))) => self.confirm(&key, *grant, kept, now).await,
-            _ => self.exchange(key, source, now).await,
-        }
+        let given = self.exchange(key, source, now).await?;
+        Ok((given, Plan::Use))
     }
 
-    /// A token that is of use, once its grant is seen to stand: a caller may hold on to a verified
-    /// token for as long as it likes.
-    async fn confirm(
-        &self,
-        key: &Key,
-        grant: GrantId,
-        kept: Kept,
-        now: Timestamp,
-    ) -> Result<Given, OboError> {
-        let server = self.server.as_ref().ok_or(OboError::NoCredential)?;
-        match server.renewer().standing(&grant, now).await {
+    /// The token, if it is of use and its grant is seen to stand: a caller may hold on to a verified
+    /// token for as long as it likes. Nobody waits for an exchange here.
+    async fn confirm(&self, key: &Key) -> Option<Result<(Given, Plan), OboError>> {
+        self.useful(key, self.platform.clock.now())?;
+        let _turn = self.readings.wait(key).await;
+        let now = self.platform.clock.now();
+        if let Some(recalled) = self.recall(key, now) {
+            return Some(Ok(recalled));
+        }
+        let (kept, plan) = self.useful(key, now)?;
+        let (Subject::Grant(grant), Some(server)) = (&key.subject, &self.server) else {
+            return None;
+        };
+        Some(match server.renewer().standing(grant, now).await {
             Ok(_) => {
-                self.tokens.insert(key.clone(), kept.seen(now));
-                Ok(kept.given)
+                // Unless it was replaced meanwhile.
+                if self.tokens.get(key).is_some_and(|now| now.is(&kept)) {
+                    self.tokens.insert(key.clone(), kept.seen(now));
+                }
+                Ok((kept.given, plan))
             }
             // As the guard does: what was seen to stand a while ago stands in.
             Err(RenewalError::Store(_)) if now.since(kept.seen_at) <= STORE_OUTAGE_GRACE => {
-                Ok(kept.given)
+                Ok((kept.given, plan))
             }
             Err(error) => {
                 self.tokens.remove(key);
                 Err(OboError::Renewal(error))
             }
-        }
+        })
     }
 
     /// Replaces a token that is still of use; what goes wrong changes nothing.

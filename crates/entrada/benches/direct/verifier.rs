@@ -45,6 +45,10 @@ fn emulator() -> Emulator {
     })
 }
 
+/// What Entra gives for any token.
+const EXCHANGED: &[u8] =
+    br#"{"token_type":"Bearer","expires_in":3600,"access_token":"eyJ0eXAi.eyJhdWQi.c2lnbmVk"}"#;
+
 /// Entra's keys, fetched once.
 #[derive(Debug)]
 struct Canned(Bytes);
@@ -71,8 +75,14 @@ fn keys() -> Bytes {
 
 #[async_trait]
 impl HttpTransport for Canned {
-    async fn send(&self, _: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
-        Ok(Response::new(self.0.clone()))
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
+        let exchange = request.uri().path().ends_with("/token");
+        let body = if exchange {
+            Bytes::from_static(EXCHANGED)
+        } else {
+            self.0.clone()
+        };
+        Ok(Response::new(body))
     }
 }
 
@@ -91,6 +101,24 @@ impl Verifier {
         };
         token
     }
+
+    /// A caller whose token was exchanged for one with `scope`.
+    pub(crate) fn exchanged(&self, scope: &str) -> VerifiedToken {
+        let order = TokenOrder::delegated(
+            builtin::ALICE,
+            builtin::PUBLIC_CLIENT_ID,
+            builtin::CLIENT_ID,
+        );
+        let caller = self.verify(&emulator().control().mint(&order));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        let token = runtime
+            .expect("a runtime")
+            .block_on(async { caller.downstream_token(scope).await });
+        token.expect("Entra gives one");
+        caller
+    }
 }
 
 /// A service behind the guard.
@@ -102,12 +130,21 @@ pub(crate) struct Guarded {
 
 impl Guarded {
     pub(crate) fn new() -> Self {
+        Self::with(|config| config)
+    }
+
+    /// With a credential, so that callers' tokens can be exchanged.
+    pub(crate) fn exchanging() -> Self {
+        Self::with(|config| config.client_secret(builtin::CLIENT_SECRET))
+    }
+
+    fn with(adjust: impl FnOnce(AzureJwtConfig) -> AzureJwtConfig) -> Self {
         let wire = Arc::new(Canned(keys()));
         let platform = Platform::new(Arc::new(Fixed), Arc::new(SystemRandom::default()), wire);
         let config = AzureJwtConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID)
             .authority_host("login.emulator.test")
             .required_scopes(["mcp.read"]);
-        let verifier = AzureJwtVerifier::new(config, platform).expect("a verifier");
+        let verifier = AzureJwtVerifier::new(adjust(config), platform).expect("a verifier");
         let metadata = "https://mcp.example.com/.well-known/oauth-protected-resource/mcp";
         let protection = Protection::new(Url::parse(metadata).expect("a URL"));
         let guard =

@@ -62,7 +62,10 @@ impl Tokens {
 impl Server {
     /// A server that keeps its records in `store` and signs with `algorithm`.
     pub(crate) fn new(store: Arc<dyn Store>, algorithm: Algorithm) -> Self {
-        let runtime = Builder::new_current_thread().build().expect("a runtime");
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime");
         let random = Arc::new(SystemRandom::default());
         let keys = KeyRing::generate(algorithm, &*random, NOW).expect("keys");
         let keys = Keys::new(keys);
@@ -98,7 +101,7 @@ impl Server {
 
     /// What the token endpoint answers to `request`, or another endpoint.
     pub(crate) fn answer(&self, request: Request<Body>) -> Bytes {
-        self.runtime.block_on(async {
+        self.block_on(async {
             let answer = self.router.clone().oneshot(request).await;
             let (parts, body) = answer.unwrap_or_else(|never| match never {}).into_parts();
             let body = body.collect().await.expect("a body").to_bytes();
@@ -110,6 +113,11 @@ impl Server {
     /// The tokens of a new grant.
     pub(crate) fn tokens(&self) -> Tokens {
         Tokens::read(&self.answer(self.redemption()))
+    }
+
+    /// Runs `work` to its end.
+    pub(crate) fn block_on<F: Future>(&self, work: F) -> F::Output {
+        self.runtime.block_on(work)
     }
 
     /// `service` behind the guard.

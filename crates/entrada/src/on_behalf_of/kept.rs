@@ -73,6 +73,11 @@ impl Kept {
         }
     }
 
+    /// Whether it is the token that `other` is.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.got_at == other.got_at && self.given.expires_at == other.given.expires_at
+    }
+
     /// The same, once replacing it was tried.
     pub(super) fn tried(&self, now: Timestamp) -> Self {
         Self {

@@ -27,6 +27,7 @@ mod login;
 mod mcp_session;
 mod metadata;
 mod obo;
+mod obo_flight;
 mod outage;
 mod places;
 mod protect;

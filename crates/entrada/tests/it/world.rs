@@ -1,6 +1,6 @@
 //! Everything a scenario needs, in one process and without a socket.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -160,6 +160,11 @@ impl World {
         *self.wire.rewrite.lock().unwrap() = Some(Box::new(rewrite));
     }
 
+    /// Makes the next answer of Entra's to the server never come.
+    pub(crate) fn hang_next(&self) {
+        self.wire.hangs.store(true, Ordering::SeqCst);
+    }
+
     /// Sends one request to the server or to Entra.
     pub(crate) async fn send(&self, request: Request) -> Response {
         self.hosts.send(request).await.expect("the host exists")
@@ -282,6 +287,7 @@ type Rewrite = Box<dyn FnMut(&str, &mut Value) + Send>;
 #[derive(Clone)]
 struct Wire {
     entra: Router,
+    hangs: Arc<AtomicBool>,
     rewrite: Arc<Mutex<Option<Rewrite>>>,
 }
 
@@ -289,6 +295,7 @@ impl Wire {
     fn new(entra: Router) -> Self {
         Self {
             entra,
+            hangs: Arc::default(),
             rewrite: Arc::default(),
         }
     }
@@ -321,6 +328,9 @@ impl HttpTransport for Wire {
     ) -> Result<http::Response<Bytes>, TransportError> {
         // A network takes its time: whoever else is at work goes on meanwhile.
         tokio::task::yield_now().await;
+        if self.hangs.swap(false, Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         let host = request.uri().host().unwrap_or_default().to_owned();
         if !is_entra(&host) {
             return Err(TransportError::new(host, "no such host"));

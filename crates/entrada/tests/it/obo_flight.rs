@@ -1,0 +1,235 @@
+//! How often Entra is asked, and what becomes of calls while it does not answer.
+
+use std::time::Duration;
+
+use entra_emulator::{Failure, TokenOrder, builtin};
+use entrada::VerifiedToken;
+use entrada::on_behalf_of::OboError;
+use tokio::task::JoinSet;
+
+use crate::direct::world::{Direct, Instead, config, good, settle};
+use crate::obo::{EXCHANGE, USER_READ, ask_graph, caller, token};
+use crate::refresh::REFRESH_GRANT;
+use crate::world::{SECOND, World};
+
+/// Names of users nobody else uses.
+fn crowd() -> impl Iterator<Item = String> {
+    (0..100).map(|nth| format!("user{nth}@{}", builtin::TENANT_DOMAIN))
+}
+
+/// Gives the tenant a hundred users more.
+fn invite(entra: &entra_emulator::Control) {
+    entra.change_directory(|directory| {
+        let alice = directory
+            .users
+            .iter()
+            .find(|user| user.username == builtin::ALICE);
+        let alice = alice.unwrap().clone();
+        for (nth, username) in crowd().enumerate() {
+            let mut user = alice.clone();
+            user.username = username;
+            user.oid = format!("21000000-0000-4000-8000-{nth:012}");
+            directory.users.push(user);
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_thousand_calls_of_a_hundred_users_are_a_hundred_exchanges() {
+    let world = World::new().await;
+    invite(&world.entra);
+    let client = world.client().await;
+    let mut callers = Vec::new();
+    for name in crowd() {
+        let session = client.log_in(&mut world.browser(), &name).await;
+        callers.push(caller(&world, &session).await);
+    }
+    for _ in 0..10 {
+        for caller in &callers {
+            token(&world, caller).await.unwrap();
+        }
+    }
+    assert_eq!(world.entra.calls(EXCHANGE), 100);
+}
+
+#[tokio::test]
+async fn the_same_for_callers_with_entras_own_tokens() {
+    let world = Direct::new(config().client_secret(builtin::CLIENT_SECRET));
+    invite(&world.entra);
+    let mut tokens = Vec::new();
+    for name in crowd() {
+        let (client, app) = (builtin::PUBLIC_CLIENT_ID, builtin::CLIENT_ID);
+        tokens.push(world.entra.mint(&TokenOrder::delegated(&name, client, app)));
+    }
+    for _ in 0..10 {
+        for token in &tokens {
+            let caller = world.verify(token).await.unwrap();
+            caller.downstream_token(USER_READ).await.unwrap();
+        }
+    }
+    assert_eq!(world.entra.calls(EXCHANGE), 100);
+}
+
+/// The tokens that fifty calls at once get.
+async fn at_once(caller: &VerifiedToken) -> Vec<Result<String, OboError>> {
+    let mut calls = JoinSet::new();
+    for _ in 0..50 {
+        let caller = caller.clone();
+        calls.spawn(async move {
+            let token = caller.downstream_token(USER_READ).await?;
+            Ok(token.expose().to_owned())
+        });
+    }
+    calls.join_all().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_first_calls_at_once_are_one_exchange() {
+    let world = World::new().await;
+    let proxied = caller(&world, &world.log_in("alice").await).await;
+    let direct = Direct::new(config().client_secret(builtin::CLIENT_SECRET));
+    let presented = direct.verdict(&good()).await.unwrap();
+    for (entra, caller) in [(&world.entra, &proxied), (&direct.entra, &presented)] {
+        let tokens: Vec<_> = at_once(caller)
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
+        assert!(tokens.iter().all(|token| *token == tokens[0]));
+        assert_eq!(entra.calls(EXCHANGE), 1);
+    }
+}
+
+#[tokio::test]
+async fn fifty_calls_at_once_do_not_ask_an_entra_that_is_throttling() {
+    let world = World::new().await;
+    let caller = caller(&world, &world.log_in("alice").await).await;
+    let throttle = Failure::Throttle { retry_after: 30 };
+    world.entra.fail_next(EXCHANGE, 1, throttle);
+    for refused in at_once(&caller).await {
+        let error = refused.unwrap_err();
+        assert_eq!(error.retry_after(), Some(30 * SECOND), "{error:?}");
+    }
+    world.advance(29 * SECOND);
+    let refused = token(&world, &caller).await.unwrap_err();
+    assert_eq!(refused.retry_after(), Some(SECOND));
+    assert_eq!(world.entra.calls(EXCHANGE), 1);
+    world.advance(SECOND);
+    token(&world, &caller).await.unwrap();
+    assert_eq!(world.entra.calls(EXCHANGE), 2);
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_at_entra_the_next_call_works() {
+    for (failure, wait) in [
+        (Failure::Status(503), 5),
+        (Failure::Status(500), 5),
+        (Failure::Throttle { retry_after: 7 }, 7),
+        (Failure::Garbage, 0),
+        (Failure::Drop, 0),
+    ] {
+        let world = World::new().await;
+        let session = world.log_in("alice").await;
+        let caller = caller(&world, &session).await;
+        world.entra.fail_next(EXCHANGE, 1, failure.clone());
+        let refused = token(&world, &caller).await.unwrap_err();
+        assert!(refused.retry_after().is_some(), "{failure:?}: {refused:?}");
+        assert!(refused.shortfall().is_none(), "{failure:?}");
+        world.advance(wait * SECOND);
+        let given = token(&world, &caller).await.unwrap();
+        assert_eq!(ask_graph(&world, &given).await.status, 200, "{failure:?}");
+        session.refreshed().await;
+    }
+}
+
+/// Whoever hangs up keeps nobody from the token that was under way.
+#[tokio::test]
+async fn a_call_that_is_given_up_is_an_exchange_for_the_next() {
+    let world = World::new().await;
+    let caller = caller(&world, &world.log_in("alice").await).await;
+    {
+        let mut given_up = std::pin::pin!(token(&world, &caller));
+        assert!(futures_now(given_up.as_mut()).is_none());
+    }
+    token(&world, &caller).await.unwrap();
+    assert_eq!(world.entra.calls(EXCHANGE), 1);
+}
+
+/// What a future says when it is asked once.
+fn futures_now<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.poll(&mut context) {
+        std::task::Poll::Ready(output) => Some(output),
+        std::task::Poll::Pending => None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entra_that_never_answers_is_waited_for_for_a_while() {
+    let direct = Direct::new(config().client_secret(builtin::CLIENT_SECRET));
+    let caller = direct.verdict(&good()).await.unwrap();
+    direct.wire.answer_next(Instead::Nothing);
+    let refused = caller.downstream_token(USER_READ).await;
+    assert!(matches!(refused, Err(OboError::TimedOut)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn neither_refresh_nor_rotation_costs_an_exchange() {
+    let world = World::new().await;
+    world.entra.set_token_lifetime(Duration::from_secs(7200));
+    let session = world.log_in("alice").await;
+    let before = caller(&world, &session).await;
+    let first = token(&world, &before).await.unwrap();
+    world.advance(60 * SECOND);
+    let session = session.refreshed().await;
+    assert_eq!(world.entra.calls(REFRESH_GRANT), 1);
+    let after = caller(&world, &session).await;
+    for caller in [&before, &after] {
+        let again = token(&world, caller).await.unwrap();
+        assert_eq!(first.expose(), again.expose());
+    }
+    assert_eq!(world.entra.calls(EXCHANGE), 1);
+}
+
+/// It is refreshed when Entra says, and while that fails the old one stays in use.
+#[tokio::test]
+async fn a_token_that_cannot_be_refreshed_stays_in_use() {
+    let world = World::new().await;
+    world.entra.set_token_lifetime(Duration::from_secs(3600));
+    world.entra.set_refresh_in(Duration::from_secs(600));
+    let session = world.log_in("alice").await;
+    let caller = caller(&world, &session).await;
+    let first = token(&world, &caller).await.unwrap();
+    world.entra.fail_next(EXCHANGE, 2, Failure::Status(503));
+    world.advance(600 * SECOND);
+    // Twice a minute it is tried.
+    for (wait, exchanges) in [(0, 2), (1, 2), (28, 2), (1, 3), (10, 3)] {
+        world.advance(wait * SECOND);
+        let again = token(&world, &caller).await.unwrap();
+        assert_eq!(first.expose(), again.expose());
+        settle().await;
+        assert_eq!(world.entra.calls(EXCHANGE), exchanges);
+    }
+    world.advance(30 * SECOND);
+    token(&world, &caller).await.unwrap();
+    settle().await;
+    let next = token(&world, &caller).await.unwrap();
+    assert_eq!(world.entra.calls(EXCHANGE), 4);
+    assert_ne!(first.expose(), next.expose());
+}
+
+/// The grant is read again every ten seconds, and an exchange that hangs must not be waited for then.
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_refresh_that_hangs() {
+    let world = World::new().await;
+    world.entra.set_token_lifetime(Duration::from_secs(3600));
+    let caller = caller(&world, &world.log_in("alice").await).await;
+    let first = token(&world, &caller).await.unwrap();
+    world.hang_next();
+    for wait in [3300, 11, 11] {
+        world.advance(wait * SECOND);
+        let again = token(&world, &caller).await.unwrap();
+        assert_eq!(first.expose(), again.expose());
+        settle().await;
+    }
+}
