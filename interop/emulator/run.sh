@@ -2,7 +2,7 @@
 # Runs Microsoft's own Python libraries, unmodified, against the emulator over HTTPS.
 #
 # Arguments go to unittest: run.sh test_msal.OnBehalfOf
-# ENTRA_EMULATOR names a binary built already.
+# ENTRA_EMULATOR names a binary built already; the binary entrada lies beside it.
 set -euo pipefail
 cd "$(dirname "$0")"
 root=$(cd ../.. && pwd)
@@ -10,7 +10,7 @@ target=${CARGO_TARGET_DIR:-$root/target}
 venv=$target/interop/emulator-venv
 
 if [ -z "${ENTRA_EMULATOR-}" ]; then
-  cargo build --quiet --manifest-path "$root/Cargo.toml" -p entra-emulator --bin entra-emulator
+  cargo build --quiet --manifest-path "$root/Cargo.toml" -p entra-emulator -p entrada-gateway --bins
   ENTRA_EMULATOR=$target/debug/entra-emulator
 fi
 
