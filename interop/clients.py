@@ -3,6 +3,9 @@
 Each registers, signs in, calls `echo` and `whoami`, refreshes when its access token has expired, and is refused once
 its grant is revoked. A client program gets the demo's ready line in INTEROP_DEMO and the command that plays the person
 at the browser in INTEROP_AGENT, both JSON, and exits 0 when all of that happened.
+
+With INTEROP_SCENARIO=step_up Entra wants a second factor once the user is signed in: the client must fetch its user
+again, and its calls then work.
 """
 
 import json
@@ -13,7 +16,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from oauth import Client
+from oauth import Client, send
 from programs import DEBUG, NODE, ROOT, TOOLS, demo
 
 ACCESS_TOKEN_LIFETIME = 4
@@ -41,10 +44,20 @@ def clients() -> dict[str, list[str]]:
     }
 
 
-def run(name: str, command: list[str], ready: dict) -> bool:
+STEP_UP = {"python mcp, auto", "typescript sdk 1.x", "typescript client 2.x, auto", "typescript client 2.x, legacy"}
+
+
+def demand_second_factor(ready: dict, username: str) -> None:
+    told = json.dumps({"user": username, "demanded": True}).encode()
+    reply = send(f"{ready['emulator_url']}/control/demand-mfa-at-obo", told)
+    assert reply.status == 200, reply
+
+
+def run(name: str, command: list[str], ready: dict, scenario: str = "") -> bool:
     agent = [sys.executable, str(HERE / "user_agent.py")]
     agent += ["--username", ready["username"], "--password", ready["password"]]
     env = {**os.environ, "INTEROP_DEMO": json.dumps(ready), "INTEROP_AGENT": json.dumps(agent)}
+    env["INTEROP_SCENARIO"] = scenario
     started = time.monotonic()
     try:
         done = subprocess.run(
@@ -55,6 +68,7 @@ def run(name: str, command: list[str], ready: dict) -> bool:
         status, output = "timeout", f"{late.stdout or b''}{late.stderr or b''}"
     except OSError as error:
         status, output = "not started", str(error)
+    name = f"{name}, {scenario}" if scenario else name
     print(f"{'ok    ' if status == 0 else 'FAILED'} {name} ({time.monotonic() - started:.1f} s)", flush=True)
     if status != 0:
         print(f"status {status}\n{output}")
@@ -87,6 +101,10 @@ def main() -> int:
         # Each mostly waits for its access token to expire.
         with ThreadPoolExecutor(max_workers=4) as pool:
             results = list(pool.map(lambda client: run(*client, ready), clients().items()))
+    with demo() as ready:
+        ready["username"] = "bob@contoso.onmicrosoft.com"
+        demand_second_factor(ready, ready["username"])
+        results += [run(name, command, ready, "step_up") for name, command in clients().items() if name in STEP_UP]
     print(f"{len(results)} clients: {results.count(True)} passed, {results.count(False)} failed")
     return 0 if all(results) else 1
 

@@ -19,7 +19,9 @@ from dataclasses import dataclass, field
 HOPS = 25
 APPROVE = re.compile(r"allow|approve|accept|continue|yes", re.I)
 DENY = re.compile(r"deny|decline|cancel|refuse|no\b", re.I)
-SIGN_IN = re.compile(r"sign.?in|log.?in|next|submit", re.I)
+SIGN_IN = re.compile(r"sign.?in|log.?in|next|submit|verify", re.I)
+# The code of everybody's second factor at the pretend Entra.
+CODE = "123456"
 
 
 @dataclass
@@ -162,6 +164,8 @@ class UserAgent:
     def _fill(self, control: dict[str, str]) -> str:
         if control["type"] == "password":
             return self.password
+        if control["name"] == "otc":
+            return CODE
         return self.username if control["type"] in ("text", "email") else control["value"]
 
     def deliver(self, callback: str) -> None:

@@ -15,6 +15,7 @@ from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
 
 DEMO = json.loads(os.environ["INTEROP_DEMO"])
 AGENT = json.loads(os.environ["INTEROP_AGENT"])
+STEPS_UP = os.environ["INTEROP_SCENARIO"] == "step_up"
 REDIRECT_URI = "http://127.0.0.1:39394/callback"
 
 
@@ -25,11 +26,11 @@ class SignedOut(Exception):
 class Person:
     """The person at the browser, who signs in once and then leaves."""
 
-    def __init__(self):
-        self.sign_ins = 0
+    def __init__(self, most_sign_ins: int = 1):
+        self.sign_ins, self.most_sign_ins = 0, most_sign_ins
 
     async def visit(self, url: str) -> None:
-        if self.sign_ins:
+        if self.sign_ins >= self.most_sign_ins:
             raise SignedOut
         self.sign_ins += 1
         agent = await asyncio.create_subprocess_exec(*AGENT, url, stdout=asyncio.subprocess.PIPE)
@@ -83,6 +84,20 @@ async def use_tools(provider: OAuthClientProvider, mode: str, memory: Memory) ->
         assert memory.tokens.refresh_token != before.refresh_token
 
 
+async def list_mails(provider: OAuthClientProvider, mode: str) -> str:
+    async with (
+        AsyncClient(auth=provider, timeout=30) as http,
+        Client(streamable_http_client(DEMO["mcp_url"], http_client=http), mode=mode) as client,
+    ):
+        return (await client.call_tool("list_mails")).content[0].text
+
+
+async def step_up(provider: OAuthClientProvider, mode: str, person: Person) -> None:
+    """Entra wants a second factor once the user is signed in: the client fetches its user again."""
+    assert "Quarterly figures" in await list_mails(provider, mode)
+    assert person.sign_ins == 2
+
+
 def revoke(token: str, client_id: str) -> None:
     form = urllib.parse.urlencode({"token": token, "client_id": client_id}).encode()
     with urllib.request.urlopen(f"{DEMO['issuer']}/revoke", data=form, timeout=10) as reply:
@@ -90,7 +105,7 @@ def revoke(token: str, client_id: str) -> None:
 
 
 async def main(mode: str) -> None:
-    memory, person = Memory(), Person()
+    memory, person = Memory(), Person(most_sign_ins=2 if STEPS_UP else 1)
     metadata = OAuthClientMetadata(
         client_name="Python mcp",
         redirect_uris=[REDIRECT_URI],
@@ -101,6 +116,8 @@ async def main(mode: str) -> None:
     provider = OAuthClientProvider(
         DEMO["mcp_url"], metadata, memory, redirect_handler=person.visit, callback_handler=person.come_back
     )
+    if STEPS_UP:
+        return await step_up(provider, mode, person)
     await use_tools(provider, mode, memory)
     assert person.sign_ins == 1
 

@@ -11,6 +11,7 @@ class SignedOut extends Error {}
 // Keeps what the SDK asks it to, and plays the person, who signs in once and then leaves.
 class Provider {
   signIns = 0;
+  mostSignIns = 1;
   redirectUrl = 'http://127.0.0.1:39395/callback';
   clientMetadata = {
     client_name: 'TypeScript client',
@@ -32,7 +33,7 @@ class Provider {
   invalidateCredentials = (what) => { if (what === 'tokens' || what === 'all') this.held = undefined; };
 
   redirectToAuthorization(url) {
-    if (this.signIns > 0) throw new SignedOut();
+    if (this.signIns >= this.mostSignIns) throw new SignedOut();
     this.signIns += 1;
     const walked = spawnSync(agent, [...agentArguments, url.href], { encoding: 'utf8' });
     assert.equal(walked.status, 0, walked.stderr);
@@ -52,10 +53,30 @@ async function revoke(provider) {
   assert.equal(reply.status, 200);
 }
 
+// Entra wants a second factor once the user is signed in: the client refreshes in vain, and fetches its user.
+async function stepUp({ newClient, transport, provider, UnauthorizedError, finish }) {
+  provider.mostSignIns = 2;
+  for (const signIns of [1, 2]) {
+    const refused = transport();
+    await assert.rejects(newClient().connect(refused), UnauthorizedError);
+    assert.equal(provider.signIns, signIns);
+    await finish(refused, provider.callback);
+  }
+  const client = newClient();
+  await client.connect(transport());
+  await call(client, 'list_mails', {}, 'Quarterly figures');
+  await call(client, 'whoami', {}, demo.username);
+  await client.close().catch(() => {});
+  process.exit(0);
+}
+
 // `finish(transport, callback)` hands the callback's parameters to the SDK.
 export async function scenario({ newClient, Transport, UnauthorizedError, finish }) {
   const provider = new Provider();
   const transport = () => new Transport(new URL(demo.mcp_url), { authProvider: provider });
+  if (process.env.INTEROP_SCENARIO === 'step_up') {
+    await stepUp({ newClient, transport, provider, UnauthorizedError, finish });
+  }
 
   const first = transport();
   await assert.rejects(newClient().connect(first), UnauthorizedError);
