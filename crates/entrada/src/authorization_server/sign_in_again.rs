@@ -146,7 +146,7 @@ impl AuthorizationServer {
         Ok(Interaction {
             claims: None,
             link: Some(self.0.endpoints.url(&path)),
-            asked_in_vain: needed.was_asked_in_vain(),
+            asked_in_vain: needed.was_asked_in_vain(self.now()),
         })
     }
 

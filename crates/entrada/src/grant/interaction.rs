@@ -19,6 +19,9 @@ pub(crate) const INTERACTION_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// challenge by refreshing, and only where that fails by signing in.
 const REFRESH_REFUSED: Duration = Duration::from_secs(60);
 
+/// How long it need not be said again: a client that calls many tools meets it many times.
+const REPEATED: Duration = Duration::from_secs(10);
+
 /// Names one user's logins through one client: what they are remembered by is a digest of it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -35,6 +38,13 @@ pub(crate) struct NeededInteraction {
 }
 
 impl NeededInteraction {
+    /// Whether it says no more than `before`, which was said a moment ago.
+    pub(crate) fn repeats(&self, before: &Self) -> bool {
+        let both = self.clone().and(Some(before.clone()));
+        let same = both.claims == before.claims && both.scope == before.scope;
+        same && self.grant == before.grant && before.asked_at.is_within(REPEATED, self.asked_at)
+    }
+
     /// Claims that must be asked for, and scopes in Entra's spelling, for want of which `grant` does
     /// not do.
     pub(crate) fn new(
@@ -105,8 +115,8 @@ impl NeededInteraction {
 
     /// Whether the client was told long enough ago, and came back with the same grant: it may not
     /// know how to fetch its user.
-    pub(crate) fn was_asked_in_vain(&self) -> bool {
-        self.asked_at.since(self.first_asked_at) > REFRESH_REFUSED
+    pub(crate) fn was_asked_in_vain(&self, now: Timestamp) -> bool {
+        now.since(self.first_asked_at) > REFRESH_REFUSED
     }
 
     /// What it is remembered by: of one user, for one client. Who has no object id is nobody in
@@ -162,8 +172,28 @@ mod tests {
             |nth: u8, now: u64| NeededInteraction::new(grant(nth), None, Scope::default(), at(now));
         for (nth, now, in_vain) in [(1, 0, false), (1, 60, false), (1, 61, true), (2, 61, false)] {
             let asked = ask(nth, now).and(Some(ask(1, 0)));
-            assert_eq!(asked.was_asked_in_vain(), in_vain, "{nth} {now}");
+            assert_eq!(asked.was_asked_in_vain(at(now)), in_vain, "{nth} {now}");
         }
+    }
+
+    #[test]
+    fn what_was_said_a_moment_ago_need_not_be_said_again() {
+        let before = needed(r#"{"a":1}"#, "g/x g/y", 100);
+        for (claims, scope, now, repeats) in [
+            (r#"{"a":1}"#, "g/x", 100, true),
+            ("", "g/y", 109, true),
+            (r#"{"a":1}"#, "g/x", 110, false),
+            (r#"{"a":2}"#, "g/x", 100, false),
+            ("", "g/z", 100, false),
+        ] {
+            assert_eq!(
+                needed(claims, scope, now).repeats(&before),
+                repeats,
+                "{claims} {scope}"
+            );
+        }
+        let other = NeededInteraction::new(grant(2), None, Scope::default(), at(100));
+        assert!(!other.repeats(&before));
     }
 
     #[test]

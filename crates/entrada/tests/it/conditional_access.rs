@@ -237,6 +237,7 @@ async fn each_refusal_is_told_as_what_it_is() {
         // The session goes on, and once nothing is held against it so does the call.
         assert_eq!(session.call_tool().await.status, 200);
         world.entra.refuse_obo(builtin::ALICE, None);
+        world.advance(5 * SECOND);
         assert_works(&session.call_downstream(USER_READ).await);
     }
 }

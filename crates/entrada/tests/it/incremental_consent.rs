@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::browser::Stop;
 use crate::conditional_access::{asked, assert_challenged, assert_works, link};
 use crate::obo::caller;
-use crate::world::World;
+use crate::world::{SECOND, World};
 
 const READ_BASIC: &str = "https://graph.microsoft.com/User.ReadBasic.All";
 const READ_DIRECTORY: &str = "https://graph.microsoft.com/Directory.Read.All";
@@ -114,6 +114,7 @@ async fn an_administrator_consents_by_the_link_for_everybody() {
         "{}",
         page.html
     );
+    world.advance(5 * SECOND);
     assert_works(&session.call_downstream(READ_DIRECTORY).await);
     let bob = world.log_in("bob").await;
     let answer = bob.call_downstream(READ_DIRECTORY).await;

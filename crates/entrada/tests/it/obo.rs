@@ -166,6 +166,7 @@ async fn a_second_factor_that_is_demanded_is_an_error_of_its_own() {
     // The session is not over, and nothing of the error was kept.
     assert_eq!(session.call_tool().await.status, 200);
     world.entra.demand_mfa_at_obo(builtin::ALICE, false);
+    world.advance(5 * SECOND);
     token(&world, &caller).await.unwrap();
 }
 

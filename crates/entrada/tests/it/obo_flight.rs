@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use entra_emulator::{Failure, TokenOrder, builtin};
+use entra_emulator::{Failure, GrantRefusal, TokenOrder, builtin};
 use entrada::VerifiedToken;
 use entrada::on_behalf_of::OboError;
 use tokio::task::JoinSet;
@@ -232,4 +232,52 @@ async fn nobody_waits_for_a_refresh_that_hangs() {
         assert_eq!(first.expose(), again.expose());
         settle().await;
     }
+}
+
+/// Entra throttles the whole tenant for what one client does.
+#[tokio::test]
+async fn a_refusal_is_believed_for_a_moment_however_often_it_is_met() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let session = world.client().await.log_in(&mut browser, "alice").await;
+    let held = caller(&world, &session).await;
+    world
+        .entra
+        .refuse_obo(builtin::ALICE, GrantRefusal::MfaRequired);
+    for refused in at_once(&held).await {
+        assert!(
+            matches!(refused, Err(OboError::InteractionRequired(_))),
+            "{refused:?}"
+        );
+    }
+    world.advance(4 * SECOND);
+    assert!(token(&world, &held).await.is_err());
+    assert_eq!(world.entra.calls(EXCHANGE), 1);
+    world.advance(SECOND);
+    assert!(token(&world, &held).await.is_err());
+    assert_eq!(world.entra.calls(EXCHANGE), 2);
+    // It was about that token: the user's next login is another.
+    let session = session.client.log_in(&mut browser, "alice").await;
+    token(&world, &caller(&world, &session).await)
+        .await
+        .unwrap();
+}
+
+/// A token that still holds asks nothing of the user, and of the client not to sign in.
+#[tokio::test]
+async fn a_refresh_behind_everybodys_back_that_is_refused_disturbs_nobody() {
+    let world = World::new().await;
+    world.entra.set_token_lifetime(Duration::from_secs(3600));
+    world.entra.set_refresh_in(Duration::from_secs(600));
+    let session = world.log_in("alice").await;
+    let held = caller(&world, &session).await;
+    token(&world, &held).await.unwrap();
+    world
+        .entra
+        .refuse_obo(builtin::ALICE, GrantRefusal::MfaRequired);
+    world.advance(600 * SECOND);
+    token(&world, &held).await.unwrap();
+    settle().await;
+    assert_eq!(world.entra.calls(EXCHANGE), 2);
+    session.refreshed().await;
 }

@@ -36,6 +36,7 @@ pub(super) async fn rows(surface: &mut Surface) {
     for (error, refusal) in REFUSALS {
         world.entra.refuse_obo(builtin::ALICE, refusal);
         surface.answer(error, &session.call_downstream(USER_READ).await);
+        world.advance(5 * SECOND);
     }
     world.entra.refuse_obo(builtin::ALICE, None);
     for (error, failure) in failures() {
@@ -58,6 +59,7 @@ pub(super) async fn rows(surface: &mut Surface) {
     for (error, refusal) in REFUSALS {
         world.entra.refuse_obo(builtin::ALICE, refusal);
         surface.answer(error, &call(&token).await);
+        world.advance(5 * SECOND);
     }
     let order = TokenOrder::app_only(builtin::DAEMON_CLIENT_ID, builtin::CLIENT_ID);
     surface.answer("AppOnlyCaller", &call(&world.entra.mint(&order)).await);
