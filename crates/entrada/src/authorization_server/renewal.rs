@@ -162,9 +162,16 @@ impl Renewer {
             if self.is_challenged(&grant, now).await? {
                 return Err(RenewalError::Challenged);
             }
-            let (renewal, how) = match self.ask_entra(&grant, now).await? {
-                Some(renewal) => (Some(renewal), How::Rotated),
-                None => (None, How::RotatedWithoutEntra),
+            let (renewal, how) = match self.ask_entra(&grant, now).await {
+                Ok(Some(renewal)) => (Some(renewal), How::Rotated),
+                Ok(None) => (None, How::RotatedWithoutEntra),
+                Err(RenewalError::Interaction(error)) => {
+                    let claims = error.claims().cloned();
+                    let needed = NeededInteraction::new(id, claims, Scope::default(), now);
+                    self.remember(&grant, needed).await?;
+                    return Err(RenewalError::Interaction(error));
+                }
+                Err(error) => return Err(error),
             };
             // The turn and Entra took their time: the grace of the old token begins here.
             let now = self.clock.now();
@@ -248,7 +255,8 @@ impl Renewer {
         Ok(needed.is_some_and(|needed| needed.refuses_refresh(now)))
     }
 
-    /// Asks Entra for new tokens; `None` if it cannot be asked and need not be yet.
+    /// Asks Entra for new tokens; `None` if it cannot be asked and need not be yet. What it wants of the
+    /// user is for the caller to remember, who knows whether anybody is told.
     async fn ask_entra(
         &self,
         grant: &Grant,
@@ -267,12 +275,7 @@ impl Renewer {
                 self.store.revoke_grant(&grant.id(), now).await?;
                 return Err(RenewalError::SignInAgain(error));
             }
-            Remedy::StepUp | Remedy::Consent => {
-                let claims = error.claims().cloned();
-                let needed = NeededInteraction::new(grant.id(), claims, Scope::default(), now);
-                self.remember(grant, needed).await?;
-                return Err(RenewalError::Interaction(error));
-            }
+            Remedy::StepUp | Remedy::Consent => return Err(RenewalError::Interaction(error)),
             Remedy::Retry(retry_after) => retry_after,
             Remedy::FixConfiguration => Duration::from_secs(60),
         };

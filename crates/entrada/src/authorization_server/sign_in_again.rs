@@ -5,6 +5,7 @@ use axum::body::Bytes;
 use axum::extract::{Extension, RawQuery, State};
 use axum::response::Response;
 use http::{HeaderMap, header};
+use serde::de::DeserializeOwned;
 
 use super::callback::UpstreamError;
 use super::consent::ConsentError;
@@ -158,9 +159,7 @@ impl AuthorizationServer {
     ) -> Result<Response, SignInAgainError> {
         use SignInAgainError as E;
         let now = self.now();
-        let params = Params::parse(query).map_err(|_| E::Link)?;
-        let sealed = params.get("request").ok_or(E::Link)?;
-        let link: SignInAgainLink = self.0.store.open_for(LINK, sealed).ok_or(E::Link)?;
+        let link: SignInAgainLink = self.opened(LINK, query)?;
         let grant = link.grant(now).ok_or(E::NothingNeeded)?;
         let grant = self.0.store.grant(&grant, now).await?;
         let grant = grant.ok_or(E::GrantEnded)?;
@@ -200,9 +199,7 @@ impl AuthorizationServer {
     ) -> Result<Response, SignInAgainError> {
         use SignInAgainError as E;
         let now = self.now();
-        let params = Params::parse(body).map_err(|_| E::Link)?;
-        let sealed = params.get("request").ok_or(E::Link)?;
-        let request: SignInAgainRequest = self.0.store.open_for(FORM, sealed).ok_or(E::Link)?;
+        let request: SignInAgainRequest = self.opened(FORM, body)?;
         if !self.is_posted_by(request.browser(), headers) {
             return Err(E::OtherBrowser);
         }
@@ -212,6 +209,18 @@ impl AuthorizationServer {
         let binding = BrowserBinding::generate(&*self.0.platform.random);
         let again = request.proceed(self.login(binding.clone()), now);
         Ok(self.send_to_entra(&again.into(), &binding, now).await?)
+    }
+
+    /// The parameter `request`, if we sealed it for `purpose`.
+    fn opened<T: DeserializeOwned>(
+        &self,
+        purpose: Purpose<'_>,
+        parameters: &[u8],
+    ) -> Result<T, SignInAgainError> {
+        let params = Params::parse(parameters).ok();
+        let sealed = params.as_ref().and_then(|params| params.get("request"));
+        let opened = sealed.and_then(|sealed| self.0.store.open_for(purpose, sealed));
+        opened.ok_or(SignInAgainError::Link)
     }
 
     /// Puts what Entra gave now under the grant, if it is the same user's.

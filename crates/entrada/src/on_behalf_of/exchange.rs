@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use super::{Inner, Key, OboError};
 use crate::authorization_server::RenewalError;
-use crate::entra::error::{EntraError, Refusal};
+use crate::entra::error::{EntraError, Refusal, Remedy};
 use crate::entra::token::EntraTokens;
 use crate::grant::{Grant, GrantId};
 use crate::platform::Timestamp;
@@ -74,8 +74,8 @@ pub(super) struct Pause {
 enum Said {
     /// To wait.
     Wait(StatusCode),
-    /// No, to this assertion.
-    No(Box<Refusal>, Hashed<EntraAccessToken>),
+    /// No, to this assertion, or to ourselves.
+    No(Box<Refusal>, Option<Hashed<EntraAccessToken>>),
 }
 
 impl Pause {
@@ -87,10 +87,13 @@ impl Pause {
         {
             (Said::Wait(status), retry_after)
         } else if let EntraError::Refused(refusal) = error {
-            (
-                Said::No(refusal.clone(), assertion?.token.hashed()),
-                REFUSED,
-            )
+            let lasts = if let Remedy::Retry(after) = error.remedy() {
+                after
+            } else {
+                REFUSED
+            };
+            let to = assertion.map(|assertion| assertion.token.hashed());
+            (Said::No(refusal.clone(), to), lasts)
         } else {
             return None;
         };
@@ -109,8 +112,8 @@ impl Pause {
                 retry_after: self.lasts.saturating_sub(now.since(self.from)),
             }),
             Said::No(refusal, to) => {
-                let same = assertion.is_some_and(|assertion| assertion.token.hashed() == *to);
-                same.then(|| EntraError::Refused(refusal.clone()))
+                let asked = assertion.map(|assertion| assertion.token.hashed());
+                (asked == *to).then(|| EntraError::Refused(refusal.clone()))
             }
         }
     }

@@ -195,6 +195,13 @@ impl Store for EmbeddedStore {
         key: &Hashed<InteractionKey>,
     ) -> Result<Option<Sealed>, StoreError> {
         let key = *key;
+        // Nearly always: a login must not wait for the disk for nothing.
+        if self
+            .read(Collection::Interactions, key.as_bytes())?
+            .is_none()
+        {
+            return Ok(None);
+        }
         self.write(move |tables| {
             let mut interactions = tables.shelf(Collection::Interactions);
             slot::take(&mut interactions, key.as_bytes())

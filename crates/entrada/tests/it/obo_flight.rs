@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use entra_emulator::{Failure, GrantRefusal, TokenOrder, builtin};
+use entra_emulator::{Endpoint, Failure, GrantRefusal, GrantType, TokenOrder, builtin};
 use entrada::VerifiedToken;
-use entrada::on_behalf_of::OboError;
+use entrada::entra::verifier::AppOnlyTokens;
+use entrada::on_behalf_of::{DownstreamRequest, OboError};
 use tokio::task::JoinSet;
 
 use crate::direct::world::{Direct, Instead, config, good, settle};
@@ -280,4 +281,73 @@ async fn a_refresh_behind_everybodys_back_that_is_refused_disturbs_nobody() {
     settle().await;
     assert_eq!(world.entra.calls(EXCHANGE), 2);
     session.refreshed().await;
+}
+
+/// The same where it is the user's own token that Entra does not refresh.
+#[tokio::test]
+async fn a_refresh_of_the_users_token_behind_their_back_disturbs_nobody() {
+    let world = World::new().await;
+    world.entra.set_token_lifetime(Duration::from_secs(3600));
+    let session = world.log_in("alice").await;
+    let held = caller(&world, &session).await;
+    token(&world, &held).await.unwrap();
+    world
+        .entra
+        .refuse_refresh(builtin::ALICE, GrantRefusal::MfaRequired);
+    world.advance(3300 * SECOND);
+    token(&world, &held).await.unwrap();
+    settle().await;
+    assert_eq!(world.entra.calls(REFRESH_GRANT), 1);
+    world.entra.refuse_refresh(builtin::ALICE, None);
+    session.refreshed().await;
+}
+
+#[tokio::test]
+async fn a_refusal_that_says_when_to_come_back_is_believed_for_as_long() {
+    let world = World::new().await;
+    let held = caller(&world, &world.log_in("alice").await).await;
+    let looping = Failure::Error {
+        aadsts: 50_196,
+        error: "invalid_grant".to_owned(),
+        suberror: None,
+        claims: None,
+    };
+    world.entra.fail_next(EXCHANGE, 1, looping);
+    let wait = token(&world, &held)
+        .await
+        .unwrap_err()
+        .retry_after()
+        .unwrap();
+    assert!(wait > 5 * SECOND, "{wait:?}");
+    world.advance(wait.saturating_sub(SECOND));
+    assert!(token(&world, &held).await.is_err());
+    assert_eq!(world.entra.calls(EXCHANGE), 1);
+    world.advance(SECOND);
+    token(&world, &held).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_of_our_own_that_is_refused_is_not_asked_for_at_once_again() {
+    let verifier = config()
+        .client_secret(builtin::CLIENT_SECRET)
+        .app_only(AppOnlyTokens::Allow)
+        .allowed_clients([builtin::DAEMON_CLIENT_ID]);
+    let world = Direct::new(verifier);
+    let order = TokenOrder::app_only(builtin::DAEMON_CLIENT_ID, builtin::CLIENT_ID);
+    let caller = world.verdict(&order).await.unwrap();
+    let own = Endpoint::TokenGrant(GrantType::ClientCredentials);
+    let wrong = Failure::Error {
+        aadsts: 7_000_215,
+        error: "invalid_client".to_owned(),
+        suberror: None,
+        claims: None,
+    };
+    world.entra.fail_next(own, 1, wrong);
+    let request = DownstreamRequest::new(USER_READ).allow_app_only_fallback();
+    for _ in 0..3 {
+        assert!(caller.downstream_token(request).await.is_err());
+    }
+    assert_eq!(world.entra.calls(own), 1);
+    world.advance(5 * SECOND);
+    caller.downstream_token(request).await.unwrap();
 }

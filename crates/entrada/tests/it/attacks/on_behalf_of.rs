@@ -249,3 +249,13 @@ async fn answer_of_an_administrator_spends_no_login() {
     let location = browser.get(back.as_str()).await.left();
     assert!(parameter(&location, "code").is_some());
 }
+
+#[tokio::test]
+async fn refused_calls_do_not_make_us_ask_entra_again_and_again() {
+    let (world, _, session, _) = wanted("alice").await;
+    let asked = world.entra.calls(EXCHANGE);
+    for _ in 0..20 {
+        assert_eq!(session.call_downstream(USER_READ).await.status, 401);
+    }
+    assert_eq!(world.entra.calls(EXCHANGE), asked);
+}
