@@ -5,6 +5,8 @@ use crate::config::flags::secret_tip;
 use crate::config::table::Setting;
 use crate::telemetry::LogLevel;
 
+mod upstream_token;
+
 /// The least one must say.
 const LEAST: [(&str, &str); 6] = [
     ("ENTRADA_CLIENT_SECRET", "hush-hush"),
@@ -471,50 +473,4 @@ fn a_variable_that_is_nearly_a_setting_is_a_slip() {
         format!("{variable}: there is no such setting: is ENTRADA_TENANT_ID meant?")
     });
     assert_eq!(problems(&[], &variables), expected);
-}
-
-#[test]
-fn the_upstream_gets_a_token_where_its_scope_is_known() {
-    let graph = "https://graph.microsoft.com/User.Read";
-    let scope = ("ENTRADA_UPSTREAM_SCOPE", graph);
-    let header = ("ENTRADA_UPSTREAM_TOKEN_HEADER", "X-Graph-Token");
-    let settings = read(&[], &least_and(&[])).unwrap();
-    assert_eq!(settings.upstream.exchange, None);
-    let exchange = Exchange::new(graph).unwrap();
-    let settings = read(&[], &least_and(&[scope])).unwrap();
-    assert_eq!(settings.upstream.exchange, Some(exchange.clone()));
-    // What every request needs is asked for at the first login.
-    assert_eq!(settings.provider.additional_scopes, [graph]);
-    let settings = read(&[], &least_and(&[scope, header])).unwrap();
-    let named = exchange.header("x-graph-token".parse().unwrap());
-    assert_eq!(settings.upstream.exchange, Some(named));
-    let default = ("ENTRADA_UPSTREAM_SCOPE", "api://orders/.default");
-    let settings = read(&[], &least_and(&[default])).unwrap();
-    assert!(settings.provider.additional_scopes.is_empty());
-}
-
-#[test]
-fn a_token_nobody_could_send_is_a_problem() {
-    let scope = ("ENTRADA_UPSTREAM_SCOPE", "api://orders/read");
-    for (variables, expected) in [
-        (
-            vec![("ENTRADA_UPSTREAM_SCOPE", "User.Read")],
-            "ENTRADA_UPSTREAM_SCOPE: write the scope with its api, such as \
-             https://graph.microsoft.com/Mail.Read",
-        ),
-        (
-            vec![("ENTRADA_UPSTREAM_SCOPE", "api://a/x api://b/x")],
-            "ENTRADA_UPSTREAM_SCOPE: a token is for one api: ask for one token each",
-        ),
-        (
-            vec![scope, ("ENTRADA_UPSTREAM_TOKEN_HEADER", "Cookie")],
-            "ENTRADA_UPSTREAM_TOKEN_HEADER: that header means something else: choose another",
-        ),
-        (
-            vec![("ENTRADA_UPSTREAM_TOKEN_HEADER", "X-Token")],
-            "upstream_token_header is set, and upstream_scope is not",
-        ),
-    ] {
-        assert_eq!(problems(&[], &least_and(&variables)), [expected]);
-    }
 }

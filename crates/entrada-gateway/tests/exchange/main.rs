@@ -12,7 +12,9 @@ mod browser;
 #[expect(dead_code, reason = "shared with the scenarios of the library")]
 #[path = "../../../entrada/tests/it/client.rs"]
 mod client;
+#[path = "../../../entrada/tests/it/log.rs"]
 mod log;
+mod secrets;
 mod stage;
 mod tokens;
 mod trouble;

@@ -137,7 +137,7 @@ async fn what_is_not_brought_for_an_hour_is_forgotten() {
 async fn a_client_that_comes_back_without_its_user_is_known() {
     let (world, mut browser, session) = world().await;
     let in_vain = async |session: &Session| {
-        let refused = token(&world, &caller(&world, session).await).await;
+        let refused = token(&caller(&world, session).await).await;
         let Err(OboError::InteractionRequired(required)) = refused else {
             panic!("{refused:?}");
         };
@@ -223,9 +223,7 @@ async fn each_refusal_is_told_as_what_it_is() {
         );
         assert_challenged(&answer);
         assert!(!answer.text.contains("AADSTS"), "{}", answer.text);
-        let error = token(&world, &caller(&world, &session).await)
-            .await
-            .unwrap_err();
+        let error = token(&caller(&world, &session).await).await.unwrap_err();
         let told = if let OboError::InteractionRequired(required) = &error {
             required.error.remedy()
         } else if let OboError::Exchange(error) = &error {
@@ -271,7 +269,7 @@ async fn what_is_demanded_at_a_refresh_goes_the_same_way() {
         .entra
         .refuse_refresh(builtin::ALICE, GrantRefusal::MfaRequired);
     world.advance(3600 * SECOND);
-    let refused = token(&world, &held).await;
+    let refused = token(&held).await;
     assert!(
         matches!(refused, Err(OboError::InteractionRequired(_))),
         "{refused:?}"

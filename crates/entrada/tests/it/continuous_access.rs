@@ -53,7 +53,7 @@ async fn a_challenge_of_graphs_goes_the_way_of_entras_own() {
     let mut browser = world.browser();
     let session = world.client().await.log_in(&mut browser, "alice").await;
     let caller = caller(&world, &session).await;
-    let before = token(&world, &caller).await.unwrap();
+    let before = token(&caller).await.unwrap();
     assert_eq!(ask_graph(&world, &before).await.status, 200);
 
     world.advance(60 * SECOND);
@@ -75,7 +75,7 @@ async fn a_challenge_of_graphs_goes_the_way_of_entras_own() {
     );
     assert_eq!(brought["access_token"]["xms_cc"]["values"], json!(["cp1"]));
     let caller = crate::obo::caller(&world, &session).await;
-    let after = token(&world, &caller).await.unwrap();
+    let after = token(&caller).await.unwrap();
     assert_eq!(ask_graph(&world, &after).await.status, 200);
 }
 
@@ -85,7 +85,7 @@ async fn a_challenge_that_an_exchange_answers_replaces_the_token_for_everybody()
     let world = world().await;
     let session = world.log_in("alice").await;
     let caller = caller(&world, &session).await;
-    let before = token(&world, &caller).await.unwrap();
+    let before = token(&caller).await.unwrap();
     let claims = json!({ "access_token": { "nbf": { "essential": true, "value": "1" } } });
     let claims = STANDARD.encode(claims.to_string());
     let claims = ClaimsRequest::decode(&claims).unwrap();
@@ -94,7 +94,7 @@ async fn a_challenge_that_an_exchange_answers_replaces_the_token_for_everybody()
         (DOWNSTREAM_CLAIMS, claims.as_str()),
     ];
     assert_works(&session.call_downstream_with(&headers).await);
-    let after = token(&world, &caller).await.unwrap();
+    let after = token(&caller).await.unwrap();
     assert_ne!(before.expose(), after.expose());
     // All who met it are answered by that one; whoever meets it later met it with that one.
     for (wait, exchanges) in [(SECOND, 2), (10 * SECOND, 3)] {

@@ -78,7 +78,7 @@ async fn a_certificate_signs_for_every_call() {
     assert_eq!(last_proof(&world), assertion);
     let calls = world.entra.calls(Endpoint::Token);
     let caller = obo::caller(&world, &session).await;
-    obo::token(&world, &caller).await.unwrap();
+    obo::token(&caller).await.unwrap();
     assert!(world.entra.calls(Endpoint::Token) > calls);
     assert_eq!(last_proof(&world), assertion);
 }
@@ -165,7 +165,7 @@ async fn nobody_is_signed_out_because_we_cannot_prove_ourselves() {
     let replica = world.replica_with(|config| config.credential(provider));
     let caller = obo::caller(&replica, &session.at(&replica)).await;
     let calls = replica.entra.calls(Endpoint::Token);
-    let Err(OboError::Exchange(error)) = obo::token(&replica, &caller).await else {
+    let Err(OboError::Exchange(error)) = obo::token(&caller).await else {
         panic!("there was a token");
     };
     assert_eq!(
@@ -212,7 +212,7 @@ impl TokenFile {
 async fn use_everything(world: &World) -> Session {
     let session = world.log_in("alice").await;
     let caller = obo::caller(world, &session).await;
-    obo::token(world, &caller).await.unwrap();
+    obo::token(&caller).await.unwrap();
     session.refreshed().await
 }
 

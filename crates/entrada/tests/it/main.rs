@@ -23,6 +23,7 @@ mod errors;
 mod incremental_consent;
 mod keys;
 mod lifetimes;
+mod log;
 mod login;
 mod mcp_session;
 mod metadata;

@@ -14,7 +14,6 @@ use entrada::on_behalf_of::OboError;
 use entrada::secret::EntraAccessToken;
 use http::Method;
 use serde_json::json;
-use tokio::task::JoinSet;
 use tower::{Layer as _, ServiceExt as _};
 
 use crate::client::{Answer, Session};
@@ -43,15 +42,8 @@ pub(crate) async fn caller(world: &World, session: &Session) -> VerifiedToken {
     found.lock().unwrap().take().unwrap()
 }
 
-pub(crate) async fn token(
-    world: &World,
-    caller: &VerifiedToken,
-) -> Result<EntraAccessToken, OboError> {
-    world
-        .provider
-        .on_behalf_of()
-        .token_for(caller, USER_READ)
-        .await
+pub(crate) async fn token(caller: &VerifiedToken) -> Result<EntraAccessToken, OboError> {
+    caller.downstream_token(USER_READ).await
 }
 
 pub(crate) async fn ask_graph(world: &World, token: &EntraAccessToken) -> Answer {
@@ -67,9 +59,7 @@ async fn graph_knows_the_caller() {
     let world = World::new().await;
     for (name, oid) in [("alice", builtin::ALICE_OID), ("bob", builtin::BOB_OID)] {
         let caller = caller(&world, &world.log_in(name).await).await;
-        let me = ask_graph(&world, &token(&world, &caller).await.unwrap())
-            .await
-            .ok();
+        let me = ask_graph(&world, &token(&caller).await.unwrap()).await.ok();
         assert_eq!(me["id"], json!(oid));
     }
 }
@@ -80,19 +70,19 @@ async fn a_token_is_exchanged_once_for_its_lifetime() {
     world.entra.set_token_lifetime(Duration::from_secs(3600));
     let session = world.log_in("alice").await;
     let caller = caller(&world, &session).await;
-    let first = token(&world, &caller).await.unwrap();
+    let first = token(&caller).await.unwrap();
     world.advance(Duration::from_secs(3600 - 301));
-    let again = token(&world, &caller).await.unwrap();
+    let again = token(&caller).await.unwrap();
     assert_eq!(first.expose(), again.expose());
     assert_eq!(world.entra.calls(EXCHANGE), 1);
     // Five minutes before its end another one is exchanged,
     world.advance(SECOND);
     // and everybody goes on with the old one.
-    let again = token(&world, &caller).await.unwrap();
+    let again = token(&caller).await.unwrap();
     assert_eq!(first.expose(), again.expose());
     let next = loop {
         tokio::task::yield_now().await;
-        let next = token(&world, &caller).await.unwrap();
+        let next = token(&caller).await.unwrap();
         if next.expose() != first.expose() {
             break next;
         }
@@ -102,34 +92,15 @@ async fn a_token_is_exchanged_once_for_its_lifetime() {
 }
 
 #[tokio::test]
-async fn many_calls_at_once_are_one_exchange() {
-    let world = Arc::new(World::new().await);
-    let caller = caller(&world, &world.log_in("alice").await).await;
-    let mut calls = JoinSet::new();
-    for _ in 0..20 {
-        let (world, caller) = (Arc::clone(&world), caller.clone());
-        calls.spawn(async move {
-            let token = token(&world, &caller).await.unwrap();
-            token.expose().to_owned()
-        });
-    }
-    let tokens = calls.join_all().await;
-    assert!(tokens.iter().all(|token| *token == tokens[0]));
-    assert_eq!(world.entra.calls(EXCHANGE), 1);
-}
-
-#[tokio::test]
 async fn another_scope_is_another_token() {
     let world = World::with(|config| {
         config.additional_scopes([USER_READ, "https://graph.microsoft.com/Mail.Read"])
     })
     .await;
     let caller = caller(&world, &world.log_in("alice").await).await;
-    let read = token(&world, &caller).await.unwrap();
-    let graph = world.provider.on_behalf_of();
-    let mail = graph
-        .token_for(&caller, "https://graph.microsoft.com/Mail.Read")
-        .await;
+    let read = token(&caller).await.unwrap();
+    let mail = caller.downstream_token("https://graph.microsoft.com/Mail.Read");
+    let mail = mail.await;
     assert_ne!(read.expose(), mail.unwrap().expose());
     assert_eq!(world.entra.calls(EXCHANGE), 2);
 }
@@ -141,7 +112,7 @@ async fn a_stale_token_of_the_users_is_refreshed_first() {
     let session = world.log_in("alice").await;
     let caller = caller(&world, &session).await;
     world.advance(Duration::from_secs(2 * 3600));
-    let token = token(&world, &caller).await.unwrap();
+    let token = token(&caller).await.unwrap();
     assert_eq!(ask_graph(&world, &token).await.status, 200);
     assert_eq!(world.entra.calls(REFRESH_GRANT), 1);
     // The client's own refresh token is none the worse.
@@ -154,7 +125,7 @@ async fn a_second_factor_that_is_demanded_is_an_error_of_its_own() {
     let session = world.log_in("alice").await;
     let caller = caller(&world, &session).await;
     world.entra.demand_mfa_at_obo(builtin::ALICE, true);
-    let Err(OboError::InteractionRequired(required)) = token(&world, &caller).await else {
+    let Err(OboError::InteractionRequired(required)) = token(&caller).await else {
         panic!("a token without the second factor");
     };
     let EntraError::Refused(refusal) = &required.error else {
@@ -167,7 +138,7 @@ async fn a_second_factor_that_is_demanded_is_an_error_of_its_own() {
     assert_eq!(session.call_tool().await.status, 200);
     world.entra.demand_mfa_at_obo(builtin::ALICE, false);
     world.advance(5 * SECOND);
-    token(&world, &caller).await.unwrap();
+    token(&caller).await.unwrap();
 }
 
 #[tokio::test]
@@ -175,11 +146,7 @@ async fn an_api_nobody_consented_to_is_an_error() {
     let world = World::new().await;
     let caller = caller(&world, &world.log_in("alice").await).await;
     let scope = format!("{}/data.read", builtin::UNCONSENTED_IDENTIFIER_URI);
-    let refused = world
-        .provider
-        .on_behalf_of()
-        .token_for(&caller, &*scope)
-        .await;
+    let refused = caller.downstream_token(&*scope).await;
     let Err(OboError::InteractionRequired(required)) = refused else {
         panic!("{refused:?}");
     };
@@ -189,29 +156,12 @@ async fn an_api_nobody_consented_to_is_an_error() {
 }
 
 #[tokio::test]
-async fn passing_trouble_is_told_as_such_and_not_kept() {
-    let world = World::new().await;
-    let caller = caller(&world, &world.log_in("alice").await).await;
-    for failure in [Failure::Status(503), Failure::Garbage, Failure::Drop] {
-        world.entra.fail_next(EXCHANGE, 1, failure.clone());
-        let Err(OboError::Exchange(error)) = token(&world, &caller).await else {
-            panic!("{failure:?}");
-        };
-        let Remedy::Retry(after) = error.remedy() else {
-            panic!("{error:?}");
-        };
-        world.advance(after);
-    }
-    token(&world, &caller).await.unwrap();
-}
-
-#[tokio::test]
 async fn a_revoked_session_gives_no_new_token() {
     let world = World::new().await;
     let session = world.log_in("alice").await;
     let caller = caller(&world, &session).await;
     session.client.revoke(&session.refresh_token).await;
-    let refused = token(&world, &caller).await;
+    let refused = token(&caller).await;
     assert!(matches!(refused, Err(OboError::Renewal(_))), "{refused:?}");
     assert_eq!(world.entra.calls(EXCHANGE), 0);
 }
@@ -222,10 +172,10 @@ async fn a_revoked_session_gives_no_kept_token_after_ten_seconds() {
     let world = World::new().await;
     let session = world.log_in("alice").await;
     let caller = caller(&world, &session).await;
-    token(&world, &caller).await.unwrap();
+    token(&caller).await.unwrap();
     session.client.revoke(&session.refresh_token).await;
     world.advance(11 * SECOND);
-    let refused = token(&world, &caller).await;
+    let refused = token(&caller).await;
     assert!(matches!(refused, Err(OboError::Renewal(_))), "{refused:?}");
     assert_eq!(world.entra.calls(EXCHANGE), 1);
 }
@@ -235,16 +185,16 @@ async fn a_kept_token_needs_neither_entra_nor_for_a_minute_the_store() {
     let store = Arc::new(Outage::default());
     let world = World::on(store.clone(), |config| config).await;
     let caller = caller(&world, &world.log_in("alice").await).await;
-    let kept = token(&world, &caller).await.unwrap();
+    let kept = token(&caller).await.unwrap();
     store.begin();
     world.entra.fail_next(Endpoint::Token, 1, Failure::Drop);
     for wait in [10 * SECOND, 50 * SECOND] {
         world.advance(wait);
-        let again = token(&world, &caller).await.unwrap();
+        let again = token(&caller).await.unwrap();
         assert_eq!(kept.expose(), again.expose());
     }
     world.advance(SECOND);
-    let unsure = token(&world, &caller).await;
+    let unsure = token(&caller).await;
     assert!(matches!(unsure, Err(OboError::Renewal(_))), "{unsure:?}");
 }
 
@@ -255,8 +205,8 @@ async fn a_user_who_is_out_at_entra_gives_no_new_token() {
     let session = world.log_in("alice").await;
     let caller = caller(&world, &session).await;
     world.entra.disable_user(builtin::ALICE);
-    assert!(token(&world, &caller).await.is_err());
+    assert!(token(&caller).await.is_err());
     world.advance(Duration::from_secs(3600));
-    assert!(token(&world, &caller).await.is_err());
+    assert!(token(&caller).await.is_err());
     session.refresh().await.assert_refused(400, "invalid_grant");
 }

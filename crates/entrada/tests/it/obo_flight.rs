@@ -47,7 +47,7 @@ async fn a_thousand_calls_of_a_hundred_users_are_a_hundred_exchanges() {
     }
     for _ in 0..10 {
         for caller in &callers {
-            token(&world, caller).await.unwrap();
+            token(caller).await.unwrap();
         }
     }
     assert_eq!(world.entra.calls(EXCHANGE), 100);
@@ -112,11 +112,11 @@ async fn fifty_calls_at_once_do_not_ask_an_entra_that_is_throttling() {
         assert_eq!(error.retry_after(), Some(30 * SECOND), "{error:?}");
     }
     world.advance(29 * SECOND);
-    let refused = token(&world, &caller).await.unwrap_err();
+    let refused = token(&caller).await.unwrap_err();
     assert_eq!(refused.retry_after(), Some(SECOND));
     assert_eq!(world.entra.calls(EXCHANGE), 1);
     world.advance(SECOND);
-    token(&world, &caller).await.unwrap();
+    token(&caller).await.unwrap();
     assert_eq!(world.entra.calls(EXCHANGE), 2);
 }
 
@@ -133,11 +133,11 @@ async fn whatever_is_wrong_at_entra_the_next_call_works() {
         let session = world.log_in("alice").await;
         let caller = caller(&world, &session).await;
         world.entra.fail_next(EXCHANGE, 1, failure.clone());
-        let refused = token(&world, &caller).await.unwrap_err();
+        let refused = token(&caller).await.unwrap_err();
         assert!(refused.retry_after().is_some(), "{failure:?}: {refused:?}");
         assert!(refused.shortfall().is_none(), "{failure:?}");
         world.advance(wait * SECOND);
-        let given = token(&world, &caller).await.unwrap();
+        let given = token(&caller).await.unwrap();
         assert_eq!(ask_graph(&world, &given).await.status, 200, "{failure:?}");
         session.refreshed().await;
     }
@@ -149,10 +149,10 @@ async fn a_call_that_is_given_up_is_an_exchange_for_the_next() {
     let world = World::new().await;
     let caller = caller(&world, &world.log_in("alice").await).await;
     {
-        let mut given_up = std::pin::pin!(token(&world, &caller));
+        let mut given_up = std::pin::pin!(token(&caller));
         assert!(futures_now(given_up.as_mut()).is_none());
     }
-    token(&world, &caller).await.unwrap();
+    token(&caller).await.unwrap();
     assert_eq!(world.entra.calls(EXCHANGE), 1);
 }
 
@@ -180,13 +180,13 @@ async fn neither_refresh_nor_rotation_costs_an_exchange() {
     world.entra.set_token_lifetime(Duration::from_secs(7200));
     let session = world.log_in("alice").await;
     let before = caller(&world, &session).await;
-    let first = token(&world, &before).await.unwrap();
+    let first = token(&before).await.unwrap();
     world.advance(60 * SECOND);
     let session = session.refreshed().await;
     assert_eq!(world.entra.calls(REFRESH_GRANT), 1);
     let after = caller(&world, &session).await;
     for caller in [&before, &after] {
-        let again = token(&world, caller).await.unwrap();
+        let again = token(caller).await.unwrap();
         assert_eq!(first.expose(), again.expose());
     }
     assert_eq!(world.entra.calls(EXCHANGE), 1);
@@ -200,21 +200,21 @@ async fn a_token_that_cannot_be_refreshed_stays_in_use() {
     world.entra.set_refresh_in(Duration::from_secs(600));
     let session = world.log_in("alice").await;
     let caller = caller(&world, &session).await;
-    let first = token(&world, &caller).await.unwrap();
+    let first = token(&caller).await.unwrap();
     world.entra.fail_next(EXCHANGE, 2, Failure::Status(503));
     world.advance(600 * SECOND);
     // Twice a minute it is tried.
     for (wait, exchanges) in [(0, 2), (1, 2), (28, 2), (1, 3), (10, 3)] {
         world.advance(wait * SECOND);
-        let again = token(&world, &caller).await.unwrap();
+        let again = token(&caller).await.unwrap();
         assert_eq!(first.expose(), again.expose());
         settle().await;
         assert_eq!(world.entra.calls(EXCHANGE), exchanges);
     }
     world.advance(30 * SECOND);
-    token(&world, &caller).await.unwrap();
+    token(&caller).await.unwrap();
     settle().await;
-    let next = token(&world, &caller).await.unwrap();
+    let next = token(&caller).await.unwrap();
     assert_eq!(world.entra.calls(EXCHANGE), 4);
     assert_ne!(first.expose(), next.expose());
 }
@@ -225,11 +225,11 @@ async fn nobody_waits_for_a_refresh_that_hangs() {
     let world = World::new().await;
     world.entra.set_token_lifetime(Duration::from_secs(3600));
     let caller = caller(&world, &world.log_in("alice").await).await;
-    let first = token(&world, &caller).await.unwrap();
+    let first = token(&caller).await.unwrap();
     world.hang_next();
     for wait in [3300, 11, 11] {
         world.advance(wait * SECOND);
-        let again = token(&world, &caller).await.unwrap();
+        let again = token(&caller).await.unwrap();
         assert_eq!(first.expose(), again.expose());
         settle().await;
     }
@@ -252,16 +252,14 @@ async fn a_refusal_is_believed_for_a_moment_however_often_it_is_met() {
         );
     }
     world.advance(4 * SECOND);
-    assert!(token(&world, &held).await.is_err());
+    assert!(token(&held).await.is_err());
     assert_eq!(world.entra.calls(EXCHANGE), 1);
     world.advance(SECOND);
-    assert!(token(&world, &held).await.is_err());
+    assert!(token(&held).await.is_err());
     assert_eq!(world.entra.calls(EXCHANGE), 2);
     // It was about that token: the user's next login is another.
     let session = session.client.log_in(&mut browser, "alice").await;
-    token(&world, &caller(&world, &session).await)
-        .await
-        .unwrap();
+    token(&caller(&world, &session).await).await.unwrap();
 }
 
 /// A token that still holds asks nothing of the user, and of the client not to sign in.
@@ -272,12 +270,12 @@ async fn a_refresh_behind_everybodys_back_that_is_refused_disturbs_nobody() {
     world.entra.set_refresh_in(Duration::from_secs(600));
     let session = world.log_in("alice").await;
     let held = caller(&world, &session).await;
-    token(&world, &held).await.unwrap();
+    token(&held).await.unwrap();
     world
         .entra
         .refuse_obo(builtin::ALICE, GrantRefusal::MfaRequired);
     world.advance(600 * SECOND);
-    token(&world, &held).await.unwrap();
+    token(&held).await.unwrap();
     settle().await;
     assert_eq!(world.entra.calls(EXCHANGE), 2);
     session.refreshed().await;
@@ -290,12 +288,12 @@ async fn a_refresh_of_the_users_token_behind_their_back_disturbs_nobody() {
     world.entra.set_token_lifetime(Duration::from_secs(3600));
     let session = world.log_in("alice").await;
     let held = caller(&world, &session).await;
-    token(&world, &held).await.unwrap();
+    token(&held).await.unwrap();
     world
         .entra
         .refuse_refresh(builtin::ALICE, GrantRefusal::MfaRequired);
     world.advance(3300 * SECOND);
-    token(&world, &held).await.unwrap();
+    token(&held).await.unwrap();
     settle().await;
     assert_eq!(world.entra.calls(REFRESH_GRANT), 1);
     world.entra.refuse_refresh(builtin::ALICE, None);
@@ -313,17 +311,13 @@ async fn a_refusal_that_says_when_to_come_back_is_believed_for_as_long() {
         claims: None,
     };
     world.entra.fail_next(EXCHANGE, 1, looping);
-    let wait = token(&world, &held)
-        .await
-        .unwrap_err()
-        .retry_after()
-        .unwrap();
+    let wait = token(&held).await.unwrap_err().retry_after().unwrap();
     assert!(wait > 5 * SECOND, "{wait:?}");
     world.advance(wait.saturating_sub(SECOND));
-    assert!(token(&world, &held).await.is_err());
+    assert!(token(&held).await.is_err());
     assert_eq!(world.entra.calls(EXCHANGE), 1);
     world.advance(SECOND);
-    token(&world, &held).await.unwrap();
+    token(&held).await.unwrap();
 }
 
 #[tokio::test]

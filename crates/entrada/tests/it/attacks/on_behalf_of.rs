@@ -157,7 +157,7 @@ async fn downstream_token_of_another_login_is_not_given() {
     let bob = caller(&world, &world.log_in("bob").await).await;
     let mut tokens = Vec::new();
     for caller in [&alice, &again, &bob] {
-        tokens.push(token(&world, caller).await.unwrap().expose().to_owned());
+        tokens.push(token(caller).await.unwrap().expose().to_owned());
     }
     tokens.dedup();
     assert_eq!(tokens.len(), 3);
@@ -182,10 +182,10 @@ async fn revoked_grant_gives_no_downstream_token() {
     let world = World::new().await;
     let session = world.log_in("alice").await;
     let caller = caller(&world, &session).await;
-    token(&world, &caller).await.unwrap();
+    token(&caller).await.unwrap();
     session.client.revoke(&session.refresh_token).await;
     world.advance(11 * SECOND);
-    let refused = token(&world, &caller).await;
+    let refused = token(&caller).await;
     assert!(matches!(refused, Err(OboError::Renewal(_))), "{refused:?}");
 }
 

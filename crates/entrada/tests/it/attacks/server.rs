@@ -10,7 +10,7 @@ use serde_json::json;
 use super::forger::{Forger, claims_of};
 use super::{REDIRECT_PATH, allowed, overhear, post_form};
 use crate::client::{VERIFIER, parameter};
-use crate::secrets::Log;
+use crate::log::Log;
 use crate::world::{SECOND, World};
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
