@@ -28,10 +28,10 @@ pub use access_token::VerifiedToken;
 pub use entra::verifier::AzureJwtVerifier;
 #[doc(inline)]
 pub use multi_auth::MultiAuth;
+pub use on_behalf_of::EntraOboToken;
 #[doc(inline)]
 #[cfg(feature = "azure")]
 pub use on_behalf_of::OnBehalfOfCredential;
-pub use on_behalf_of::{EntraOboToken, OnBehalfOf};
 #[doc(inline)]
 pub use platform::Platform;
 #[doc(inline)]

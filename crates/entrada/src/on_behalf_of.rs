@@ -8,7 +8,7 @@ use quick_cache::sync::Cache;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use crate::access_token::{TokenFacts, VerifiedToken};
+use crate::access_token::TokenFacts;
 use crate::authorization_server::{
     AuthorizationServer, GRANT_CACHE_TTL, RenewalError, STORE_OUTAGE_GRACE,
 };
@@ -18,7 +18,6 @@ use crate::entra::token::EntraTokens;
 use crate::grant::GrantId;
 use crate::oauth::claims_request::ClaimsRequest;
 use crate::platform::{Platform, Timestamp};
-use crate::secret::EntraAccessToken;
 use crate::single_flight::Turns;
 
 #[cfg(feature = "azure")]
@@ -39,7 +38,6 @@ pub use extract::{Downstream, EntraOboToken};
 pub(crate) use groups::GrantAccess;
 pub use request::{DownstreamRequest, DownstreamScopeError};
 
-use delegation::Delegation;
 use exchange::{Pause, Source};
 use kept::{Given, Kept, Plan};
 use request::DownstreamScope;
@@ -56,7 +54,7 @@ const DEADLINE: Duration = Duration::from_secs(45);
 /// Tokens are kept, and replaced before their end while everybody goes on with the old one. Many
 /// callers who need the same token wait for one exchange.
 #[derive(Clone)]
-pub struct OnBehalfOf(Arc<Inner>);
+pub(crate) struct OnBehalfOf(Arc<Inner>);
 
 struct Inner {
     /// Where grants are, if callers have any.
@@ -116,26 +114,8 @@ impl OnBehalfOf {
         }))
     }
 
-    /// An access token that speaks for `caller`, for a scope such as
-    /// `https://graph.microsoft.com/User.Read`; all scopes must be of one API.
-    ///
-    /// # Errors
-    ///
-    /// [`OboError`]: the caller has nothing to exchange, or Entra gives no token.
-    pub async fn token_for<'r>(
-        &self,
-        caller: &VerifiedToken,
-        request: impl Into<DownstreamRequest<'r>>,
-    ) -> Result<EntraAccessToken, OboError> {
-        let given = match caller.backing::<Delegation>() {
-            // Whoever verified the token knows what it is exchanged with.
-            Some(delegation) => delegation.token(caller, request.into()).await,
-            None => self.under_grant(caller, request.into()).await,
-        };
-        given.map(|given| given.token)
-    }
-
-    /// The same for whoever gave the grant that `facts` name.
+    /// A token for whoever gave the grant that `facts` name: they must be those of a token that was
+    /// verified.
     async fn under_grant(
         &self,
         facts: &TokenFacts,

@@ -48,7 +48,6 @@ struct Inner {
     resource: Url,
     metadata: ProtectedResourceMetadata,
     guard: RequireBearerLayer,
-    on_behalf_of: OnBehalfOf,
     keys: Keys,
     key_file: Option<KeyFile>,
     signing_algorithm: Algorithm,
@@ -121,7 +120,6 @@ impl AzureProvider {
             resource: resource_url,
             metadata,
             guard,
-            on_behalf_of,
             keys,
             key_file,
             signing_algorithm,
@@ -157,11 +155,6 @@ impl AzureProvider {
     /// The guard alone, for routes of your own.
     pub fn guard(&self) -> RequireBearerLayer {
         self.0.guard.clone()
-    }
-
-    /// Gets tokens for downstream APIs in the name of a caller.
-    pub fn on_behalf_of(&self) -> &OnBehalfOf {
-        &self.0.on_behalf_of
     }
 
     /// The URL that MCP clients are told.

@@ -71,8 +71,12 @@ impl Backs for OnBehalfOf {
 }
 
 impl VerifiedToken {
-    /// An access token to a downstream API that speaks for the caller: see
-    /// [`OnBehalfOf::token_for`]. Whoever verified the caller's token gives it.
+    /// An access token to a downstream API that speaks for the caller (Microsoft, *on-behalf-of flow*),
+    /// for a scope such as `https://graph.microsoft.com/User.Read`; all scopes must be of one API.
+    /// Whoever verified the caller's token gives it.
+    ///
+    /// Tokens are kept, and replaced before their end while everybody goes on with the old one. Many
+    /// callers who need the same token wait for one exchange.
     ///
     /// ```
     /// # use entrada::VerifiedToken;
