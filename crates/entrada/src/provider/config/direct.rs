@@ -331,6 +331,9 @@ impl AzureJwtConfig {
             Requirement::roles(&self.required_app_roles)
         };
         let applications = || Requirement::application().and(roles);
+        for client in self.allowed_clients.iter().filter(|id| !is_guid(id)) {
+            found.add(ConfigError::AllowedClient(client.clone()));
+        }
         let unnamed = self.required_app_roles.is_empty() && self.allowed_clients.is_empty();
         if self.app_only != AppOnlyTokens::Refuse && unnamed {
             found.add(ConfigError::AppOnly);
@@ -465,6 +468,10 @@ mod tests {
             ),
             (least().app_only(Allow), "app_only: "),
             (least().app_only(Require), "app_only: "),
+            (
+                least().allowed_clients(["daemon"]),
+                "allowed_clients: \"daemon\"",
+            ),
             (
                 least().app_only(Allow).required_app_roles([""]),
                 "requirement: ",

@@ -93,6 +93,9 @@ pub enum ConfigError {
          tenants (allowed_tenants), or the applications (allowed_clients)"
     )]
     AppOnlyOfAnyTenant,
+    /// A client that is let in is none.
+    #[error("allowed_clients: {0:?} is no Application (client) ID, a GUID")]
+    AllowedClient(String),
     /// Applications are refused, and told what they need.
     #[error(
         "required_app_roles: applications are refused (app_only), and users need none of these; \
@@ -174,7 +177,7 @@ impl ConfigErrors {
         Self(vec![error])
     }
 
-    /// The errors.
+    /// The errors, by reference.
     pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.0.iter()
     }
@@ -195,3 +198,12 @@ impl fmt::Debug for ConfigErrors {
 }
 
 impl std::error::Error for ConfigErrors {}
+
+impl IntoIterator for ConfigErrors {
+    type Item = ConfigError;
+    type IntoIter = std::vec::IntoIter<ConfigError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
