@@ -1,5 +1,6 @@
 """`entrada serve` in front of an MCP server from the Python SDK, which knows nothing of authorization."""
 
+import base64
 import json
 import os
 import pathlib
@@ -10,9 +11,26 @@ import tempfile
 import time
 import unittest
 
+from direct import DAEMON, programs, token
 from examples import CLIENT_ID, CLIENT_SECRET, PASSWORD, TENANT, USERNAME
 from oauth import Client, send
 from programs import ARTEFACTS, DEBUG, ROOT, emulator, free_port, stop, wait_for
+
+
+# The same server once more, which here gets a token for Microsoft Graph.
+ROUTES = """
+[[route]]
+path = "/mcp/graph"
+upstream = "http://127.0.0.1:{port}/mcp"
+upstream_scope = "https://graph.microsoft.com/User.Read"
+upstream_token_header = "X-Graph-Token"
+upstream_app_only_fallback = true
+"""
+
+
+def claims_of(access_token: str) -> dict:
+    payload = access_token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
 
 
 class Gateway(unittest.TestCase):
@@ -30,6 +48,8 @@ class Gateway(unittest.TestCase):
         cls.environment = dict(os.environ)
         cls.environment.pop("SSL_CERT_FILE", None)
         os.environ["SSL_CERT_FILE"] = cls.entra["ca_file"]
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            os.environ.pop(name, None)
         cls.port = free_port()
         cls.base_url = f"http://127.0.0.1:{cls.port}"
         cls.serve()
@@ -57,7 +77,10 @@ class Gateway(unittest.TestCase):
             "ca-file": cls.entra["ca_file"],
             "data-dir": cls.folder / "data",
             "log-level": "trace",
+            "allowed-applications": DAEMON,
+            "config": cls.folder / "routes.toml",
         }
+        (cls.folder / "routes.toml").write_text(ROUTES.format(port=cls.upstream))
         flags = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
         cls.gateway = cls.start([DEBUG / "entrada", "serve", *flags], "entrada", cls.port, cls.environment)
 
@@ -77,6 +100,29 @@ class Gateway(unittest.TestCase):
         self.assertNotIn("Forged", seen.values())
         self.assertNotIn("authorization", seen)
         self.assertNotIn(client.tokens["access_token"], json.dumps(seen))
+
+    def test_a_route_has_a_token_of_its_own(self):
+        client = self.signed_in()
+        client.mcp_url += "/graph"
+        seen = json.loads(client.call("headers"))
+        claims = claims_of(seen["x-graph-token"])
+        self.assertEqual((claims["aud"], claims["upn"]), ("https://graph.microsoft.com", USERNAME))
+        self.assertNotIn("authorization", seen)
+        self.assertNotIn(client.tokens["access_token"], json.dumps(seen))
+
+    def test_an_application_comes_with_a_token_of_entras(self):
+        client = Client(f"{self.base_url}/mcp")
+        application = programs(f"https://{self.entra['authority_host']}/{TENANT}", self.entra["ca_file"])
+        access_token = token(application.acquire_token_for_client([f"api://{CLIENT_ID}/.default"]))
+        client.tokens = {"access_token": access_token}
+        seen = json.loads(client.call("headers"))
+        self.assertEqual(seen["x-entrada-client-id"], DAEMON)
+        self.assertNotIn(access_token, json.dumps(seen))
+        client.mcp_url += "/graph"
+        seen = json.loads(client.call("headers"))
+        claims = claims_of(seen["x-graph-token"])
+        self.assertEqual((claims["idtyp"], claims["appid"]), ("app", CLIENT_ID))
+        self.assertNotIn(access_token, json.dumps(seen))
 
     def test_events_come_as_they_are_sent(self):
         client = self.signed_in()

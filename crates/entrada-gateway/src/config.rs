@@ -27,7 +27,6 @@ pub use crate::config::flags::Flags;
 pub use crate::config::problem::{ConfigError, Problem};
 pub use crate::config::provider::ProviderSettings;
 use crate::config::source::Sources;
-use crate::config::table::Setting;
 pub use crate::config::table::names;
 pub(crate) use crate::config::value::{address, duration};
 
@@ -42,8 +41,8 @@ use crate::upstream::identity::IdentityHeader;
 pub struct Settings {
     /// What speaks to Entra and to MCP clients.
     pub provider: ProviderSettings,
-    /// What speaks to the MCP server.
-    pub upstream: UpstreamSettings,
+    /// What speaks to the MCP servers, each of which has a path of its own.
+    pub upstreams: Vec<UpstreamSettings>,
     /// Where to listen, and how to leave.
     pub server: ServerSettings,
     /// What is logged, and how.
@@ -56,7 +55,7 @@ pub struct Settings {
 pub struct UpstreamSettings {
     /// The MCP server.
     pub url: Url,
-    /// The path that stands for `url` on our side.
+    /// The path that stands for `url` on our side; of settings that were read, below the base URL.
     pub resource_path: String,
     /// What the MCP server sees as `Host`.
     pub host_header: HostHeader,
@@ -116,15 +115,15 @@ impl Settings {
     /// [`ConfigError`] with every problem there is.
     pub fn read(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
         let mut sources = Sources::open(flags, environment).map_err(ConfigError::new)?;
-        let provider = provider(&mut sources);
-        let upstream = upstream(&mut sources);
+        let upstreams = upstreams(&mut sources);
+        let provider = provider(&mut sources, upstreams.as_deref().unwrap_or_default());
         let server = server(&mut sources);
         let log = log(&mut sources);
         let mut problems = sources.into_problems();
-        if let (Some(upstream), []) = (upstream, &*problems) {
+        if let (Some(upstreams), []) = (upstreams, &*problems) {
             return Ok(Self {
                 provider,
-                upstream,
+                upstreams,
                 server,
                 log,
             });
@@ -135,7 +134,7 @@ impl Settings {
     }
 }
 
-fn provider(sources: &mut Sources<'_>) -> ProviderSettings {
+fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> ProviderSettings {
     ProviderSettings {
         tenant_id: sources.required("tenant_id"),
         allowed_tenants: sources.list("allowed_tenants"),
@@ -144,7 +143,9 @@ fn provider(sources: &mut Sources<'_>) -> ProviderSettings {
         base_url: sources.required("base_url"),
         required_scopes: sources.required_list("required_scopes"),
         optional_scopes: sources.list("optional_scopes"),
-        additional_scopes: additional_scopes(sources),
+        required_app_roles: sources.list("required_app_roles"),
+        allowed_applications: sources.list("allowed_applications"),
+        additional_scopes: additional_scopes(sources, upstreams),
         incremental_scopes: sources.list("incremental_scopes"),
         continuous_access_evaluation: sources.parsed("continuous_access_evaluation", value::switch)
             == Some(true),
@@ -172,19 +173,47 @@ fn provider(sources: &mut Sources<'_>) -> ProviderSettings {
     }
 }
 
-/// What every request needs is asked for at the first login, too.
-fn additional_scopes(sources: &Sources<'_>) -> Vec<String> {
+/// What the servers need is asked for at the first login, unless it is to be asked for later.
+fn additional_scopes(sources: &Sources<'_>, upstreams: &[UpstreamSettings]) -> Vec<String> {
     let mut scopes = sources.list("additional_scopes");
-    let needed = sources.list("upstream_scope");
-    scopes.extend(
-        needed
-            .into_iter()
-            .filter(|scope| !scope.ends_with("/.default")),
-    );
+    let later = sources.list("incremental_scopes");
+    let exchanges = upstreams
+        .iter()
+        .filter_map(|server| server.exchange.as_ref());
+    let needed = exchanges.flat_map(|exchange| exchange.scope().split(' '));
+    let needed = needed.filter(|scope| !scope.is_empty() && !scope.ends_with("/.default"));
+    for scope in needed {
+        let is_known = |known: &[String]| known.iter().any(|known| known == scope);
+        if !is_known(&scopes) && !is_known(&later) {
+            scopes.push(scope.to_owned());
+        }
+    }
     scopes
 }
 
-fn upstream(sources: &mut Sources<'_>) -> Option<UpstreamSettings> {
+/// The servers: the one that is named outside of routes, and one for each route.
+fn upstreams(sources: &mut Sources<'_>) -> Option<Vec<UpstreamSettings>> {
+    let resource_path = sources.text("resource_path");
+    let routes = sources.take_routes();
+    let mut found = Vec::new();
+    if routes.is_empty() || sources.is_given("upstream") {
+        found.push(upstream(sources, resource_path.clone()));
+    } else {
+        sources.needs("upstream_scope", &["upstream"]);
+    }
+    let resource_path = resource_path.unwrap_or_default();
+    for route in routes {
+        let taken = found.iter().flatten();
+        let taken: Vec<_> = taken.map(|server| server.resource_path.clone()).collect();
+        found.push(sources.within(route, |sources| {
+            let path = sources.route_path(|path| value::route_path(path, &resource_path, &taken));
+            upstream(sources, path)
+        }));
+    }
+    found.into_iter().collect()
+}
+
+fn upstream(sources: &mut Sources<'_>, path: Option<String>) -> Option<UpstreamSettings> {
     let url = sources.required_as("upstream", value::upstream);
     let host_header = sources.parsed("host_header", str::parse);
     let identity = sources.parsed("forward_identity", IdentityHeader::parse_list);
@@ -193,7 +222,7 @@ fn upstream(sources: &mut Sources<'_>) -> Option<UpstreamSettings> {
     let timeout = sources.parsed("upstream_timeout", value::timeout);
     Some(UpstreamSettings {
         url: url?,
-        resource_path: sources.text("resource_path")?,
+        resource_path: path?,
         host_header: host_header?,
         forward_identity: identity?,
         exchange,
@@ -203,17 +232,25 @@ fn upstream(sources: &mut Sources<'_>) -> Option<UpstreamSettings> {
     })
 }
 
-/// The token the MCP server gets, if it gets one; a problem where only its header is named.
+/// The token the MCP server gets, if it gets one; a problem where only its particulars are set.
 fn exchange(sources: &mut Sources<'_>) -> Option<Exchange> {
-    let header = sources.parsed("upstream_token_header", Exchange::parse_header);
     let exchange = sources.parsed("upstream_scope", |scope| Exchange::new(scope));
-    if header.is_some() && !sources.is_given("upstream_scope") {
-        let header = Setting::named("upstream_token_header");
-        sources.note(header.map(|header| Problem::without(header, "upstream_scope")));
+    let header = sources.parsed("upstream_token_header", Exchange::parse_header);
+    let fallback = sources.parsed("upstream_app_only_fallback", value::switch);
+    sources.needs("upstream_token_header", &["upstream_scope"]);
+    if fallback == Some(true) {
+        sources.needs("upstream_app_only_fallback", &["upstream_scope"]);
+        let applications = ["required_app_roles", "allowed_applications"];
+        sources.needs("upstream_app_only_fallback", &applications);
     }
-    Some(match header {
+    let exchange = match header {
         Some(header) => exchange?.header(header),
         None => exchange?,
+    };
+    Some(if fallback == Some(true) {
+        exchange.allow_app_only_fallback()
+    } else {
+        exchange
     })
 }
 

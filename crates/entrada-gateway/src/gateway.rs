@@ -6,16 +6,16 @@ use entrada::AzureProvider;
 
 use crate::access_log::observed;
 use crate::health;
+use crate::route::Routes;
 use crate::unread::take_in_the_rest;
-use crate::upstream::http::ReverseProxy;
 
-/// Everything that answers: `provider` with the MCP server behind `proxy`, and the probes.
-pub fn gateway(provider: &AzureProvider, proxy: ReverseProxy) -> Router {
+/// Everything that answers: `provider` with the MCP servers behind it, and the probes.
+pub fn gateway(provider: &AzureProvider, servers: Routes) -> Router {
     let checked = provider.clone();
     let ready = move || {
         let provider = checked.clone();
         async move { provider.ready().await }
     };
-    let router = provider.protect(proxy).merge(health::router(ready));
+    let router = provider.protect(servers).merge(health::router(ready));
     observed(router).layer(from_fn(take_in_the_rest))
 }

@@ -11,6 +11,7 @@ pub mod command;
 pub mod config;
 pub mod gateway;
 pub mod health;
+pub mod route;
 pub mod server;
 pub mod signals;
 pub mod telemetry;

@@ -21,14 +21,14 @@ use url::Url;
 use crate::command::CommandError;
 use crate::command::demo::page::Demonstration;
 use crate::command::demo::sample_server::{GRAPH_SCOPES, GRAPH_TOKEN, Graph, sample_server};
-use crate::command::serve::{listen, resource_path};
+use crate::command::serve::{listen, path_of};
 use crate::config::{ConfigError, Problem, UpstreamSettings, address, duration};
 use crate::gateway::gateway;
+use crate::route::Routes;
 use crate::server::Server;
 use crate::signals::StopSignals;
 use crate::telemetry::{self, LogFormat, LogLevel, LogSettings, WithCauses};
 use crate::upstream::exchange::Exchange;
-use crate::upstream::http::ReverseProxy;
 
 /// How the demo is to be.
 #[derive(Clone, Debug, Args)]
@@ -125,9 +125,9 @@ impl Parts {
         let graph = Graph::new(platform.http, entra_host);
         let (sample, sample_listener) = sample(graph).await?;
         let mut upstream = UpstreamSettings::new(sample);
-        upstream.resource_path = resource_path(provider.resource())?;
+        upstream.resource_path = path_of(provider.resource())?;
         upstream.exchange = Some(graph_token()?);
-        let router = gateway(&provider, ReverseProxy::new(&upstream)?);
+        let router = gateway(&provider, Routes::new(&[upstream])?);
         let front = format!("Entrada demo: the MCP server is {}\n", provider.resource());
         let router = router.route("/", get(|| async { front }));
         Ok(Self {

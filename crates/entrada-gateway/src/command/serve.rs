@@ -9,10 +9,10 @@ use url::Url;
 use crate::command::CommandError;
 use crate::config::{ConfigError, Environment, Flags, Problem, Settings};
 use crate::gateway::gateway;
+use crate::route::Routes;
 use crate::server::Server;
 use crate::signals::StopSignals;
 use crate::telemetry;
-use crate::upstream::http::ReverseProxy;
 
 /// Serves with the settings in `flags` and in the environment, until a signal.
 ///
@@ -24,17 +24,21 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     telemetry::init(&settings.log);
     let signals = StopSignals::listen().map_err(CommandError::Signals)?;
     let provider = settings.provider.provider()?;
-    settings.upstream.resource_path = resource_path(provider.resource())?;
-    let proxy = ReverseProxy::new(&settings.upstream)?;
+    let base = path_of(&settings.provider.base_url)?;
+    for server in &mut settings.upstreams {
+        server
+            .resource_path
+            .insert_str(0, base.trim_end_matches('/'));
+    }
+    let servers = Routes::new(&settings.upstreams)?;
     let listener = listen(settings.server.listen).await?;
     let address = listener.local_addr().unwrap_or(settings.server.listen);
-    let router = gateway(&provider, proxy);
-    tracing::info!(
-        listen = %address,
-        resource = provider.resource(),
-        upstream = settings.upstream.url.origin().ascii_serialization(),
-        "ready"
-    );
+    let router = gateway(&provider, servers);
+    for server in &settings.upstreams {
+        let upstream = server.url.origin().ascii_serialization();
+        tracing::info!(path = server.resource_path, upstream, "route");
+    }
+    tracing::info!(listen = %address, resource = provider.resource(), "ready");
     let stop = CancellationToken::new();
     let server = Server::new(listener, router, settings.server.drain_timeout);
     signals.govern(server.run(stop.clone()), stop).await;
@@ -49,12 +53,13 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, CommandEr
         .map_err(|source| CommandError::Listen { address, source })
 }
 
-/// The path of the resource on this host: that of the setting, below the base URL's own.
-pub(crate) fn resource_path(resource: &str) -> Result<String, ConfigError> {
-    match Url::parse(resource) {
+/// The path of `url`.
+pub(crate) fn path_of(url: &str) -> Result<String, ConfigError> {
+    match Url::parse(url) {
         Ok(url) => Ok(url.path().to_owned()),
-        Err(error) => Err(ConfigError::new(vec![Problem::new(format!(
-            "resource_path: {error}"
-        ))])),
+        Err(error) => {
+            let problem = Problem::new(format!("{url}: {error}"));
+            Err(ConfigError::new(vec![problem]))
+        }
     }
 }

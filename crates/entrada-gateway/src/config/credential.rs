@@ -28,9 +28,9 @@ pub(super) fn read(sources: &mut Sources<'_>) -> Option<ClientCredential> {
     let given = |name: &&str| sources.is_given(name);
     let given: Vec<_> = SETTINGS.into_iter().filter(given).collect();
     if !given.contains(&"client_certificate") {
-        let alone = PASSWORDS.into_iter().find(|name| sources.is_given(name));
-        let alone = alone.and_then(Setting::named);
-        sources.note(alone.map(|password| Problem::without(password, "client_certificate")));
+        for password in PASSWORDS {
+            sources.needs(password, &["client_certificate"]);
+        }
     }
     match *given {
         [] => usual(sources),

@@ -1,9 +1,8 @@
-//! The configuration file: TOML, flat, with no key we do not know.
+//! The configuration file: TOML, with no key we do not know; flat, but for the routes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::problem::Problem;
@@ -11,15 +10,41 @@ use crate::config::source::{Given, Origin, belongs_in_file};
 use crate::config::spelling::nearest;
 use crate::config::table::Setting;
 
-/// The values in a file, by the name of their setting.
-type Values = BTreeMap<&'static str, Given>;
+/// The key of the routes.
+const ROUTE: &str = "route";
+/// The key of a route's path.
+const PATH: &str = "path";
 
-/// Reads the file at `path`: what it sets, and which settings are wrong.
+/// The values in a file, by the name of their setting.
+pub(super) type Values = BTreeMap<&'static str, Given>;
+
+/// What a file says.
+#[derive(Default)]
+pub(super) struct Content {
+    /// What is set outside of routes.
+    pub(super) values: Values,
+    pub(super) routes: Vec<RouteTable>,
+    /// Which settings are wrong.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// One `[[route]]`.
+#[derive(Default)]
+pub(super) struct RouteTable {
+    /// File and line.
+    pub(super) place: String,
+    pub(super) path: Option<Given>,
+    pub(super) values: Values,
+    /// Whether some of it is wrong already.
+    pub(super) is_faulty: bool,
+}
+
+/// Reads the file at `path`.
 ///
 /// # Errors
 ///
 /// Why the file as such cannot be read.
-pub(super) fn read(path: &Path) -> Result<(Values, Vec<Problem>), Vec<Problem>> {
+pub(super) fn read(path: &Path) -> Result<Content, Vec<Problem>> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => parse(&name, &text),
@@ -31,7 +56,7 @@ pub(super) fn read(path: &Path) -> Result<(Values, Vec<Problem>), Vec<Problem>> 
 }
 
 /// Reads `text`, the content of the file called `name`.
-fn parse(name: &str, text: &str) -> Result<(Values, Vec<Problem>), Vec<Problem>> {
+fn parse(name: &str, text: &str) -> Result<Content, Vec<Problem>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let at = |start: usize| format!("{name}:{}", line(text, start));
     if !errors.is_empty() {
@@ -41,29 +66,78 @@ fn parse(name: &str, text: &str) -> Result<(Values, Vec<Problem>), Vec<Problem>>
         });
         return Err(broken.collect());
     }
-    let mut values = Values::new();
-    let mut problems = Vec::new();
+    let mut content = Content::default();
     for (key, value) in table.get_ref() {
-        match entry(key, value, at(key.span().start)) {
-            Ok((name, given)) => drop(values.insert(name, given)),
-            Err(problem) => problems.push(problem),
+        let place = at(key.span().start);
+        if key.get_ref() == ROUTE {
+            content.read_routes(value.get_ref(), &place, &at);
+            continue;
+        }
+        match entry(key.get_ref(), value.get_ref(), place) {
+            Ok((name, given)) => drop(content.values.insert(name, given)),
+            Err(problem) => content.problems.push(problem),
         }
     }
-    Ok((values, problems))
+    Ok(content)
 }
 
-fn entry(
-    key: &Spanned<std::borrow::Cow<'_, str>>,
-    value: &Spanned<DeValue<'_>>,
-    place: String,
-) -> Result<(&'static str, Given), Problem> {
-    let key = key.get_ref().as_ref();
+impl Content {
+    fn read_routes(&mut self, routes: &DeValue<'_>, place: &str, at: &dyn Fn(usize) -> String) {
+        let tables: Option<Vec<_>> = routes.as_array().and_then(|routes| {
+            let routes = routes.iter();
+            routes
+                .map(|route| Some((route.get_ref().as_table()?, route.span())))
+                .collect()
+        });
+        let Some(tables) = tables else {
+            let what = format!("{place}: write [[{ROUTE}]] before the settings of each");
+            self.problems.push(Problem::new(what));
+            return;
+        };
+        for (table, span) in tables {
+            let mut route = RouteTable {
+                place: at(span.start),
+                ..RouteTable::default()
+            };
+            for (key, value) in table {
+                let place = at(key.span().start);
+                if let Err(problem) = route.set(key.get_ref(), value.get_ref(), place) {
+                    route.is_faulty = true;
+                    self.problems.push(problem);
+                }
+            }
+            self.routes.push(route);
+        }
+    }
+}
+
+impl RouteTable {
+    fn set(&mut self, key: &str, value: &DeValue<'_>, place: String) -> Result<(), Problem> {
+        if key == PATH {
+            let Some(path) = value.as_str() else {
+                return Err(Problem::new(format!("{place}: {PATH}: write a string")));
+            };
+            let (value, origin) = (path.to_owned(), Origin::File(place));
+            self.path = Some(Given { value, origin });
+            return Ok(());
+        }
+        let (name, given) = entry(key, value, place.clone())?;
+        if Setting::named(name).is_none_or(|setting| setting.of_route.is_none()) {
+            let what = format!("{place}: {name} holds for all routes: write it before the first");
+            return Err(Problem::new(what));
+        }
+        self.values.insert(name, given);
+        Ok(())
+    }
+}
+
+fn entry(key: &str, value: &DeValue<'_>, place: String) -> Result<(&'static str, Given), Problem> {
     let setting = Setting::named(key).ok_or_else(|| Problem::unknown(key, &place, nearest(key)))?;
     if !belongs_in_file(setting) {
         return Err(Problem::misplaced(setting, &place));
     }
     let origin = Origin::File(place);
-    let value = text_of(value.get_ref()).ok_or_else(|| {
+    let value = text_of(value).ok_or_else(|| {
         let what = "write a string, a number, true or false, or a list of strings";
         Problem::wrong(setting, &origin, what)
     })?;

@@ -83,10 +83,19 @@ impl Problem {
         Self { setting, text }
     }
 
-    /// `setting` means nothing without another.
-    pub(super) fn without(setting: &Setting, other: &str) -> Self {
-        let name = setting.name;
-        Self::about(setting, format!("{name} is set, and {other} is not"))
+    /// The route at `place` does not say `name`.
+    pub(super) fn missing_in_route(name: &str, place: &str) -> Self {
+        Self::new(format!("{place}: the route has no {name}"))
+    }
+
+    /// The path of a route is none.
+    pub(super) fn of_path(origin: &Origin, what: &str) -> Self {
+        match origin {
+            Origin::File(place) => Self::new(format!("{place}: path: {what}")),
+            Origin::Flag | Origin::Environment | Origin::Default => {
+                Self::new(format!("path: {what}"))
+            }
+        }
     }
 
     pub(super) fn wrong(setting: &Setting, origin: &Origin, what: &str) -> Self {

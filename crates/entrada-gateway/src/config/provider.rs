@@ -1,16 +1,19 @@
 //! What the library is told.
 
+use std::mem::discriminant;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use entrada::entra::cloud::Cloud;
 use entrada::entra::credential::ClientCredential;
+use entrada::entra::verifier::AppOnlyTokens;
 use entrada::jwt::jwks::Algorithm;
 use entrada::keys::{KeyRing, Keys};
 use entrada::platform::{Platform, SystemHttpError};
 use entrada::provider::{AzureConfig, AzureProvider, ConfigError as Finding, ConfigErrors};
 use entrada::store::MemoryStore;
+use entrada::{AzureJwtConfig, AzureJwtVerifier};
 
 use crate::config::credential;
 use crate::config::problem::{ConfigError, Problem};
@@ -35,6 +38,10 @@ pub struct ProviderSettings {
     pub required_scopes: Vec<String>,
     /// Further scopes clients may ask for.
     pub optional_scopes: Vec<String>,
+    /// App roles that let applications in, as themselves.
+    pub required_app_roles: Vec<String>,
+    /// The only applications that are let in as themselves.
+    pub allowed_applications: Vec<String>,
     /// Scopes of other APIs to ask Entra for.
     pub additional_scopes: Vec<String>,
     /// Scopes of other APIs to ask Entra for once they are needed.
@@ -86,8 +93,64 @@ impl ProviderSettings {
             let what = format!("ca_file: {}", WithCauses::of(&error));
             ConfigError::new(vec![Problem::new(what)])
         })?;
-        AzureProvider::new(self.azure_config(), platform)
+        self.assemble(self.azure_config(), platform)
             .map_err(|found| ConfigError::new(problems(&found, &[])))
+    }
+
+    /// The provider by `config`, with applications let in that may be.
+    ///
+    /// # Errors
+    ///
+    /// Everything the library finds wrong, but once.
+    fn assemble(
+        &self,
+        config: AzureConfig,
+        platform: Platform,
+    ) -> Result<AzureProvider, Vec<Finding>> {
+        let applications = self.applications(&platform).transpose();
+        let (applications, mut found) = match applications {
+            Ok(verifier) => (verifier, Vec::new()),
+            Err(errors) => (None, errors.into_iter().collect()),
+        };
+        let config = match applications {
+            Some(verifier) => config.also_accept(verifier),
+            None => config,
+        };
+        match AzureProvider::new(config, platform) {
+            Ok(provider) if found.is_empty() => Ok(provider),
+            Ok(_) => Err(found),
+            Err(errors) => {
+                let kinds: Vec<_> = errors.iter().map(discriminant).collect();
+                found.retain(|finding| !kinds.contains(&discriminant(finding)));
+                Err(errors.into_iter().chain(found).collect())
+            }
+        }
+    }
+
+    /// What verifies the tokens of applications, where those are let in.
+    fn applications(&self, platform: &Platform) -> Option<Result<AzureJwtVerifier, ConfigErrors>> {
+        if self.required_app_roles.is_empty() && self.allowed_applications.is_empty() {
+            return None;
+        }
+        let mut config = AzureJwtConfig::new(&self.tenant_id, &self.client_id)
+            .app_only(AppOnlyTokens::Require)
+            .required_app_roles(&self.required_app_roles)
+            .allowed_clients(&self.allowed_applications)
+            .allowed_tenants(&self.allowed_tenants)
+            .identifier_uris(&self.identifier_uri);
+        if let Some(credential) = &self.credential {
+            config = config.credential(credential.clone());
+        }
+        if let Some(cloud) = self.cloud {
+            config = config.cloud(cloud);
+        }
+        if let Some(authority_host) = &self.authority_host {
+            config = config.authority_host(authority_host);
+        }
+        if self.insecure_http_authority {
+            config = config.insecure_http_authority();
+        }
+        Some(AzureJwtVerifier::new(config, platform.clone()))
     }
 
     /// What the library would find wrong besides what was `reported`, without anything written
@@ -102,7 +165,7 @@ impl ProviderSettings {
         };
         let config = self.azure_config().keys(Keys::new(ring));
         let config = config.store(Arc::new(MemoryStore::default()));
-        let found = AzureProvider::new(config, platform).err();
+        let found = self.assemble(config, platform).err();
         found.map_or_else(Vec::new, |found| problems(&found, reported))
     }
 
@@ -176,7 +239,7 @@ impl ProviderSettings {
 }
 
 /// What the library found, without what follows from a problem `reported` already.
-fn problems(found: &ConfigErrors, reported: &[Problem]) -> Vec<Problem> {
+fn problems(found: &[Finding], reported: &[Problem]) -> Vec<Problem> {
     let fresh = |finding: &&Finding| {
         let causes = causes(finding);
         !reported
@@ -194,11 +257,16 @@ fn problems(found: &ConfigErrors, reported: &[Problem]) -> Vec<Problem> {
 
 /// A finding of the library's, with why, and with our name for the setting.
 fn problem(finding: &Finding) -> Problem {
-    let text = WithCauses::of(finding).to_string();
-    match text.strip_prefix("resource_url: ") {
-        Some(what) => Problem::new(format!("resource_path: {what}")),
-        None => Problem::new(text),
+    let mut text = WithCauses::of(finding).to_string();
+    for (theirs, ours) in [
+        ("resource_url: ", "resource_path: "),
+        ("app_only: ", "required_app_roles: "),
+        ("allowed_clients", "allowed_applications"),
+        ("identifier_uris: ", "identifier_uri: "),
+    ] {
+        text = text.replace(theirs, ours);
     }
+    Problem::new(text)
 }
 
 /// The settings a finding may come from.

@@ -1,15 +1,14 @@
 //! Where values come from, and which one counts.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use entrada::secret::ClientSecret;
 
 use crate::config::environment::Environment;
-use crate::config::file;
+use crate::config::file::{self, RouteTable, Values};
 use crate::config::flags::Flags;
 use crate::config::problem::Problem;
-use crate::config::table::{Place, Setting};
+use crate::config::table::{OfRoute, Place, Setting};
 
 /// Where a value was found.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,7 +31,10 @@ pub(super) struct Given {
 pub(super) struct Sources<'a> {
     flags: &'a Flags,
     environment: &'a Environment,
-    file: BTreeMap<&'static str, Given>,
+    file: Values,
+    routes: Vec<RouteTable>,
+    /// The route whose settings are asked for.
+    route: Option<RouteTable>,
     problems: Vec<Problem>,
 }
 
@@ -49,14 +51,17 @@ impl<'a> Sources<'a> {
         let mut sources = Self {
             flags,
             environment,
-            file: BTreeMap::new(),
+            file: Values::new(),
+            routes: Vec::new(),
+            route: None,
             problems: environment.problems().collect(),
         };
         if let Some(config) = sources.given("config") {
             match file::read(Path::new(&config.value)) {
-                Ok((file, problems)) => {
-                    sources.file = file;
-                    sources.problems.extend(problems);
+                Ok(content) => {
+                    sources.file = content.values;
+                    sources.routes = content.routes;
+                    sources.problems.extend(content.problems);
                 }
                 Err(problems) => {
                     sources.problems.extend(problems);
@@ -84,12 +89,49 @@ impl<'a> Sources<'a> {
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        let reported = self.problems.iter().any(|problem| problem.is_about(name));
+        let reported = match &self.route {
+            Some(route) => route.is_faulty,
+            None => self.problems.iter().any(|problem| problem.is_about(name)),
+        };
         if self.given(name).is_none() && !reported {
-            self.problems
-                .extend(Setting::named(name).map(Problem::missing));
+            let missing = match &self.route {
+                Some(route) => Some(Problem::missing_in_route(name, &route.place)),
+                None => Setting::named(name).map(Problem::missing),
+            };
+            self.note(missing);
         }
         self.parsed(name, parse)
+    }
+
+    /// The routes of the file.
+    pub(super) fn take_routes(&mut self) -> Vec<RouteTable> {
+        std::mem::take(&mut self.routes)
+    }
+
+    /// What `read` makes of the settings of `route`.
+    pub(super) fn within<T>(&mut self, route: RouteTable, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.route = Some(route);
+        let read = read(self);
+        self.route = None;
+        read
+    }
+
+    /// The path of the route, read by `parse`; a problem where it has none.
+    pub(super) fn route_path(
+        &mut self,
+        parse: impl FnOnce(&str) -> Result<String, String>,
+    ) -> Option<String> {
+        let route = self.route.as_ref()?;
+        let problem = match &route.path {
+            Some(Given { value, origin }) => match parse(value) {
+                Ok(path) => return Some(path),
+                Err(what) => Problem::of_path(origin, &what),
+            },
+            None if route.is_faulty => return None,
+            None => Problem::missing_in_route("path", &route.place),
+        };
+        self.note(Some(problem));
+        None
     }
 
     /// The setting read by `parse`, where it was set; a problem where it cannot be read.
@@ -123,6 +165,17 @@ impl<'a> Sources<'a> {
     /// Whether the setting was set.
     pub(super) fn is_given(&self, name: &str) -> bool {
         self.given(name).is_some()
+    }
+
+    /// A problem where the setting is set, and none of the `others` is, without which it means
+    /// nothing.
+    pub(super) fn needs(&mut self, name: &str, others: &[&str]) {
+        if let Some(given) = self.given(name)
+            && !others.iter().any(|other| self.is_given(other))
+        {
+            let what = format!("means nothing without {}", others.join(" or "));
+            self.wrong(name, &given.origin, &what);
+        }
     }
 
     /// A variable of Azure's, which is no setting of ours.
@@ -166,6 +219,12 @@ impl<'a> Sources<'a> {
     /// The value that counts. One that is empty does not.
     fn given(&self, name: &str) -> Option<Given> {
         let setting = Setting::named(name)?;
+        if let (Some(route), Some(of_route)) = (&self.route, setting.of_route) {
+            let own = route.values.get(name).cloned();
+            if own.is_some() || of_route == OfRoute::Own {
+                return own;
+            }
+        }
         let found = |value: &str, origin| {
             let value = value.to_owned();
             (!value.is_empty()).then_some(Given { value, origin })

@@ -23,6 +23,8 @@ pub(super) struct Setting {
     pub(super) default: Option<&'static str>,
     /// Where it may be set.
     pub(super) place: Place,
+    /// What it is to a route, where it is something.
+    pub(super) of_route: Option<OfRoute>,
     /// What it is.
     pub(super) help: &'static str,
 }
@@ -37,6 +39,15 @@ pub(super) enum Place {
     /// The environment alone: flags are seen by every user of the machine, and configuration
     /// files are kept in repositories.
     OnlyInEnvironment,
+}
+
+/// What a setting is to a route of the file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum OfRoute {
+    /// It is said by each route, or is not.
+    Own,
+    /// Where the route does not say, what is said outside holds.
+    Inherited,
 }
 
 impl Setting {
@@ -79,6 +90,7 @@ const fn setting(
         value,
         default: None,
         place: Place::Anywhere,
+        of_route: None,
         help,
     }
 }
@@ -93,6 +105,11 @@ impl Setting {
         self.place = place;
         self
     }
+
+    const fn of_route(mut self, of_route: OfRoute) -> Self {
+        self.of_route = Some(of_route);
+        self
+    }
 }
 
 /// All settings, in the order the help shows them.
@@ -101,8 +118,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         PROTECT,
         "upstream",
         "URL",
-        "The MCP server to protect, such as http://127.0.0.1:3000/mcp",
-    ),
+        "The MCP server to protect, such as http://127.0.0.1:3000/mcp; several are routes of the \
+         configuration file",
+    )
+    .of_route(OfRoute::Own),
     setting(
         PROTECT,
         "base_url",
@@ -207,6 +226,19 @@ pub(super) const SETTINGS: &[Setting] = &[
         "optional_scopes",
         "SCOPES",
         "Further scopes a client gets if it asks for them, such as mcp.write",
+    ),
+    setting(
+        ENTRA,
+        "required_app_roles",
+        "ROLES",
+        "Let applications call as themselves that have these app roles, with tokens they get from \
+         Entra (client credentials) [default: users alone may call]",
+    ),
+    setting(
+        ENTRA,
+        "allowed_applications",
+        "IDS",
+        "Let applications call as themselves, but these alone, by Application (client) ID",
     ),
     setting(
         ENTRA,
@@ -320,14 +352,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         "rewrite: its own Host, and no Origin; \
          preserve: what the client sent",
     )
-    .or("rewrite"),
+    .or("rewrite")
+    .of_route(OfRoute::Inherited),
     setting(
         FORWARD,
         "forward_identity",
         "NAMES",
         "Its X-Entrada-* headers: all, none, or names such as subject,roles",
     )
-    .or("all"),
+    .or("all")
+    .of_route(OfRoute::Inherited),
     setting(
         FORWARD,
         "upstream_scope",
@@ -335,14 +369,26 @@ pub(super) const SETTINGS: &[Setting] = &[
         "Send it a token in the caller's name with these scopes of one API, such as \
          api://orders/.default or https://graph.microsoft.com/User.Read: the caller's own is \
          exchanged for it at Entra, and never sent [default: no token]",
-    ),
+    )
+    .of_route(OfRoute::Own),
     setting(
         FORWARD,
         "upstream_token_header",
         "NAME",
         "The header that holds that token, by itself [default: Authorization, as Bearer]",
-    ),
-    setting(FORWARD, "body_limit", "SIZE", "How large a request may be").or("4MiB"),
+    )
+    .of_route(OfRoute::Own),
+    setting(
+        FORWARD,
+        "upstream_app_only_fallback",
+        "BOOL",
+        "Where the caller is an application, send a token in the name of this app registration, \
+         with all application permissions it has at that API",
+    )
+    .of_route(OfRoute::Own),
+    setting(FORWARD, "body_limit", "SIZE", "How large a request may be")
+        .or("4MiB")
+        .of_route(OfRoute::Inherited),
     setting(
         FORWARD,
         "upstream_timeout",
@@ -350,12 +396,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "How long it may take to begin an answer, or none; a stream that has begun has no \
          limit",
     )
-    .or("5m"),
+    .or("5m")
+    .of_route(OfRoute::Inherited),
     setting(
         PROCESS,
         "config",
         "FILE",
-        "A TOML file with any of these settings",
+        "A TOML file with any of these settings, and with routes to several servers",
     )
     .only(Place::NotInFile),
     setting(

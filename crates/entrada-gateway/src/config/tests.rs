@@ -5,6 +5,7 @@ use crate::config::flags::secret_tip;
 use crate::config::table::Setting;
 use crate::telemetry::LogLevel;
 
+mod routes;
 mod upstream_token;
 
 /// The least one must say.
@@ -56,7 +57,7 @@ fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
     ] {
         let settings = read(line, &least_and(&variables)).unwrap();
         assert_eq!(settings.provider.resource_path, expected);
-        assert_eq!(settings.upstream.resource_path, expected);
+        assert_eq!(settings.upstreams[0].resource_path, expected);
     }
 }
 
@@ -85,19 +86,25 @@ fn every_setting_can_be_a_flag_a_variable_or_a_key() {
         Some(Duration::from_secs(900))
     );
     assert!(provider.insecure_http_authority);
-    assert_eq!(settings.upstream.host_header, HostHeader::Preserve);
+    assert_eq!(settings.upstreams[0].host_header, HostHeader::Preserve);
     assert_eq!(settings.server.listen, table::LISTEN);
 }
 
 #[test]
 fn the_defaults_of_the_table_are_those_of_the_types() {
     let settings = read(&[], &LEAST).unwrap();
-    let url = settings.upstream.url.clone();
+    let url = settings.upstreams[0].url.clone();
     let plain = UpstreamSettings::new(url);
-    assert_eq!(settings.upstream.body_limit, plain.body_limit);
-    assert_eq!(settings.upstream.response_timeout, plain.response_timeout);
-    assert_eq!(settings.upstream.forward_identity, plain.forward_identity);
-    assert_eq!(settings.upstream.host_header, plain.host_header);
+    assert_eq!(settings.upstreams[0].body_limit, plain.body_limit);
+    assert_eq!(
+        settings.upstreams[0].response_timeout,
+        plain.response_timeout
+    );
+    assert_eq!(
+        settings.upstreams[0].forward_identity,
+        plain.forward_identity
+    );
+    assert_eq!(settings.upstreams[0].host_header, plain.host_header);
     assert_eq!(settings.log.level, LogLevel::default());
 }
 
@@ -304,7 +311,7 @@ fn there_is_one_credential() {
         ),
         (
             vec![LEAST[0], password],
-            "client_certificate_password is set, and client_certificate is not",
+            "ENTRADA_CLIENT_CERTIFICATE_PASSWORD: means nothing without client_certificate",
         ),
     ] {
         let found = problems(&[], &[&variables, &LEAST[1..]].concat());
@@ -449,15 +456,17 @@ fn a_data_directory_that_cannot_be_used_says_why() {
 }
 
 #[test]
-fn the_file_in_the_readme_is_right() {
+fn the_files_in_the_readme_are_right_together() {
     let readme = include_str!("../../README.md");
-    let (_, example) = readme.split_once("```toml\n").unwrap();
-    let (example, _) = example.split_once("```").unwrap();
+    let examples = readme.split("```toml\n").skip(1);
+    let examples = examples.map(|example| example.split_once("```").unwrap().0);
+    let example: String = examples.collect();
     let secret = file("s3cret");
     let example = example.replace("/run/secrets/entrada", secret.path().to_str().unwrap());
     let file = file(&example);
     let settings = read(&["--config", file.path().to_str().unwrap()], &[]).unwrap();
     assert_eq!(settings.provider.rehearse(&[]), []);
+    assert_eq!(settings.upstreams.len(), 3);
 }
 
 #[test]

@@ -93,6 +93,25 @@ pub(super) fn path(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// The path of a route: below that of the resource, and none that is `taken`.
+pub(super) fn route_path(
+    text: &str,
+    resource_path: &str,
+    taken: &[String],
+) -> Result<String, String> {
+    let path = path(text)?;
+    let below = path.strip_prefix(resource_path.trim_end_matches('/'));
+    if !below.is_some_and(|below| below.is_empty() || below.starts_with('/')) {
+        return Err(format!(
+            "the path must lie below {resource_path}, the resource_path"
+        ));
+    }
+    if taken.contains(&path) {
+        return Err("another server has that path".to_owned());
+    }
+    Ok(path)
+}
+
 /// The content of the file called so.
 pub(super) fn content(text: &str) -> Result<Vec<u8>, String> {
     std::fs::read(text).map_err(|error| format!("the file cannot be read: {error}"))

@@ -62,11 +62,11 @@ impl ForwardError {
     }
 
     /// Logs the error and makes it an answer: a line of plain text, never JSON-RPC.
-    pub(crate) fn into_response(self, target: &Target) -> Response<Body> {
+    pub(crate) fn into_response(self, target: Option<&Target>) -> Response<Body> {
         if let Self::Exchange(error) = self {
             return error.into_response();
         }
-        let (error, upstream) = (WithCauses::of(&self), target.origin());
+        let (error, upstream) = (WithCauses::of(&self), target.map(Target::origin));
         if self.status().is_server_error() {
             tracing::error!(%error, upstream, "not passed on");
         } else {

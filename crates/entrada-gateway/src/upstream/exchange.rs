@@ -16,6 +16,7 @@ use crate::upstream::headers::is_ours;
 pub struct Exchange {
     scope: String,
     header: HeaderName,
+    app_only_fallback: bool,
 }
 
 impl Exchange {
@@ -32,6 +33,7 @@ impl Exchange {
             None => Ok(Self {
                 scope,
                 header: AUTHORIZATION,
+                app_only_fallback: false,
             }),
         }
     }
@@ -40,6 +42,24 @@ impl Exchange {
     #[must_use]
     pub fn header(self, header: HeaderName) -> Self {
         Self { header, ..self }
+    }
+
+    /// Where the caller is an application, sends a token that speaks for our own app registration.
+    ///
+    /// # Security
+    ///
+    /// Every application that is let in then does, at the MCP server's API, what ours may do.
+    #[must_use]
+    pub fn allow_app_only_fallback(self) -> Self {
+        Self {
+            app_only_fallback: true,
+            ..self
+        }
+    }
+
+    /// The scopes it asks for.
+    pub fn scope(&self) -> &str {
+        &self.scope
     }
 
     /// Reads the name of a header that may hold the token.
@@ -59,8 +79,17 @@ impl Exchange {
 
     /// Gets the token for `caller`, as the header holds it.
     pub(crate) async fn token(&self, caller: &VerifiedToken) -> Result<HeaderValue, OboError> {
-        let token = caller.downstream_token(&*self.scope).await?;
+        let token = caller.downstream_token(self.request()).await?;
         Ok(self.value(&token))
+    }
+
+    fn request(&self) -> DownstreamRequest<'_> {
+        let request = DownstreamRequest::new(&self.scope);
+        if self.app_only_fallback {
+            request.allow_app_only_fallback()
+        } else {
+            request
+        }
     }
 
     fn value(&self, token: &EntraAccessToken) -> HeaderValue {
@@ -96,7 +125,7 @@ impl Exchange {
         let Some(claims) = claims else {
             return Err(ForwardError::TokenRefused);
         };
-        let request = DownstreamRequest::new(&self.scope).claims(&claims);
+        let request = self.request().claims(&claims);
         caller.downstream_token(request).await?;
         // The body was streamed, and is gone; the next request has the new token.
         Err(ForwardError::TokenReplaced)

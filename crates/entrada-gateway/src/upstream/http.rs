@@ -17,7 +17,7 @@ use axum::body::Body;
 use axum::extract::OriginalUri;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, Version};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use http_body_util::LengthLimitError;
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
@@ -80,10 +80,14 @@ impl ReverseProxy {
     }
 }
 
+/// An answer that will come.
+pub(crate) type Answering =
+    Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
 impl tower::Service<Request<Body>> for ReverseProxy {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -92,18 +96,31 @@ impl tower::Service<Request<Body>> for ReverseProxy {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
-            let token = request.extensions().get::<VerifiedToken>().cloned();
-            let mut response = match shared.forward(request).await {
+            let caller = request.extensions().get().cloned();
+            let response = match shared.forward(request).await {
                 Ok(response) => response.map(Body::new),
-                Err(error) => error.into_response(&shared.target),
+                Err(error) => error.into_response(Some(&shared.target)),
             };
-            if let Some(token) = token {
-                // The access log names the user.
-                response.extensions_mut().insert(token);
-            }
-            Ok(response)
+            Ok(with_caller(response, caller))
         })
     }
+}
+
+/// Lets the access log name the caller.
+pub(crate) fn with_caller(
+    mut response: Response<Body>,
+    caller: Option<VerifiedToken>,
+) -> Response<Body> {
+    if let Some(caller) = caller {
+        response.extensions_mut().insert(caller);
+    }
+    response
+}
+
+/// What a client asked for, whatever routers made of it.
+pub(crate) fn asked<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
+    let original = extensions.get::<OriginalUri>();
+    original.map_or(uri, |OriginalUri(uri)| uri)
 }
 
 impl Shared {
@@ -143,8 +160,7 @@ impl Shared {
         caller: &VerifiedToken,
         content: RequestContent,
     ) -> Result<Request<RequestContent>, ForwardError> {
-        let asked = parts.extensions.get::<OriginalUri>();
-        let asked = asked.map_or(&parts.uri, |OriginalUri(uri)| uri);
+        let asked = asked(&parts.uri, &parts.extensions);
         let uri = self.target.uri(asked)?;
         let mut headers = parts.headers;
         clean_request(&mut headers, self.host_header, asked.authority());

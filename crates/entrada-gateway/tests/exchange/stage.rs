@@ -7,9 +7,9 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use entrada_gateway::config::UpstreamSettings;
 use entrada_gateway::gateway::gateway;
+use entrada_gateway::route::Routes;
 use entrada_gateway::upstream::exchange::Exchange;
-use entrada_gateway::upstream::http::ReverseProxy;
-use http::request::Parts;
+use http::request::{Builder, Parts};
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -41,14 +41,26 @@ impl Stage {
     }
 
     pub(crate) async fn on(world: World, exchange: Option<Exchange>) -> Self {
+        Self::with_routes(world, [("/mcp", exchange)]).await
+    }
+
+    /// There is a server at each of these paths, which gets tokens by that exchange.
+    pub(crate) async fn with_routes(
+        world: World,
+        routes: impl IntoIterator<Item = (&str, Option<Exchange>)>,
+    ) -> Self {
         let (instead, mut serving) = (Instead::default(), JoinSet::new());
         let server = server(Arc::clone(&instead));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+        let url = format!("http://{}", listener.local_addr().unwrap());
         serving.spawn(async move { axum::serve(listener, server).await.unwrap() });
-        let mut settings = UpstreamSettings::new(url.parse().unwrap());
-        settings.exchange = exchange;
-        let app = gateway(&world.provider, ReverseProxy::new(&settings).unwrap());
+        let routes = routes.into_iter().map(|(path, exchange)| {
+            let mut settings = UpstreamSettings::new(format!("{url}{path}").parse().unwrap());
+            settings.exchange = exchange;
+            settings
+        });
+        let routes: Vec<_> = routes.collect();
+        let app = gateway(&world.provider, Routes::new(&routes).unwrap());
         let mut browser = world.browser();
         let session = world.client().await.log_in(&mut browser, "alice").await;
         Self {
@@ -70,12 +82,22 @@ impl Stage {
 
     /// Sends a request through the gateway.
     pub(crate) async fn send(&self, method: Method, headers: &[(&str, &str)]) -> Answer {
-        let bearer = format!("Bearer {}", self.session.access_token);
         let mut request = Request::builder().method(method).uri(RESOURCE);
-        request = request.header("authorization", bearer);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        self.present(&self.session.access_token, request).await
+    }
+
+    /// Calls the server at `path` with `token`.
+    pub(crate) async fn call(&self, path: &str, token: &str) -> Answer {
+        let below = path.strip_prefix("/mcp").unwrap();
+        let request = Request::post(format!("{RESOURCE}{below}"));
+        self.present(token, request).await
+    }
+
+    async fn present(&self, token: &str, request: Builder) -> Answer {
+        let request = request.header("authorization", format!("Bearer {token}"));
         let request = request.body(Body::from("{}")).unwrap();
         let answer = self.app.clone().oneshot(request).await;
         Answer::read(answer.unwrap_or_else(|never| match never {})).await
@@ -109,13 +131,15 @@ fn server(instead: Instead) -> Router {
     })
 }
 
-/// Every header that came, with all of its values.
+/// Every header that came, with all of its values, and the path.
 fn echo(parts: &Parts) -> Response {
     let values = |name: &HeaderName| {
         let all = parts.headers.get_all(name).iter();
         let all = all.map(|value| Value::from(value.to_str().unwrap()));
         (name.to_string(), all.collect::<Value>())
     };
-    let headers: serde_json::Map<_, _> = parts.headers.keys().map(values).collect();
-    Json(json!(headers)).into_response()
+    let headers = parts.headers.keys().map(values);
+    let path = (":path".to_owned(), json!([parts.uri.path()]));
+    let seen: serde_json::Map<_, _> = headers.chain([path]).collect();
+    Json(json!(seen)).into_response()
 }

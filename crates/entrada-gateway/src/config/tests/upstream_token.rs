@@ -8,15 +8,15 @@ fn the_upstream_gets_a_token_where_its_scope_is_known() {
     let scope = ("ENTRADA_UPSTREAM_SCOPE", graph);
     let header = ("ENTRADA_UPSTREAM_TOKEN_HEADER", "X-Graph-Token");
     let settings = read(&[], &least_and(&[])).unwrap();
-    assert_eq!(settings.upstream.exchange, None);
+    assert_eq!(settings.upstreams[0].exchange, None);
     let exchange = Exchange::new(graph).unwrap();
     let settings = read(&[], &least_and(&[scope])).unwrap();
-    assert_eq!(settings.upstream.exchange, Some(exchange.clone()));
+    assert_eq!(settings.upstreams[0].exchange, Some(exchange.clone()));
     // What every request needs is asked for at the first login.
     assert_eq!(settings.provider.additional_scopes, [graph]);
     let settings = read(&[], &least_and(&[scope, header])).unwrap();
     let named = exchange.header("x-graph-token".parse().unwrap());
-    assert_eq!(settings.upstream.exchange, Some(named));
+    assert_eq!(settings.upstreams[0].exchange, Some(named));
     let default = ("ENTRADA_UPSTREAM_SCOPE", "api://orders/.default");
     let settings = read(&[], &least_and(&[default])).unwrap();
     assert!(settings.provider.additional_scopes.is_empty());
@@ -41,7 +41,7 @@ fn a_token_nobody_could_send_is_a_problem() {
         ),
         (
             vec![("ENTRADA_UPSTREAM_TOKEN_HEADER", "X-Token")],
-            "upstream_token_header is set, and upstream_scope is not",
+            "ENTRADA_UPSTREAM_TOKEN_HEADER: means nothing without upstream_scope",
         ),
     ] {
         assert_eq!(problems(&[], &least_and(&variables)), [expected]);

@@ -1,0 +1,222 @@
+//! Routes in the configuration file, and applications among the callers.
+
+use super::*;
+
+const ROUTES: &str = r#"
+body_limit = "1MiB"
+upstream_scope = "https://graph.microsoft.com/Files.Read"
+incremental_scopes = "https://graph.microsoft.com/Mail.Send"
+
+[[route]]
+path = "/mcp/mail"
+upstream = "http://127.0.0.1:3001/mcp"
+upstream_scope = "https://graph.microsoft.com/Mail.Read https://graph.microsoft.com/Mail.Send"
+upstream_token_header = "X-Graph-Token"
+upstream_timeout = "none"
+
+[[route]]
+path = "/mcp/orders"
+upstream = "https://orders.example.com"
+forward_identity = ["subject"]
+"#;
+
+/// What is read of `text`, a file, besides the least there must be.
+fn of_file(text: &str, least: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+    let file = file(text);
+    let config = ("ENTRADA_CONFIG", file.path().to_str().unwrap());
+    read(&[], &[least, &[config]].concat())
+}
+
+fn problems_of_file(text: &str, least: &[(&str, &str)]) -> Vec<String> {
+    let error = of_file(text, least).unwrap_err();
+    let told = |problem: &Problem| {
+        let text = problem.to_string();
+        match text.find(": ").filter(|_| text.starts_with('/')) {
+            // The name of the file is another each time.
+            Some(end) => text[text[..end].rfind(':').unwrap()..].to_owned(),
+            None => text,
+        }
+    };
+    error.problems().iter().map(told).collect()
+}
+
+/// [`LEAST`], but for the upstream.
+fn without_upstream() -> Vec<(&'static str, &'static str)> {
+    let others = LEAST.iter().filter(|(name, _)| *name != "ENTRADA_UPSTREAM");
+    others.copied().collect()
+}
+
+#[test]
+fn a_route_says_what_it_needs_and_shares_the_rest() {
+    let settings = of_file(ROUTES, &LEAST).unwrap();
+    let [outside, mail, orders] = &*settings.upstreams else {
+        panic!("{:?}", settings.upstreams);
+    };
+    let paths = [outside, mail, orders].map(|server| &*server.resource_path);
+    assert_eq!(paths, ["/mcp", "/mcp/mail", "/mcp/orders"]);
+    let files = Exchange::new("https://graph.microsoft.com/Files.Read").unwrap();
+    assert_eq!(outside.exchange, Some(files));
+    let exchange = mail.exchange.as_ref().unwrap();
+    let scope = "https://graph.microsoft.com/Mail.Read https://graph.microsoft.com/Mail.Send";
+    let expected = Exchange::new(scope).unwrap();
+    let expected = expected.header("x-graph-token".parse().unwrap());
+    assert_eq!(exchange, &expected);
+    // A token is for whom it is named, and for nobody else.
+    assert_eq!(orders.exchange, None);
+    assert_eq!(orders.url.as_str(), "https://orders.example.com/");
+    assert_eq!(mail.response_timeout, None);
+    assert_eq!(orders.response_timeout, Some(table::UPSTREAM_TIMEOUT));
+    for server in [outside, mail, orders] {
+        assert_eq!(server.body_limit, 1 << 20);
+    }
+    assert_eq!(orders.forward_identity.len(), 1);
+    assert_eq!(mail.forward_identity, IdentityHeader::DEFAULT);
+    // Those that are to be asked for later are not asked for at the first login.
+    assert_eq!(
+        settings.provider.additional_scopes,
+        [
+            "https://graph.microsoft.com/Files.Read",
+            "https://graph.microsoft.com/Mail.Read"
+        ]
+    );
+}
+
+#[test]
+fn where_there_are_routes_there_need_not_be_a_server_besides() {
+    let route = "[[route]]\npath = \"/mcp\"\nupstream = \"http://127.0.0.1:1/a\"";
+    let settings = of_file(route, &without_upstream()).unwrap();
+    assert_eq!(settings.upstreams.len(), 1);
+    assert_eq!(settings.upstreams[0].resource_path, "/mcp");
+}
+
+#[test]
+fn a_route_that_leads_nowhere_is_a_problem() {
+    let route = |lines: &str| format!("[[route]]\n{lines}");
+    let upstream = "upstream = \"http://127.0.0.1:1\"";
+    let least = without_upstream();
+    for (text, expected) in [
+        (route(upstream), vec![":1: the route has no path"]),
+        (
+            route("path = \"/mcp/a\""),
+            vec![":1: the route has no upstream"],
+        ),
+        (
+            route("path = 3\nupstream = 1.5"),
+            vec![
+                ":2: path: write a string",
+                ":3: upstream: write a string, a number, true or false, or a list of strings",
+            ],
+        ),
+        (
+            route(&format!("path = \"/other\"\n{upstream}")),
+            vec![":2: path: the path must lie below /mcp, the resource_path"],
+        ),
+        (
+            route(&format!("path = \"/mcps\"\n{upstream}")),
+            vec![":2: path: the path must lie below /mcp, the resource_path"],
+        ),
+        (
+            route(&format!("path = \"/mcp/{{a}}\"\n{upstream}")),
+            vec![":2: path: write a path such as /mcp, of letters, digits, and - . _ ~"],
+        ),
+        (
+            route(&format!("path = \"/mcp/a\"\n{upstream}\ntenant_id = \"x\"")),
+            vec![":4: tenant_id holds for all routes: write it before the first"],
+        ),
+        (
+            route(&format!(
+                "path = \"/mcp/a\"\n{upstream}\nupstrem_scope = \"x\""
+            )),
+            vec![":4: there is no setting \"upstrem_scope\": is upstream_scope meant?"],
+        ),
+        (
+            route(&format!(
+                "path = \"/mcp/a\"\n{upstream}\nupstream_token_header = \"x-a\""
+            )),
+            vec![":4: upstream_token_header: means nothing without upstream_scope"],
+        ),
+        (
+            format!(
+                "{}\n{}",
+                route(&format!("path = \"/mcp/a\"\n{upstream}")),
+                route(&format!("path = \"/mcp/a\"\n{upstream}"))
+            ),
+            vec![":5: path: another server has that path"],
+        ),
+        (
+            format!("upstream_scope = \"api://a/b\"\n[[route]]\npath = \"/mcp/a\"\n{upstream}"),
+            vec![":1: upstream_scope: means nothing without upstream"],
+        ),
+        (
+            format!("[route]\n{upstream}"),
+            vec![
+                ":1: write [[route]] before the settings of each",
+                "upstream is missing: give --upstream URL, set ENTRADA_UPSTREAM, or write \
+                 upstream = \"…\" in the configuration file",
+            ],
+        ),
+    ] {
+        assert_eq!(problems_of_file(&text, &least), expected, "{text}");
+    }
+    let taken = route(&format!("path = \"/mcp\"\n{upstream}"));
+    assert_eq!(
+        problems_of_file(&taken, &LEAST),
+        [":2: path: another server has that path"]
+    );
+}
+
+#[test]
+fn applications_are_let_in_by_role_or_by_name() {
+    const DAEMON: &str = "30000000-0000-4000-8000-000000000004";
+    let scope = ("ENTRADA_UPSTREAM_SCOPE", "api://orders/.default");
+    let fallback = ("ENTRADA_UPSTREAM_APP_ONLY_FALLBACK", "true");
+    let named = ("ENTRADA_ALLOWED_APPLICATIONS", DAEMON);
+    let roles = ("ENTRADA_REQUIRED_APP_ROLES", "Orders.Read");
+    for applications in [&[named][..], &[roles], &[named, roles]] {
+        let variables = [applications, &[scope, fallback]].concat();
+        let settings = read(&[], &least_and(&variables)).unwrap();
+        let exchange = Exchange::new(scope.1).unwrap().allow_app_only_fallback();
+        assert_eq!(settings.upstreams[0].exchange, Some(exchange));
+        assert!(settings.provider.rehearse(&[]).is_empty());
+    }
+    for (variables, expected) in [
+        (
+            vec![scope, fallback],
+            vec![
+                "ENTRADA_UPSTREAM_APP_ONLY_FALLBACK: means nothing without required_app_roles or \
+                 allowed_applications",
+            ],
+        ),
+        (
+            vec![named, fallback],
+            vec!["ENTRADA_UPSTREAM_APP_ONLY_FALLBACK: means nothing without upstream_scope"],
+        ),
+        (
+            vec![("ENTRADA_ALLOWED_APPLICATIONS", "daemon")],
+            vec!["allowed_applications: \"daemon\" is no Application (client) ID, a GUID"],
+        ),
+        (
+            vec![roles, ("ENTRADA_TENANT_ID", "organizations")],
+            vec![
+                "required_app_roles: every tenant's administrators give their applications your \
+                 app roles: name the tenants (allowed_tenants), or the applications \
+                 (allowed_applications)",
+            ],
+        ),
+        // What is wrong with both is told once.
+        (
+            vec![roles, ("ENTRADA_CLIENT_ID", "mcp")],
+            vec!["client_id: take the Application (client) ID of the app registration, a GUID"],
+        ),
+    ] {
+        let overridden = |name| variables.iter().any(|(other, _)| other == name);
+        let least = LEAST.iter().filter(|(name, _)| !overridden(name)).copied();
+        let variables: Vec<_> = least.chain(variables.iter().copied()).collect();
+        let found = match read(&[], &variables) {
+            Ok(settings) => settings.provider.rehearse(&[]),
+            Err(error) => error.problems().to_vec(),
+        };
+        let told: Vec<_> = found.iter().map(Problem::to_string).collect();
+        assert_eq!(told, expected);
+    }
+}
