@@ -12,7 +12,6 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use tokio::sync::Notify;
 
 /// How long an answer is held back at most: what a tool finds lacking later than that is told in
 /// the answer itself.
@@ -21,19 +20,12 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// Where a tool notes what its caller lacks, while the answer can still be a challenge. It goes with
 /// one HTTP request, and nobody else sees it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Note(Arc<Noted>);
-
-#[derive(Debug, Default)]
-struct Noted {
-    shortfall: Mutex<Option<Shortfall>>,
-    woken: Notify,
-}
+pub(crate) struct Note(Arc<Mutex<Option<Shortfall>>>);
 
 impl Note {
     /// The first that is noted counts.
     pub(crate) fn write(&self, shortfall: Shortfall) {
         self.noted().get_or_insert(shortfall);
-        self.0.woken.notify_one();
     }
 
     fn take(&self) -> Option<Shortfall> {
@@ -41,12 +33,11 @@ impl Note {
     }
 
     fn noted(&self) -> std::sync::MutexGuard<'_, Option<Shortfall>> {
-        let noted = self.0.shortfall.lock();
-        noted.unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Waits until `response` has begun to answer, or `note` says what is lacking.
+/// Waits until `response` has begun to answer, and then looks whether `note` says what is lacking.
 ///
 /// # Errors
 ///
@@ -61,7 +52,7 @@ where
     let (parts, body) = response.into_parts();
     let mut held = Held::new(body);
     if is_stream_of_events(&parts.headers) {
-        let _ = tokio::time::timeout(LONGEST, held.begin(note)).await;
+        let _ = tokio::time::timeout(LONGEST, held.begin()).await;
     }
     match note.take() {
         Some(shortfall) => Err(shortfall),
@@ -93,17 +84,11 @@ impl<C: Body> Held<C> {
 }
 
 impl<C: Body<Data = Bytes> + Unpin> Held<C> {
-    /// Reads ahead to the first message, or the end, or until something is noted. What only keeps the
-    /// connection alive, or tells how to resume, says nothing yet.
-    async fn begin(&mut self, note: &Note) {
+    /// Reads ahead to the first message, or the end. What only keeps the connection alive, or tells how
+    /// to resume, says nothing yet.
+    async fn begin(&mut self) {
         let mut line = Line::default();
-        loop {
-            let frame = tokio::select! {
-                biased;
-                () = note.0.woken.notified() => return,
-                frame = self.rest.frame() => frame,
-            };
-            let Some(frame) = frame else { return };
+        while let Some(frame) = self.rest.frame().await {
             let begun = match &frame {
                 Ok(frame) => frame
                     .data_ref()
@@ -175,7 +160,43 @@ where
 
 #[cfg(test)]
 mod tests {
+    use entrada::oauth::scope::Scope;
+
     use super::*;
+
+    #[test]
+    fn the_first_that_is_noted_counts() {
+        let (note, scope) = (Note::default(), |text| Scope::parse(text).unwrap());
+        note.write(Shortfall::Scope(scope("first")));
+        note.write(Shortfall::Scope(scope("second")));
+        let taken = note.take().unwrap();
+        assert!(matches!(&taken, Shortfall::Scope(taken) if *taken == scope("first")));
+        assert!(note.take().is_none());
+    }
+
+    /// A body that keeps its connection alive and never says anything.
+    struct Silent;
+
+    impl Body for Silent {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_does_not_begin_is_held_back_only_so_long() {
+        let began = tokio::time::Instant::now();
+        let response = Response::builder().header(CONTENT_TYPE, "text/event-stream");
+        let held = hold(response.body(Silent).unwrap(), &Note::default()).await;
+        assert!(held.is_ok());
+        assert_eq!(began.elapsed(), LONGEST);
+    }
 
     #[test]
     fn comments_and_events_without_data_are_no_message() {
