@@ -11,7 +11,7 @@ import tempfile
 import time
 import unittest
 
-from direct import DAEMON, programs, token
+from direct import DAEMON, people, programs, sign_in, token
 from examples import CLIENT_ID, CLIENT_SECRET, PASSWORD, TENANT, USERNAME
 from oauth import Client, send
 from programs import ARTEFACTS, DEBUG, ROOT, emulator, free_port, stop, wait_for
@@ -123,6 +123,12 @@ class Gateway(unittest.TestCase):
         claims = claims_of(seen["x-graph-token"])
         self.assertEqual((claims["idtyp"], claims["appid"]), ("app", CLIENT_ID))
         self.assertNotIn(access_token, json.dumps(seen))
+
+    def test_a_users_own_token_of_entras_is_not_let_in(self):
+        client = Client(f"{self.base_url}/mcp")
+        application = people(f"https://{self.entra['authority_host']}/{TENANT}", self.entra["ca_file"])
+        client.tokens = {"access_token": token(sign_in(application, [f"api://{CLIENT_ID}/mcp.read"]))}
+        self.assertEqual(client.initialize().status, 403)
 
     def test_events_come_as_they_are_sent(self):
         client = self.signed_in()

@@ -7,6 +7,7 @@ use entrada_gateway::upstream::exchange::Exchange;
 use serde_json::{Value, json};
 
 use crate::client::Answer;
+use crate::log::Log;
 use crate::stage::{Stage, USER_READ, header};
 use crate::world::{World, claims_of};
 
@@ -59,10 +60,14 @@ async fn each_server_gets_a_token_for_itself() {
 
 #[tokio::test]
 async fn a_path_of_no_server_leads_nowhere() {
+    let (log, _guard) = Log::begin();
     let stage = Stage::with_routes(World::new().await, [(GRAPH, Some(graph()))]).await;
     for path in ["/mcp", "/mcp/graphs", "/mcp/%67raph"] {
         let answer = stage.call(path, &stage.session.access_token).await;
         assert_eq!(answer.status, 403, "{path}");
+        let log = log.text();
+        let line = log.lines().last().unwrap();
+        assert!(line.contains(builtin::ALICE_OID), "{line}");
     }
     let exchange = Endpoint::TokenGrant(GrantType::OnBehalfOf);
     assert_eq!(stage.world.entra.calls(exchange), 0);

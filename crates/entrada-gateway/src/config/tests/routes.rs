@@ -203,6 +203,17 @@ fn applications_are_let_in_by_role_or_by_name() {
                  (allowed_applications)",
             ],
         ),
+        (
+            vec![
+                roles,
+                ("ENTRADA_TENANT_ID", "organizations"),
+                (
+                    "ENTRADA_ALLOWED_TENANTS",
+                    "10000000-0000-4000-8000-000000000001",
+                ),
+            ],
+            vec![],
+        ),
         // What is wrong with both is told once.
         (
             vec![roles, ("ENTRADA_CLIENT_ID", "mcp")],
