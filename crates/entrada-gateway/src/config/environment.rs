@@ -57,7 +57,7 @@ impl Environment {
                     environment.values.insert(setting.name, value);
                 }
                 _ => {
-                    let meant = nearest(&name).and_then(Setting::named);
+                    let meant = nearest(&name, &[]).and_then(Setting::named);
                     let misspelt = meant.map(|meant| (variable, meant));
                     environment.misspelt.extend(misspelt);
                 }

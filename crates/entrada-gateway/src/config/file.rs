@@ -73,7 +73,7 @@ fn parse(name: &str, text: &str) -> Result<Content, Vec<Problem>> {
             content.read_routes(value.get_ref(), &place, &at);
             continue;
         }
-        match entry(key.get_ref(), value.get_ref(), place) {
+        match entry(key.get_ref(), value.get_ref(), place, &[ROUTE]) {
             Ok((name, given)) => drop(content.values.insert(name, given)),
             Err(problem) => content.problems.push(problem),
         }
@@ -121,7 +121,7 @@ impl RouteTable {
             self.path = Some(Given { value, origin });
             return Ok(());
         }
-        let (name, given) = entry(key, value, place.clone())?;
+        let (name, given) = entry(key, value, place.clone(), &[PATH])?;
         if Setting::named(name).is_none_or(|setting| setting.of_route.is_none()) {
             let what = format!("{place}: {name} holds for all routes: write it before the first");
             return Err(Problem::new(what));
@@ -131,8 +131,15 @@ impl RouteTable {
     }
 }
 
-fn entry(key: &str, value: &DeValue<'_>, place: String) -> Result<(&'static str, Given), Problem> {
-    let setting = Setting::named(key).ok_or_else(|| Problem::unknown(key, &place, nearest(key)))?;
+/// A setting and its value; `others` may stand there besides.
+fn entry(
+    key: &str,
+    value: &DeValue<'_>,
+    place: String,
+    others: &[&'static str],
+) -> Result<(&'static str, Given), Problem> {
+    let setting = Setting::named(key);
+    let setting = setting.ok_or_else(|| Problem::unknown(key, &place, nearest(key, others)))?;
     if !belongs_in_file(setting) {
         return Err(Problem::misplaced(setting, &place));
     }

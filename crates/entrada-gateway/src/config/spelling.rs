@@ -2,10 +2,12 @@
 
 use crate::config::table::names;
 
-/// The setting whose name, or the beginning of it, is spelled most like `asked`, if any is close.
-pub(super) fn nearest(asked: &str) -> Option<&'static str> {
+/// The setting, or the one of `others`, whose name, or the beginning of it, is spelled most like
+/// `asked`, if any is close.
+pub(super) fn nearest(asked: &str, others: &[&'static str]) -> Option<&'static str> {
     let asked = asked.replace('-', "_").to_ascii_lowercase();
-    let whole = names().map(|name| (distance(&asked, name), name));
+    let all = names().chain(others.iter().copied());
+    let whole = all.map(|name| (distance(&asked, name), name));
     let whole = whole.filter(|(distance, _)| *distance <= 2).min();
     whole.or_else(|| beginning(&asked)).map(|(_, name)| name)
 }
@@ -57,13 +59,14 @@ mod tests {
             ("TENENT", Some("tenant_id")),
             ("client", Some("client_id")),
             ("access-token", Some("access_token_lifetime")),
+            ("Routes", Some("route")),
             ("host", None),
             ("port", None),
             ("port_8000_tcp_addr", None),
             ("service_host", None),
             ("", None),
         ] {
-            assert_eq!(nearest(asked), expected, "{asked}");
+            assert_eq!(nearest(asked, &["route"]), expected, "{asked}");
         }
     }
 
