@@ -16,19 +16,23 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use url::Url;
 
 use crate::access_token::Backs;
+use crate::client_documents::ClientDocuments;
 use crate::entra::EntraClient;
 use crate::grant::{GrantId, Lifetimes};
 use crate::keys::Keys;
+use crate::oauth::client_document::DocumentHosts;
 use crate::oauth::issuer::Issuer;
 use crate::oauth::redirect_uri::AllowedRedirects;
 use crate::oauth::resource::ResourceIndicator;
 use crate::platform::{Platform, Timestamp};
+use crate::quota::Quota;
 use crate::store::{SealedStore, StoreError};
 
 mod answer;
 mod authorize;
 mod callback;
 mod client_auth;
+mod clients;
 mod consent;
 mod cookie;
 mod correlation;
@@ -36,7 +40,6 @@ mod issuer;
 mod media_type;
 mod metadata;
 mod pages;
-mod quota;
 mod register;
 mod renewal;
 mod revoke;
@@ -47,6 +50,7 @@ mod token;
 pub use authorize::{AnswerTo, AuthorizeError};
 pub use callback::{CallbackError, UpstreamError};
 pub use client_auth::ClientAuthError;
+pub use clients::ClientError;
 pub use consent::ConsentError;
 pub use correlation::{CorrelationId, CorrelationIdError};
 pub use issuer::{GRANT_CACHE_TTL, STORE_OUTAGE_GRACE};
@@ -59,7 +63,6 @@ pub use sign_in_again::SignInAgainError;
 pub use token::TokenError;
 
 use issuer::IssuedVerifier;
-use quota::Quota;
 use renewal::Renewer;
 
 /// How large a request to any of our endpoints may be.
@@ -106,6 +109,8 @@ pub(crate) struct AuthorizationServerConfig {
     pub(crate) consent: ConsentMode,
     /// Which redirect URIs clients may use at all.
     pub(crate) allowed_redirects: AllowedRedirects,
+    /// Whose documents describe clients.
+    pub(crate) document_hosts: DocumentHosts,
 }
 
 /// The authorization server that MCP clients talk to; cheap to clone.
@@ -120,6 +125,7 @@ struct Inner {
     store: SealedStore,
     keys: Keys,
     renewer: Renewer,
+    documents: ClientDocuments,
     registrations: Quota,
     swept_at: AtomicU64,
     sweeping: Semaphore,
@@ -172,11 +178,16 @@ impl AuthorizationServer {
                 config.lifetimes,
                 &platform,
             ),
+            documents: ClientDocuments::new(
+                config.document_hosts.clone(),
+                config.allowed_redirects.clone(),
+                &platform,
+            ),
             config,
             entra,
             store,
             keys,
-            registrations: Quota::default(),
+            registrations: Quota::new(register::MOST_PER_MINUTE),
             swept_at: AtomicU64::new(platform.clock.now().as_unix()),
             sweeping: Semaphore::new(1),
             platform,

@@ -3,6 +3,7 @@
 pub mod access_token;
 pub mod authorization_server;
 pub mod causes;
+pub mod client_documents;
 pub mod entra;
 pub mod grant;
 pub mod jwt;
@@ -16,6 +17,7 @@ pub mod policy;
 mod private_file;
 pub mod provider;
 pub mod published;
+mod quota;
 pub mod resource_server;
 pub mod secret;
 mod single_flight;

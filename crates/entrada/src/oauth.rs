@@ -3,6 +3,7 @@
 pub(crate) mod challenge;
 pub mod claims_request;
 pub mod client;
+pub mod client_document;
 pub mod error;
 pub mod issuer;
 pub mod metadata;

@@ -12,8 +12,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+mod public_address;
+mod public_web;
 mod system;
 
+pub use public_address::is_public;
+pub use public_web::{NotPublic, PublicWeb, PublicWebSettings, Resolver, SystemResolver};
 pub use system::{SystemClock, SystemHttp, SystemHttpError, SystemRandom};
 
 /// Seconds since the Unix epoch: the `NumericDate` of RFC 7519 §2.
@@ -60,12 +64,20 @@ pub struct Platform {
     pub clock: Arc<dyn Clock>,
     /// Gives random bytes.
     pub random: Arc<dyn SecureRandom>,
-    /// Sends HTTP requests.
+    /// Sends HTTP requests where the configuration says.
     pub http: Arc<dyn HttpTransport>,
+    /// Sends HTTP requests where strangers say.
+    ///
+    /// # Security
+    ///
+    /// It must lead nowhere but to the public internet ([`PublicWeb`]): whoever may name a URL to us
+    /// could else reach what only we can reach.
+    pub public_web: Arc<dyn HttpTransport>,
 }
 
 impl Platform {
-    /// Puts a platform together.
+    /// Puts a platform together. It goes nowhere where strangers say; see
+    /// [`with_public_web`](Self::with_public_web).
     pub fn new(
         clock: Arc<dyn Clock>,
         random: Arc<dyn SecureRandom>,
@@ -75,6 +87,22 @@ impl Platform {
             clock,
             random,
             http,
+            public_web: Arc::new(NoWeb),
+        }
+    }
+
+    /// Sends requests where strangers say, by `public_web`.
+    #[must_use]
+    pub fn with_public_web(self, public_web: Arc<dyn HttpTransport>) -> Self {
+        Self { public_web, ..self }
+    }
+
+    /// The same with the one transport in place of the other, for what strangers name is fetched as
+    /// everything else is.
+    pub(crate) fn among_strangers(&self) -> Self {
+        Self {
+            http: Arc::clone(&self.public_web),
+            ..self.clone()
         }
     }
 
@@ -98,11 +126,31 @@ impl Platform {
     ///
     /// Whoever holds the key of an added authority can pose as Entra.
     pub fn system_trusting(pem: &[u8]) -> Result<Self, SystemHttpError> {
-        Ok(Self::new(
+        let public_web = PublicWeb::new(PublicWebSettings {
+            certificate_authorities: pem.to_vec(),
+            ..PublicWebSettings::default()
+        })?;
+        let platform = Self::new(
             Arc::new(SystemClock),
             Arc::new(SystemRandom),
             Arc::new(SystemHttp::trusting(pem)?),
-        ))
+        );
+        Ok(platform.with_public_web(Arc::new(public_web)))
+    }
+}
+
+/// Leads nowhere.
+#[derive(Debug)]
+struct NoWeb;
+
+#[async_trait]
+impl HttpTransport for NoWeb {
+    async fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, TransportError> {
+        let host = request.uri().host().unwrap_or_default();
+        Err(TransportError::new(host, "this platform has no public web"))
     }
 }
 
@@ -155,6 +203,18 @@ pub struct TransportError {
 }
 
 impl TransportError {
+    /// Whether it was not asked at all, because it is not public ([`PublicWeb`]).
+    pub fn leads_nowhere_public(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&*self.source);
+        while let Some(error) = cause {
+            if error.is::<NotPublic>() {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+
     /// Says that `host` gave no complete response, and why.
     pub fn new(
         host: impl Into<String>,

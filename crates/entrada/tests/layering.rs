@@ -12,6 +12,8 @@ const LAYERS: &[&str] = &[
     "oauth",
     "jwt",
     "published",
+    "quota",
+    "client_documents",
     "private_file",
     "keys",
     "access_token",

@@ -20,5 +20,8 @@ mod stage;
 mod tokens;
 mod trouble;
 #[expect(dead_code, reason = "shared with the scenarios of the library")]
+#[path = "../../../entrada/tests/it/web.rs"]
+mod web;
+#[expect(dead_code, reason = "shared with the scenarios of the library")]
 #[path = "../../../entrada/tests/it/world.rs"]
 mod world;

@@ -18,5 +18,8 @@ mod rpc;
 mod server;
 mod tools;
 #[expect(dead_code, reason = "shared with the scenarios of the library")]
+#[path = "../../../entrada/tests/it/web.rs"]
+mod web;
+#[expect(dead_code, reason = "shared with the scenarios of the library")]
 #[path = "../../../entrada/tests/it/world.rs"]
 mod world;

@@ -107,13 +107,7 @@ impl AuthorizationServer {
         let params = Params::parse(encoded).map_err(AuthorizeError::Params)?;
         let id = params.get("client_id").ok_or(AuthorizeError::NoClient)?;
         let id = ClientId::parse(id).map_err(|_| AuthorizeError::UnknownClient)?;
-        let client = self
-            .0
-            .store
-            .client(&id, now)
-            .await
-            .map_err(AuthorizeError::Store)?;
-        let client = client.ok_or(AuthorizeError::UnknownClient)?;
+        let client = self.client(&id, now).await?;
         let redirect = client
             .trusted_redirect(params.get("redirect_uri"))
             .filter(|redirect| self.0.config.allowed_redirects.allow(redirect.uri()))
@@ -154,7 +148,7 @@ impl AuthorizationServer {
         ConsentPage {
             server_name: &self.0.config.resource_name,
             client_name: client.metadata().unverified_name(),
-            client_id: client.id().as_str(),
+            client_id: client.id(),
             redirect: request.redirect.uri(),
             scopes: &request.scope,
             additional_scopes: self.0.entra.additional_scope(),

@@ -1,17 +1,27 @@
 //! Who asks at the token and revocation endpoints.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
 use url::form_urlencoded;
 
-use super::AuthorizationServer;
+use super::clients::ClientError;
+use super::{AuthorizationServer, answer};
+use crate::client_documents::{ClientFetchError, ClientKeysError};
 use crate::grant::AuthenticatedClient;
-use crate::oauth::client::{Client, ClientId};
+use crate::jwt::client_assertion::{self, ASSERTION_TYPE, ClientAssertionError};
+use crate::jwt::unverified::UnverifiedJwt;
+use crate::oauth::client::{Client, ClientAuthentication, ClientId, ClientKeys};
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::oauth::params::Params;
 use crate::platform::Timestamp;
-use crate::store::StoreError;
+use crate::store::{StoreError, Written};
+
+/// When to ask for a client's document again.
+const DOCUMENT_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// Why a client was not authenticated.
 #[derive(Debug, thiserror::Error)]
@@ -29,12 +39,27 @@ pub enum ClientAuthError {
     /// Header and body name different clients, or the header cannot be read.
     #[error("the request names its client in two ways")]
     Ambiguous,
-    /// A secret was sent, and none was ever given out.
-    #[error("a public client sent a secret")]
+    /// A secret or an assertion was sent, and the client has none.
+    #[error("the client sent a secret or an assertion, and has none")]
     UnexpectedSecret {
         /// Whether it used the `Authorization` header, and must be answered in kind.
         basic: bool,
     },
+    /// The client has keys, and did not use them.
+    #[error("the client did not prove itself")]
+    NoAssertion,
+    /// The assertion is of a kind we do not know.
+    #[error("client_assertion_type is unknown")]
+    AssertionType,
+    /// The assertion proves nothing.
+    #[error("the client's assertion is of no use: {0}")]
+    Assertion(#[from] ClientAssertionError),
+    /// The client's keys could not be had.
+    #[error("the client's keys cannot be had")]
+    Keys(#[source] ClientKeysError),
+    /// Its document is not believed, or not there.
+    #[error(transparent)]
+    Document(Arc<ClientFetchError>),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -54,8 +79,30 @@ impl From<&ClientAuthError> for ErrorResponse {
             ),
             ClientAuthError::UnexpectedSecret { .. } => (
                 ErrorCode::InvalidClient,
-                "the client is public: send no secret",
+                "the client has no secret and no keys: send none",
             ),
+            ClientAuthError::NoAssertion => (
+                ErrorCode::InvalidClient,
+                "the client's document names private_key_jwt: send a client_assertion",
+            ),
+            ClientAuthError::AssertionType => (
+                ErrorCode::InvalidRequest,
+                "client_assertion_type must be urn:ietf:params:oauth:client-assertion-type:\
+                 jwt-bearer",
+            ),
+            ClientAuthError::Assertion(_) => (
+                ErrorCode::InvalidClient,
+                "the client_assertion is not valid, not for this server, or was used before",
+            ),
+            ClientAuthError::Keys(_) => (
+                ErrorCode::TemporarilyUnavailable,
+                "the client's keys cannot be had now, try again later",
+            ),
+            ClientAuthError::Document(error) if error.may_pass() => (
+                ErrorCode::TemporarilyUnavailable,
+                "the client's document cannot be had now, try again later",
+            ),
+            ClientAuthError::Document(error) => (ErrorCode::InvalidClient, error.description()),
             ClientAuthError::Store(_) => (ErrorCode::TemporarilyUnavailable, "try again later"),
         };
         Self::new(code, description)
@@ -63,6 +110,23 @@ impl From<&ClientAuthError> for ErrorResponse {
 }
 
 impl ClientAuthError {
+    /// When to try again, where trying again helps.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Store(_) => Some(answer::STORE_RETRY_AFTER),
+            Self::Document(error) if error.may_pass() => Some(DOCUMENT_RETRY_AFTER),
+            Self::Keys(_) => Some(DOCUMENT_RETRY_AFTER),
+            Self::Document(_)
+            | Self::Missing
+            | Self::Unknown { .. }
+            | Self::Ambiguous
+            | Self::UnexpectedSecret { .. }
+            | Self::NoAssertion
+            | Self::AssertionType
+            | Self::Assertion(_) => None,
+        }
+    }
+
     /// Whether the answer must carry `WWW-Authenticate: Basic` (RFC 6749 §5.2).
     pub(super) fn wants_basic(&self) -> bool {
         matches!(
@@ -78,13 +142,14 @@ struct Presented {
     id: String,
     secret: bool,
     basic: bool,
+    assertion: Option<String>,
 }
 
 impl AuthorizationServer {
     /// Authenticates the client of a token or revocation request (OAuth 2.1 §2.4).
     ///
-    /// Every client is public, so it is enough to be registered; PKCE and the rotation of refresh
-    /// tokens bind what it presents.
+    /// For a public client it is enough to be known; PKCE and the rotation of refresh tokens bind what
+    /// it presents. One whose document names keys must have signed.
     pub(super) async fn authenticate(
         &self,
         headers: &HeaderMap,
@@ -98,8 +163,44 @@ impl AuthorizationServer {
         }
         let unknown = || ClientAuthError::Unknown { basic };
         let id = ClientId::parse(&presented.id).map_err(|_| unknown())?;
-        let client = self.0.store.client(&id, now).await?.ok_or_else(unknown)?;
+        let client = self.client(&id, now).await.map_err(|error| match error {
+            ClientError::Unknown => unknown(),
+            ClientError::Document(error) => ClientAuthError::Document(error),
+            ClientError::Store(error) => ClientAuthError::Store(error),
+        })?;
+        match (client.metadata().authentication(), presented.assertion) {
+            (ClientAuthentication::None, None) => {}
+            (ClientAuthentication::None, Some(_)) => {
+                return Err(ClientAuthError::UnexpectedSecret { basic });
+            }
+            (ClientAuthentication::PrivateKeyJwt(_), None) => {
+                return Err(ClientAuthError::NoAssertion);
+            }
+            (ClientAuthentication::PrivateKeyJwt(keys), Some(assertion)) => {
+                self.prove(&id, keys, (&assertion, now)).await?;
+            }
+        }
         Ok((AuthenticatedClient::assertion(id), client))
+    }
+
+    /// Holds an assertion against the client's keys, and uses it up.
+    async fn prove(
+        &self,
+        id: &ClientId,
+        keys: &ClientKeys,
+        (assertion, now): (&str, Timestamp),
+    ) -> Result<(), ClientAuthError> {
+        let jwt = UnverifiedJwt::parse(assertion).map_err(ClientAssertionError::from)?;
+        let key = self.0.documents.key(keys, jwt.kid(), now).await;
+        let key = key.map_err(ClientAuthError::Keys)?;
+        let key = key.ok_or(ClientAssertionError::UnknownKey)?;
+        let token_endpoint = self.0.endpoints.url("/token");
+        let ours = [self.0.config.issuer.as_str(), &token_endpoint];
+        let verified = client_assertion::verify(&jwt, &key, (id, &ours), now)?;
+        match self.0.store.spend_assertion(id, &verified).await? {
+            Written::Yes => Ok(()),
+            Written::Conflict | Written::Revoked => Err(ClientAssertionError::Replayed.into()),
+        }
     }
 }
 
@@ -107,12 +208,20 @@ impl AuthorizationServer {
 fn presented(headers: &HeaderMap, params: &Params) -> Result<Presented, ClientAuthError> {
     let in_body = params.get("client_id");
     let body_secret = params.get("client_secret").is_some();
+    let assertion = params.get("client_assertion");
+    if assertion.is_some() && params.get("client_assertion_type") != Some(ASSERTION_TYPE) {
+        return Err(ClientAuthError::AssertionType);
+    }
     let Some(value) = headers.get(header::AUTHORIZATION) else {
-        let id = in_body.ok_or(ClientAuthError::Missing)?.to_owned();
+        // RFC 7521 §4.2: an assertion names its client by itself.
+        let named =
+            || client_assertion::unverified_subject(&UnverifiedJwt::parse(assertion?).ok()?);
+        let id = in_body.map(str::to_owned).or_else(named);
         return Ok(Presented {
-            id,
+            id: id.ok_or(ClientAuthError::Missing)?,
             secret: body_secret,
             basic: false,
+            assertion: assertion.map(str::to_owned),
         });
     };
     let (id, secret) = value
@@ -120,13 +229,15 @@ fn presented(headers: &HeaderMap, params: &Params) -> Result<Presented, ClientAu
         .ok()
         .and_then(basic)
         .ok_or(ClientAuthError::Ambiguous)?;
-    if body_secret || in_body.is_some_and(|in_body| in_body != id) {
+    let twice = body_secret || assertion.is_some();
+    if twice || in_body.is_some_and(|in_body| in_body != id) {
         return Err(ClientAuthError::Ambiguous);
     }
     Ok(Presented {
         id,
         secret: !secret.is_empty(),
         basic: true,
+        assertion: None,
     })
 }
 

@@ -7,6 +7,8 @@ use http::header;
 use serde::Serialize;
 
 use super::AuthorizationServer;
+use crate::jwt::client_assertion::ALGORITHMS;
+use crate::jwt::jwks::Algorithm;
 use crate::keys::PUBLISH_AHEAD;
 use crate::oauth::metadata::AuthorizationServerMetadata;
 
@@ -43,6 +45,15 @@ impl AuthorizationServer {
     /// The discovery document (RFC 8414 §2).
     fn metadata(&self) -> AuthorizationServerMetadata {
         let url = |path: &str| self.0.endpoints.url(path);
+        // Keys come by documents alone.
+        let documented = self.0.documents.are_believed();
+        let methods: &[_] = if documented {
+            &["none", "private_key_jwt"]
+        } else {
+            &["none"]
+        };
+        let algorithms = ALGORITHMS.map(Algorithm::as_str);
+        let algorithms = documented.then(|| algorithms.to_vec());
         AuthorizationServerMetadata {
             issuer: self.0.config.issuer.clone(),
             authorization_endpoint: url("/authorize"),
@@ -54,10 +65,13 @@ impl AuthorizationServer {
             response_types_supported: &["code"],
             response_modes_supported: &["query"],
             grant_types_supported: &["authorization_code", "refresh_token"],
-            token_endpoint_auth_methods_supported: &["none"],
-            revocation_endpoint_auth_methods_supported: &["none"],
+            token_endpoint_auth_methods_supported: methods,
+            token_endpoint_auth_signing_alg_values_supported: algorithms.clone(),
+            revocation_endpoint_auth_methods_supported: methods,
+            revocation_endpoint_auth_signing_alg_values_supported: algorithms,
             code_challenge_methods_supported: &["S256"],
             authorization_response_iss_parameter_supported: true,
+            client_id_metadata_document_supported: documented,
         }
     }
 }

@@ -17,6 +17,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use self::permission::Permission;
 use super::correlation::CorrelationId;
+use crate::oauth::client::ClientId;
+use crate::oauth::client_document::ClientDocumentUrl;
 use crate::oauth::error::ErrorCode;
 use crate::oauth::redirect_uri::RedirectUri;
 use crate::oauth::scope::Scope;
@@ -37,7 +39,7 @@ pub(crate) struct ConsentPage<'a> {
     /// What the client calls itself: its own claim, unchecked.
     pub(crate) client_name: Option<&'a str>,
     /// The client's identifier.
-    pub(crate) client_id: &'a str,
+    pub(crate) client_id: &'a ClientId,
     /// Where the code will go.
     pub(crate) redirect: &'a RedirectUri,
     /// What the client will be able to do.
@@ -63,6 +65,8 @@ pub(crate) struct SignInAgainPage<'a> {
     pub(crate) server_name: &'a str,
     /// What the client calls itself: its own claim, unchecked.
     pub(crate) client_name: Option<&'a str>,
+    /// The client's identifier.
+    pub(crate) client_id: &'a ClientId,
     /// Who has to sign in.
     pub(crate) user: Option<&'a str>,
     /// What they will be asked to consent to.
@@ -81,6 +85,7 @@ pub(crate) struct SignInAgainPage<'a> {
 struct SignInAgainTemplate<'a> {
     server_name: &'a str,
     client_name: Option<&'a str>,
+    publisher: Option<String>,
     user: Option<&'a str>,
     consents: Vec<Permission<'a>>,
     sealed_request: &'a str,
@@ -183,6 +188,7 @@ struct ConsentTemplate<'a> {
     server_name: &'a str,
     client_name: Option<&'a str>,
     client_id: &'a str,
+    publisher: Option<String>,
     redirect_uri: &'a str,
     destination: Destination,
     permissions: Vec<Permission<'a>>,
@@ -221,6 +227,13 @@ impl Destination {
     }
 }
 
+/// The host of the document that describes the client, if one does: it stands for what the document
+/// says.
+fn publisher(client_id: &ClientId) -> Option<String> {
+    let url = ClientDocumentUrl::parse(client_id).ok()?;
+    Some(url.host().to_owned())
+}
+
 impl fmt::Debug for ConsentPage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The sealed request answers for the user, so it stays out of logs.
@@ -237,7 +250,8 @@ impl ConsentPage<'_> {
         let page = ConsentTemplate {
             server_name: self.server_name,
             client_name: self.client_name,
-            client_id: self.client_id,
+            client_id: self.client_id.as_str(),
+            publisher: publisher(self.client_id),
             redirect_uri: self.redirect.as_str(),
             destination: Destination::of(self.redirect),
             permissions: permission::of_server(self.scopes),
@@ -262,6 +276,7 @@ impl SignInAgainPage<'_> {
         let page = SignInAgainTemplate {
             server_name: self.server_name,
             client_name: self.client_name,
+            publisher: publisher(self.client_id),
             user: self.user,
             consents: permission::of_microsoft(self.consents),
             sealed_request: self.sealed_request,

@@ -25,6 +25,9 @@ use crate::store::StoreError;
 /// this bounds what a flood of them fills.
 const UNUSED_LIFETIME: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
+/// Registrations in one minute: a team that starts its day stays far below it.
+pub(super) const MOST_PER_MINUTE: u32 = 120;
+
 /// How long a registration is kept after it was last used.
 pub(super) const USED_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 

@@ -1,5 +1,7 @@
 //! `POST /revoke`: token revocation (RFC 7009 §2).
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
@@ -62,11 +64,7 @@ pub(super) async fn post(
         // RFC 7009 §2.2: a token we do not know is as good as revoked.
         Ok(()) => StatusCode::OK.into_response(),
         Err(error) => {
-            let troubled = matches!(
-                error,
-                RevokeError::Store(_) | RevokeError::Client(ClientAuthError::Store(_))
-            );
-            let retry_after = troubled.then_some(answer::STORE_RETRY_AFTER);
+            let retry_after = error.retry_after();
             let mut refusal = answer::refuse(&error, (&error).into(), retry_after, &correlation);
             if matches!(&error, RevokeError::Client(error) if error.wants_basic()) {
                 answer::challenge_basic(&mut refusal);
@@ -75,6 +73,17 @@ pub(super) async fn post(
         }
     };
     answer::uncached(answer)
+}
+
+impl RevokeError {
+    /// When to try again, where trying again helps.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Client(error) => error.retry_after(),
+            Self::Store(_) => Some(answer::STORE_RETRY_AFTER),
+            Self::Form(_) | Self::NoToken | Self::WrongClient => None,
+        }
+    }
 }
 
 impl AuthorizationServer {

@@ -166,7 +166,7 @@ impl AuthorizationServer {
         let key = grant.interaction_key().ok_or(E::NothingNeeded)?;
         let needed = self.0.store.interaction(&key, now).await?;
         let needed = needed.ok_or(E::NothingNeeded)?;
-        let client = self.0.store.client(grant.client_id(), now).await?;
+        let client = self.client(grant.client_id(), now).await.ok();
         let random = &*self.0.platform.random;
         let cookies = cookie::Cookies::new(self.0.endpoints.secure);
         let (browser, set_cookie) = cookies.browser_or_new(headers, random);
@@ -179,6 +179,7 @@ impl AuthorizationServer {
             client_name: client
                 .as_ref()
                 .and_then(|client| client.metadata().unverified_name()),
+            client_id: grant.client_id(),
             user: grant.principal().preferred_username.as_deref(),
             consents: &consents,
             sealed_request: &sealed.map_err(StoreError::new)?,

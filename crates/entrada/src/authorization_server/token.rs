@@ -17,7 +17,7 @@ use super::renewal::RenewalError;
 use super::{AuthorizationServer, answer, media_type};
 use crate::grant::{Grant, RedeemError, RefreshError};
 use crate::jwt::sign::SigningKeyError;
-use crate::oauth::client::{Client, GrantType};
+use crate::oauth::client::GrantType;
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::oauth::params::{Params, ParamsError};
 use crate::oauth::resource::ResourceIndicator;
@@ -159,14 +159,12 @@ impl TokenError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Renewal(RenewalError::Unavailable { retry_after, .. }) => Some(*retry_after),
-            Self::Store(_)
-            | Self::Client(ClientAuthError::Store(_))
-            | Self::Renewal(RenewalError::Store(_) | RenewalError::Contended) => {
+            Self::Client(error) => error.retry_after(),
+            Self::Store(_) | Self::Renewal(RenewalError::Store(_) | RenewalError::Contended) => {
                 Some(answer::STORE_RETRY_AFTER)
             }
             Self::NotAForm
             | Self::Params(_)
-            | Self::Client(_)
             | Self::Missing(_)
             | Self::UnsupportedGrantType
             | Self::UnauthorizedClient
@@ -265,18 +263,6 @@ impl AuthorizationServer {
             }
             Some(_) => Err(TokenError::UnsupportedGrantType),
             None => Err(TokenError::Missing("grant_type")),
-        }
-    }
-
-    /// Keeps the registration of a client that is in use. Code or token is spent by now: that this
-    /// may fail must not cost the client its answer.
-    async fn keep(&self, client: &Client, now: Timestamp, correlation: &CorrelationId) {
-        let Some(client) = client.used(now) else {
-            return;
-        };
-        let used_until = now + super::register::USED_LIFETIME;
-        if let Err(error) = self.0.store.put_client(&client, used_until).await {
-            tracing::warn!(correlation_id = %correlation, client_id = %client.id(), %error, "registration not kept");
         }
     }
 

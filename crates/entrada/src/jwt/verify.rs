@@ -55,6 +55,9 @@ pub enum ExpectedType {
     AccessToken,
     /// `JWT` or none: what Entra writes on all of its tokens.
     Jwt,
+    /// `JWT`, `client-authentication+jwt` or none: what clients write on what they prove themselves
+    /// with (RFC 7523, and its revision).
+    ClientAssertion,
     /// Either: what issuers write that follow RFC 9068, or do not.
     Any,
 }
@@ -120,6 +123,17 @@ impl Audience {
         match self {
             Self::One(one) => one,
             Self::Many(many) => many.first().map(String::as_str).unwrap_or_default(),
+        }
+    }
+
+    /// The only one; `None` if there are several, or none.
+    pub(crate) fn only(&self) -> Option<&str> {
+        match self {
+            Self::One(name) => Some(name),
+            Self::Many(names) => match &**names {
+                [name] => Some(name),
+                _ => None,
+            },
         }
     }
 
@@ -284,6 +298,10 @@ impl ExpectedType {
                 typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt")
             }),
             Self::Jwt => typ.is_none_or(|typ| typ.eq_ignore_ascii_case("jwt")),
+            Self::ClientAssertion => {
+                let typ = typ.filter(|typ| !typ.eq_ignore_ascii_case("client-authentication+jwt"));
+                Self::Jwt.admits(typ)
+            }
             Self::Any => Self::AccessToken.admits(typ) || Self::Jwt.admits(typ),
         }
     }

@@ -56,6 +56,11 @@ impl ClientId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it is the URL of a document that describes the client; ours never are.
+    pub fn is_document_url(&self) -> bool {
+        self.0.starts_with("https://")
+    }
 }
 
 impl fmt::Display for ClientId {
@@ -101,7 +106,29 @@ pub enum GrantType {
     RefreshToken,
 }
 
-/// A registered client. All of them are public: none is given a secret (RFC 6749 §2.1).
+/// How a client proves itself at the token endpoint (RFC 6749 §2.3).
+#[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
+#[non_exhaustive]
+pub enum ClientAuthentication {
+    /// Not at all: it is public, and PKCE and the rotation of refresh tokens bind what it presents.
+    #[default]
+    None,
+    /// By a JWT it signs (RFC 7523 §2.2).
+    PrivateKeyJwt(ClientKeys),
+}
+
+/// Where the keys of a client are.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[non_exhaustive]
+pub enum ClientKeys {
+    /// In its metadata, as a JWK Set in JSON (`jwks`).
+    Inline(String),
+    /// At this URL (`jwks_uri`).
+    At(String),
+}
+
+/// A client. None is given a secret (RFC 6749 §2.1): whoever registers is public, and whoever has a
+/// document may have keys.
 ///
 /// It has no `Deserialize`, nor has its metadata: what they say was checked.
 #[derive(Clone, Debug)]
@@ -119,6 +146,7 @@ pub struct ClientMetadata {
     name: Option<String>,
     application_type: ApplicationType,
     grant_types: Vec<GrantType>,
+    authentication: ClientAuthentication,
 }
 
 /// How a client is written into a record that is about to be sealed, and read again.
@@ -142,6 +170,8 @@ struct SealedMetadata {
     name: Option<String>,
     application_type: ApplicationType,
     grant_types: Vec<GrantType>,
+    #[serde(default)]
+    authentication: ClientAuthentication,
 }
 
 /// A registration request as it comes over the wire (RFC 7591 §2): nothing in it is checked.
@@ -278,6 +308,7 @@ impl UnverifiedClientMetadata {
             name: self.client_name.as_deref().and_then(presentable),
             application_type,
             grant_types: grant_types(self.grant_types.as_deref())?,
+            authentication: ClientAuthentication::None,
         })
     }
 }
@@ -343,6 +374,19 @@ impl ClientMetadata {
     pub fn grant_types(&self) -> &[GrantType] {
         &self.grant_types
     }
+
+    /// How it proves itself there.
+    pub fn authentication(&self) -> &ClientAuthentication {
+        &self.authentication
+    }
+
+    /// The same, of a client that proves itself so.
+    pub(super) fn authenticated_by(self, authentication: ClientAuthentication) -> Self {
+        Self {
+            authentication,
+            ..self
+        }
+    }
 }
 
 impl Client {
@@ -373,6 +417,11 @@ impl Client {
             used_at: now,
             ..self.clone()
         })
+    }
+
+    /// The same client, whose document was seen again now.
+    pub(crate) fn described_at(&self, now: Timestamp) -> Self {
+        Self::register(self.id.clone(), self.metadata.clone(), now)
     }
 
     /// What it said of itself.

@@ -32,12 +32,20 @@ pub struct AuthorizationServerMetadata {
     pub grant_types_supported: &'static [&'static str],
     /// How clients prove themselves there.
     pub token_endpoint_auth_methods_supported: &'static [&'static str],
+    /// What those sign with who prove themselves by a signature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_endpoint_auth_signing_alg_values_supported: Option<Vec<&'static str>>,
     /// How clients prove themselves at the revocation endpoint.
     pub revocation_endpoint_auth_methods_supported: &'static [&'static str],
+    /// What they sign with there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocation_endpoint_auth_signing_alg_values_supported: Option<Vec<&'static str>>,
     /// `S256`, and no other (RFC 7636).
     pub code_challenge_methods_supported: &'static [&'static str],
     /// Every answer carries `iss` (RFC 9207 §3).
     pub authorization_response_iss_parameter_supported: bool,
+    /// Whether a client may be named by the URL of a document that describes it.
+    pub client_id_metadata_document_supported: bool,
 }
 
 /// Protected resource metadata (RFC 9728 §2). Nothing that is unset is written.

@@ -48,31 +48,47 @@ impl SecureRandom for SystemRandom {
 
 /// A pooled HTTPS client with a limit on everything.
 #[derive(Clone, Debug)]
-pub struct SystemHttp(reqwest::Client);
+pub struct SystemHttp {
+    client: reqwest::Client,
+    response_limit: usize,
+}
 
 /// The HTTPS client could not be built.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set up the https client: is the added certificate authority PEM?")]
 #[non_exhaustive]
 pub struct SystemHttpError {
-    #[source]
+    #[from]
     source: reqwest::Error,
 }
 
 impl SystemHttp {
     /// Makes a client that trusts the system's authorities and those in `pem`.
     pub(super) fn trusting(pem: &[u8]) -> Result<Self, SystemHttpError> {
-        let added = reqwest::Certificate::from_pem_bundle(pem);
-        let client = reqwest::Client::builder()
+        let builder = Self::builder(pem)?.timeout(EXCHANGE_TIMEOUT);
+        Self::built(builder, RESPONSE_LIMIT)
+    }
+
+    /// What every client of ours is made of.
+    pub(super) fn builder(pem: &[u8]) -> Result<reqwest::ClientBuilder, SystemHttpError> {
+        let added = reqwest::Certificate::from_pem_bundle(pem)?;
+        Ok(reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(EXCHANGE_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .user_agent(concat!("entrada/", env!("CARGO_PKG_VERSION")))
-            .tls_certs_merge(added.map_err(|source| SystemHttpError { source })?)
-            .build()
-            .map_err(|source| SystemHttpError { source })?;
-        Ok(Self(client))
+            .tls_certs_merge(added))
+    }
+
+    pub(super) fn built(
+        builder: reqwest::ClientBuilder,
+        response_limit: usize,
+    ) -> Result<Self, SystemHttpError> {
+        let client = builder.build()?;
+        Ok(Self {
+            client,
+            response_limit,
+        })
     }
 }
 
@@ -95,13 +111,13 @@ impl SystemHttp {
         request: http::Request<Bytes>,
     ) -> Result<http::Response<Bytes>, Box<dyn std::error::Error + Send + Sync>> {
         let mut answer = self
-            .0
+            .client
             .execute(request.try_into()?)
             .await
             .map_err(reqwest::Error::without_url)?;
         let mut body = BytesMut::new();
         while let Some(chunk) = answer.chunk().await.map_err(reqwest::Error::without_url)? {
-            if body.len() + chunk.len() > RESPONSE_LIMIT {
+            if body.len() + chunk.len() > self.response_limit {
                 return Err("the response is too large".into());
             }
             body.extend_from_slice(&chunk);

@@ -47,6 +47,7 @@ pub struct AzureConfig {
     resource_name: Option<String>,
     redirect_path: String,
     allowed_client_redirect_uris: Option<Vec<String>>,
+    client_document_hosts: Option<Vec<String>>,
     allowed_origins: Vec<String>,
     lifetimes: Lifetimes,
     consent: ConsentMode,
@@ -101,6 +102,7 @@ impl AzureConfig {
             resource_name: None,
             redirect_path: "/auth/callback".to_owned(),
             allowed_client_redirect_uris: None,
+            client_document_hosts: None,
             allowed_origins: Vec::new(),
             lifetimes: Lifetimes::default(),
             consent: ConsentMode::default(),
@@ -168,6 +170,11 @@ setters! { AzureConfig:
     allowed_client_redirect_uris(
         allowed_client_redirect_uris: impl IntoIterator<Item = impl Into<String>>
     ) = Some(allowed_client_redirect_uris.into_iter().map(Into::into).collect());
+    /// The only hosts whose documents describe clients (MCP authorization, *Client ID Metadata
+    /// Documents*): `claude.ai`, or `*.example.com` for all below it; none where the list is empty.
+    /// Without the list, those of any host are taken, as anybody may register without one.
+    client_document_hosts(client_document_hosts: impl IntoIterator<Item = impl Into<String>>) =
+        Some(client_document_hosts.into_iter().map(Into::into).collect());
     /// Origins whose web pages may call the protected server.
     allowed_origins(allowed_origins: impl IntoIterator<Item = impl Into<String>>) =
         allowed_origins.into_iter().map(Into::into).collect();

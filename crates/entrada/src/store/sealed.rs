@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Entry, Redeemed, Sealed, Store, StoreError, Written};
 use crate::grant::{Grant, GrantId, InteractionKey, IssuedCode, NeededInteraction, PendingLogin};
+use crate::jwt::client_assertion::VerifiedAssertion;
 use crate::keys::{Keys, Purpose};
 use crate::oauth::client::{Client, ClientId, ClientRecord};
 use crate::platform::{SecureRandom, Timestamp};
@@ -125,6 +126,22 @@ impl SealedStore {
         until: Timestamp,
     ) -> Result<Written, StoreError> {
         self.put_or_spend(state, None, until).await
+    }
+
+    /// Uses up what a client proved itself with, unless it was ever used. It stands where the states of
+    /// logins do, which are used once, too, and none of which is spelled so.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails; the assertion may then be used up.
+    pub(crate) async fn spend_assertion(
+        &self,
+        client: &ClientId,
+        assertion: &VerifiedAssertion,
+    ) -> Result<Written, StoreError> {
+        let state = format!("client assertion {client} {}", assertion.id);
+        self.put_or_spend(&UpstreamState::new(state), None, assertion.until)
+            .await
     }
 
     /// A denied login is stored as the record of none, which [`take_request`](Self::take_request)

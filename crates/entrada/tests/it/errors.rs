@@ -11,14 +11,17 @@ use entrada::authorization_server::{
     ClientAuthError, RegisterError, RenewalError, RevokeError, SignInAgainError, TokenError,
     UpstreamError,
 };
+use entrada::client_documents::{ClientFetchError, ClientKeysError};
 use entrada::entra::error::EntraError;
 use entrada::grant::{RedeemError, RefreshError};
+use entrada::jwt::client_assertion::ClientAssertionError;
 use entrada::jwt::sign::SigningKeyError;
 use entrada::oauth::client::ClientMetadataError;
 use entrada::oauth::error::ErrorResponse;
 use entrada::oauth::params::ParamsError;
 use entrada::store::StoreError;
-use http::header;
+use http::{StatusCode, header};
+use serde_json::json;
 
 use crate::browser::{Browser, Stop};
 use crate::client::{Answer, Client, parameter};
@@ -124,6 +127,10 @@ fn unavailable() -> RenewalError {
     }
 }
 
+fn absent() -> ClientFetchError {
+    ClientFetchError::Status(StatusCode::NOT_FOUND)
+}
+
 #[tokio::test]
 async fn every_error_has_its_answer() {
     let mut surface = Surface::default();
@@ -218,6 +225,7 @@ async fn authorize(surface: &mut Surface) {
             surface.answer(&format!("{error}, to a machine"), &answer);
         }
     }
+    documents(surface, &mut stage).await;
     let twice = format!("{}&state=x", stage.client.authorize_url(&[]));
     surface.stop("Params", &stage.browser.get(&twice).await);
     surface.answer("Params, to a machine", &stage.world.get(&twice).await);
@@ -225,6 +233,55 @@ async fn authorize(surface: &mut Surface) {
     surface.stop("Store", &stage.asked(&[]).await);
     let url = stage.client.authorize_url(&[]);
     surface.answer("Store, to a machine", &stage.world.get(&url).await);
+}
+
+/// What is said of clients that a document should describe.
+async fn documents(surface: &mut Surface, stage: &mut Stage) {
+    let url = "https://app.example/client.json";
+    let good = json!({ "client_id": url, "client_name": "n", "redirect_uris": ["https://h/"] });
+    for (error, name, change) in [
+        ("Document(Url)", "https://app.example/", json!({})),
+        ("Document(Malformed)", url, json!({ "client_id": 7 })),
+        ("Document(OtherClient)", url, json!({ "client_id": "x" })),
+        ("Document(NoName)", url, json!({ "client_name": "" })),
+        ("Document(Secret)", url, json!({ "client_secret": "s" })),
+        (
+            "Document(AuthMethod)",
+            url,
+            json!({ "token_endpoint_auth_method": "x" }),
+        ),
+        (
+            "Document(Keys)",
+            url,
+            json!({ "token_endpoint_auth_method": "private_key_jwt" }),
+        ),
+        (
+            "Document(Metadata)",
+            url,
+            json!({ "response_types": ["token"] }),
+        ),
+        (
+            "Document(TooLarge)",
+            url,
+            json!({ "contacts": ["x".repeat(10_240)] }),
+        ),
+        (
+            "Document(Transport)",
+            "https://nobody.example/client.json",
+            json!({}),
+        ),
+    ] {
+        let mut document = good.clone();
+        for (member, value) in change.as_object().unwrap() {
+            document[member] = value.clone();
+        }
+        stage.world.web.publish(url, &document);
+        surface.stop(error, &stage.asked(&[("client_id", name)]).await);
+        let url = stage.client.authorize_url(&[("client_id", name)]);
+        let answer = stage.world.get(&url).await;
+        surface.answer(&format!("{error}, to a machine"), &answer);
+        stage.world.advance(Duration::from_secs(10));
+    }
 }
 
 async fn consent(surface: &mut Surface) {
@@ -265,6 +322,14 @@ fn token(surface: &mut Surface) {
         TokenError::Client(ClientAuthError::Unknown { basic: false });
         TokenError::Client(ClientAuthError::Ambiguous);
         TokenError::Client(ClientAuthError::UnexpectedSecret { basic: false });
+        TokenError::Client(ClientAuthError::NoAssertion);
+        TokenError::Client(ClientAuthError::AssertionType);
+        TokenError::Client(ClientAuthError::Assertion(ClientAssertionError::Replayed));
+        TokenError::Client(ClientAuthError::Assertion(ClientAssertionError::UnknownKey));
+        TokenError::Client(ClientAuthError::Keys(ClientKeysError::Busy));
+        TokenError::Client(ClientAuthError::Document(Arc::new(ClientFetchError::Busy)));
+        TokenError::Client(ClientAuthError::Document(Arc::new(ClientFetchError::Host)));
+        TokenError::Client(ClientAuthError::Document(Arc::new(absent())));
         TokenError::Client(ClientAuthError::Store(store()));
         TokenError::Missing("code");
         TokenError::UnsupportedGrantType;

@@ -29,6 +29,7 @@ use url::Url;
 
 use crate::browser::Browser;
 use crate::client::{Answer, Client, Session};
+use crate::web::Web;
 
 pub(crate) const BASE_URL: &str = "https://mcp.example.com";
 pub(crate) const RESOURCE: &str = "https://mcp.example.com/mcp";
@@ -45,6 +46,8 @@ pub(crate) struct World {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) keys: Keys,
     pub(crate) hosts: Hosts,
+    /// Where strangers publish.
+    pub(crate) web: Web,
     clock: Arc<VirtualClock>,
     wire: Wire,
 }
@@ -95,7 +98,9 @@ impl World {
         let keys = Keys::new(ring.unwrap());
         let emulator = emulator(&clock);
         let wire = Wire::new(emulator.router());
-        let provider = provider(&clock, &wire, (Arc::clone(&store), keys.clone()), adjust);
+        let web = Web::default();
+        let outside = (&clock, &wire, &web);
+        let provider = provider(outside, (Arc::clone(&store), keys.clone()), adjust);
         let hosts = Hosts {
             app: provider.protect(McpServer::service()),
             emulator: wire.entra.clone(),
@@ -105,6 +110,7 @@ impl World {
             entra: emulator.control(),
             store,
             keys,
+            web,
             clock,
             hosts,
             wire,
@@ -119,13 +125,15 @@ impl World {
     /// A replica whose server is configured as `adjust` wants.
     pub(crate) fn replica_with(&self, adjust: impl FnOnce(AzureConfig) -> AzureConfig) -> Self {
         let shared = (Arc::clone(&self.store), self.keys.clone());
-        let provider = provider(&self.clock, &self.wire, shared, adjust);
+        let outside = (&self.clock, &self.wire, &self.web);
+        let provider = provider(outside, shared, adjust);
         let app = provider.protect(McpServer::service());
         Self {
             provider,
             entra: self.entra.clone(),
             store: Arc::clone(&self.store),
             keys: self.keys.clone(),
+            web: self.web.clone(),
             clock: Arc::clone(&self.clock),
             hosts: Hosts {
                 app,
@@ -142,8 +150,7 @@ impl World {
 
     /// The time and the network of this world.
     pub(crate) fn platform(&self) -> Platform {
-        let wire = Arc::new(self.wire.clone());
-        Platform::new(self.clock.clone(), Arc::new(SystemRandom::default()), wire)
+        platform(&self.clock, &self.wire, &self.web)
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -235,9 +242,14 @@ fn emulator(clock: &Arc<VirtualClock>) -> Emulator {
     Emulator::new(options)
 }
 
+fn platform(clock: &Arc<VirtualClock>, wire: &Wire, web: &Web) -> Platform {
+    let wire = Arc::new(wire.clone());
+    let platform = Platform::new(clock.clone(), Arc::new(SystemRandom::default()), wire);
+    platform.with_public_web(Arc::new(web.clone()))
+}
+
 fn provider(
-    clock: &Arc<VirtualClock>,
-    wire: &Wire,
+    (clock, wire, web): (&Arc<VirtualClock>, &Wire, &Web),
     (store, keys): (Arc<dyn Store>, Keys),
     adjust: impl FnOnce(AzureConfig) -> AzureConfig,
 ) -> AzureProvider {
@@ -249,8 +261,7 @@ fn provider(
         .resource_name("Contoso tools")
         .store(store)
         .keys(keys);
-    let wire = Arc::new(wire.clone());
-    let platform = Platform::new(clock.clone(), Arc::new(SystemRandom::default()), wire);
+    let platform = platform(clock, wire, web);
     AzureProvider::new(adjust(config), platform).unwrap_or_else(|errors| panic!("{errors}"))
 }
 

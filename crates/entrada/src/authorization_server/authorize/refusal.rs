@@ -1,5 +1,7 @@
 //! The two ways out of a refused authorization request: back to the client, or onto a page.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -9,7 +11,9 @@ use super::{
     AuthorizationServer, CorrelationId, ErrorCode, ErrorResponse, ParamsError, StoreError,
 };
 use crate::authorization_server::answer;
+use crate::authorization_server::clients::ClientError;
 use crate::authorization_server::pages::{self, Words};
+use crate::client_documents::ClientFetchError;
 use crate::oauth::redirect_uri::TrustedRedirect;
 
 /// Where an answer goes, and what the client knows it by.
@@ -47,6 +51,9 @@ pub enum AuthorizeError {
     /// The redirect URI is not registered for the client.
     #[error("redirect_uri is not registered for the client")]
     UnregisteredRedirectUri,
+    /// Its document is not believed, or not there.
+    #[error(transparent)]
+    Document(Arc<ClientFetchError>),
     /// The store failed before the client was known.
     #[error(transparent)]
     Store(StoreError),
@@ -82,6 +89,16 @@ pub enum AuthorizeError {
     ConsentRequired(AnswerTo),
 }
 
+impl From<ClientError> for AuthorizeError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Unknown => Self::UnknownClient,
+            ClientError::Document(error) => Self::Document(error),
+            ClientError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 impl AuthorizeError {
     pub(super) fn answer_to(&self) -> Option<&AnswerTo> {
         match self {
@@ -89,6 +106,7 @@ impl AuthorizeError {
             | Self::NoClient
             | Self::UnknownClient
             | Self::UnregisteredRedirectUri
+            | Self::Document(_)
             | Self::Store(_) => None,
             Self::StateTooLong(to)
             | Self::NoResponseType(to)
@@ -118,6 +136,11 @@ impl From<&AuthorizeError> for ErrorResponse {
                 ErrorCode::InvalidRequest,
                 "redirect_uri is not registered for this client",
             ),
+            E::Document(error) if error.may_pass() => (
+                ErrorCode::TemporarilyUnavailable,
+                "the client's document cannot be had now, try again later",
+            ),
+            E::Document(error) => (ErrorCode::InvalidRequest, error.description()),
             E::Store(_) => (ErrorCode::TemporarilyUnavailable, "try again later"),
             E::StateTooLong(_) => (ErrorCode::InvalidRequest, "state is longer than 4096 bytes"),
             E::NoResponseType(_) => (ErrorCode::InvalidRequest, "response_type is missing"),
@@ -164,6 +187,22 @@ pub(super) fn page(error: &AuthorizeError, correlation: &CorrelationId) -> Respo
             message: "The address the sign-in would be sent to is not one the app registered.",
             advice: "Close this window. If you followed a link somebody sent you, do not use it \
                      again.",
+        },
+        E::Document(error) if error.may_pass() => Words {
+            title: "The app cannot be checked right now",
+            message: "The page where the app says who it is does not answer.",
+            advice: pages::UNAVAILABLE.advice,
+        },
+        E::Document(error) if matches!(**error, ClientFetchError::Host) => Words {
+            title: "This app is not welcome here",
+            message: "This server takes apps from some publishers alone, and this one is of another.",
+            advice: "Close this window. Whoever runs the server can say which apps it takes.",
+        },
+        E::Document(_) => Words {
+            title: "This app does not say who it is",
+            message: "The page where the app should say so is missing, or not what it must be.",
+            advice: "Close this window. If you followed a link somebody sent you, do not use it \
+                     again; otherwise tell whoever makes the app.",
         },
         E::Store(_) => pages::UNAVAILABLE,
         E::Params(_)

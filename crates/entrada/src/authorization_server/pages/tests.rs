@@ -24,7 +24,7 @@ impl Case {
         ConsentPage {
             server_name: "Contoso <Tools>",
             client_name: self.client_name,
-            client_id: self.client_id,
+            client_id: &ClientId::parse(self.client_id).unwrap(),
             redirect: &RedirectUri::parse(self.redirect).unwrap(),
             scopes: &Scope::parse(self.scopes).unwrap(),
             additional_scopes: &Scope::parse(self.additional_scopes).unwrap(),
@@ -140,7 +140,7 @@ async fn hostile_page(name: &str, id: &str, redirect: &str, scopes: &str) -> Str
     let page = ConsentPage {
         server_name: name,
         client_name: Some(name),
-        client_id: id,
+        client_id: &ClientId::parse(id).unwrap(),
         redirect: &RedirectUri::parse(redirect).unwrap(),
         scopes: &scopes,
         additional_scopes: &scopes,

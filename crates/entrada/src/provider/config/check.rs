@@ -16,6 +16,7 @@ use crate::grant::Lifetimes;
 use crate::jwt::jwks::Algorithm;
 use crate::jwt::verify::is_guid;
 use crate::keys::{KeyFile, Keys};
+use crate::oauth::client_document::{DocumentHost, DocumentHosts};
 use crate::oauth::issuer::{Issuer, bare_url};
 use crate::oauth::redirect_uri::{AllowedRedirects, RedirectUri};
 use crate::oauth::resource::ResourceIndicator;
@@ -43,6 +44,7 @@ pub(in crate::provider) struct Checked {
     pub(in crate::provider) lifetimes: Lifetimes,
     pub(in crate::provider) consent: ConsentMode,
     pub(in crate::provider) allowed_redirects: AllowedRedirects,
+    pub(in crate::provider) document_hosts: DocumentHosts,
     pub(in crate::provider) allowed_origins: Vec<AllowedOrigin>,
     pub(in crate::provider) requirement: Requirement,
     /// Where groups are looked up, and with which scope.
@@ -87,6 +89,7 @@ impl AzureConfig {
         let places = self.places(&mut found);
         let scopes = self.scopes(&mut found);
         let allowed_redirects = self.allowed_redirects(&mut found);
+        let document_hosts = self.document_hosts(&mut found);
         let allowed_origins = self.origins(&mut found);
         if let Some(mistake) = self.requirement.mistake() {
             found.add(ConfigError::Requirement(mistake.to_owned()));
@@ -125,6 +128,7 @@ impl AzureConfig {
             lifetimes: self.lifetimes,
             consent: self.consent,
             allowed_redirects,
+            document_hosts,
             allowed_origins,
             requirement: self.requirement,
             graph,
@@ -276,6 +280,23 @@ impl AzureConfig {
         };
         let parsed = uris.iter().filter_map(|uri| found.note(parse(uri)));
         AllowedRedirects::Only(parsed.collect())
+    }
+
+    fn document_hosts(&self, found: &mut Findings) -> DocumentHosts {
+        let Some(hosts) = &self.client_document_hosts else {
+            return DocumentHosts::Any;
+        };
+        if hosts.is_empty() {
+            return DocumentHosts::None;
+        }
+        let parse = |host: &String| {
+            DocumentHost::parse(host).map_err(|source| ConfigError::ClientDocumentHost {
+                host: host.clone(),
+                source,
+            })
+        };
+        let parsed = hosts.iter().filter_map(|host| found.note(parse(host)));
+        DocumentHosts::Only(parsed.collect())
     }
 
     fn origins(&self, found: &mut Findings) -> Vec<AllowedOrigin> {

@@ -7,6 +7,7 @@ use crate::causes::Causes;
 use crate::entra::authority::{AuthorityHostError, TenantError};
 use crate::entra::credential::CredentialError;
 use crate::keys::KeyFileError;
+use crate::oauth::client_document::DocumentHostError;
 use crate::oauth::issuer::IssuerError;
 use crate::oauth::redirect_uri::RedirectUriError;
 use crate::resource_server::AllowedOriginError;
@@ -144,6 +145,14 @@ pub enum ConfigError {
         uri: String,
         /// Why.
         source: RedirectUriError,
+    },
+    /// A host of documents is none.
+    #[error("client_document_hosts: {host:?}: {source}")]
+    ClientDocumentHost {
+        /// Which one.
+        host: String,
+        /// Why.
+        source: DocumentHostError,
     },
     /// An origin is none.
     #[error("allowed_origins: {origin:?}: {source}")]

@@ -8,12 +8,12 @@ use crate::platform::Timestamp;
 /// The window in which uses are counted.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Registrations in one window: a team that starts its day stays far below it.
-const MOST_PER_WINDOW: u32 = 120;
-
 /// A count of uses in a window of one minute, for this process.
-#[derive(Debug, Default)]
-pub(super) struct Quota(Mutex<Option<Window>>);
+#[derive(Debug)]
+pub(crate) struct Quota {
+    most: u32,
+    window: Mutex<Option<Window>>,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Window {
@@ -22,9 +22,17 @@ struct Window {
 }
 
 impl Quota {
+    /// Allows `most` uses in a minute.
+    pub(crate) const fn new(most: u32) -> Self {
+        Self {
+            most,
+            window: Mutex::new(None),
+        }
+    }
+
     /// Counts a use; `Err` with the time to wait if there were too many.
-    pub(super) fn spend(&self, now: Timestamp) -> Result<(), Duration> {
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn spend(&self, now: Timestamp) -> Result<(), Duration> {
+        let mut current = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let window = match *current {
             Some(window) if now.since(window.began) < WINDOW => window,
             _ => Window {
@@ -32,7 +40,7 @@ impl Quota {
                 used: 0,
             },
         };
-        if window.used >= MOST_PER_WINDOW {
+        if window.used >= self.most {
             return Err(WINDOW.saturating_sub(now.since(window.began)));
         }
         *current = Some(Window {
@@ -49,9 +57,9 @@ mod tests {
 
     #[test]
     fn a_window_fills_and_passes() {
-        let quota = Quota::default();
+        let quota = Quota::new(3);
         let at = Timestamp::from_unix;
-        for _ in 0..MOST_PER_WINDOW {
+        for _ in 0..3 {
             assert_eq!(quota.spend(at(100)), Ok(()));
         }
         assert_eq!(quota.spend(at(110)), Err(Duration::from_secs(50)));

@@ -1,0 +1,211 @@
+//! Clients whose document names keys.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use entrada::jwt::jwks::Algorithm;
+use entrada::jwt::sign::SigningKey;
+use serde_json::{Value, json};
+
+use super::{CALLBACK, URL, client_at, document, published};
+use crate::client::{Answer, Client, VERIFIER};
+use crate::world::{BASE_URL, RESOURCE, SECOND, World};
+
+const KEYS: &str = "https://app.example/keys.json";
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// Puts keys into a document, or elsewhere.
+type Place = fn(&World, &mut Value, &Value);
+
+struct Prover {
+    key: SigningKey,
+    client: Client,
+    code: String,
+    numbers: AtomicU64,
+}
+
+impl Prover {
+    /// A client with a key, which `place` puts into the document or elsewhere, and a code.
+    async fn new(world: &World, place: Place) -> Self {
+        let key = SigningKey::generate(Algorithm::Es256).unwrap();
+        let mut document = document();
+        document["token_endpoint_auth_method"] = json!("private_key_jwt");
+        let keys = published_by(&key);
+        place(world, &mut document, &keys);
+        world.web.publish(URL, &document);
+        let client = client_at(world, URL);
+        let code = client.code(&mut world.browser(), "alice").await;
+        Self {
+            key,
+            client,
+            code,
+            numbers: AtomicU64::new(0),
+        }
+    }
+
+    /// A good assertion, but for these claims.
+    fn assertion(&self, world: &World, changes: &Value) -> String {
+        let now = world.now().as_unix();
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let mut claims = json!({
+            "iss": URL, "sub": URL, "aud": format!("{BASE_URL}/token"),
+            "iat": now, "exp": now + 60, "jti": number.to_string(),
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        self.key.sign("JWT", &claims).unwrap()
+    }
+
+    async fn redeem(&self, more: &[(&str, &str)]) -> Answer {
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", &*self.code),
+            ("redirect_uri", CALLBACK),
+            ("code_verifier", VERIFIER),
+            ("resource", RESOURCE),
+        ];
+        self.client.token(&[&form, more].concat()).await
+    }
+
+    async fn redeem_with(&self, assertion: &str) -> Answer {
+        self.redeem(&[
+            ("client_id", URL),
+            ("client_assertion_type", ASSERTION_TYPE),
+            ("client_assertion", assertion),
+        ])
+        .await
+    }
+}
+
+fn published_by(key: &SigningKey) -> Value {
+    serde_json::from_str(&key.jwks().unwrap()).unwrap()
+}
+
+fn inline(_: &World, document: &mut Value, keys: &Value) {
+    document["jwks"] = keys.clone();
+}
+
+fn elsewhere(world: &World, document: &mut Value, keys: &Value) {
+    document["jwks_uri"] = json!(KEYS);
+    world.web.publish(KEYS, keys);
+}
+
+#[tokio::test]
+async fn a_client_proves_itself_wherever_its_keys_are() {
+    for (place, audience) in [
+        (inline as Place, BASE_URL.to_owned()),
+        (elsewhere, format!("{BASE_URL}/token")),
+    ] {
+        let world = World::new().await;
+        let prover = Prover::new(&world, place).await;
+        let good = prover.assertion(&world, &json!({ "aud": audience }));
+        let tokens = prover.redeem_with(&good).await.ok();
+        assert_eq!(tokens["token_type"], json!("Bearer"));
+        // It need not say who it is besides, and must prove itself whenever it asks.
+        let refresh = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", tokens["refresh_token"].as_str().unwrap()),
+            ("client_assertion_type", ASSERTION_TYPE),
+        ];
+        let again = [&refresh[..], &[("client_assertion", &*good)]].concat();
+        let refused = prover.client.token(&again).await;
+        refused.assert_refused(401, "invalid_client");
+        let fresh = prover.assertion(&world, &json!({}));
+        let again = [&refresh[..], &[("client_assertion", &*fresh)]].concat();
+        prover.client.token(&again).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn whoever_does_not_prove_it_is_not_the_client() {
+    let world = World::new().await;
+    let prover = Prover::new(&world, inline).await;
+    let stranger = SigningKey::generate(Algorithm::Es256).unwrap();
+    let forged = stranger
+        .sign("JWT", &json!({ "iss": URL, "sub": URL }))
+        .unwrap();
+    let refused = prover.redeem(&[("client_id", URL)]).await;
+    refused.assert_refused(401, "invalid_client");
+    for assertion in [
+        "x".to_owned(),
+        forged,
+        prover.assertion(&world, &json!({ "iss": "https://other.example/c" })),
+        prover.assertion(&world, &json!({ "aud": "https://other.example" })),
+        prover.assertion(
+            &world,
+            &json!({ "aud": [BASE_URL, "https://other.example"] }),
+        ),
+        prover.assertion(&world, &json!({ "exp": world.now().as_unix() - 61 })),
+        prover.assertion(&world, &json!({ "exp": world.now().as_unix() + 3600 })),
+        prover.assertion(&world, &json!({ "jti": "" })),
+    ] {
+        let refused = prover.redeem_with(&assertion).await;
+        refused.assert_refused(401, "invalid_client");
+    }
+    let good = prover.assertion(&world, &json!({}));
+    let of_another_type = [
+        ("client_id", URL),
+        ("client_assertion_type", "urn:other"),
+        ("client_assertion", &*good),
+    ];
+    let refused = prover.redeem(&of_another_type).await;
+    refused.assert_refused(400, "invalid_request");
+    // Nobody else can use it in the client's name, nor anybody twice.
+    prover.redeem_with(&good).await.ok();
+    let replica = world.replica();
+    let prover = Prover {
+        client: prover.client.at(&replica),
+        ..prover
+    };
+    let refused = prover.redeem_with(&good).await;
+    refused.assert_refused(401, "invalid_client");
+}
+
+#[tokio::test]
+async fn a_public_client_sends_no_assertion() {
+    let (world, client) = published().await;
+    let code = client.code(&mut world.browser(), "alice").await;
+    let key = SigningKey::generate(Algorithm::Es256).unwrap();
+    let prover = Prover {
+        key,
+        client,
+        code,
+        numbers: AtomicU64::new(0),
+    };
+    let assertion = prover.assertion(&world, &json!({}));
+    let refused = prover.redeem_with(&assertion).await;
+    refused.assert_refused(401, "invalid_client");
+    prover.redeem(&[("client_id", URL)]).await.ok();
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_had_are_not_the_clients_fault() {
+    let world = World::new().await;
+    let prover = Prover::new(&world, elsewhere).await;
+    world.web.fail(KEYS, 500);
+    let refused = prover
+        .redeem_with(&prover.assertion(&world, &json!({})))
+        .await;
+    refused.assert_refused(503, "temporarily_unavailable");
+    let keys = published_by(&prover.key);
+    world.web.publish(KEYS, &keys);
+    world.advance(10 * SECOND);
+    prover
+        .redeem_with(&prover.assertion(&world, &json!({})))
+        .await
+        .ok();
+    // A key it does not publish any more is asked for once in a while.
+    let calls = world.web.calls();
+    let other = SigningKey::generate(Algorithm::Es256).unwrap();
+    let prover = Prover {
+        key: other,
+        ..prover
+    };
+    for _ in 0..3 {
+        let refused = prover
+            .redeem_with(&prover.assertion(&world, &json!({})))
+            .await;
+        refused.assert_refused(401, "invalid_client");
+    }
+    assert!(world.web.calls() <= calls + 1);
+}
