@@ -159,6 +159,15 @@ fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> Provid
             .parsed("redirect_path", value::path)
             .unwrap_or_default(),
         allowed_client_redirect_uris: sources.list("allowed_client_redirect_uris"),
+        client_document_hosts: sources.is_given("client_document_hosts").then(|| {
+            let mut hosts = sources.list("client_document_hosts");
+            hosts.retain(|host| host != "none");
+            hosts
+        }),
+        egress_proxy: sources.parsed("egress_proxy", value::proxy),
+        insecure_document_addresses: sources
+            .parsed("insecure_document_addresses", value::addresses)
+            .unwrap_or_default(),
         groups_from_graph: sources.parsed("groups_from_graph", value::switch) == Some(true),
         cloud: sources.parsed("cloud", value::cloud),
         authority_host: sources.text("authority_host"),

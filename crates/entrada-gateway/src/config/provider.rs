@@ -1,6 +1,7 @@
 //! What the library is told.
 
 use std::mem::discriminant;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +11,11 @@ use entrada::entra::credential::ClientCredential;
 use entrada::entra::verifier::AppOnlyTokens;
 use entrada::jwt::jwks::Algorithm;
 use entrada::keys::{KeyRing, Keys};
-use entrada::platform::{Platform, SystemHttpError};
+use entrada::platform::{Platform, PublicWeb, PublicWebSettings, SystemHttpError};
 use entrada::provider::{AzureConfig, AzureProvider, ConfigError as Finding, ConfigErrors};
 use entrada::store::MemoryStore;
 use entrada::{AzureJwtConfig, AzureJwtVerifier};
+use url::Url;
 
 use crate::config::credential;
 use crate::config::problem::{ConfigError, Problem};
@@ -60,6 +62,12 @@ pub struct ProviderSettings {
     pub redirect_path: String,
     /// The only redirect URIs clients may use.
     pub allowed_client_redirect_uris: Vec<String>,
+    /// The only hosts whose documents describe clients.
+    pub client_document_hosts: Option<Vec<String>>,
+    /// The proxy that they are fetched through.
+    pub egress_proxy: Option<Url>,
+    /// Addresses that they may be fetched from though they are not public.
+    pub insecure_document_addresses: Vec<IpAddr>,
     /// Whether groups are looked up that a token has no room for.
     pub groups_from_graph: bool,
     /// The cloud the app registration is in.
@@ -171,7 +179,14 @@ impl ProviderSettings {
 
     fn platform(&self) -> Result<Platform, SystemHttpError> {
         let added = self.certificate_authorities.as_deref();
-        Platform::system_trusting(added.unwrap_or_default())
+        let platform = Platform::system_trusting(added.unwrap_or_default())?;
+        let mut web = PublicWebSettings::default();
+        web.certificate_authorities = added.unwrap_or_default().to_vec();
+        web.egress_proxy = self.egress_proxy.as_ref().map(Url::to_string);
+        web.insecure_addresses
+            .clone_from(&self.insecure_document_addresses);
+        let web = PublicWeb::new(web)?;
+        Ok(platform.with_public_web(Arc::new(web)))
     }
 
     fn azure_config(&self) -> AzureConfig {
@@ -195,6 +210,9 @@ impl ProviderSettings {
         }
         if !self.allowed_client_redirect_uris.is_empty() {
             config = config.allowed_client_redirect_uris(&self.allowed_client_redirect_uris);
+        }
+        if let Some(hosts) = &self.client_document_hosts {
+            config = config.client_document_hosts(hosts);
         }
         if self.groups_from_graph {
             config = config.groups_from_graph();

@@ -341,6 +341,27 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         TOKENS,
+        "client_document_hosts",
+        "HOSTS",
+        "The only hosts whose documents describe clients, such as claude.ai or *.example.com, or \
+         none: clients must then register [default: any host]",
+    ),
+    setting(
+        TOKENS,
+        "egress_proxy",
+        "URL",
+        "The proxy that clients' documents are fetched through; it must know which addresses are \
+         public [default: no proxy, and public addresses alone]",
+    ),
+    setting(
+        TOKENS,
+        "insecure_document_addresses",
+        "ADDRESSES",
+        "IP addresses that clients' documents may be fetched from though they are not public: for \
+         tests, for strangers can have us ask whatever listens there",
+    ),
+    setting(
+        TOKENS,
         "allowed_origins",
         "ORIGINS",
         "Origins whose web pages may call the server [default: none]",

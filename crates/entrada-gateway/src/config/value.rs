@@ -1,6 +1,6 @@
 //! How the values of settings are written.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use entrada::entra::cloud::Cloud;
@@ -110,6 +110,24 @@ pub(super) fn route_path(
         return Err("another server has that path".to_owned());
     }
     Ok(path)
+}
+
+/// The URL of a proxy.
+pub(super) fn proxy(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or_else(|| "write a URL such as http://proxy.internal:3128".to_owned())
+}
+
+/// IP addresses, apart by spaces or commas.
+pub(super) fn addresses(text: &str) -> Result<Vec<IpAddr>, String> {
+    let words = text.split([' ', ',']).filter(|word| !word.is_empty());
+    words
+        .map(|word| {
+            word.parse()
+                .map_err(|_| format!("{word:?} is no IP address"))
+        })
+        .collect()
 }
 
 /// The content of the file called so.

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::Uri;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::{Host, Url};
 
 use super::public_address::is_public;
 use super::system::{SystemHttp, SystemHttpError};
@@ -136,15 +137,17 @@ impl PublicWeb {
         if uri.scheme_str() != Some("https") {
             return Err(NotPublic::Scheme);
         }
-        let host = uri.host().unwrap_or_default();
-        let literal = host.trim_start_matches('[').trim_end_matches(']');
-        match literal.parse() {
-            // The connector looks at no literal.
-            Ok(address) if !self.guard.admits(address) => Err(NotPublic::Address),
-            // The proxy would resolve it, and knows no better.
-            Err(_) if self.through_proxy && is_local(host) => Err(NotPublic::Address),
-            Ok(_) | Err(_) => Ok(()),
-        }
+        // As the client reads it, which knows more spellings of an address than one.
+        let url = Url::parse(&uri.to_string()).map_err(|_| NotPublic::Address)?;
+        let admitted = match url.host() {
+            // No resolver is asked about these.
+            Some(Host::Ipv4(address)) => self.guard.admits(address.into()),
+            Some(Host::Ipv6(address)) => self.guard.admits(address.into()),
+            // A proxy would resolve it, and may know no better.
+            Some(Host::Domain(name)) => !(self.through_proxy && is_local(name)),
+            None => false,
+        };
+        admitted.then_some(()).ok_or(NotPublic::Address)
     }
 }
 

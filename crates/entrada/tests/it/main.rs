@@ -33,6 +33,7 @@ mod obo_flight;
 mod outage;
 mod places;
 mod protect;
+mod public_web;
 mod refresh;
 mod refresh_race;
 mod refresh_trouble;
