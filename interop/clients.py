@@ -4,18 +4,23 @@ Each registers, signs in, calls `echo` and `whoami`, refreshes when its access t
 its grant is revoked. A client program gets the demo's ready line in INTEROP_DEMO and the command that plays the person
 at the browser in INTEROP_AGENT, both JSON, and exits 0 when all of that happened.
 
+With INTEROP_CLIENT_DOCUMENT the client does not register: that is the URL of a document which describes it.
+
 With INTEROP_SCENARIO=step_up Entra wants a second factor once the user is signed in: the client must fetch its user
 again, and its calls then work.
 """
 
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from documents import documents
 from oauth import Client, send
 from programs import DEBUG, NODE, ROOT, TOOLS, demo
 
@@ -44,6 +49,7 @@ def clients() -> dict[str, list[str]]:
     }
 
 
+DOCUMENTED = {"python mcp, auto", "python mcp, legacy", "typescript sdk 1.x", "typescript client 2.x, auto"}
 STEP_UP = {"python mcp, auto", "typescript sdk 1.x", "typescript client 2.x, auto", "typescript client 2.x, legacy"}
 
 
@@ -53,11 +59,13 @@ def demand_second_factor(ready: dict, username: str) -> None:
     assert reply.status == 200, reply
 
 
-def run(name: str, command: list[str], ready: dict, scenario: str = "") -> bool:
+def run(name: str, command: list[str], ready: dict, scenario: str = "", document: str = "") -> bool:
     agent = [sys.executable, str(HERE / "user_agent.py")]
     agent += ["--username", ready["username"], "--password", ready["password"]]
     env = {**os.environ, "INTEROP_DEMO": json.dumps(ready), "INTEROP_AGENT": json.dumps(agent)}
     env["INTEROP_SCENARIO"] = scenario
+    if document:
+        env["INTEROP_CLIENT_DOCUMENT"] = document
     started = time.monotonic()
     try:
         done = subprocess.run(
@@ -68,7 +76,8 @@ def run(name: str, command: list[str], ready: dict, scenario: str = "") -> bool:
         status, output = "timeout", f"{late.stdout or b''}{late.stderr or b''}"
     except OSError as error:
         status, output = "not started", str(error)
-    name = f"{name}, {scenario}" if scenario else name
+    remark = scenario or ("described by a document" if document else "")
+    name = f"{name}, {remark}" if remark else name
     print(f"{'ok    ' if status == 0 else 'FAILED'} {name} ({time.monotonic() - started:.1f} s)", flush=True)
     if status != 0:
         print(f"status {status}\n{output}")
@@ -94,6 +103,21 @@ def revocation_reaches_the_guard(ready: dict) -> None:
     print("ok     revocation reaches the guard and the token endpoint", flush=True)
 
 
+def documented() -> list[bool]:
+    """Clients that a document describes, over HTTPS with a certificate of our own."""
+    with tempfile.TemporaryDirectory() as folder, documents(pathlib.Path(folder)) as (url, ca_file, asked):
+        options = ["--client-documents", "--ca-file", ca_file]
+        for address in ("127.0.0.1", "::1"):
+            options += ["--insecure-document-address", address]
+        with demo("--access-token-lifetime", f"{ACCESS_TOKEN_LIFETIME}s", *options) as ready:
+            known = [(name, command) for name, command in clients().items() if name in DOCUMENTED]
+            with ThreadPoolExecutor(max_workers=4) as pool:
+                results = list(pool.map(lambda client: run(*client, ready, document=url), known))
+        # One look at it served them all.
+        assert asked == ["/client.json"], asked
+    return results
+
+
 def main() -> int:
     with demo() as ready:
         revocation_reaches_the_guard(ready)
@@ -101,6 +125,7 @@ def main() -> int:
         # Each mostly waits for its access token to expire.
         with ThreadPoolExecutor(max_workers=4) as pool:
             results = list(pool.map(lambda client: run(*client, ready), clients().items()))
+    results += documented()
     with demo() as ready:
         ready["username"] = "bob@contoso.onmicrosoft.com"
         demand_second_factor(ready, ready["username"])

@@ -16,6 +16,8 @@ from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
 DEMO = json.loads(os.environ["INTEROP_DEMO"])
 AGENT = json.loads(os.environ["INTEROP_AGENT"])
 STEPS_UP = os.environ["INTEROP_SCENARIO"] == "step_up"
+# Where the document is that describes the client, if it need not register.
+DOCUMENT = os.environ.get("INTEROP_CLIENT_DOCUMENT")
 REDIRECT_URI = "http://127.0.0.1:39394/callback"
 
 
@@ -114,12 +116,18 @@ async def main(mode: str) -> None:
         token_endpoint_auth_method="none",
     )
     provider = OAuthClientProvider(
-        DEMO["mcp_url"], metadata, memory, redirect_handler=person.visit, callback_handler=person.come_back
+        DEMO["mcp_url"],
+        metadata,
+        memory,
+        redirect_handler=person.visit,
+        callback_handler=person.come_back,
+        client_metadata_url=DOCUMENT,
     )
     if STEPS_UP:
         return await step_up(provider, mode, person)
     await use_tools(provider, mode, memory)
     assert person.sign_ins == 1
+    assert DOCUMENT in (None, memory.client_info.client_id), memory.client_info
 
     revoke(memory.tokens.refresh_token, memory.client_info.client_id)
     await asyncio.sleep(memory.tokens.expires_in + 1)

@@ -13,6 +13,8 @@ class Provider {
   signIns = 0;
   mostSignIns = 1;
   redirectUrl = 'http://127.0.0.1:39395/callback';
+  // Where the document is that describes the client, if it need not register.
+  clientMetadataUrl = process.env.INTEROP_CLIENT_DOCUMENT;
   clientMetadata = {
     client_name: 'TypeScript client',
     redirect_uris: [this.redirectUrl],
@@ -95,6 +97,7 @@ export async function scenario({ newClient, Transport, UnauthorizedError, finish
   assert.notEqual(provider.held.access_token, before.access_token);
   assert.notEqual(provider.held.refresh_token, before.refresh_token);
   assert.equal(provider.signIns, 1);
+  if (provider.clientMetadataUrl) assert.equal(provider.client.client_id, provider.clientMetadataUrl);
 
   await revoke(provider);
   await sleep((before.expires_in + 1) * 1000);

@@ -4,13 +4,15 @@ mod page;
 mod sample_server;
 
 use std::io::{Write as _, stdout};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::routing::get;
 use clap::Args;
 use entra_emulator::{Emulator, Listen, builtin};
-use entrada::platform::Platform;
+use entrada::platform::{Platform, PublicWeb, PublicWebSettings};
 use entrada::{AzureConfig, AzureProvider};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -43,6 +45,15 @@ pub struct Options {
     /// How long an access token lives, such as 30s, to see it refreshed
     #[arg(long, value_name = "TIME", value_parser = duration)]
     access_token_lifetime: Option<Duration>,
+    /// Take clients that a document on the internet describes, as Claude and VS Code are
+    #[arg(long)]
+    client_documents: bool,
+    /// Certificate authorities (PEM) to trust where such documents are, for tests
+    #[arg(long, value_name = "FILE", requires = "client_documents")]
+    ca_file: Option<PathBuf>,
+    /// An IP address where such documents may be though it is not public, for tests
+    #[arg(long, value_name = "ADDRESS", requires = "client_documents")]
+    insecure_document_address: Vec<IpAddr>,
     /// Print one line of JSON when ready, for scripts
     #[arg(long)]
     json: bool,
@@ -114,7 +125,7 @@ impl Parts {
         let listener = listen(options.listen).await?;
         let address = listener.local_addr().unwrap_or(options.listen);
         let base_url = format!("http://{address}");
-        let platform = Platform::system()?;
+        let platform = Platform::system()?.with_public_web(Arc::new(public_web(options)?));
         let config = config(options, &base_url, entra_host).data_dir(directory.path());
         let provider = AzureProvider::new(config, platform.clone()).map_err(|found| {
             let problems = found
@@ -156,10 +167,32 @@ fn config(options: &Options, base_url: &str, entra_host: &str) -> AzureConfig {
         .resource_name("Entrada demo")
         .authority_host(entra_host)
         .insecure_http_authority();
+    // Whoever tries this out may have no way to the internet, and clients that can register do.
+    let config = if options.client_documents {
+        config
+    } else {
+        config.client_document_hosts(Vec::<String>::new())
+    };
     match options.access_token_lifetime {
         Some(lifetime) => config.access_token_lifetime(lifetime),
         None => config,
     }
+}
+
+/// Where the documents of clients are.
+fn public_web(options: &Options) -> Result<PublicWeb, CommandError> {
+    let mut settings = PublicWebSettings::default();
+    if let Some(file) = &options.ca_file {
+        let unreadable = |error| {
+            let what = format!("--ca-file: the file cannot be read: {error}");
+            ConfigError::new(vec![Problem::new(what)])
+        };
+        settings.certificate_authorities = std::fs::read(file).map_err(unreadable)?;
+    }
+    settings
+        .insecure_addresses
+        .clone_from(&options.insecure_document_address);
+    Ok(PublicWeb::new(settings)?)
 }
 
 /// What the sample server calls Graph with.

@@ -4,11 +4,13 @@
 mod codes;
 mod consent;
 mod direct;
+mod documents;
 mod forger;
 mod guard;
 mod listed;
 mod login;
 mod on_behalf_of;
+mod public_web;
 mod redirects;
 mod refresh;
 mod server;

@@ -10,13 +10,13 @@ use tokio::task::JoinSet;
 use crate::client::{Client, Session};
 use crate::world::{SECOND, World};
 
-mod keys;
+pub(crate) mod keys;
 
-const URL: &str = "https://app.example/client.json";
+pub(crate) const URL: &str = "https://app.example/client.json";
 const CALLBACK: &str = "https://app.example/callback";
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-fn document() -> Value {
+pub(crate) fn document() -> Value {
     json!({
         "client_id": URL,
         "client_name": "Example App",
@@ -25,13 +25,13 @@ fn document() -> Value {
 }
 
 /// The client that the document at `url` describes, whatever that says.
-fn client_at(world: &World, url: &str) -> Client {
+pub(crate) fn client_at(world: &World, url: &str) -> Client {
     let named = json!({ "client_id": url, "redirect_uris": [CALLBACK] });
     Client::registered(world.hosts.clone(), &named)
 }
 
 /// A world in which the document stands, and its client.
-async fn published() -> (World, Client) {
+pub(crate) async fn published() -> (World, Client) {
     let world = World::new().await;
     world.web.publish(URL, &document());
     let client = client_at(&world, URL);
@@ -39,7 +39,7 @@ async fn published() -> (World, Client) {
 }
 
 /// What a program is told that asks for authorization.
-async fn told(world: &World, client: &Client) -> (u16, String) {
+pub(crate) async fn told(world: &World, client: &Client) -> (u16, String) {
     let answer = world.get(&client.authorize_url(&[])).await;
     let description = answer.json["error_description"].as_str();
     let shown = description.unwrap_or_else(|| answer.json["error"].as_str().unwrap_or("consent"));
@@ -90,28 +90,6 @@ async fn the_port_of_a_loopback_redirect_is_open() {
         assert_eq!(answer.status, expected, "{redirect}");
         assert_eq!(answer.header("location"), None);
     }
-}
-
-#[tokio::test]
-async fn a_url_that_may_not_be_fetched_is_not() {
-    let world = World::new().await;
-    for url in [
-        "https://app.example",
-        "https://app.example/",
-        "https://app.example/../client.json",
-        "https://app.example/client.json#x",
-        "https://user@app.example/client.json",
-        "https://APP.example/client.json",
-        "https://app.example:443/client.json",
-    ] {
-        let (status, description) = told(&world, &client_at(&world, url)).await;
-        assert_eq!(status, 400, "{url}");
-        assert!(description.contains("one spelling"), "{description}");
-    }
-    let (status, description) = told(&world, &client_at(&world, "http://app.example/c")).await;
-    assert_eq!(status, 400);
-    assert!(description.contains("not registered"), "{description}");
-    assert_eq!(world.web.calls(), 0);
 }
 
 #[tokio::test]
@@ -320,34 +298,6 @@ async fn the_operators_redirect_uris_hold_for_documents_too() {
     let (status, description) = told(&world, &client_at(&world, URL)).await;
     assert_eq!(status, 400);
     assert!(description.contains("redirect URI"), "{description}");
-}
-
-#[tokio::test]
-async fn what_is_fetched_from_one_host_and_in_all_is_bounded() {
-    let world = World::new().await;
-    let mut told_to_wait = 0;
-    for number in 0..30 {
-        let url = format!("https://app.example/{number}");
-        let (status, _) = told(&world, &client_at(&world, &url)).await;
-        assert_eq!(status, 503);
-        told_to_wait += 1;
-    }
-    assert_eq!((told_to_wait, world.web.calls()), (30, 20));
-    // Others have room, up to a limit of their own.
-    for number in 0..300 {
-        let url = format!("https://app{number}.example/client.json");
-        told(&world, &client_at(&world, &url)).await;
-    }
-    assert_eq!(world.web.calls(), 240);
-    // Who is known already is not held up.
-    world.advance(60 * SECOND);
-    world.web.publish(URL, &document());
-    assert_eq!(told(&world, &client_at(&world, URL)).await.0, 200);
-    for number in 0..300 {
-        let url = format!("https://app{number}.example/client.json");
-        told(&world, &client_at(&world, &url)).await;
-    }
-    assert_eq!(told(&world, &client_at(&world, URL)).await.0, 200);
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ mod register;
 mod restart;
 mod revoke;
 mod secrets;
+mod site;
 mod slow;
 mod step_up;
 mod tenancy;
