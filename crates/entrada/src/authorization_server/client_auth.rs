@@ -288,6 +288,12 @@ mod tests {
             (Some("c:"), "client_id=other", two_ways()),
             (Some("c:s"), "client_secret=s", two_ways()),
             (Some("no colon"), "client_id=c", two_ways()),
+            (
+                Some("c:"),
+                "client_assertion=a.b.c&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3A\
+                 client-assertion-type%3Ajwt-bearer",
+                two_ways(),
+            ),
         ] {
             assert_eq!(
                 read(authorization, body),

@@ -1,5 +1,6 @@
 //! Clients that are described by a document at the URL that names them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use entrada::platform::Timestamp;
@@ -8,6 +9,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::client::{Client, Session};
+use crate::log::Log;
+use crate::outage::Outage;
 use crate::world::{SECOND, World};
 
 pub(crate) mod keys;
@@ -240,12 +243,47 @@ async fn an_outage_of_its_host_logs_nobody_out() {
     let session = session.at(&replica).refreshed().await;
     // After three days nobody can tell whether the client is still the same: it is told to wait.
     world.advance(72 * HOUR);
-    let refused = session.refresh().await;
-    refused.assert_refused(503, "temporarily_unavailable");
-    assert_eq!(refused.header("retry-after"), Some("10"));
+    for replica in [&world, &replica] {
+        let refused = session.at(replica).refresh().await;
+        refused.assert_refused(503, "temporarily_unavailable");
+        assert_eq!(refused.header("retry-after"), Some("10"));
+    }
     world.web.publish(URL, &document());
     world.advance(10 * SECOND);
     session.refreshed().await;
+}
+
+#[tokio::test]
+async fn a_client_is_kept_once_for_each_look_at_its_document() {
+    let (log, _guard) = Log::begin();
+    let store = Arc::new(Outage::default());
+    let world = World::on(store.clone(), |config| config).await;
+    world.web.publish(URL, &document());
+    let session = signed_in(&world, &client_at(&world, URL)).await;
+    store.begin_at("put_client");
+    let session = session.refreshed().await;
+    assert!(!log.text().contains("client not kept"));
+    world.advance(2 * HOUR);
+    // Neither does it cost the client its answer that it cannot be kept.
+    session.refreshed().await;
+    assert!(log.text().contains("client not kept"));
+}
+
+#[tokio::test]
+async fn slow_hosts_hold_up_so_many_and_no_more() {
+    let (world, client) = published().await;
+    let mut hanging = JoinSet::new();
+    for number in 0..16 {
+        let url = format!("https://slow{number}.example/client.json");
+        world.web.hang(&url);
+        let (stuck, mut browser) = (client_at(&world, &url), world.browser());
+        hanging.spawn(async move { stuck.ask(&mut browser).await.status });
+    }
+    while world.web.calls() < 16 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(told(&world, &client).await.0, 503);
+    assert_eq!(world.web.calls(), 16);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 pub(crate) const NAME: &str = "client.example";
 pub(crate) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi";
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
 
 /// A web server with a certificate for [`NAME`], and for no address.
 pub(crate) struct Site {
@@ -52,10 +52,19 @@ impl Site {
                 let Ok(mut stream) = acceptor.accept(stream).await else {
                     continue;
                 };
-                let head = read_head(&mut stream).await;
-                kept.lock().unwrap().push(head);
-                let _ = stream.write_all(answer.as_bytes()).await;
-                let _ = stream.shutdown().await;
+                // One request after another, as long as the connection is kept.
+                loop {
+                    let head = read_head(&mut stream).await;
+                    if head.is_empty() {
+                        break;
+                    }
+                    kept.lock().unwrap().push(head);
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                    if answer.contains("connection: close") {
+                        let _ = stream.shutdown().await;
+                        break;
+                    }
+                }
             }
         });
         Self {

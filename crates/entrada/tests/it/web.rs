@@ -1,6 +1,6 @@
 //! The public web, where anybody publishes what they like.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -14,6 +14,7 @@ use serde_json::Value;
 pub(crate) struct Web {
     pages: Arc<Mutex<HashMap<String, Response<Bytes>>>>,
     asked: Arc<Mutex<Vec<Request<Bytes>>>>,
+    hanging: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Web {
@@ -32,6 +33,11 @@ impl Web {
         let mut response = Response::default();
         *response.status_mut() = StatusCode::from_u16(status).unwrap();
         self.answer(url, response);
+    }
+
+    /// Never answers whoever asks for `url`.
+    pub(crate) fn hang(&self, url: &str) {
+        self.hanging.lock().unwrap().insert(url.to_owned());
     }
 
     /// Takes away whatever is at `url`: nobody answers there any more.
@@ -58,6 +64,9 @@ impl HttpTransport for Web {
         let page = request.uri().to_string();
         let host = request.uri().host().unwrap_or_default().to_owned();
         self.asked.lock().unwrap().push(request);
+        if self.hanging.lock().unwrap().contains(&page) {
+            std::future::pending::<()>().await;
+        }
         let page = self.pages.lock().unwrap().get(&page).cloned();
         page.ok_or_else(|| TransportError::new(host, "nobody answers"))
     }

@@ -17,6 +17,7 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 pub(crate) type Place = fn(&World, &mut Value, &Value);
 
 pub(crate) struct Prover {
+    url: String,
     key: SigningKey,
     client: Client,
     code: String,
@@ -26,15 +27,22 @@ pub(crate) struct Prover {
 impl Prover {
     /// A client with a key, which `place` puts into the document or elsewhere, and a code.
     pub(crate) async fn new(world: &World, place: Place) -> Self {
+        Self::named(world, URL, place).await
+    }
+
+    /// One whose document is at `url`.
+    async fn named(world: &World, url: &str, place: Place) -> Self {
         let key = SigningKey::generate(Algorithm::Es256).unwrap();
         let mut document = document();
+        document["client_id"] = json!(url);
         document["token_endpoint_auth_method"] = json!("private_key_jwt");
         let keys = published_by(&key);
         place(world, &mut document, &keys);
-        world.web.publish(URL, &document);
-        let client = client_at(world, URL);
+        world.web.publish(url, &document);
+        let client = client_at(world, url);
         let code = client.code(&mut world.browser(), "alice").await;
         Self {
+            url: url.to_owned(),
             key,
             client,
             code,
@@ -45,6 +53,7 @@ impl Prover {
     /// The same client, talking to another replica of the server.
     pub(crate) fn at(&self, replica: &World) -> Self {
         Self {
+            url: self.url.clone(),
             key: self.key.clone(),
             client: self.client.at(replica),
             code: self.code.clone(),
@@ -57,7 +66,7 @@ impl Prover {
         let now = world.now().as_unix();
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let mut claims = json!({
-            "iss": URL, "sub": URL, "aud": format!("{BASE_URL}/token"),
+            "iss": self.url, "sub": self.url, "aud": format!("{BASE_URL}/token"),
             "iat": now, "exp": now + 60, "jti": number.to_string(),
         });
         for (name, value) in changes.as_object().unwrap() {
@@ -82,7 +91,7 @@ impl Prover {
 
     pub(crate) async fn redeem_with(&self, assertion: &str) -> Answer {
         self.redeem(&[
-            ("client_id", URL),
+            ("client_id", &self.url),
             ("client_assertion_type", ASSERTION_TYPE),
             ("client_assertion", assertion),
         ])
@@ -135,6 +144,7 @@ async fn a_public_client_sends_no_assertion() {
     let code = client.code(&mut world.browser(), "alice").await;
     let key = SigningKey::generate(Algorithm::Es256).unwrap();
     let prover = Prover {
+        url: URL.to_owned(),
         key,
         client,
         code,
@@ -193,4 +203,30 @@ async fn an_assertion_is_of_a_type_we_know() {
     let refused = prover.redeem_with("x").await;
     refused.assert_refused(401, "invalid_client");
     prover.redeem_with(&good).await.ok();
+}
+
+#[tokio::test]
+async fn a_key_is_chosen_by_its_name() {
+    let world = World::new().await;
+    let prover = Prover::new(&world, |world, document, keys| {
+        let other = published_by(&SigningKey::generate(Algorithm::Es256).unwrap());
+        let both = json!({ "keys": [other["keys"][0], keys["keys"][0]] });
+        inline(world, document, &both);
+    })
+    .await;
+    let assertion = prover.assertion(&world, &json!({}));
+    prover.redeem_with(&assertion).await.ok();
+}
+
+/// What one client calls an assertion of its own is no other client's affair.
+#[tokio::test]
+async fn identifiers_of_assertions_are_each_clients_own() {
+    let world = World::new().await;
+    let other = "https://other.example/client.json";
+    let one = Prover::new(&world, inline).await;
+    let another = Prover::named(&world, other, inline).await;
+    for prover in [one, another] {
+        let assertion = prover.assertion(&world, &json!({ "jti": "the same" }));
+        prover.redeem_with(&assertion).await.ok();
+    }
 }
