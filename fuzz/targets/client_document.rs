@@ -16,7 +16,10 @@ fuzz_target!(|input: &[u8]| {
         .and_then(|id| ClientDocumentUrl::parse(&id).ok())
     {
         let read = url::Url::parse(url.id().as_str()).expect("a url");
-        assert_eq!((read.scheme(), read.host_str()), ("https", Some(url.host())));
+        assert_eq!(
+            (read.scheme(), read.host_str()),
+            ("https", Some(url.host()))
+        );
         assert_eq!(read.as_str(), url.id().as_str());
     }
     let id = ClientId::parse(URL).expect("a client id");
@@ -35,6 +38,10 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(trusted.expect("its own redirect URI").uri(), uri);
     }
     if !uris.iter().any(|uri| uri.as_str().contains("stranger")) {
-        assert!(client.trusted_redirect(Some("https://stranger.example/")).is_none());
+        assert!(
+            client
+                .trusted_redirect(Some("https://stranger.example/"))
+                .is_none()
+        );
     }
 });
