@@ -16,13 +16,20 @@ pub(super) fn upstream(text: &str) -> Result<Url, String> {
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(format!("neither http:// nor https://: {form}"));
     }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("take the user name and password out of the URL".to_owned());
-    }
+    without_credentials(&url)?;
     if url.fragment().is_some() {
         return Err("take the # and what follows out of the URL".to_owned());
     }
     Ok(url)
+}
+
+/// Settings are seen by others and stand in files that are shared.
+fn without_credentials(url: &Url) -> Result<(), String> {
+    if url.username().is_empty() && url.password().is_none() {
+        Ok(())
+    } else {
+        Err("take the user name and password out of the URL".to_owned())
+    }
 }
 
 /// An IP address and a port. `localhost` is loopback, whatever a resolver would say
@@ -116,7 +123,9 @@ pub(super) fn route_path(
 pub(super) fn proxy(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).ok();
     let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    url.ok_or_else(|| "write a URL such as http://proxy.internal:3128".to_owned())
+    let url = url.ok_or_else(|| "write a URL such as http://proxy.internal:3128".to_owned())?;
+    without_credentials(&url)?;
+    Ok(url)
 }
 
 /// IP addresses, apart by spaces or commas.

@@ -47,7 +47,7 @@ impl Resolver for SystemResolver {
 }
 
 /// Where a stranger's URL may lead.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct PublicWebSettings {
     /// What finds addresses.
@@ -63,6 +63,16 @@ pub struct PublicWebSettings {
     ///
     /// Strangers can have us ask whatever listens there. For tests alone.
     pub insecure_addresses: Vec<IpAddr>,
+}
+
+impl fmt::Debug for PublicWebSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL of a proxy may hold a password.
+        f.debug_struct("PublicWebSettings")
+            .field("resolver", &self.resolver)
+            .field("insecure_addresses", &self.insecure_addresses)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for PublicWebSettings {

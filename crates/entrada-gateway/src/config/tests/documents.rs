@@ -36,6 +36,11 @@ fn what_is_no_host_proxy_or_address_is_a_problem() {
             "ENTRADA_EGRESS_PROXY: write a URL such as http://proxy.internal:3128",
         ),
         (
+            "ENTRADA_EGRESS_PROXY",
+            "http://user:s3cret@proxy.internal:3128",
+            "ENTRADA_EGRESS_PROXY: take the user name and password out of the URL",
+        ),
+        (
             "ENTRADA_INSECURE_DOCUMENT_ADDRESSES",
             "127.0.0.1 localhost",
             "ENTRADA_INSECURE_DOCUMENT_ADDRESSES: \"localhost\" is no IP address",
