@@ -1,13 +1,14 @@
 //! One line for each request, when its answer has ended.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request};
-use axum::middleware::{Next, from_fn};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use entrada::VerifiedToken;
-use entrada::authorization_server::CorrelationId;
+use entrada::authorization_server::{CorrelationId, TrustedProxies};
 use entrada::platform::SystemRandom;
 
 use crate::health;
@@ -26,14 +27,20 @@ use crate::upstream::headers::is_event_stream;
 /// The header a [`CorrelationId`] travels in.
 pub(crate) const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 
-/// Gives every request of `router` a [`CorrelationId`] and a line in the log.
-pub fn observed(router: Router) -> Router {
-    router.layer(from_fn(observe))
+/// Gives every request of `router` a [`CorrelationId`] and a line in the log, where it comes from as
+/// `proxies` say.
+pub fn observed(router: Router, proxies: TrustedProxies) -> Router {
+    router.layer(from_fn_with_state(Arc::new(proxies), observe))
 }
 
-async fn observe(mut request: Request, next: Next) -> Response {
+async fn observe(
+    State(proxies): State<Arc<TrustedProxies>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let correlation_id = correlation_id(request.headers());
     let mut line = Line::new(&request, correlation_id.clone());
+    line.comes_through(&proxies, request.headers());
     line.under_way = request.extensions_mut().remove();
     let span = tracing::info_span!("request", %correlation_id);
     request.extensions_mut().insert(correlation_id.clone());
@@ -65,6 +72,8 @@ struct Line {
     /// The path alone: queries hold codes.
     path: String,
     peer: Option<SocketAddr>,
+    /// The client, where the peer is a proxy.
+    client: Option<IpAddr>,
     began: Instant,
     status: Option<StatusCode>,
     user: Option<VerifiedToken>,
@@ -92,6 +101,7 @@ impl Line {
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
             peer: peer.map(|ConnectInfo(peer)| *peer),
+            client: None,
             began: Instant::now(),
             status: None,
             user: None,
@@ -101,6 +111,14 @@ impl Line {
             expected: None,
             ended: None,
         }
+    }
+
+    /// Takes note of the client, where the peer is a trusted proxy.
+    fn comes_through(&mut self, proxies: &TrustedProxies, headers: &HeaderMap) {
+        let peer = self.peer.map(|peer| peer.ip().to_canonical());
+        self.client = peer
+            .map(|peer| proxies.client(peer, headers))
+            .filter(|client| Some(*client) != peer);
     }
 
     /// Takes note of how long the answer will be: a body is not asked for its end once all of it
@@ -156,6 +174,7 @@ impl Drop for Line {
             duration_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
             bytes = self.bytes,
             peer = self.peer.map(tracing::field::display),
+            client_address = self.client.map(tracing::field::display),
             tenant_id = principal.map(|principal| principal.tenant_id.as_str()),
             object_id = principal.and_then(|principal| principal.object_id.as_deref()),
             client_id = self.user.as_ref().map(|user| user.client_id.as_str()),
@@ -244,6 +263,29 @@ mod tests {
             Body::new(StreamBody::new(frames.chain(stream::pending())))
         };
         Observed { body, line }
+    }
+
+    #[test]
+    fn the_client_behind_a_trusted_proxy_is_named() {
+        let mut trusted = TrustedProxies::default();
+        trusted.add("10.0.0.0/8").unwrap();
+        for (peer, expected) in [
+            (Some("10.0.0.1"), Some("192.0.2.7")),
+            (Some("::ffff:10.0.0.1"), Some("192.0.2.7")),
+            (Some("198.51.100.1"), None),
+            (None, None),
+        ] {
+            let request = Request::get("/mcp").header("x-forwarded-for", "192.0.2.7");
+            let mut request = request.body(Body::empty()).unwrap();
+            if let Some(peer) = peer {
+                let peer = SocketAddr::new(peer.parse().unwrap(), 50_000);
+                request.extensions_mut().insert(ConnectInfo(peer));
+            }
+            let mut line = Line::new(&request, correlation_id(request.headers()));
+            line.comes_through(&trusted, request.headers());
+            let client = line.client.map(|client| client.to_string());
+            assert_eq!(client.as_deref(), expected, "{peer:?}");
+        }
     }
 
     #[tokio::test]

@@ -168,6 +168,10 @@ fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> Provid
         insecure_document_addresses: sources
             .parsed("insecure_document_addresses", value::addresses)
             .unwrap_or_default(),
+        rate_limits: sources
+            .parsed("rate_limits", value::rate_limits)
+            .unwrap_or_default(),
+        trusted_proxies: sources.list("trusted_proxies"),
         groups_from_graph: sources.parsed("groups_from_graph", value::switch) == Some(true),
         cloud: sources.parsed("cloud", value::cloud),
         authority_host: sources.text("authority_host"),

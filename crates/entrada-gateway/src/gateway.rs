@@ -17,5 +17,5 @@ pub fn gateway(provider: &AzureProvider, servers: Routes) -> Router {
         async move { provider.ready().await }
     };
     let router = provider.protect(servers).merge(health::router(ready));
-    observed(router).layer(from_fn(take_in_the_rest))
+    observed(router, provider.trusted_proxies().clone()).layer(from_fn(take_in_the_rest))
 }

@@ -25,18 +25,19 @@ use crate::oauth::issuer::Issuer;
 use crate::oauth::redirect_uri::AllowedRedirects;
 use crate::oauth::resource::ResourceIndicator;
 use crate::platform::{Platform, Timestamp};
-use crate::quota::Quota;
 use crate::store::{SealedStore, StoreError};
 
 mod answer;
 mod authorize;
 mod callback;
+mod client_address;
 mod client_auth;
 mod clients;
 mod consent;
 mod cookie;
 mod correlation;
 mod issuer;
+mod limits;
 mod media_type;
 mod metadata;
 mod pages;
@@ -49,11 +50,13 @@ mod token;
 
 pub use authorize::{AnswerTo, AuthorizeError};
 pub use callback::{CallbackError, UpstreamError};
+pub use client_address::{TrustedProxies, TrustedProxyError};
 pub use client_auth::ClientAuthError;
 pub use clients::ClientError;
 pub use consent::ConsentError;
 pub use correlation::{CorrelationId, CorrelationIdError};
 pub use issuer::{GRANT_CACHE_TTL, STORE_OUTAGE_GRACE};
+pub use limits::{LimitError, RateLimits};
 pub use register::RegisterError;
 pub use renewal::RenewalError;
 pub use revoke::RevokeError;
@@ -63,6 +66,7 @@ pub use sign_in_again::SignInAgainError;
 pub use token::TokenError;
 
 use issuer::IssuedVerifier;
+use limits::{Limited, Limits};
 use renewal::Renewer;
 
 /// How large a request to any of our endpoints may be.
@@ -111,6 +115,10 @@ pub(crate) struct AuthorizationServerConfig {
     pub(crate) allowed_redirects: AllowedRedirects,
     /// Whose documents describe clients.
     pub(crate) document_hosts: DocumentHosts,
+    /// How often one address may come.
+    pub(crate) rate_limits: RateLimits,
+    /// Whose word is taken on what that address is.
+    pub(crate) trusted_proxies: TrustedProxies,
 }
 
 /// The authorization server that MCP clients talk to; cheap to clone.
@@ -126,7 +134,7 @@ struct Inner {
     keys: Keys,
     renewer: Renewer,
     documents: ClientDocuments,
-    registrations: Quota,
+    limits: Limits,
     swept_at: AtomicU64,
     sweeping: Semaphore,
     platform: Platform,
@@ -183,11 +191,11 @@ impl AuthorizationServer {
                 config.allowed_redirects.clone(),
                 &platform,
             ),
+            limits: Limits::new(config.rate_limits, config.trusted_proxies.clone()),
             config,
             entra,
             store,
             keys,
-            registrations: Quota::new(register::MOST_PER_MINUTE),
             swept_at: AtomicU64::new(platform.clock.now().as_unix()),
             sweeping: Semaphore::new(1),
             platform,
@@ -241,6 +249,10 @@ impl AuthorizationServer {
         &self.0.entra
     }
 
+    pub(crate) fn trusted_proxies(&self) -> &TrustedProxies {
+        &self.0.config.trusted_proxies
+    }
+
     pub(crate) fn renewer(&self) -> &Renewer {
         &self.0.renewer
     }
@@ -248,6 +260,7 @@ impl AuthorizationServer {
     /// The endpoints, to be mounted at the root of the origin.
     pub(crate) fn router(&self) -> Router {
         let at = |path: &str| self.0.endpoints.path(path);
+        let limited = |what| middleware::from_fn_with_state((self.clone(), what), limits::limit);
         let browser = Router::new()
             .route(
                 &at("/authorize"),
@@ -263,11 +276,16 @@ impl AuthorizationServer {
             .route(
                 &at(&self.0.config.redirect_path),
                 get(callback::get).head(not_by_head),
-            );
-        let mut machine = Router::new()
+            )
+            .route_layer(limited(Limited::Authorize));
+        let registration = Router::new()
             .route(&at("/register"), post(register::post))
+            .route_layer(limited(Limited::Register));
+        let mut machine = Router::new()
             .route(&at("/token"), post(token::post))
             .route(&at("/revoke"), post(revoke::post))
+            .route_layer(limited(Limited::Token))
+            .merge(registration)
             .route(&at("/.well-known/jwks.json"), get(metadata::jwks))
             .route(
                 "/.well-known/oauth-authorization-server",

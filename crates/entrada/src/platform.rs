@@ -21,7 +21,9 @@ pub use public_web::{NotPublic, PublicWeb, PublicWebSettings, Resolver, SystemRe
 pub use system::{SystemClock, SystemHttp, SystemHttpError, SystemRandom};
 
 /// Seconds since the Unix epoch: the `NumericDate` of RFC 7519 §2.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Deserialize, Serialize,
+)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
 

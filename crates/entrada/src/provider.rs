@@ -13,7 +13,7 @@ use tower::{Layer as _, Service};
 use url::Url;
 
 use crate::access_token::AccessTokenVerifier;
-use crate::authorization_server::{AuthorizationServer, AuthorizationServerConfig};
+use crate::authorization_server::{AuthorizationServer, AuthorizationServerConfig, TrustedProxies};
 use crate::entra::EntraClient;
 use crate::entra::groups::{GroupResolver, WithGroups};
 use crate::jwt::jwks::Algorithm;
@@ -75,6 +75,8 @@ impl AzureProvider {
             consent,
             allowed_redirects,
             document_hosts,
+            rate_limits,
+            trusted_proxies,
             allowed_origins,
             requirement,
             graph,
@@ -102,6 +104,8 @@ impl AzureProvider {
                 consent,
                 allowed_redirects,
                 document_hosts,
+                rate_limits,
+                trusted_proxies,
             },
             entra,
             store,
@@ -162,6 +166,11 @@ impl AzureProvider {
     /// The URL that MCP clients are told.
     pub fn resource(&self) -> &str {
         &self.0.metadata.resource
+    }
+
+    /// The proxies before this server.
+    pub fn trusted_proxies(&self) -> &TrustedProxies {
+        self.0.server.trusted_proxies()
     }
 
     /// Whether requests can be served: the store answers.

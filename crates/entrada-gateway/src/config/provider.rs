@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use entrada::authorization_server::RateLimits;
 use entrada::entra::cloud::Cloud;
 use entrada::entra::credential::ClientCredential;
 use entrada::entra::verifier::AppOnlyTokens;
@@ -68,6 +69,10 @@ pub struct ProviderSettings {
     pub egress_proxy: Option<Url>,
     /// Addresses that they may be fetched from though they are not public.
     pub insecure_document_addresses: Vec<IpAddr>,
+    /// How often one address may come.
+    pub rate_limits: RateLimits,
+    /// The proxies before this gateway.
+    pub trusted_proxies: Vec<String>,
     /// Whether groups are looked up that a token has no room for.
     pub groups_from_graph: bool,
     /// The cloud the app registration is in.
@@ -204,6 +209,8 @@ impl ProviderSettings {
             .redirect_path(&self.redirect_path)
             .allowed_origins(&self.allowed_origins)
             .allowed_tenants(&self.allowed_tenants)
+            .rate_limits(self.rate_limits)
+            .trusted_proxies(&self.trusted_proxies)
             .data_dir(&self.data_dir);
         if let Some(credential) = &self.credential {
             config = config.credential(credential.clone());

@@ -362,6 +362,21 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         TOKENS,
+        "rate_limits",
+        "MODE",
+        "default: how often one address may register, sign in and ask for tokens is limited; none: \
+         something before this gateway limits it",
+    )
+    .or("default"),
+    setting(
+        TOKENS,
+        "trusted_proxies",
+        "ADDRESSES",
+        "The proxies before this gateway, by address or network such as 10.0.0.0/8, whose \
+         X-Forwarded-For says where a request comes from [default: none]",
+    ),
+    setting(
+        TOKENS,
         "allowed_origins",
         "ORIGINS",
         "Origins whose web pages may call the server [default: none]",

@@ -6,6 +6,7 @@ use crate::config::table::Setting;
 use crate::telemetry::LogLevel;
 
 mod documents;
+mod limits;
 mod routes;
 mod upstream_token;
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use entrada::authorization_server::RateLimits;
 use entrada::entra::cloud::Cloud;
 use entrada::jwt::jwks::Algorithm;
 use url::Url;
@@ -126,6 +127,15 @@ pub(super) fn proxy(text: &str) -> Result<Url, String> {
     let url = url.ok_or_else(|| "write a URL such as http://proxy.internal:3128".to_owned())?;
     without_credentials(&url)?;
     Ok(url)
+}
+
+/// Whether requests are counted.
+pub(super) fn rate_limits(text: &str) -> Result<RateLimits, String> {
+    match text {
+        "default" => Ok(RateLimits::default()),
+        "none" => Ok(RateLimits::NONE),
+        _ => Err("write default or none".to_owned()),
+    }
 }
 
 /// IP addresses, apart by spaces or commas.

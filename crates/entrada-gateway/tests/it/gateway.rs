@@ -9,6 +9,7 @@ use axum::middleware::{Next, from_fn};
 use bytes::Bytes;
 use entrada::VerifiedToken;
 use entrada::access_token::TokenFacts;
+use entrada::authorization_server::TrustedProxies;
 use entrada::oauth::client::ClientId;
 use entrada::oauth::scope::Scope;
 use entrada::platform::Timestamp;
@@ -58,7 +59,8 @@ impl Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let server = Server::new(listener, observed(router), Duration::from_millis(200));
+        let router = observed(router, TrustedProxies::default());
+        let server = Server::new(listener, router, Duration::from_millis(200));
         let mut serving = JoinSet::new();
         serving.spawn(server.run(stop.clone()));
         Self {

@@ -278,7 +278,7 @@ fn prompts(params: &Params, value: &str) -> bool {
 }
 
 /// Whether a person looks at the answer.
-fn wants_html(headers: &HeaderMap) -> bool {
+pub(super) fn wants_html(headers: &HeaderMap) -> bool {
     headers
         .get_all(header::ACCEPT)
         .iter()

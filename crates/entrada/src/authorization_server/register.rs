@@ -25,9 +25,6 @@ use crate::store::StoreError;
 /// this bounds what a flood of them fills.
 const UNUSED_LIFETIME: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// Registrations in one minute: a team that starts its day stays far below it.
-pub(super) const MOST_PER_MINUTE: u32 = 120;
-
 /// How long a registration is kept after it was last used.
 pub(super) const USED_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
@@ -41,12 +38,6 @@ pub enum RegisterError {
     /// The metadata breaks a rule.
     #[error(transparent)]
     Metadata(#[from] ClientMetadataError),
-    /// There were too many registrations in the last minute.
-    #[error("there were too many registrations")]
-    TooMany {
-        /// How long to wait.
-        retry_after: Duration,
-    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -60,10 +51,6 @@ impl From<&RegisterError> for ErrorResponse {
                 "the body must be a JSON object of client metadata",
             ),
             RegisterError::Metadata(error) => (*error).into(),
-            RegisterError::TooMany { .. } => Self::new(
-                ErrorCode::TooManyRequests,
-                "too many registrations, try again later",
-            ),
             RegisterError::Store(_) => {
                 Self::new(ErrorCode::TemporarilyUnavailable, "try again later")
             }
@@ -99,7 +86,6 @@ pub(super) async fn post(
         }
         Err(error) => {
             let retry_after = match &error {
-                RegisterError::TooMany { retry_after } => Some(*retry_after),
                 RegisterError::Store(_) => Some(answer::STORE_RETRY_AFTER),
                 RegisterError::Malformed | RegisterError::Metadata(_) => None,
             };
@@ -119,10 +105,6 @@ impl AuthorizationServer {
         let asked: UnverifiedClientMetadata =
             serde_json::from_slice(body).map_err(|_| RegisterError::Malformed)?;
         let metadata = asked.check(&self.0.config.allowed_redirects)?;
-        self.0
-            .registrations
-            .spend(now)
-            .map_err(|retry_after| RegisterError::TooMany { retry_after })?;
         self.sweep_if_due(now).await;
         let client = Client::register(draw_id(&*self.0.platform.random), metadata, now);
         self.0

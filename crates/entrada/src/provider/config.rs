@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access_token::AccessTokenVerifier;
-use crate::authorization_server::ConsentMode;
+use crate::authorization_server::{ConsentMode, RateLimits};
 use crate::entra::cloud::Cloud;
 use crate::entra::credential::ClientCredential;
 use crate::grant::Lifetimes;
@@ -48,6 +48,8 @@ pub struct AzureConfig {
     redirect_path: String,
     allowed_client_redirect_uris: Option<Vec<String>>,
     client_document_hosts: Option<Vec<String>>,
+    rate_limits: RateLimits,
+    trusted_proxies: Vec<String>,
     allowed_origins: Vec<String>,
     lifetimes: Lifetimes,
     consent: ConsentMode,
@@ -103,6 +105,8 @@ impl AzureConfig {
             redirect_path: "/auth/callback".to_owned(),
             allowed_client_redirect_uris: None,
             client_document_hosts: None,
+            rate_limits: RateLimits::default(),
+            trusted_proxies: Vec::new(),
             allowed_origins: Vec::new(),
             lifetimes: Lifetimes::default(),
             consent: ConsentMode::default(),
@@ -175,6 +179,17 @@ setters! { AzureConfig:
     /// Without the list, those of any host are taken, as anybody may register without one.
     client_document_hosts(client_document_hosts: impl IntoIterator<Item = impl Into<String>>) =
         Some(client_document_hosts.into_iter().map(Into::into).collect());
+    /// How many requests one address may make in a minute. Addresses are known where the router is
+    /// served with [`ConnectInfo`](axum::extract::ConnectInfo) of a `SocketAddr`.
+    rate_limits(rate_limits: RateLimits) = rate_limits;
+    /// The proxies before this server, by address or network (`10.0.0.0/8`): their
+    /// `X-Forwarded-For` says where a request comes from. None, unless told otherwise.
+    ///
+    /// # Security
+    ///
+    /// See [`TrustedProxies`](crate::authorization_server::TrustedProxies).
+    trusted_proxies(trusted_proxies: impl IntoIterator<Item = impl Into<String>>) =
+        trusted_proxies.into_iter().map(Into::into).collect();
     /// Origins whose web pages may call the protected server.
     allowed_origins(allowed_origins: impl IntoIterator<Item = impl Into<String>>) =
         allowed_origins.into_iter().map(Into::into).collect();

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entrada::authorization_server::{
-    ClientAuthError, RegisterError, RenewalError, RevokeError, SignInAgainError, TokenError,
-    UpstreamError,
+    ClientAuthError, LimitError, RegisterError, RenewalError, RevokeError, SignInAgainError,
+    TokenError, UpstreamError,
 };
 use entrada::client_documents::{ClientFetchError, ClientKeysError};
 use entrada::entra::error::EntraError;
@@ -134,6 +134,7 @@ fn absent() -> ClientFetchError {
 #[tokio::test]
 async fn every_error_has_its_answer() {
     let mut surface = Surface::default();
+    limits(&mut surface);
     register(&mut surface);
     authorize(&mut surface).await;
     consent(&mut surface).await;
@@ -152,11 +153,20 @@ async fn every_error_has_its_answer() {
     });
 }
 
+fn limits(surface: &mut Surface) {
+    let retry_after = Duration::ZERO;
+    surface.section("any of these, too often (LimitError)");
+    table! { surface;
+        LimitError::Address { retry_after };
+        LimitError::Failures { retry_after };
+        LimitError::All { retry_after };
+    }
+}
+
 fn register(surface: &mut Surface) {
     surface.section("POST /register (RegisterError, ClientMetadataError)");
     table! { surface;
         RegisterError::Malformed;
-        RegisterError::TooMany { retry_after: Duration::ZERO };
         RegisterError::Store(store());
         RegisterError::Metadata(ClientMetadataError::NoRedirectUri);
         RegisterError::Metadata(ClientMetadataError::TooManyRedirectUris);

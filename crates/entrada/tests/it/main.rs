@@ -24,6 +24,7 @@ mod errors;
 mod incremental_consent;
 mod keys;
 mod lifetimes;
+mod limits;
 mod log;
 mod login;
 mod mcp_session;

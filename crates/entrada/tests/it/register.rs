@@ -5,8 +5,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::client::Answer;
-use crate::world::{SECOND, World};
+use crate::world::World;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
@@ -253,24 +252,6 @@ async fn a_name_is_cut_and_cleaned() {
     asked["client_name"] = json!(" \u{200b} ");
     let registered = world.register(&asked).await.ok();
     assert!(registered.get("client_name").is_none());
-}
-
-#[tokio::test]
-async fn a_flood_of_registrations_is_held_back_for_a_minute() {
-    let world = World::new().await;
-    let asked = metadata(&["https://client.example/cb"]);
-    // What is refused for another reason costs nothing.
-    for _ in 0..10 {
-        assert_eq!(world.register(&metadata(&[])).await.status, 400);
-    }
-    for _ in 0..120 {
-        assert_eq!(world.register(&asked).await.status, 201);
-    }
-    let held: Answer = world.register(&asked).await;
-    held.assert_refused(429, "temporarily_unavailable");
-    assert_eq!(held.header("retry-after"), Some("60"));
-    world.advance(60 * SECOND);
-    assert_eq!(world.register(&asked).await.status, 201);
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
 //! Everything a scenario needs, in one process and without a socket.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
 use axum::{Json, Router};
 use base64::Engine as _;
@@ -190,6 +191,25 @@ impl World {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        Answer::read(self.send(request).await).await
+    }
+
+    /// The same, over a connection from the address `peer`.
+    pub(crate) async fn ask_from(
+        &self,
+        peer: &str,
+        (method, path): (Method, &str),
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let url = Url::parse(BASE_URL).unwrap().join(path).unwrap();
+        let peer = SocketAddr::new(peer.parse().unwrap(), 50_000);
+        let mut request = Request::builder().method(method).uri(url.as_str());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.extension(ConnectInfo(peer));
         let request = request.body(Body::from(body.to_owned())).unwrap();
         Answer::read(self.send(request).await).await
     }

@@ -9,7 +9,7 @@ use super::AzureConfig;
 use super::error::{ConfigError, ConfigErrors};
 use super::graph::{everything_consented, graph_url, prover};
 use crate::access_token::AccessTokenVerifier;
-use crate::authorization_server::{ConsentMode, ScopePolicy};
+use crate::authorization_server::{ConsentMode, RateLimits, ScopePolicy, TrustedProxies};
 use crate::entra::AppRegistration;
 use crate::entra::scope::ScopeNames;
 use crate::grant::Lifetimes;
@@ -45,6 +45,8 @@ pub(in crate::provider) struct Checked {
     pub(in crate::provider) consent: ConsentMode,
     pub(in crate::provider) allowed_redirects: AllowedRedirects,
     pub(in crate::provider) document_hosts: DocumentHosts,
+    pub(in crate::provider) rate_limits: RateLimits,
+    pub(in crate::provider) trusted_proxies: TrustedProxies,
     pub(in crate::provider) allowed_origins: Vec<AllowedOrigin>,
     pub(in crate::provider) requirement: Requirement,
     /// Where groups are looked up, and with which scope.
@@ -90,6 +92,7 @@ impl AzureConfig {
         let scopes = self.scopes(&mut found);
         let allowed_redirects = self.allowed_redirects(&mut found);
         let document_hosts = self.document_hosts(&mut found);
+        let trusted_proxies = self.proxies(&mut found);
         let allowed_origins = self.origins(&mut found);
         if let Some(mistake) = self.requirement.mistake() {
             found.add(ConfigError::Requirement(mistake.to_owned()));
@@ -129,6 +132,8 @@ impl AzureConfig {
             consent: self.consent,
             allowed_redirects,
             document_hosts,
+            rate_limits: self.rate_limits,
+            trusted_proxies,
             allowed_origins,
             requirement: self.requirement,
             graph,
@@ -297,6 +302,18 @@ impl AzureConfig {
         };
         let parsed = hosts.iter().filter_map(|host| found.note(parse(host)));
         DocumentHosts::Only(parsed.collect())
+    }
+
+    fn proxies(&self, found: &mut Findings) -> TrustedProxies {
+        let mut trusted = TrustedProxies::default();
+        for proxy in &self.trusted_proxies {
+            let added = trusted.add(proxy);
+            found.note(added.map_err(|source| ConfigError::TrustedProxy {
+                proxy: proxy.clone(),
+                source,
+            }));
+        }
+        trusted
     }
 
     fn origins(&self, found: &mut Findings) -> Vec<AllowedOrigin> {

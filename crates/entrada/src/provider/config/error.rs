@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::authorization_server::ScopePolicyError;
+use crate::authorization_server::{ScopePolicyError, TrustedProxyError};
 use crate::causes::Causes;
 use crate::entra::authority::{AuthorityHostError, TenantError};
 use crate::entra::credential::CredentialError;
@@ -153,6 +153,14 @@ pub enum ConfigError {
         host: String,
         /// Why.
         source: DocumentHostError,
+    },
+    /// A trusted proxy is none.
+    #[error("trusted_proxies: {proxy:?}: {source}")]
+    TrustedProxy {
+        /// Which one.
+        proxy: String,
+        /// Why.
+        source: TrustedProxyError,
     },
     /// An origin is none.
     #[error("allowed_origins: {origin:?}: {source}")]
