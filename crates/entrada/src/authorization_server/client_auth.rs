@@ -191,7 +191,7 @@ impl AuthorizationServer {
         (assertion, now): (&str, Timestamp),
     ) -> Result<(), ClientAuthError> {
         let jwt = UnverifiedJwt::parse(assertion).map_err(ClientAssertionError::from)?;
-        let key = self.0.documents.key(keys, jwt.kid(), now).await;
+        let key = self.0.documents.key(keys, jwt.kid()).await;
         let key = key.map_err(ClientAuthError::Keys)?;
         let key = key.ok_or(ClientAssertionError::UnknownKey)?;
         let token_endpoint = self.0.endpoints.url("/token");

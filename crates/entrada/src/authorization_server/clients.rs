@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::{AuthorizationServer, CorrelationId};
 use crate::causes::Causes;
-use crate::client_documents::{ClientFetchError, LONGEST_OUTAGE};
+use crate::client_documents::ClientFetchError;
 use crate::oauth::client::{Client, ClientId};
 use crate::platform::Timestamp;
 use crate::store::StoreError;
+
+use super::register::USED_LIFETIME as KEPT;
 
 /// Why a client is not known.
 #[derive(Debug, thiserror::Error)]
@@ -50,32 +52,50 @@ impl AuthorizationServer {
             let client = self.0.store.client(id, now).await?;
             return client.ok_or(ClientError::Unknown);
         }
-        match self.0.documents.client(id).await {
-            Ok(client) => Ok(client),
-            // A replica that just started has no document yet, and its host may be down.
-            Err(error) if error.may_pass() => {
-                let kept = self.0.store.client(id, now).await?;
-                kept.ok_or(ClientError::Document(error))
-            }
-            Err(error) => Err(ClientError::Document(error)),
+        if let Some(ended) = self.0.documents.at_hand(id) {
+            return ended.map_err(ClientError::Document);
+        }
+        // What was last in use: a replica that just started has no document yet, and its host may be
+        // down.
+        let before = self.0.store.client(id, now).await?;
+        let found = self.0.documents.client(id, before.as_ref()).await;
+        if let Some(before) = before {
+            self.supersede(&before, &found, now).await;
+        }
+        found.map_err(ClientError::Document)
+    }
+
+    /// Keeps what a document says now in place of what it said `before`, or that it says nothing: what
+    /// was withdrawn must not come back anywhere when its host next stumbles.
+    async fn supersede(
+        &self,
+        before: &Client,
+        found: &Result<Client, Arc<ClientFetchError>>,
+        now: Timestamp,
+    ) {
+        let (client, until) = match found {
+            Ok(client) if client.metadata() == before.metadata() => return,
+            Ok(client) => (client, now + KEPT),
+            Err(error) if error.may_pass() => return,
+            Err(_) => (before, now),
+        };
+        if let Err(error) = self.0.store.put_client(client, until).await {
+            let cause = Causes(&error);
+            tracing::warn!(client_id = %client.id(), %cause, "what a client's document says now is not kept");
         }
     }
 
     /// Keeps a client that is in use. Code or token is spent by now: that this may fail must not cost
     /// the client its answer.
     pub(super) async fn keep(&self, client: &Client, now: Timestamp, correlation: &CorrelationId) {
-        let (client, until) = if client.id().is_document_url() {
-            if !self.0.documents.is_first_use(client) {
-                return;
-            }
-            (client.clone(), client.issued_at() + LONGEST_OUTAGE)
+        let used = if client.id().is_document_url() {
+            let first = self.0.documents.is_first_use(client);
+            first.then(|| client.clone())
         } else {
-            let Some(client) = client.used(now) else {
-                return;
-            };
-            (client, now + super::register::USED_LIFETIME)
+            client.used(now)
         };
-        if let Err(error) = self.0.store.put_client(&client, until).await {
+        let Some(client) = used else { return };
+        if let Err(error) = self.0.store.put_client(&client, now + KEPT).await {
             let cause = Causes(&error);
             tracing::warn!(correlation_id = %correlation, client_id = %client.id(), %cause, "client not kept");
         }

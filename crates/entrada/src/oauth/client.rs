@@ -140,7 +140,7 @@ pub struct Client {
 }
 
 /// What a client says of itself (RFC 7591 §2), checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ClientMetadata {
     redirect_uris: Vec<RedirectUri>,
     name: Option<String>,

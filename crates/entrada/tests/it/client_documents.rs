@@ -273,17 +273,17 @@ async fn a_client_is_kept_once_for_each_look_at_its_document() {
 async fn slow_hosts_hold_up_so_many_and_no_more() {
     let (world, client) = published().await;
     let mut hanging = JoinSet::new();
-    for number in 0..16 {
+    for number in 0..64 {
         let url = format!("https://slow{number}.example/client.json");
         world.web.hang(&url);
         let (stuck, mut browser) = (client_at(&world, &url), world.browser());
         hanging.spawn(async move { stuck.ask(&mut browser).await.status });
     }
-    while world.web.calls() < 16 {
+    while world.web.calls() < 64 {
         tokio::task::yield_now().await;
     }
     assert_eq!(told(&world, &client).await.0, 503);
-    assert_eq!(world.web.calls(), 16);
+    assert_eq!(world.web.calls(), 64);
 }
 
 #[tokio::test]

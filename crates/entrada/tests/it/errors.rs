@@ -336,7 +336,7 @@ fn token(surface: &mut Surface) {
         TokenError::Client(ClientAuthError::AssertionType);
         TokenError::Client(ClientAuthError::Assertion(ClientAssertionError::Replayed));
         TokenError::Client(ClientAuthError::Assertion(ClientAssertionError::UnknownKey));
-        TokenError::Client(ClientAuthError::Keys(ClientKeysError::Busy));
+        TokenError::Client(ClientAuthError::Keys(ClientKeysError::Fetch(Arc::new(ClientFetchError::Busy))));
         TokenError::Client(ClientAuthError::Document(Arc::new(ClientFetchError::Busy)));
         TokenError::Client(ClientAuthError::Document(Arc::new(ClientFetchError::Host)));
         TokenError::Client(ClientAuthError::Document(Arc::new(absent())));

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use entrada::platform::{HttpTransport, TransportError};
+use entrada::platform::{HttpTransport, NotPublic, TransportError};
 use http::{Request, Response, StatusCode};
 use serde_json::Value;
 
@@ -15,6 +15,7 @@ pub(crate) struct Web {
     pages: Arc<Mutex<HashMap<String, Response<Bytes>>>>,
     asked: Arc<Mutex<Vec<Request<Bytes>>>>,
     hanging: Arc<Mutex<HashSet<String>>>,
+    hidden: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Web {
@@ -38,6 +39,11 @@ impl Web {
     /// Never answers whoever asks for `url`.
     pub(crate) fn hang(&self, url: &str) {
         self.hanging.lock().unwrap().insert(url.to_owned());
+    }
+
+    /// Puts `url` at an address that is not public: it is not asked.
+    pub(crate) fn hide(&self, url: &str) {
+        self.hidden.lock().unwrap().insert(url.to_owned());
     }
 
     /// Takes away whatever is at `url`: nobody answers there any more.
@@ -66,6 +72,9 @@ impl HttpTransport for Web {
         self.asked.lock().unwrap().push(request);
         if self.hanging.lock().unwrap().contains(&page) {
             std::future::pending::<()>().await;
+        }
+        if self.hidden.lock().unwrap().contains(&page) {
+            return Err(TransportError::new(host, NotPublic::Address));
         }
         let page = self.pages.lock().unwrap().get(&page).cloned();
         page.ok_or_else(|| TransportError::new(host, "nobody answers"))

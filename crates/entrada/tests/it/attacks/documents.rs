@@ -4,7 +4,7 @@ use entrada::jwt::jwks::Algorithm;
 use entrada::jwt::sign::SigningKey;
 use serde_json::{Value, json};
 
-use crate::client_documents::keys::{Prover, inline};
+use crate::client_documents::keys::{KEYS, Prover, elsewhere, inline, published_by};
 use crate::client_documents::{URL, client_at, document, published, told};
 use crate::world::{BASE_URL, SECOND, World};
 
@@ -111,6 +111,152 @@ async fn documents_are_rationed_for_each_host_and_in_all() {
     assert_eq!(told(&world, &client_at(&world, URL)).await.0, 200);
     flood().await;
     assert_eq!(told(&world, &client_at(&world, URL)).await.0, 200);
+}
+
+/// Somebody names what nobody published, at the host of an app that is in use and elsewhere.
+async fn name_what_is_not_there(world: &World) {
+    for number in 0..30 {
+        let url = format!("https://app.example/{number}");
+        assert_eq!(told(world, &client_at(world, &url)).await.0, 503);
+    }
+    for number in 0..1500 {
+        let url = format!("https://app{number}.example/client.json");
+        told(world, &client_at(world, &url)).await;
+    }
+}
+
+#[tokio::test]
+async fn made_up_documents_keep_nobody_from_an_app_in_use() {
+    let (world, client) = published().await;
+    client.log_in(&mut world.browser(), "alice").await;
+    let replica = world.replica();
+    // Its time is over, and a replica has never seen it: both must ask.
+    world.advance(2 * 3600 * SECOND);
+    for server in [&world, &replica] {
+        name_what_is_not_there(server).await;
+        let calls = server.web.calls();
+        let client = client.at(server);
+        assert_eq!(told(server, &client).await.0, 200);
+        assert_eq!(server.web.calls(), calls + 1);
+    }
+}
+
+#[tokio::test]
+async fn document_that_was_withdrawn_does_not_come_back() {
+    let (world, client) = published().await;
+    let session = client.log_in(&mut world.browser(), "alice").await;
+    let replica = world.replica();
+    world.advance(2 * 3600 * SECOND);
+    world.web.fail(URL, 404);
+    assert_eq!(told(&world, &client).await.0, 400);
+    // Its host stumbles, and strangers have us ask for more than we do.
+    world.web.fail(URL, 500);
+    for _ in 0..3 {
+        world.advance(10 * SECOND);
+        assert_eq!(told(&world, &client).await.0, 503);
+        name_what_is_not_there(&world).await;
+        assert_eq!(told(&world, &client).await.0, 503);
+        assert_eq!(told(&replica, &client.at(&replica)).await.0, 503);
+    }
+    session
+        .refresh()
+        .await
+        .assert_refused(503, "temporarily_unavailable");
+}
+
+#[tokio::test]
+async fn older_document_does_not_come_back() {
+    let (world, client) = published().await;
+    client.log_in(&mut world.browser(), "alice").await;
+    world.advance(2 * 3600 * SECOND);
+    let mut changed = document();
+    changed["redirect_uris"] = json!(["https://app.example/new"]);
+    world.web.publish(URL, &changed);
+    assert_eq!(told(&world, &client).await.0, 400);
+    world.web.unplug(URL);
+    let replica = world.replica();
+    for server in [&world, &replica] {
+        name_what_is_not_there(server).await;
+        let (status, description) = told(server, &client.at(server)).await;
+        assert_eq!(status, 400);
+        assert!(description.contains("redirect_uri"), "{description}");
+    }
+}
+
+#[tokio::test]
+async fn key_that_a_client_replaced_proves_nothing() {
+    let world = World::new().await;
+    let prover = Prover::new(&world, elsewhere).await;
+    let tokens = prover
+        .redeem_with(&prover.assertion(&world, &json!({})))
+        .await
+        .ok();
+    let refresh_token = tokens["refresh_token"].as_str().unwrap();
+    let new = SigningKey::generate(Algorithm::Es256).unwrap();
+    world.web.publish(KEYS, &published_by(&new));
+    world.advance(3600 * SECOND);
+    // Nobody asked meanwhile: the first to do so is the thief.
+    let refused = prover.refresh_with(&world, refresh_token).await;
+    refused.assert_refused(401, "invalid_client");
+    // Neither does it help to keep the publisher from answering.
+    world.web.fail(KEYS, 500);
+    world.advance(3600 * SECOND);
+    let refused = prover.refresh_with(&world, refresh_token).await;
+    refused.assert_refused(401, "invalid_client");
+}
+
+#[tokio::test]
+async fn keys_of_a_client_are_not_pushed_out_by_others() {
+    let world = World::new().await;
+    let prover = Prover::new(&world, elsewhere).await;
+    let tokens = prover
+        .redeem_with(&prover.assertion(&world, &json!({})))
+        .await
+        .ok();
+    for number in 0..300 {
+        let url = format!("https://app{number}.example/client.json");
+        let mut document = document();
+        document["client_id"] = json!(url);
+        document["token_endpoint_auth_method"] = json!("private_key_jwt");
+        document["jwks_uri"] = json!(format!("https://app{number}.example/keys.json"));
+        world.web.publish(&url, &document);
+        let posing = prover.posing_as(&url);
+        posing
+            .redeem_with(&posing.assertion(&world, &json!({})))
+            .await;
+    }
+    let refresh_token = tokens["refresh_token"].as_str().unwrap();
+    prover.refresh_with(&world, refresh_token).await.ok();
+}
+
+/// A name that only our resolver knows is told by nothing from one that is not there.
+#[tokio::test]
+async fn names_on_the_inside_are_not_told_from_those_that_are_not_there() {
+    let world = World::new().await;
+    let (inside, nowhere) = (
+        "https://jira.corp.example/x",
+        "https://nowhere.corp.example/x",
+    );
+    world.web.hide(inside);
+    let mut answers = Vec::new();
+    for url in [inside, nowhere] {
+        let client = client_at(&world, url);
+        let authorize = world.get(&client.authorize_url(&[])).await;
+        let page = world.browser().get(&client.authorize_url(&[])).await.page();
+        let token = client.redeem("code").await;
+        let shown = page
+            .html
+            .split("Reference")
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        answers.push([
+            (authorize.status, authorize.text),
+            (page.status, shown),
+            (token.status, token.text),
+        ]);
+    }
+    assert_eq!(answers[0], answers[1]);
 }
 
 /// What is inside is not learnt from what we say of it.

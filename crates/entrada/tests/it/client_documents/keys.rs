@@ -10,7 +10,7 @@ use super::{CALLBACK, URL, client_at, document, published};
 use crate::client::{Answer, Client, VERIFIER};
 use crate::world::{BASE_URL, RESOURCE, SECOND, World};
 
-const KEYS: &str = "https://app.example/keys.json";
+pub(crate) const KEYS: &str = "https://app.example/keys.json";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Puts keys into a document, or elsewhere.
@@ -89,6 +89,29 @@ impl Prover {
         self.client.token(&[&form, more].concat()).await
     }
 
+    /// Somebody else with the same key, who says to be the client at `url`.
+    pub(crate) fn posing_as(&self, url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            key: self.key.clone(),
+            client: self.client.clone(),
+            code: self.code.clone(),
+            numbers: AtomicU64::new(0),
+        }
+    }
+
+    /// Refreshes with an assertion of its own.
+    pub(crate) async fn refresh_with(&self, world: &World, refresh_token: &str) -> Answer {
+        let assertion = self.assertion(world, &json!({}));
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token),
+            ("client_assertion_type", ASSERTION_TYPE),
+            ("client_assertion", &*assertion),
+        ];
+        self.client.token(&form).await
+    }
+
     pub(crate) async fn redeem_with(&self, assertion: &str) -> Answer {
         self.redeem(&[
             ("client_id", &self.url),
@@ -99,7 +122,7 @@ impl Prover {
     }
 }
 
-fn published_by(key: &SigningKey) -> Value {
+pub(crate) fn published_by(key: &SigningKey) -> Value {
     serde_json::from_str(&key.jwks().unwrap()).unwrap()
 }
 
@@ -107,7 +130,7 @@ pub(crate) fn inline(_: &World, document: &mut Value, keys: &Value) {
     document["jwks"] = keys.clone();
 }
 
-fn elsewhere(world: &World, document: &mut Value, keys: &Value) {
+pub(crate) fn elsewhere(world: &World, document: &mut Value, keys: &Value) {
     document["jwks_uri"] = json!(KEYS);
     world.web.publish(KEYS, keys);
 }
@@ -124,17 +147,16 @@ async fn a_client_proves_itself_wherever_its_keys_are() {
         let tokens = prover.redeem_with(&good).await.ok();
         assert_eq!(tokens["token_type"], json!("Bearer"));
         // It need not say who it is besides, and must prove itself whenever it asks.
+        let refresh_token = tokens["refresh_token"].as_str().unwrap();
         let refresh = [
             ("grant_type", "refresh_token"),
-            ("refresh_token", tokens["refresh_token"].as_str().unwrap()),
+            ("refresh_token", refresh_token),
             ("client_assertion_type", ASSERTION_TYPE),
+            ("client_assertion", &*good),
         ];
-        let again = [&refresh[..], &[("client_assertion", &*good)]].concat();
-        let refused = prover.client.token(&again).await;
+        let refused = prover.client.token(&refresh).await;
         refused.assert_refused(401, "invalid_client");
-        let fresh = prover.assertion(&world, &json!({}));
-        let again = [&refresh[..], &[("client_assertion", &*fresh)]].concat();
-        prover.client.token(&again).await.ok();
+        prover.refresh_with(&world, refresh_token).await.ok();
     }
 }
 
