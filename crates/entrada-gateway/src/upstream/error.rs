@@ -17,6 +17,10 @@ pub enum ForwardError {
     /// The request did not pass the guard.
     #[error("the request did not pass the guard")]
     Unverified,
+    /// The method has an upstream repeat what it is sent, our token among it (RFC 9110 §9.3.8), or is
+    /// for proxies of another kind.
+    #[error("the method is not passed on")]
+    Method,
     /// The path does not lead to the MCP server.
     #[error(transparent)]
     Unmapped(#[from] Unmapped),
@@ -52,7 +56,7 @@ impl ForwardError {
         match self {
             Self::Unverified | Self::Exchange(_) => StatusCode::INTERNAL_SERVER_ERROR,
             // Not 400 or 404, which MCP clients give a meaning of their own.
-            Self::Unmapped(_) => StatusCode::FORBIDDEN,
+            Self::Unmapped(_) | Self::Method => StatusCode::FORBIDDEN,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Unreachable(_) | Self::Lost(_) | Self::TokenRefused => StatusCode::BAD_GATEWAY,

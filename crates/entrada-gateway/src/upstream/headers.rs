@@ -113,10 +113,14 @@ fn stops_here(name: &HeaderName) -> bool {
         return true;
     }
     let name = name.as_str();
-    // CGI and its heirs hand `mcp_session_id` to programs as `mcp-session-id` (RFC 3875 §4.1.18),
-    // past whoever looked at the latter only.
-    let folds = name.contains('_') && !name.starts_with(MCP_PARAM);
-    folds || name.starts_with("x-forwarded-") || name.starts_with("x-entrada-")
+    // CGI and its heirs hand `mcp_session_id`, and some `mcp.session.id`, to programs as
+    // `mcp-session-id` (RFC 3875 §4.1.18), past whoever looked at the latter only.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let folds = !name.bytes().all(plain) && !name.starts_with(MCP_PARAM);
+    folds
+        || INTERMEDIARY_PREFIXES
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
 }
 
 /// Whether a name already means something to MCP, to HTTP or to us.
@@ -160,11 +164,25 @@ const CREDENTIALS: [HeaderName; 4] = [
 ];
 
 /// What servers believe of an intermediary, and we do not say.
-const INTERMEDIARY: [HeaderName; 4] = [
+const INTERMEDIARY: [HeaderName; 9] = [
     FORWARDED,
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-original-host"),
     HeaderName::from_static("x-original-url"),
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-rewrite-url"),
+];
+
+/// How the names of others begin that servers believe of one. App Service says so who signed in
+/// (Microsoft, *Easy Auth*), and a server that was behind it may still read it.
+const INTERMEDIARY_PREFIXES: [&str; 4] = [
+    "x-entrada-",
+    "x-forwarded-",
+    "x-ms-client-principal",
+    "x-ms-token-",
 ];
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -215,6 +233,16 @@ mod tests {
             "x-forwarded-proto",
             "x_forwarded_for",
             "x-real-ip",
+            "x-client-ip",
+            "true-client-ip",
+            "x-http-method-override",
+            "x-original-host",
+            "x-ms-client-principal",
+            "x-ms-client-principal-id",
+            "x-ms-token-aad-access-token",
+            "x-entrada.subject",
+            "x.entrada-subject",
+            "mcp~session~id",
             "x-entrada-subject",
             "x-entrada-anything",
             "x_entrada_subject",

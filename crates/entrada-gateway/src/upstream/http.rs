@@ -17,7 +17,7 @@ use axum::body::Body;
 use axum::extract::OriginalUri;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{Extensions, HeaderMap, HeaderValue, Request, Response, Uri, Version};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body_util::LengthLimitError;
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
@@ -126,6 +126,9 @@ pub(crate) fn asked<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
 impl Shared {
     async fn forward(&self, request: Request<Body>) -> Result<Response<Incoming>, ForwardError> {
         let (parts, body) = request.into_parts();
+        if matches!(parts.method, Method::TRACE | Method::CONNECT) {
+            return Err(ForwardError::Method);
+        }
         if declared_length(&parts.headers).is_some_and(|length| length > self.body_limit) {
             return Err(ForwardError::TooLarge);
         }

@@ -177,6 +177,20 @@ async fn every_method_path_and_query_goes_through() {
     }
 }
 
+/// An upstream that answers `TRACE` would tell the client the token it is sent.
+#[tokio::test]
+async fn what_an_upstream_would_repeat_stops_here() {
+    let upstream = RawUpstream::answering(ACCEPTED).await;
+    let gateway = Gateway::before(&upstream.url).await;
+    let request = Request::builder()
+        .method(Method::TRACE)
+        .uri(gateway.url("/mcp"))
+        .body(Body::empty());
+    let refused = gateway.send(request.unwrap()).await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    assert_eq!(body(refused).await, "the method is not passed on\n");
+}
+
 #[tokio::test]
 async fn the_servers_own_errors_are_passed_as_they_are() {
     let upstream = RawUpstream::answering(

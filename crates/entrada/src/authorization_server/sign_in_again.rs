@@ -171,6 +171,7 @@ impl AuthorizationServer {
         let cookies = cookie::Cookies::new(self.0.endpoints.secure);
         let (browser, set_cookie) = cookies.browser_or_new(headers, random);
         let consents = needed.scope().clone();
+        let user = grant.principal().preferred_username.as_deref().map(masked);
         let state = UpstreamState::generate(random);
         let request = SignInAgainRequest::new(&grant, needed, state, browser.hashed(), now);
         let sealed = self.0.store.seal_for(FORM, &request);
@@ -180,7 +181,7 @@ impl AuthorizationServer {
                 .as_ref()
                 .and_then(|client| client.metadata().unverified_name()),
             client_id: grant.client_id(),
-            user: grant.principal().preferred_username.as_deref(),
+            user: user.as_deref(),
             consents: &consents,
             sealed_request: &sealed.map_err(StoreError::new)?,
             action: &self.0.endpoints.path("/sign-in-again"),
@@ -331,4 +332,29 @@ pub(super) fn page(error: &SignInAgainError, correlation: &CorrelationId) -> Res
         E::Store(_) => pages::UNAVAILABLE,
     };
     pages::error(answer.error, words, correlation)
+}
+
+/// An account, for those who know it: whoever holds the link sees the page.
+fn masked(account: &str) -> String {
+    let (name, rest) = account.split_at(account.find('@').unwrap_or(account.len()));
+    let first = name.chars().next();
+    first.into_iter().chain(['…']).chain(rest.chars()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_known_by_those_who_know_it() {
+        for (account, shown) in [
+            ("alice@contoso.com", "a…@contoso.com"),
+            ("élise@contoso.com", "é…@contoso.com"),
+            ("alice", "a…"),
+            ("@contoso.com", "…@contoso.com"),
+            ("", "…"),
+        ] {
+            assert_eq!(masked(account), shown);
+        }
+    }
 }

@@ -39,7 +39,6 @@ pub(crate) struct SignInAgainRequest {
     state: UpstreamState,
     grant: GrantId,
     scope: Scope,
-    hint: Option<String>,
     needed: NeededInteraction,
     browser: Hashed<BrowserBinding>,
     asked_at: Timestamp,
@@ -58,7 +57,6 @@ impl SignInAgainRequest {
             state,
             grant: grant.id(),
             scope: grant.scope().clone(),
-            hint: grant.principal().preferred_username.clone(),
             needed,
             browser,
             asked_at: now,
@@ -77,13 +75,10 @@ impl SignInAgainRequest {
 
     /// The user wants to.
     pub(crate) fn proceed(self, login: Login, now: Timestamp) -> SignInAgain {
-        let hints = LoginHints {
-            login_hint: self.hint,
-            ..LoginHints::default()
-        };
         let purpose = Purpose {
             scope: self.scope,
-            hints,
+            // Whoever holds the link would read a hint in the redirect.
+            hints: LoginHints::default(),
             needed: Some(self.needed),
         };
         SignInAgain {

@@ -114,14 +114,17 @@ impl SessionBinding {
     }
 }
 
-/// Drops headers that servers which fold `_` and `-` (CGI, WSGI) would take for a session's.
+/// Drops headers that servers which fold `_`, or whatever is neither letter nor digit, and `-` (CGI,
+/// WSGI) would take for a session's.
 fn drop_lookalikes(headers: &mut HeaderMap) {
     let folds_to = |name: &HeaderName, own: &HeaderName| {
-        name != own && name.as_str().replace('_', "-") == own.as_str()
+        let (name, own) = (name.as_str(), own.as_str());
+        let folds =
+            |(byte, own): (u8, u8)| byte == own || (own == b'-' && !byte.is_ascii_alphanumeric());
+        name.len() == own.len() && name != own && name.bytes().zip(own.bytes()).all(folds)
     };
     let lookalikes: Vec<_> = headers
         .keys()
-        .filter(|name| name.as_str().contains('_'))
         .filter(|name| folds_to(name, &MCP_SESSION_ID) || folds_to(name, &LAST_EVENT_ID))
         .cloned()
         .collect();

@@ -89,7 +89,10 @@ async fn session_header_by_another_name_goes_no_further() {
         ("authorization", &*bearer),
         ("mcp_session_id", "s-2"),
         ("mcp-session_id", "s-2"),
+        ("mcp.session.id", "s-2"),
+        ("mcp-session~id", "s-2"),
         ("last_event_id", "s-2:7"),
+        ("last.event-id", "s-2:7"),
         ("last-event_id", "s-2:7"),
     ];
     let seen = session.client.call(Method::GET, &headers).await.ok();
