@@ -9,6 +9,7 @@ pub mod issuer;
 pub mod metadata;
 pub mod params;
 pub mod pkce;
+pub mod redirect_pattern;
 pub mod redirect_uri;
 pub mod resource;
 pub mod scope;

@@ -337,7 +337,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         TOKENS,
         "allowed_client_redirect_uris",
         "URIS",
-        "The only redirect URIs clients may use [default: those they register]",
+        "The only redirect URIs clients may use, such as http://localhost/** or \
+         https://*.example.com/callback [default: those they register]",
     ),
     setting(
         TOKENS,

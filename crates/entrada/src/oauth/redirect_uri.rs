@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url, form_urlencoded};
 
+use super::redirect_pattern::RedirectPattern;
+
 /// Private-use schemes of MCP clients we know (RFC 8252 §7.1). Others must be written in
 /// reverse-domain form.
 const KNOWN_SCHEMES: &[&str] = &[
@@ -176,8 +178,8 @@ impl RedirectUri {
 pub enum AllowedRedirects {
     /// Those they register.
     Registered,
-    /// Of those, the ones in this list, the port of a loopback host left open.
-    Only(Vec<RedirectUri>),
+    /// Of those, the ones that a pattern of this list admits.
+    Only(Vec<RedirectPattern>),
 }
 
 impl AllowedRedirects {

@@ -170,7 +170,8 @@ setters! { AzureConfig:
     resource_name(resource_name: impl Into<String>) = Some(resource_name.into());
     /// The path of the callback, as registered in Entra below the base URL: `/auth/callback`.
     redirect_path(redirect_path: impl Into<String>) = redirect_path.into();
-    /// The only redirect URIs clients may use; without the list, those they register.
+    /// The only redirect URIs clients may use; without the list, those they register. `*` in one stands
+    /// for others: see [`RedirectPattern`](crate::oauth::redirect_pattern::RedirectPattern).
     allowed_client_redirect_uris(
         allowed_client_redirect_uris: impl IntoIterator<Item = impl Into<String>>
     ) = Some(allowed_client_redirect_uris.into_iter().map(Into::into).collect());

@@ -200,6 +200,16 @@ async fn a_document_is_asked_for_again_when_its_time_is_over() {
 }
 
 #[tokio::test]
+async fn that_nothing_changed_is_said_to_whoever_asked() {
+    let (world, client) = published().await;
+    assert_eq!(told(&world, &client).await.0, 200);
+    world.advance(HOUR);
+    world.web.fail(URL, 304);
+    assert_eq!(told(&world, &client).await.0, 400);
+    assert!(!world.web.last().headers().contains_key("if-none-match"));
+}
+
+#[tokio::test]
 async fn a_failure_is_believed_for_a_moment() {
     let world = World::new().await;
     world.web.fail(URL, 500);

@@ -51,6 +51,10 @@ async fn what_is_published_is_not_counted() {
         let answer = world.ask_from("203.0.113.5", (Method::GET, path), &[], "");
         assert_eq!(answer.await.status, 200, "{path}");
     }
+    // A program is answered as one, whatever it says that it reads.
+    let token = (Method::POST, "/token");
+    let answer = world.ask_from("203.0.113.5", token, &HTML, "").await;
+    answer.assert_refused(429, "temporarily_unavailable");
     for (method, path) in [
         (Method::GET, "/authorize"),
         (Method::POST, "/consent"),

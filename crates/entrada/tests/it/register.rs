@@ -140,6 +140,22 @@ async fn only_configured_redirect_uris_where_there_is_a_list() {
 }
 
 #[tokio::test]
+async fn a_pattern_stands_for_redirect_uris() {
+    let allowed = ["https://*.example.com/callback", "http://127.0.0.1/**"];
+    let world = World::with(|config| config.allowed_client_redirect_uris(allowed)).await;
+    for (uri, expected) in [
+        ("https://app.example.com/callback", true),
+        ("http://127.0.0.1:8787/oauth/callback", true),
+        ("https://example.com/callback", false),
+        ("https://app.example.com/callback/more", false),
+        ("https://app.example.com/callback?x=1", false),
+    ] {
+        let taken = redirect_uris(&world, &[uri]).await.is_ok();
+        assert_eq!(taken, expected, "{uri}");
+    }
+}
+
+#[tokio::test]
 async fn either_application_type_may_use_either_kind_of_redirect() {
     let world = World::new().await;
     for kind in ["native", "web"] {

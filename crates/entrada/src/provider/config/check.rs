@@ -18,7 +18,8 @@ use crate::jwt::verify::is_guid;
 use crate::keys::{KeyFile, Keys};
 use crate::oauth::client_document::{DocumentHost, DocumentHosts};
 use crate::oauth::issuer::{Issuer, bare_url};
-use crate::oauth::redirect_uri::{AllowedRedirects, RedirectUri};
+use crate::oauth::redirect_pattern::RedirectPattern;
+use crate::oauth::redirect_uri::AllowedRedirects;
 use crate::oauth::resource::ResourceIndicator;
 use crate::oauth::scope::{Scope, ScopeToken};
 use crate::platform::Platform;
@@ -278,7 +279,7 @@ impl AzureConfig {
             return AllowedRedirects::Registered;
         };
         let parse = |uri: &String| {
-            RedirectUri::parse(uri).map_err(|source| ConfigError::AllowedRedirect {
+            RedirectPattern::parse(uri).map_err(|source| ConfigError::AllowedRedirect {
                 uri: uri.clone(),
                 source,
             })

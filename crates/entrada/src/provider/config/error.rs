@@ -9,7 +9,7 @@ use crate::entra::credential::CredentialError;
 use crate::keys::KeyFileError;
 use crate::oauth::client_document::DocumentHostError;
 use crate::oauth::issuer::IssuerError;
-use crate::oauth::redirect_uri::RedirectUriError;
+use crate::oauth::redirect_pattern::RedirectPatternError;
 use crate::resource_server::AllowedOriginError;
 
 /// One thing that is wrong with a configuration, and what to change.
@@ -144,7 +144,7 @@ pub enum ConfigError {
         /// Which one.
         uri: String,
         /// Why.
-        source: RedirectUriError,
+        source: RedirectPatternError,
     },
     /// A host of documents is none.
     #[error("client_document_hosts: {host:?}: {source}")]

@@ -164,6 +164,34 @@ async fn document_that_was_withdrawn_does_not_come_back() {
         .assert_refused(503, "temporarily_unavailable");
 }
 
+/// That we fetch no more just now is no outage of its host: strangers can bring that about.
+#[tokio::test]
+async fn flood_does_not_make_us_believe_what_is_out_of_date() {
+    let (world, client) = published().await;
+    assert_eq!(told(&world, &client).await.0, 200);
+    let others: Vec<_> = (0..240)
+        .map(|number| format!("https://app.example/{number}"))
+        .collect();
+    for some in others.chunks(20) {
+        world.advance(60 * SECOND);
+        for url in some {
+            let mut document = document();
+            document["client_id"] = json!(url);
+            world.web.publish(url, &document);
+            assert_eq!(told(&world, &client_at(&world, url)).await.0, 200);
+        }
+    }
+    world.advance(2 * 3600 * SECOND);
+    for url in &others {
+        told(&world, &client_at(&world, url)).await;
+    }
+    let calls = world.web.calls();
+    assert_eq!(told(&world, &client).await.0, 503);
+    assert_eq!(world.web.calls(), calls);
+    world.advance(60 * SECOND);
+    assert_eq!(told(&world, &client).await.0, 200);
+}
+
 #[tokio::test]
 async fn older_document_does_not_come_back() {
     let (world, client) = published().await;
@@ -186,7 +214,15 @@ async fn older_document_does_not_come_back() {
 #[tokio::test]
 async fn key_that_a_client_replaced_proves_nothing() {
     let world = World::new().await;
-    let prover = Prover::new(&world, elsewhere).await;
+    let prover = Prover::new(&world, |world, document, keys| {
+        elsewhere(world, document, keys);
+        // Whatever its host says.
+        let mut response = http::Response::new(keys.to_string().into());
+        let year = http::HeaderValue::from_static("max-age=31536000");
+        response.headers_mut().insert("cache-control", year);
+        world.web.answer(KEYS, response);
+    })
+    .await;
     let tokens = prover
         .redeem_with(&prover.assertion(&world, &json!({})))
         .await

@@ -210,6 +210,26 @@ async fn keys_that_cannot_be_had_are_not_the_clients_fault() {
     assert!(world.web.calls() <= calls + 1);
 }
 
+/// A key is published before it signs, and was not there when we last looked.
+#[tokio::test]
+async fn a_new_key_is_looked_for_within_minutes() {
+    let world = World::new().await;
+    let prover = Prover::new(&world, elsewhere).await;
+    let tokens = prover
+        .redeem_with(&prover.assertion(&world, &json!({})))
+        .await
+        .ok();
+    let refresh_token = tokens["refresh_token"].as_str().unwrap();
+    let new = SigningKey::generate(Algorithm::Es256).unwrap();
+    world.web.publish(KEYS, &published_by(&new));
+    let prover = Prover { key: new, ..prover };
+    world.advance(299 * SECOND);
+    let refused = prover.refresh_with(&world, refresh_token).await;
+    refused.assert_refused(401, "invalid_client");
+    world.advance(SECOND);
+    prover.refresh_with(&world, refresh_token).await.ok();
+}
+
 #[tokio::test]
 async fn an_assertion_is_of_a_type_we_know() {
     let world = World::new().await;
