@@ -234,7 +234,7 @@ mod tests {
         let part = "https://client.example/cb-*";
         let all = "https://client.example/apps/**";
         let amid = "https://client.example/**/cb";
-        let port = "https://client.example:*/cb";
+        let ports = "https://client.example:*/cb";
         for (pattern, uri, expected) in [
             // Hosts.
             (below, "https://a.example.com/cb", true),
@@ -276,8 +276,8 @@ mod tests {
             (all, "https://client.example/apps/a.b..c", true),
             (all, "https://client.example/apps/%20", true),
             // Ports.
-            (port, "https://client.example:8443/cb", true),
-            (port, "https://client.example/cb", true),
+            (ports, "https://client.example:8443/cb", true),
+            (ports, "https://client.example/cb", true),
             ("http://localhost/*", "http://localhost:8787/cb", true),
             ("http://localhost:*/cb", "http://localhost:1/cb", true),
             ("http://localhost:*", "http://localhost:1", true),
