@@ -3,12 +3,14 @@
 use std::io;
 use std::net::SocketAddr;
 
+use entrada::keys::KeyFileError;
 use entrada::platform::SystemHttpError;
 
 use crate::config::ConfigError;
 use crate::upstream::UpstreamError;
 
 pub mod demo;
+pub mod keys;
 pub mod serve;
 
 /// Why a command ended early.
@@ -36,16 +38,19 @@ pub enum CommandError {
     /// There are no threads to run on.
     #[error("cannot start")]
     Runtime(#[source] io::Error),
+    /// The keys cannot be read or changed.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
     /// The pretend Entra cannot listen.
     #[error("the pretend entra cannot start")]
     Emulator(#[from] entra_emulator::ServeError),
     /// There is no place for the demo's data.
     #[error("cannot make a temporary directory")]
     Directory(#[source] io::Error),
-    /// The demo's HTTP client cannot be set up.
+    /// The HTTP client cannot be set up.
     #[error(transparent)]
     Http(#[from] SystemHttpError),
-    /// Nobody can read what the demo says.
+    /// Nobody can read what is said.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
 }

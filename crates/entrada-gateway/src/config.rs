@@ -28,7 +28,7 @@ pub use crate::config::problem::{ConfigError, Problem};
 pub use crate::config::provider::ProviderSettings;
 use crate::config::source::Sources;
 pub use crate::config::table::names;
-pub(crate) use crate::config::value::{address, duration};
+pub(crate) use crate::config::value::{address, duration, signing_algorithm};
 
 use crate::telemetry::LogSettings;
 use crate::upstream::exchange::Exchange;
@@ -95,6 +95,8 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// How long requests under way may take to end after a stop signal.
     pub drain_timeout: Duration,
+    /// How old the newest signing key becomes before there is a new one.
+    pub key_rotation: Option<Duration>,
 }
 
 impl ServerSettings {
@@ -103,6 +105,7 @@ impl ServerSettings {
         Self {
             listen,
             drain_timeout,
+            key_rotation: None,
         }
     }
 }
@@ -181,7 +184,7 @@ fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> Provid
         data_dir: sources.required("data_dir").into(),
         access_token_lifetime: sources.parsed("access_token_lifetime", duration),
         refresh_token_lifetime: sources.parsed("refresh_token_lifetime", duration),
-        signing_algorithm: sources.parsed("signing_algorithm", value::signing_algorithm),
+        signing_algorithm: sources.parsed("signing_algorithm", signing_algorithm),
         allowed_origins: sources.list("allowed_origins"),
     }
 }
@@ -270,9 +273,11 @@ fn exchange(sources: &mut Sources<'_>) -> Option<Exchange> {
 fn server(sources: &mut Sources<'_>) -> ServerSettings {
     let listen = sources.parsed("listen", address);
     let drain_timeout = sources.parsed("drain_timeout", duration);
+    let key_rotation = sources.parsed("key_rotation", value::timeout);
     ServerSettings {
         listen: listen.unwrap_or(table::LISTEN),
         drain_timeout: drain_timeout.unwrap_or_default(),
+        key_rotation: key_rotation.flatten(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use entrada_gateway::command::CommandError;
 use entrada_gateway::command::demo::{self, demo};
+use entrada_gateway::command::keys;
 use entrada_gateway::command::serve::serve;
 use entrada_gateway::config::Flags;
 use entrada_gateway::telemetry::WithCauses;
@@ -36,6 +37,9 @@ enum Command {
     /// Try it without Entra: a pretend one, a sample MCP server, and the gateway, in one process
     #[command(after_help = DEMO_AFTER_HELP)]
     Demo(demo::Options),
+    /// See and replace the keys that sign tokens and seal records
+    #[command(after_help = KEYS_AFTER_HELP)]
+    Keys(keys::Options),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +63,7 @@ fn run(command: Command) -> Result<(), CommandError> {
         match command {
             Command::Serve(flags) => serve(&flags).await,
             Command::Demo(options) => demo(&options).await,
+            Command::Keys(options) => options.run(&mut std::io::stdout().lock()),
         }
     })
 }
@@ -106,6 +111,17 @@ Exit codes:
   0  it was told to stop, and did
   1  it could not begin, or could not go on
   2  the command line or the configuration is wrong";
+
+const KEYS_AFTER_HELP: &str = "\
+Examples:
+  entrada keys list --data-dir /var/lib/entrada
+  entrada keys rotate --data-dir /var/lib/entrada
+      Before its time: a running gateway makes new keys by itself (--key-rotation).
+  entrada keys revoke --data-dir /var/lib/entrada
+      Somebody may have read the keys: every access token ends at once, and clients fetch new ones.
+
+A running gateway takes the change over within seconds. What else to do when keys or records were
+read by somebody stands in SECURITY.md.";
 
 const DEMO_AFTER_HELP: &str = "\
 Examples:

@@ -23,18 +23,42 @@ pub const PUBLISH_AHEAD: Duration = Duration::from_secs(10 * 60);
 /// How long a signing key that no longer signs is still honoured: longer than any access token.
 pub const HONOUR_AFTER: Duration = Duration::from_secs(25 * 60 * 60);
 
-/// A signing key and when it began to sign.
+/// How long a sealing key that no longer seals is kept: longer than any record lies unread.
+pub const KEEP_SEALING: Duration = Duration::from_secs(2 * 366 * 24 * 60 * 60);
+
+/// A signing key and when it begins to sign.
 #[derive(Clone, Debug)]
 pub(crate) struct TimedKey {
     pub(crate) key: SigningKey,
     pub(crate) signs_from: Timestamp,
 }
 
+/// A sealing key and when it begins to seal.
+#[derive(Clone, Debug)]
+pub(crate) struct TimedSealingKey {
+    pub(crate) key: SealingKey,
+    pub(crate) seals_from: Timestamp,
+}
+
 /// Keys, the newest last.
 #[derive(Clone, Debug)]
 pub struct KeyRing {
     signing: Vec<TimedKey>,
-    sealing: SealingKeys,
+    sealing: Vec<TimedSealingKey>,
+    /// Those in force when this was made.
+    in_force: SealingKeys,
+}
+
+/// What may be told of a key.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct KeyFacts {
+    /// Its name: the `kid` of a signing key.
+    pub id: String,
+    /// What it signs with; `None` if it seals.
+    pub algorithm: Option<Algorithm>,
+    /// When it begins to sign or to seal.
+    pub from: Timestamp,
 }
 
 impl KeyRing {
@@ -48,33 +72,53 @@ impl KeyRing {
         random: &dyn SecureRandom,
         now: Timestamp,
     ) -> Result<Self, SigningKeyError> {
-        let key = SigningKey::generate(algorithm)?;
+        let signing = vec![TimedKey {
+            key: SigningKey::generate(algorithm)?,
+            signs_from: now,
+        }];
+        let key = SealingKey::generate(random);
         Ok(Self {
-            signing: vec![TimedKey {
+            signing,
+            in_force: SealingKeys::new(key.clone()),
+            sealing: vec![TimedSealingKey {
                 key,
-                signs_from: now,
+                seals_from: now,
             }],
-            sealing: SealingKeys::new(SealingKey::generate(random)),
         })
     }
 
-    pub(crate) fn from_parts(signing: Vec<TimedKey>, sealing: SealingKeys) -> Option<Self> {
-        (!signing.is_empty()).then_some(Self { signing, sealing })
+    /// The ring of these keys as it is at `now`; `None` if there is none of a kind.
+    pub(crate) fn from_parts(
+        signing: Vec<TimedKey>,
+        sealing: Vec<TimedSealingKey>,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let in_force = in_force(&sealing, now)?;
+        (!signing.is_empty()).then_some(Self {
+            signing,
+            sealing,
+            in_force,
+        })
     }
 
     pub(crate) fn signing(&self) -> &[TimedKey] {
         &self.signing
     }
 
+    pub(crate) fn sealing_keys(&self) -> &[TimedSealingKey] {
+        &self.sealing
+    }
+
     /// What seals records.
     pub(crate) fn sealing(&self) -> &SealingKeys {
-        &self.sealing
+        &self.in_force
     }
 
     /// The ring with a new key of each kind and without those that are over.
     ///
-    /// The new signing key signs after [`PUBLISH_AHEAD`]; a replaced one is honoured for
-    /// [`HONOUR_AFTER`]. Sealing keys are used at once, and kept, for records live long.
+    /// The new keys are put to use after [`PUBLISH_AHEAD`], when whoever shares the ring has them. A
+    /// signing key that was replaced is honoured for [`HONOUR_AFTER`], a sealing key kept for
+    /// [`KEEP_SEALING`].
     ///
     /// # Errors
     ///
@@ -85,25 +129,81 @@ impl KeyRing {
         random: &dyn SecureRandom,
         now: Timestamp,
     ) -> Result<Self, SigningKeyError> {
-        let mut signing: Vec<_> = self
-            .signing
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| {
-                let replaced = self.signing.get(at + 1).map(|next| next.signs_from);
-                replaced.is_none_or(|replaced| now.since(replaced) <= HONOUR_AFTER)
-            })
-            .map(|(_, timed)| timed.clone())
-            .collect();
-        let key = SigningKey::generate(algorithm)?;
+        let from = now + PUBLISH_AHEAD;
+        let signed_until = |at: usize| self.signing.get(at + 1).map(|next| next.signs_from);
+        let mut signing = within(&self.signing, signed_until, HONOUR_AFTER, now);
         signing.push(TimedKey {
-            key,
-            signs_from: now + PUBLISH_AHEAD,
+            key: SigningKey::generate(algorithm)?,
+            signs_from: from,
+        });
+        let sealed_until = |at: usize| self.sealing.get(at + 1).map(|next| next.seals_from);
+        let mut sealing = within(&self.sealing, sealed_until, KEEP_SEALING, now);
+        sealing.push(TimedSealingKey {
+            key: SealingKey::generate(random),
+            seals_from: from,
         });
         Ok(Self {
+            in_force: in_force(&sealing, now).unwrap_or_else(|| self.in_force.clone()),
             signing,
-            sealing: self.sealing.with(SealingKey::generate(random)),
+            sealing,
         })
+    }
+
+    /// The ring after its signing keys became known to somebody: one new signing key, in use at once,
+    /// and none of the old, so that no token signed with them is good any more. A new sealing key
+    /// seals from now on; the old ones still open what they sealed.
+    ///
+    /// # Errors
+    ///
+    /// [`SigningKeyError`] if `algorithm` is none we sign with.
+    pub fn revoked(
+        &self,
+        algorithm: Algorithm,
+        random: &dyn SecureRandom,
+        now: Timestamp,
+    ) -> Result<Self, SigningKeyError> {
+        let fresh = Self::generate(algorithm, random, now)?;
+        // Those that were to seal later would seal again.
+        let older = self.sealing.iter().map(|timed| TimedSealingKey {
+            seals_from: timed.seals_from.min(now),
+            ..timed.clone()
+        });
+        let sealing: Vec<_> = older.chain(fresh.sealing).collect();
+        Ok(Self {
+            in_force: in_force(&sealing, now).unwrap_or(fresh.in_force),
+            signing: fresh.signing,
+            sealing,
+        })
+    }
+
+    /// The same keys, those in force that are so at `now`.
+    #[must_use]
+    pub fn at(&self, now: Timestamp) -> Self {
+        Self {
+            in_force: in_force(&self.sealing, now).unwrap_or_else(|| self.in_force.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// Whether the newest signing key has signed for `every`, or longer, at `now`.
+    pub fn is_due(&self, every: Duration, now: Timestamp) -> bool {
+        let newest = self.signing.last().map(|timed| timed.signs_from);
+        newest.is_some_and(|from| from <= now && now.since(from) >= every)
+    }
+
+    /// What may be told of the keys, the signing keys first, the newest of each kind last.
+    pub fn facts(&self) -> impl Iterator<Item = KeyFacts> {
+        let signing = self.signing.iter().map(|timed| KeyFacts {
+            id: timed.key.kid().to_owned(),
+            algorithm: Some(timed.key.algorithm()),
+            from: timed.signs_from,
+        });
+        let sealing = self.sealing.iter().map(|timed| KeyFacts {
+            id: timed.key.name(),
+            algorithm: None,
+            from: timed.seals_from,
+        });
+        signing.chain(sealing)
     }
 
     /// The key that signs at `now`: the newest whose time has come, or the oldest there is.
@@ -128,6 +228,28 @@ impl KeyRing {
     pub(crate) fn published(&self) -> impl Iterator<Item = &Jwk> {
         self.signing.iter().map(|timed| timed.key.jwk())
     }
+}
+
+/// The sealing keys as they are at `now`: the newest whose time has come seals, or the oldest there is.
+fn in_force(keys: &[TimedSealingKey], now: Timestamp) -> Option<SealingKeys> {
+    let due = keys.iter().rposition(|timed| timed.seals_from <= now);
+    let sealing = due.unwrap_or_default();
+    let others = keys.iter().enumerate().filter(|(at, _)| *at != sealing);
+    let others = others.rev().map(|(_, timed)| timed.key.clone());
+    let newest = keys.get(sealing)?.key.clone();
+    Some(SealingKeys::opening_too(newest, others.collect()))
+}
+
+/// Of keys that each were used until `until`, those that are not over by `kept` at `now`.
+fn within<K: Clone>(
+    keys: &[K],
+    until: impl Fn(usize) -> Option<Timestamp>,
+    kept: Duration,
+    now: Timestamp,
+) -> Vec<K> {
+    let keys = keys.iter().enumerate();
+    let keys = keys.filter(|(at, _)| until(*at).is_none_or(|until| now.since(until) <= kept));
+    keys.map(|(_, key)| key.clone()).collect()
 }
 
 /// The ring in use, which may be replaced while the server runs.
@@ -158,6 +280,65 @@ mod tests {
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_unix(seconds)
+    }
+
+    #[test]
+    fn a_sealing_key_seals_once_everybody_has_it_and_opens_for_years() {
+        let random = SystemRandom::default();
+        let first = KeyRing::generate(Algorithm::Es256, &random, at(0)).unwrap();
+        let second = first.rotated(Algorithm::Es256, &random, at(1000)).unwrap();
+        let purpose = Purpose::new("x", b"");
+        let seal = |ring: &KeyRing| ring.sealing().seal(purpose, b"y", &random).unwrap();
+        let opens = |ring: &KeyRing, sealed: &[u8]| ring.sealing().open(purpose, sealed).is_ok();
+        // Whoever has not seen the new ring yet can read what is sealed meanwhile.
+        assert!(opens(&first, &seal(&second)));
+        assert!(opens(&first, &seal(&second.at(at(1599)))));
+        let later = second.at(at(1600));
+        assert!(!opens(&first, &seal(&later)));
+        assert!(opens(&second, &seal(&later)));
+        let kept = KEEP_SEALING.as_secs();
+        for (now, expected) in [(1600 + kept, true), (1601 + kept, false)] {
+            let next = later.rotated(Algorithm::Es256, &random, at(now)).unwrap();
+            assert_eq!(opens(&next, &seal(&first)), expected, "{now}");
+        }
+    }
+
+    #[test]
+    fn a_revoked_ring_vouches_for_nothing_old_and_opens_it() {
+        let random = SystemRandom::default();
+        let first = KeyRing::generate(Algorithm::Es256, &random, at(0)).unwrap();
+        let second = first.rotated(Algorithm::Es256, &random, at(1000)).unwrap();
+        let revoked = second.revoked(Algorithm::Es256, &random, at(1001)).unwrap();
+        assert_eq!(revoked.published().count(), 1);
+        for old in second.published() {
+            assert!(
+                revoked
+                    .verification_key(old.kid.as_deref().unwrap())
+                    .is_none()
+            );
+        }
+        assert!(revoked.signer(at(1001)).is_some());
+        let purpose = Purpose::new("x", b"");
+        let seal = |ring: &KeyRing| ring.sealing().seal(purpose, b"y", &random).unwrap();
+        assert!(revoked.sealing().open(purpose, &seal(&first)).is_ok());
+        // The one that was to seal from 1600 on never does.
+        for now in [1001, 1600, 9999] {
+            let sealed = seal(&revoked.at(at(now)));
+            assert!(second.sealing().open(purpose, &sealed).is_err(), "{now}");
+        }
+    }
+
+    #[test]
+    fn a_ring_is_due_by_the_time_its_newest_key_has_signed() {
+        let random = SystemRandom::default();
+        let every = Duration::from_secs(100);
+        let first = KeyRing::generate(Algorithm::Es256, &random, at(1000)).unwrap();
+        assert!(!first.is_due(every, at(1099)));
+        assert!(first.is_due(every, at(1100)));
+        let second = first.rotated(Algorithm::Es256, &random, at(1100)).unwrap();
+        assert!(!second.is_due(every, at(1799)));
+        assert!(second.is_due(every, at(1800)));
+        assert!(!second.is_due(every, at(0)));
     }
 
     #[test]

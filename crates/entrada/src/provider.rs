@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,11 +18,11 @@ use crate::authorization_server::{AuthorizationServer, AuthorizationServerConfig
 use crate::entra::EntraClient;
 use crate::entra::groups::{GroupResolver, WithGroups};
 use crate::jwt::jwks::Algorithm;
-use crate::keys::{KeyFile, KeyFileError, Keys};
+use crate::keys::{KeyFile, KeyFileError, KeyRing, Keys};
 use crate::multi_auth::MultiAuth;
 use crate::oauth::metadata::ProtectedResourceMetadata;
 use crate::on_behalf_of::{GrantAccess, OnBehalfOf};
-use crate::platform::Platform;
+use crate::platform::{Platform, Timestamp};
 use crate::resource_server::{
     Protection, RequireBearerLayer, protected_resource_metadata, resource_metadata_url,
 };
@@ -182,13 +183,31 @@ impl AzureProvider {
         self.0.server.ready().await
     }
 
-    /// Makes new keys and puts them to use: a signing key that is published at once and signs
-    /// ten minutes later, and a sealing key. Old ones stay good for as long as they are needed.
+    /// Makes new keys: a signing key that is published at once and signs ten minutes later, and a
+    /// sealing key that seals from then on. Old ones stay good for as long as they are needed.
     ///
     /// # Errors
     ///
-    /// [`KeyFileError`] if the key file cannot be written; the old keys then stay in use.
+    /// [`KeyFileError`] if the key file cannot be read or written; the old keys then stay in use.
     pub fn rotate_keys(&self) -> Result<(), KeyFileError> {
+        self.renew_keys(|_, _| true)
+    }
+
+    /// Takes over what others did to the key file, and puts to use what has come of age: to be called
+    /// every few seconds. Makes new keys if the newest signing key has signed for longer than
+    /// `rotation`.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError`] if the key file cannot be read or written; the keys in use then stay so.
+    pub fn tend_keys(&self, rotation: Option<Duration>) -> Result<(), KeyFileError> {
+        self.renew_keys(|ring, now| rotation.is_some_and(|every| ring.is_due(every, now)))
+    }
+
+    fn renew_keys(
+        &self,
+        is_due: impl FnOnce(&KeyRing, Timestamp) -> bool,
+    ) -> Result<(), KeyFileError> {
         // One at a time: each adds to what the one before left.
         let _turn = self
             .0
@@ -203,11 +222,18 @@ impl AzureProvider {
             ..
         } = &*self.0;
         let now = platform.clock.now();
-        let ring = keys
-            .current()
-            .rotated(*signing_algorithm, &*platform.random, now)?;
-        if let Some(file) = key_file {
-            file.save(&ring)?;
+        let mut ring = match key_file {
+            Some(file) => file.load(now)?,
+            None => keys.current().at(now),
+        };
+        if is_due(&ring, now) {
+            ring = ring.rotated(*signing_algorithm, &*platform.random, now)?;
+            if let Some(file) = key_file {
+                file.save(&ring)?;
+            }
+            tracing::info!("keys rotated");
+        } else if !ring.facts().eq(keys.current().facts()) {
+            tracing::info!("keys taken over from the key file");
         }
         keys.replace(ring);
         Ok(())

@@ -1,8 +1,11 @@
 //! `entrada serve`: protect one MCP server.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use entrada::AzureProvider;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -12,7 +15,7 @@ use crate::gateway::gateway;
 use crate::route::Routes;
 use crate::server::Server;
 use crate::signals::StopSignals;
-use crate::telemetry;
+use crate::telemetry::{self, WithCauses};
 
 /// Serves with the settings in `flags` and in the environment, until a signal.
 ///
@@ -41,10 +44,36 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     tracing::info!(listen = %address, resource = provider.resource(), "ready");
     let stop = CancellationToken::new();
     let server = Server::new(listener, router, settings.server.drain_timeout);
+    let mut tending = JoinSet::new();
+    tending.spawn(tend_keys(provider, settings.server.key_rotation));
     signals.govern(server.run(stop.clone()), stop).await;
     tracing::info!("stopped");
     Ok(())
 }
+
+/// Looks after the keys until it is dropped. The first look is a while after the start, which has
+/// just read them.
+async fn tend_keys(provider: AzureProvider, rotation: Option<Duration>) {
+    let mut failing = false;
+    loop {
+        tokio::time::sleep(TEND_EVERY).await;
+        let keys = provider.clone();
+        let tended = tokio::task::spawn_blocking(move || keys.tend_keys(rotation)).await;
+        let Ok(tended) = tended else { return };
+        match tended {
+            Ok(()) => failing = false,
+            Err(error) if !failing => {
+                failing = true;
+                let cause = WithCauses::of(&error);
+                tracing::error!(%cause, "the keys in use stay, for the key file cannot be used");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// How soon a change of the key file is taken over.
+const TEND_EVERY: Duration = Duration::from_secs(5);
 
 /// Opens a listener on `address`.
 pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, CommandError> {
@@ -61,5 +90,73 @@ pub(crate) fn path_of(url: &str) -> Result<String, ConfigError> {
             let problem = Problem::new(format!("{url}: {error}"));
             Err(ConfigError::new(vec![problem]))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use entrada::AzureConfig;
+    use entrada::keys::KeyFile;
+    use entrada::platform::{Clock as _, Platform, SystemClock, SystemRandom};
+    use http::Request;
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn published(provider: &AzureProvider) -> usize {
+        let request = Request::get("/.well-known/jwks.json").body(Body::empty());
+        let answer = provider.router().oneshot(request.unwrap()).await.unwrap();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let keys: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        keys["keys"].as_array().unwrap().len()
+    }
+
+    /// Waits until the keys were looked at.
+    async fn look() {
+        tokio::time::sleep(TEND_EVERY + Duration::from_millis(1)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_done_to_the_key_file_is_taken_over_while_serving() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = AzureConfig::new(
+            "11111111-1111-1111-1111-111111111111",
+            "22222222-2222-2222-2222-222222222222",
+            "https://mcp.example.com",
+        );
+        let config = config
+            .client_secret("secret")
+            .required_scopes(["mcp.access"])
+            .data_dir(folder.path());
+        let provider = AzureProvider::new(config, Platform::system().unwrap()).unwrap();
+        let mut tending = JoinSet::new();
+        tending.spawn(tend_keys(provider.clone(), None));
+        look().await;
+        assert_eq!(published(&provider).await, 1);
+
+        let path = folder.path().join("keys.json");
+        let (file, random) = (KeyFile::new(&path), SystemRandom::default());
+        let now = SystemClock::default().now();
+        let ring = file.load(now).unwrap();
+        let rotated = ring.rotated(entrada::jwt::jwks::Algorithm::Es256, &random, now);
+        file.save(&rotated.unwrap()).unwrap();
+        look().await;
+        assert_eq!(published(&provider).await, 2);
+
+        // One that cannot be read changes nothing.
+        std::fs::write(&path, "").unwrap();
+        look().await;
+        assert_eq!(published(&provider).await, 2);
+        file.save(&ring).unwrap();
+        look().await;
+        assert_eq!(published(&provider).await, 1);
+
+        // The key is older than that.
+        tending.spawn(tend_keys(provider.clone(), Some(Duration::ZERO)));
+        look().await;
+        assert_eq!(published(&provider).await, 2);
+        assert_eq!(file.load(now).unwrap().facts().count(), 4);
     }
 }

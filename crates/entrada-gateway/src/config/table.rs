@@ -335,6 +335,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         TOKENS,
+        "key_rotation",
+        "TIME",
+        "How old the newest key becomes before a new one replaces it, or none; old ones are honoured \
+         for as long as they are needed",
+    )
+    .or("90d"),
+    setting(
+        TOKENS,
         "allowed_client_redirect_uris",
         "URIS",
         "The only redirect URIs clients may use, such as http://localhost/** or \

@@ -155,7 +155,7 @@ pub(super) fn content(text: &str) -> Result<Vec<u8>, String> {
 }
 
 /// One of the algorithms we sign with.
-pub(super) fn signing_algorithm(text: &str) -> Result<Algorithm, String> {
+pub(crate) fn signing_algorithm(text: &str) -> Result<Algorithm, String> {
     match text {
         "ES256" => Ok(Algorithm::Es256),
         "EdDSA" => Ok(Algorithm::EdDsa),

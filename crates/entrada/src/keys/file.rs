@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{KeyRing, SealingKey, SealingKeys, TimedKey};
+use super::{KeyRing, SealingKey, TimedKey, TimedSealingKey};
 use crate::jwt::jwks::Algorithm;
 use crate::jwt::sign::{SigningKey, SigningKeyError};
 use crate::platform::{SecureRandom, Timestamp};
@@ -55,6 +55,9 @@ struct Document {
     format: u32,
     signing: Vec<SigningRecord>,
     sealing: Vec<Zeroizing<String>>,
+    /// When each of these begins to seal; files of before have none.
+    #[serde(default)]
+    seals_from: Vec<Timestamp>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -82,7 +85,7 @@ impl KeyFile {
         now: Timestamp,
     ) -> Result<KeyRing, KeyFileError> {
         match File::open(&self.0) {
-            Ok(file) => self.load(&file),
+            Ok(file) => self.read(&file, now),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let ring = KeyRing::generate(algorithm, random, now)?;
                 match self.write(&ring, Draft::publish) {
@@ -91,13 +94,23 @@ impl KeyFile {
                     Err(KeyFileError::Io { source, .. })
                         if source.kind() == io::ErrorKind::AlreadyExists =>
                     {
-                        self.load(&File::open(&self.0).map_err(|error| self.io(error))?)
+                        self.load(now)
                     }
                     Err(error) => Err(error),
                 }
             }
             Err(error) => Err(self.io(error)),
         }
+    }
+
+    /// Reads the ring, as it is at `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError`] says what to mend.
+    pub fn load(&self, now: Timestamp) -> Result<KeyRing, KeyFileError> {
+        let file = File::open(&self.0).map_err(|error| self.io(error))?;
+        self.read(&file, now)
     }
 
     /// Replaces the ring in one step: a reader sees the old one or the new one.
@@ -109,7 +122,7 @@ impl KeyFile {
         self.write(ring, Draft::replace)
     }
 
-    fn load(&self, file: &File) -> Result<KeyRing, KeyFileError> {
+    fn read(&self, file: &File, now: Timestamp) -> Result<KeyRing, KeyFileError> {
         self.refuse_exposed(file)?;
         let format = || KeyFileError::Format(self.0.clone());
         let text = Zeroizing::new(io::read_to_string(file).map_err(|error| self.io(error))?);
@@ -129,22 +142,20 @@ impl KeyFile {
                 signs_from: record.signs_from,
             });
         }
-        let mut sealing: Option<SealingKeys> = None;
+        let mut sealing = Vec::new();
+        let mut seals_from = document.seals_from.into_iter();
         for text in document.sealing {
             let mut bytes = Zeroizing::new([0; 32]);
             match STANDARD.decode_slice(&*text, &mut *bytes) {
                 Ok(32) => {}
                 Ok(_) | Err(_) => return Err(format()),
             }
-            let key = SealingKey::new(*bytes);
-            sealing = Some(match sealing {
-                Some(ring) => ring.with(key),
-                None => SealingKeys::new(key),
+            sealing.push(TimedSealingKey {
+                key: SealingKey::new(*bytes),
+                seals_from: seals_from.next().unwrap_or_default(),
             });
         }
-        sealing
-            .and_then(|sealing| KeyRing::from_parts(signing, sealing))
-            .ok_or_else(format)
+        KeyRing::from_parts(signing, sealing, now).ok_or_else(format)
     }
 
     fn write(
@@ -157,14 +168,13 @@ impl KeyFile {
             signs_from: timed.signs_from,
             pkcs8: Zeroizing::new(STANDARD.encode(timed.key.pkcs8())),
         });
-        let mut sealing: Vec<_> = ring.sealing().newest_first().collect();
-        sealing.reverse();
+        let sealing = ring.sealing_keys().iter();
         let document = Document {
             format: FORMAT,
             signing: signing.collect(),
+            seals_from: sealing.clone().map(|timed| timed.seals_from).collect(),
             sealing: sealing
-                .iter()
-                .map(|key| Zeroizing::new(STANDARD.encode(key.bytes())))
+                .map(|timed| Zeroizing::new(STANDARD.encode(timed.key.bytes())))
                 .collect(),
         };
         let text = serde_json::to_vec_pretty(&document).map(Zeroizing::new);

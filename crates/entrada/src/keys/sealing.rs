@@ -7,6 +7,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use crate::platform::SecureRandom;
@@ -84,6 +86,11 @@ impl SealingKey {
         }
     }
 
+    /// What it may be called.
+    pub(super) fn name(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.id)
+    }
+
     pub(super) fn bytes(&self) -> &[u8; 32] {
         &self.bytes
     }
@@ -133,13 +140,15 @@ impl SealingKeys {
     /// The same ring, sealing with `key` from now on.
     #[must_use]
     pub fn with(&self, key: SealingKey) -> Self {
-        Self {
-            newest: key,
-            older: self.newest_first().cloned().collect(),
-        }
+        Self::opening_too(key, self.newest_first().cloned().collect())
     }
 
-    pub(super) fn newest_first(&self) -> impl Iterator<Item = &SealingKey> {
+    /// A ring that seals with `newest`, and opens what `older` sealed, too.
+    pub(super) fn opening_too(newest: SealingKey, older: Vec<SealingKey>) -> Self {
+        Self { newest, older }
+    }
+
+    fn newest_first(&self) -> impl Iterator<Item = &SealingKey> {
         std::iter::once(&self.newest).chain(&self.older)
     }
 

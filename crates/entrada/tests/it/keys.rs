@@ -4,7 +4,7 @@ use entrada::jwt::jwks::Algorithm;
 use entrada::keys::PUBLISH_AHEAD;
 use entrada::platform::SystemRandom;
 
-use crate::world::World;
+use crate::world::{SECOND, World};
 
 async fn kids(world: &World) -> Vec<String> {
     let keys = world.get("/.well-known/jwks.json").await.ok();
@@ -31,4 +31,24 @@ async fn a_new_key_is_published_before_it_signs_and_old_tokens_stay_good() {
     for session in [&old, &new] {
         assert_eq!(session.call_tool().await.status, 200);
     }
+}
+
+/// Somebody read the keys.
+#[tokio::test]
+async fn revoked_keys_end_every_access_token_and_no_login() {
+    let world = World::new().await;
+    let (alice, bob) = (world.log_in("alice").await, world.log_in("bob").await);
+    let (random, now) = (SystemRandom::default(), world.now());
+    let ring = world.keys.current().revoked(Algorithm::Es256, &random, now);
+    world.keys.replace(ring.unwrap());
+    world.advance(10 * SECOND);
+    for session in [&alice, &bob] {
+        session
+            .call_tool()
+            .await
+            .assert_unauthorized("invalid_token");
+        assert_eq!(session.refreshed().await.call_tool().await.status, 200);
+    }
+    assert_eq!(kids(&world).await.len(), 1);
+    assert_eq!(world.log_in("alice").await.kid(), kids(&world).await[0]);
 }

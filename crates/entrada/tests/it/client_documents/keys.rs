@@ -231,6 +231,24 @@ async fn a_new_key_is_looked_for_within_minutes() {
 }
 
 #[tokio::test]
+async fn an_outage_where_its_keys_are_is_bridged_for_a_day() {
+    let world = World::new().await;
+    let prover = Prover::new(&world, elsewhere).await;
+    let tokens = prover
+        .redeem_with(&prover.assertion(&world, &json!({})))
+        .await
+        .ok();
+    let refresh_token = tokens["refresh_token"].as_str().unwrap().to_owned();
+    world.web.fail(KEYS, 503);
+    world.advance(23 * 3600 * SECOND);
+    let tokens = prover.refresh_with(&world, &refresh_token).await.ok();
+    let refresh_token = tokens["refresh_token"].as_str().unwrap();
+    world.advance(3600 * SECOND);
+    let refused = prover.refresh_with(&world, refresh_token).await;
+    refused.assert_refused(503, "temporarily_unavailable");
+}
+
+#[tokio::test]
 async fn an_assertion_is_of_a_type_we_know() {
     let world = World::new().await;
     let prover = Prover::new(&world, inline).await;
