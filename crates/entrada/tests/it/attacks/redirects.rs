@@ -253,3 +253,41 @@ async fn answers_are_redirected_with_303() {
     let error = post_form(&world, "/authorize", &[], &posted).await;
     assert_eq!(error.status, 303);
 }
+
+#[tokio::test]
+async fn pattern_lets_in_no_more_than_it_says() {
+    let patterns = [
+        "https://*.example.com/callback",
+        "https://client.example/*/callback",
+        "https://client.example/apps/**",
+    ];
+    let world = World::with(|config| config.allowed_client_redirect_uris(patterns)).await;
+    let register = async |uri: &str| {
+        let answer = world.register(&json!({ "redirect_uris": [uri] })).await;
+        answer.status.as_u16()
+    };
+    for uri in [
+        "https://a.example.com/callback",
+        "https://client.example/a/callback",
+        "https://client.example/apps/a/b",
+    ] {
+        assert_eq!(register(uri).await, 201, "{uri}");
+    }
+    for uri in [
+        "https://example.com/callback",
+        "https://evilexample.com/callback",
+        "https://evil.example/.example.com/callback",
+        "https://a.example.com.evil.example/callback",
+        "https://a.example.com:8443/callback",
+        "https://a.example.com/callback?next=https://evil.example",
+        "https://client.example/open-redirect/evil/callback",
+        "https://client.example/apps/../open-redirect",
+        "https://client.example/apps/%2e%2e/open-redirect",
+        "https://client.example/apps/..%2fopen-redirect",
+        "https://client.example/apps/%252e%252e/open-redirect",
+        "https://client.example/apps2",
+        "http://localhost/callback",
+    ] {
+        assert_eq!(register(uri).await, 400, "{uri}");
+    }
+}
