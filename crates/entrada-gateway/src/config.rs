@@ -171,6 +171,7 @@ fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> Provid
         insecure_document_addresses: sources
             .parsed("insecure_document_addresses", value::addresses)
             .unwrap_or_default(),
+        clients: sources.take_clients(),
         rate_limits: sources
             .parsed("rate_limits", value::rate_limits)
             .unwrap_or_default(),

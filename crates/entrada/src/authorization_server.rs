@@ -41,6 +41,7 @@ mod limits;
 mod media_type;
 mod metadata;
 mod pages;
+mod preregistered;
 mod register;
 mod renewal;
 mod revoke;
@@ -57,6 +58,8 @@ pub use consent::ConsentError;
 pub use correlation::{CorrelationId, CorrelationIdError};
 pub use issuer::{GRANT_CACHE_TTL, STORE_OUTAGE_GRACE};
 pub use limits::{LimitError, RateLimits};
+pub(crate) use preregistered::PreregisteredClients;
+pub use preregistered::{PreregisteredClient, PreregisteredClientError};
 pub use register::RegisterError;
 pub use renewal::RenewalError;
 pub use revoke::RevokeError;
@@ -115,6 +118,8 @@ pub(crate) struct AuthorizationServerConfig {
     pub(crate) allowed_redirects: AllowedRedirects,
     /// Whose documents describe clients.
     pub(crate) document_hosts: DocumentHosts,
+    /// Clients that need not register.
+    pub(crate) clients: PreregisteredClients,
     /// How often one address may come.
     pub(crate) rate_limits: RateLimits,
     /// Whose word is taken on what that address is.

@@ -82,6 +82,8 @@ secrets! {
     EntraRefreshToken,
     /// What App Service wants to hear before it gives tokens of the managed identity.
     IdentityHeader,
+    /// The secret of a client that the operator knows (RFC 6749 §2.3.1).
+    McpClientSecret,
     /// What ties Entra's ID token to one login (OpenID Connect Core §3.1.2.1).
     Nonce,
     /// A refresh token we issued (RFC 6749 §1.5).

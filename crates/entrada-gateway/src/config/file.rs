@@ -1,9 +1,13 @@
 //! The configuration file: TOML, with no key we do not know; flat, but for the routes.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
+use entrada::authorization_server::PreregisteredClient;
 use toml::de::{DeTable, DeValue};
+
+mod client;
 
 use crate::config::problem::Problem;
 use crate::config::source::{Given, Origin, belongs_in_file};
@@ -12,6 +16,8 @@ use crate::config::table::Setting;
 
 /// The key of the routes.
 const ROUTE: &str = "route";
+/// The key of the clients.
+const CLIENT: &str = "client";
 /// The key of a route's path.
 const PATH: &str = "path";
 
@@ -24,6 +30,7 @@ pub(super) struct Content {
     /// What is set outside of routes.
     pub(super) values: Values,
     pub(super) routes: Vec<RouteTable>,
+    pub(super) clients: Vec<PreregisteredClient>,
     /// Which settings are wrong.
     pub(super) problems: Vec<Problem>,
 }
@@ -73,7 +80,15 @@ fn parse(name: &str, text: &str) -> Result<Content, Vec<Problem>> {
             content.read_routes(value.get_ref(), &place, &at);
             continue;
         }
-        match entry(key.get_ref(), value.get_ref(), place, &[ROUTE]) {
+        if key.get_ref() == CLIENT {
+            let clients = client::read(value.get_ref(), &place, &at);
+            content.clients = clients.unwrap_or_else(|problems| {
+                content.problems.extend(problems);
+                Vec::new()
+            });
+            continue;
+        }
+        match entry(key.get_ref(), value.get_ref(), place, &[ROUTE, CLIENT]) {
             Ok((name, given)) => drop(content.values.insert(name, given)),
             Err(problem) => content.problems.push(problem),
         }
@@ -83,13 +98,7 @@ fn parse(name: &str, text: &str) -> Result<Content, Vec<Problem>> {
 
 impl Content {
     fn read_routes(&mut self, routes: &DeValue<'_>, place: &str, at: &dyn Fn(usize) -> String) {
-        let tables: Option<Vec<_>> = routes.as_array().and_then(|routes| {
-            let routes = routes.iter();
-            routes
-                .map(|route| Some((route.get_ref().as_table()?, route.span())))
-                .collect()
-        });
-        let Some(tables) = tables else {
+        let Some(tables) = tables(routes) else {
             let what = format!("{place}: write [[{ROUTE}]] before the settings of each");
             self.problems.push(Problem::new(what));
             return;
@@ -129,6 +138,14 @@ impl RouteTable {
         self.values.insert(name, given);
         Ok(())
     }
+}
+
+/// The tables of an array, each with where it begins.
+fn tables<'a>(array: &'a DeValue<'a>) -> Option<Vec<(&'a DeTable<'a>, Range<usize>)>> {
+    let tables = array.as_array()?.iter();
+    tables
+        .map(|table| Some((table.get_ref().as_table()?, table.span())))
+        .collect()
 }
 
 /// A setting and its value; `others` may stand there besides.

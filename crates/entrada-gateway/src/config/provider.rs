@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use entrada::authorization_server::RateLimits;
+use entrada::authorization_server::{PreregisteredClient, RateLimits};
 use entrada::entra::cloud::Cloud;
 use entrada::entra::credential::ClientCredential;
 use entrada::entra::verifier::AppOnlyTokens;
@@ -69,6 +69,8 @@ pub struct ProviderSettings {
     pub egress_proxy: Option<Url>,
     /// Addresses that they may be fetched from though they are not public.
     pub insecure_document_addresses: Vec<IpAddr>,
+    /// Clients that need not register.
+    pub clients: Vec<PreregisteredClient>,
     /// How often one address may come.
     pub rate_limits: RateLimits,
     /// The proxies before this gateway.
@@ -220,6 +222,9 @@ impl ProviderSettings {
         }
         if let Some(hosts) = &self.client_document_hosts {
             config = config.client_document_hosts(hosts);
+        }
+        for client in &self.clients {
+            config = config.client(client.clone());
         }
         if self.groups_from_graph {
             config = config.groups_from_graph();

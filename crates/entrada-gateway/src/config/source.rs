@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use entrada::authorization_server::PreregisteredClient;
 use entrada::secret::ClientSecret;
 
 use crate::config::environment::Environment;
@@ -33,6 +34,7 @@ pub(super) struct Sources<'a> {
     environment: &'a Environment,
     file: Values,
     routes: Vec<RouteTable>,
+    clients: Vec<PreregisteredClient>,
     /// The route whose settings are asked for.
     route: Option<RouteTable>,
     problems: Vec<Problem>,
@@ -53,6 +55,7 @@ impl<'a> Sources<'a> {
             environment,
             file: Values::new(),
             routes: Vec::new(),
+            clients: Vec::new(),
             route: None,
             problems: environment.problems().collect(),
         };
@@ -61,6 +64,7 @@ impl<'a> Sources<'a> {
                 Ok(content) => {
                     sources.file = content.values;
                     sources.routes = content.routes;
+                    sources.clients = content.clients;
                     sources.problems.extend(content.problems);
                 }
                 Err(problems) => {
@@ -106,6 +110,11 @@ impl<'a> Sources<'a> {
     /// The routes of the file.
     pub(super) fn take_routes(&mut self) -> Vec<RouteTable> {
         std::mem::take(&mut self.routes)
+    }
+
+    /// The clients of the file.
+    pub(super) fn take_clients(&mut self) -> Vec<PreregisteredClient> {
+        std::mem::take(&mut self.clients)
     }
 
     /// What `read` makes of the settings of `route`.

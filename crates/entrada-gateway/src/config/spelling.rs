@@ -7,9 +7,17 @@ use crate::config::table::names;
 pub(super) fn nearest(asked: &str, others: &[&'static str]) -> Option<&'static str> {
     let asked = asked.replace('-', "_").to_ascii_lowercase();
     let all = names().chain(others.iter().copied());
-    let whole = all.map(|name| (distance(&asked, name), name));
-    let whole = whole.filter(|(distance, _)| *distance <= 2).min();
-    whole.or_else(|| beginning(&asked)).map(|(_, name)| name)
+    nearest_of(&asked, all).or_else(|| Some(beginning(&asked)?.1))
+}
+
+/// The one of `names` that is spelled most like `asked`, if any is close.
+pub(super) fn nearest_of(
+    asked: &str,
+    names: impl IntoIterator<Item = &'static str>,
+) -> Option<&'static str> {
+    let distances = names.into_iter().map(|name| (distance(asked, name), name));
+    let close = distances.filter(|(distance, _)| *distance <= 2).min();
+    close.map(|(_, name)| name)
 }
 
 /// The setting that begins with the words `asked`, and goes on with the fewest others.

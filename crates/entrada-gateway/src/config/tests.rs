@@ -5,6 +5,7 @@ use crate::config::flags::secret_tip;
 use crate::config::table::Setting;
 use crate::telemetry::LogLevel;
 
+mod clients;
 mod documents;
 mod limits;
 mod routes;
@@ -463,12 +464,15 @@ fn the_files_in_the_readme_are_right_together() {
     let examples = readme.split("```toml\n").skip(1);
     let examples = examples.map(|example| example.split_once("```").unwrap().0);
     let example: String = examples.collect();
-    let secret = file("s3cret");
-    let example = example.replace("/run/secrets/entrada", secret.path().to_str().unwrap());
+    let secret = file("t8sG2zO0xS1nVn3l9yW7r4Qk6cJ5bH0d");
+    let secret = secret.path().to_str().unwrap();
+    let example = example.replace("/run/secrets/entrada", secret);
+    let example = example.replace("/run/secrets/agents", secret);
     let file = file(&example);
     let settings = read(&["--config", file.path().to_str().unwrap()], &[]).unwrap();
     assert_eq!(settings.provider.rehearse(&[]), []);
     assert_eq!(settings.upstreams.len(), 3);
+    assert_eq!(settings.provider.clients.len(), 1);
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::oauth::client::{Client, ClientAuthentication, ClientId, ClientKeys};
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::oauth::params::Params;
 use crate::platform::Timestamp;
+use crate::secret::McpClientSecret;
 use crate::store::{StoreError, Written};
 
 /// When to ask for a client's document again.
@@ -42,6 +43,12 @@ pub enum ClientAuthError {
     /// A secret or an assertion was sent, and the client has none.
     #[error("the client sent a secret or an assertion, and has none")]
     UnexpectedSecret {
+        /// Whether it used the `Authorization` header, and must be answered in kind.
+        basic: bool,
+    },
+    /// The client has a secret, and sent another, or none.
+    #[error("the client sent another secret than it has, or none")]
+    WrongSecret {
         /// Whether it used the `Authorization` header, and must be answered in kind.
         basic: bool,
     },
@@ -81,9 +88,13 @@ impl From<&ClientAuthError> for ErrorResponse {
                 ErrorCode::InvalidClient,
                 "the client has no secret and no keys: send none",
             ),
+            ClientAuthError::WrongSecret { .. } => (
+                ErrorCode::InvalidClient,
+                "the client must send its client_secret, in one way",
+            ),
             ClientAuthError::NoAssertion => (
                 ErrorCode::InvalidClient,
-                "the client's document names private_key_jwt: send a client_assertion",
+                "the client proves itself by private_key_jwt: send a client_assertion",
             ),
             ClientAuthError::AssertionType => (
                 ErrorCode::InvalidRequest,
@@ -121,6 +132,7 @@ impl ClientAuthError {
             | Self::Unknown { .. }
             | Self::Ambiguous
             | Self::UnexpectedSecret { .. }
+            | Self::WrongSecret { .. }
             | Self::NoAssertion
             | Self::AssertionType
             | Self::Assertion(_) => None,
@@ -131,7 +143,9 @@ impl ClientAuthError {
     pub(super) fn wants_basic(&self) -> bool {
         matches!(
             self,
-            Self::Unknown { basic: true } | Self::UnexpectedSecret { basic: true }
+            Self::Unknown { basic: true }
+                | Self::UnexpectedSecret { basic: true }
+                | Self::WrongSecret { basic: true }
         )
     }
 }
@@ -140,7 +154,7 @@ impl ClientAuthError {
 #[derive(Debug)]
 struct Presented {
     id: String,
-    secret: bool,
+    secret: Option<McpClientSecret>,
     basic: bool,
     assertion: Option<String>,
 }
@@ -158,9 +172,6 @@ impl AuthorizationServer {
     ) -> Result<(AuthenticatedClient, Client), ClientAuthError> {
         let presented = presented(headers, params)?;
         let basic = presented.basic;
-        if presented.secret {
-            return Err(ClientAuthError::UnexpectedSecret { basic });
-        }
         let unknown = || ClientAuthError::Unknown { basic };
         let id = ClientId::parse(&presented.id).map_err(|_| unknown())?;
         let client = self.client(&id, now).await.map_err(|error| match error {
@@ -168,16 +179,22 @@ impl AuthorizationServer {
             ClientError::Document(error) => ClientAuthError::Document(error),
             ClientError::Store(error) => ClientAuthError::Store(error),
         })?;
-        match (client.metadata().authentication(), presented.assertion) {
-            (ClientAuthentication::None, None) => {}
-            (ClientAuthentication::None, Some(_)) => {
+        let (secret, assertion) = (presented.secret, presented.assertion);
+        match (client.metadata().authentication(), secret, assertion) {
+            (ClientAuthentication::None, None, None) => {}
+            (ClientAuthentication::None, _, _) => {
                 return Err(ClientAuthError::UnexpectedSecret { basic });
             }
-            (ClientAuthentication::PrivateKeyJwt(_), None) => {
-                return Err(ClientAuthError::NoAssertion);
+            (ClientAuthentication::Secret(known), Some(secret), None)
+                if secret.hashed() == *known => {}
+            (ClientAuthentication::Secret(_), _, _) => {
+                return Err(ClientAuthError::WrongSecret { basic });
             }
-            (ClientAuthentication::PrivateKeyJwt(keys), Some(assertion)) => {
+            (ClientAuthentication::PrivateKeyJwt(keys), None, Some(assertion)) => {
                 self.prove(&id, keys, (&assertion, now)).await?;
+            }
+            (ClientAuthentication::PrivateKeyJwt(_), _, _) => {
+                return Err(ClientAuthError::NoAssertion);
             }
         }
         Ok((AuthenticatedClient::assertion(id), client))
@@ -207,7 +224,7 @@ impl AuthorizationServer {
 /// Reads header and body; both may name the client if they agree, as Python's SDK does.
 fn presented(headers: &HeaderMap, params: &Params) -> Result<Presented, ClientAuthError> {
     let in_body = params.get("client_id");
-    let body_secret = params.get("client_secret").is_some();
+    let body_secret = params.get("client_secret");
     let assertion = params.get("client_assertion");
     if assertion.is_some() && params.get("client_assertion_type") != Some(ASSERTION_TYPE) {
         return Err(ClientAuthError::AssertionType);
@@ -219,7 +236,7 @@ fn presented(headers: &HeaderMap, params: &Params) -> Result<Presented, ClientAu
         let id = in_body.map(str::to_owned).or_else(named);
         return Ok(Presented {
             id: id.ok_or(ClientAuthError::Missing)?,
-            secret: body_secret,
+            secret: body_secret.map(McpClientSecret::new),
             basic: false,
             assertion: assertion.map(str::to_owned),
         });
@@ -229,13 +246,13 @@ fn presented(headers: &HeaderMap, params: &Params) -> Result<Presented, ClientAu
         .ok()
         .and_then(basic)
         .ok_or(ClientAuthError::Ambiguous)?;
-    let twice = body_secret || assertion.is_some();
+    let twice = body_secret.is_some() || assertion.is_some();
     if twice || in_body.is_some_and(|in_body| in_body != id) {
         return Err(ClientAuthError::Ambiguous);
     }
     Ok(Presented {
         id,
-        secret: !secret.is_empty(),
+        secret: (!secret.is_empty()).then(|| McpClientSecret::new(secret)),
         basic: true,
         assertion: None,
     })
@@ -269,7 +286,7 @@ mod tests {
             headers.insert(header::AUTHORIZATION, value.parse().unwrap());
         }
         presented(&headers, &Params::parse(body.as_bytes()).unwrap())
-            .map(|presented| (presented.id, presented.secret, presented.basic))
+            .map(|presented| (presented.id, presented.secret.is_some(), presented.basic))
             .map_err(|error| error.to_string())
     }
 

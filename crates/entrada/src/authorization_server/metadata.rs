@@ -10,6 +10,7 @@ use super::AuthorizationServer;
 use crate::jwt::client_assertion::ALGORITHMS;
 use crate::jwt::jwks::Algorithm;
 use crate::keys::PUBLISH_AHEAD;
+use crate::oauth::client::ClientAuthentication;
 use crate::oauth::metadata::AuthorizationServerMetadata;
 
 /// `GET /.well-known/oauth-authorization-server` (RFC 8414 §3).
@@ -45,15 +46,22 @@ impl AuthorizationServer {
     /// The discovery document (RFC 8414 §2).
     fn metadata(&self) -> AuthorizationServerMetadata {
         let url = |path: &str| self.0.endpoints.url(path);
-        // Keys come by documents alone.
         let documented = self.0.documents.are_believed();
-        let methods: &[_] = if documented {
-            &["none", "private_key_jwt"]
-        } else {
-            &["none"]
-        };
+        let known = || self.0.config.clients.authentications();
+        let secrets = known().any(|known| matches!(known, ClientAuthentication::Secret(_)));
+        let keys = known().any(|known| matches!(known, ClientAuthentication::PrivateKeyJwt(_)));
+        let keys = keys || documented;
+        let methods: Vec<_> = [
+            (true, "none"),
+            (keys, "private_key_jwt"),
+            (secrets, "client_secret_basic"),
+            (secrets, "client_secret_post"),
+        ]
+        .into_iter()
+        .filter_map(|(is_used, method)| is_used.then_some(method))
+        .collect();
         let algorithms = ALGORITHMS.map(Algorithm::as_str);
-        let algorithms = documented.then(|| algorithms.to_vec());
+        let algorithms = keys.then(|| algorithms.to_vec());
         AuthorizationServerMetadata {
             issuer: self.0.config.issuer.clone(),
             authorization_endpoint: url("/authorize"),
@@ -65,7 +73,7 @@ impl AuthorizationServer {
             response_types_supported: &["code"],
             response_modes_supported: &["query"],
             grant_types_supported: &["authorization_code", "refresh_token"],
-            token_endpoint_auth_methods_supported: methods,
+            token_endpoint_auth_methods_supported: methods.clone(),
             token_endpoint_auth_signing_alg_values_supported: algorithms.clone(),
             revocation_endpoint_auth_methods_supported: methods,
             revocation_endpoint_auth_signing_alg_values_supported: algorithms,

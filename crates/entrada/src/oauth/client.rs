@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{ErrorCode, ErrorResponse};
 use super::redirect_uri::{AllowedRedirects, RedirectUri, TrustedRedirect};
 use crate::platform::Timestamp;
+use crate::secret::{Hashed, McpClientSecret};
 
 /// How many redirect URIs a client may register.
 const MOST_REDIRECT_URIS: usize = 16;
@@ -113,6 +114,8 @@ pub enum ClientAuthentication {
     /// Not at all: it is public, and PKCE and the rotation of refresh tokens bind what it presents.
     #[default]
     None,
+    /// By a secret (RFC 6749 §2.3.1).
+    Secret(Hashed<McpClientSecret>),
     /// By a JWT it signs (RFC 7523 §2.2).
     PrivateKeyJwt(ClientKeys),
 }
@@ -127,8 +130,8 @@ pub enum ClientKeys {
     At(String),
 }
 
-/// A client. None is given a secret (RFC 6749 §2.1): whoever registers is public, and whoever has a
-/// document may have keys.
+/// A client. None is given a secret (RFC 6749 §2.1): whoever registers is public, whoever has a
+/// document may have keys, and those the operator knows may have either.
 ///
 /// It has no `Deserialize`, nor has its metadata: what they say was checked.
 #[derive(Clone, Debug)]
@@ -381,7 +384,7 @@ impl ClientMetadata {
     }
 
     /// The same, of a client that proves itself so.
-    pub(super) fn authenticated_by(self, authentication: ClientAuthentication) -> Self {
+    pub(crate) fn authenticated_by(self, authentication: ClientAuthentication) -> Self {
         Self {
             authentication,
             ..self

@@ -31,12 +31,12 @@ pub struct AuthorizationServerMetadata {
     /// What the token endpoint takes.
     pub grant_types_supported: &'static [&'static str],
     /// How clients prove themselves there.
-    pub token_endpoint_auth_methods_supported: &'static [&'static str],
+    pub token_endpoint_auth_methods_supported: Vec<&'static str>,
     /// What those sign with who prove themselves by a signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_endpoint_auth_signing_alg_values_supported: Option<Vec<&'static str>>,
     /// How clients prove themselves at the revocation endpoint.
-    pub revocation_endpoint_auth_methods_supported: &'static [&'static str],
+    pub revocation_endpoint_auth_methods_supported: Vec<&'static str>,
     /// What they sign with there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocation_endpoint_auth_signing_alg_values_supported: Option<Vec<&'static str>>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access_token::AccessTokenVerifier;
-use crate::authorization_server::{ConsentMode, RateLimits};
+use crate::authorization_server::{ConsentMode, PreregisteredClient, RateLimits};
 use crate::entra::cloud::Cloud;
 use crate::entra::credential::ClientCredential;
 use crate::grant::Lifetimes;
@@ -48,6 +48,7 @@ pub struct AzureConfig {
     redirect_path: String,
     allowed_client_redirect_uris: Option<Vec<String>>,
     client_document_hosts: Option<Vec<String>>,
+    clients: Vec<PreregisteredClient>,
     rate_limits: RateLimits,
     trusted_proxies: Vec<String>,
     allowed_origins: Vec<String>,
@@ -105,6 +106,7 @@ impl AzureConfig {
             redirect_path: "/auth/callback".to_owned(),
             allowed_client_redirect_uris: None,
             client_document_hosts: None,
+            clients: Vec::new(),
             rate_limits: RateLimits::default(),
             trusted_proxies: Vec::new(),
             allowed_origins: Vec::new(),
@@ -246,6 +248,13 @@ impl AzureConfig {
     #[must_use]
     pub fn continuous_access_evaluation(mut self) -> Self {
         self.continuous_access_evaluation = true;
+        self
+    }
+
+    /// Adds a client that need not register, and may have a secret or keys.
+    #[must_use]
+    pub fn client(mut self, client: PreregisteredClient) -> Self {
+        self.clients.push(client);
         self
     }
 

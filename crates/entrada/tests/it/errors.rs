@@ -332,6 +332,7 @@ fn token(surface: &mut Surface) {
         TokenError::Client(ClientAuthError::Unknown { basic: false });
         TokenError::Client(ClientAuthError::Ambiguous);
         TokenError::Client(ClientAuthError::UnexpectedSecret { basic: false });
+        TokenError::Client(ClientAuthError::WrongSecret { basic: false });
         TokenError::Client(ClientAuthError::NoAssertion);
         TokenError::Client(ClientAuthError::AssertionType);
         TokenError::Client(ClientAuthError::Assertion(ClientAssertionError::Replayed));

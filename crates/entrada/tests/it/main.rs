@@ -33,6 +33,7 @@ mod obo;
 mod obo_flight;
 mod outage;
 mod places;
+mod preregistered;
 mod protect;
 mod public_web;
 mod refresh;

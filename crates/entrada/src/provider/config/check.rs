@@ -9,7 +9,9 @@ use super::AzureConfig;
 use super::error::{ConfigError, ConfigErrors};
 use super::graph::{everything_consented, graph_url, prover};
 use crate::access_token::AccessTokenVerifier;
-use crate::authorization_server::{ConsentMode, RateLimits, ScopePolicy, TrustedProxies};
+use crate::authorization_server::{
+    ConsentMode, PreregisteredClients, RateLimits, ScopePolicy, TrustedProxies,
+};
 use crate::entra::AppRegistration;
 use crate::entra::scope::ScopeNames;
 use crate::grant::Lifetimes;
@@ -46,6 +48,7 @@ pub(in crate::provider) struct Checked {
     pub(in crate::provider) consent: ConsentMode,
     pub(in crate::provider) allowed_redirects: AllowedRedirects,
     pub(in crate::provider) document_hosts: DocumentHosts,
+    pub(in crate::provider) clients: PreregisteredClients,
     pub(in crate::provider) rate_limits: RateLimits,
     pub(in crate::provider) trusted_proxies: TrustedProxies,
     pub(in crate::provider) allowed_origins: Vec<AllowedOrigin>,
@@ -93,6 +96,7 @@ impl AzureConfig {
         let scopes = self.scopes(&mut found);
         let allowed_redirects = self.allowed_redirects(&mut found);
         let document_hosts = self.document_hosts(&mut found);
+        let clients = self.clients(&allowed_redirects, &mut found);
         let trusted_proxies = self.proxies(&mut found);
         let allowed_origins = self.origins(&mut found);
         if let Some(mistake) = self.requirement.mistake() {
@@ -133,6 +137,7 @@ impl AzureConfig {
             consent: self.consent,
             allowed_redirects,
             document_hosts,
+            clients,
             rate_limits: self.rate_limits,
             trusted_proxies,
             allowed_origins,
@@ -305,6 +310,18 @@ impl AzureConfig {
         DocumentHosts::Only(parsed.collect())
     }
 
+    fn clients(&self, allowed: &AllowedRedirects, found: &mut Findings) -> PreregisteredClients {
+        let mut clients = PreregisteredClients::default();
+        for client in &self.clients {
+            let added = clients.add(client.clone(), allowed);
+            found.note(added.map_err(|source| ConfigError::Client {
+                client_id: client.client_id().to_owned(),
+                source,
+            }));
+        }
+        clients
+    }
+
     fn proxies(&self, found: &mut Findings) -> TrustedProxies {
         let mut trusted = TrustedProxies::default();
         for proxy in &self.trusted_proxies {
@@ -387,6 +404,7 @@ pub(super) fn parse_scopes(texts: &[String], found: &mut Findings) -> Option<Sco
 mod tests {
     use super::super::authority::{AuthoritySettings, Directory};
     use super::*;
+    use crate::authorization_server::PreregisteredClient;
     use crate::entra::cloud::Cloud;
     use crate::entra::credential::{ClientCredential, ManagedIdentity};
     use crate::keys::KeyRing;
@@ -501,6 +519,36 @@ mod tests {
         ];
         for (change, expected) in cases {
             assert_mistake(change(least()), expected);
+        }
+    }
+
+    #[test]
+    fn each_mistake_in_a_client_says_what_to_change() {
+        let known = |id: &str| PreregisteredClient::new(id, ["https://client.example/cb"]);
+        for (client, expected) in [
+            (known("a b"), "client \"a b\": its id"),
+            (
+                known("https://a.example/c"),
+                "client \"https://a.example/c\": its id",
+            ),
+            (known("taken"), "client \"taken\": another client"),
+            (known("a").secret("short"), "client \"a\": its secret"),
+            (known("a").private_key_jwt("{}"), "client \"a\": its keys"),
+            (
+                known("a").private_key_jwt(r#"{"keys":[]}"#),
+                "client \"a\": its keys",
+            ),
+            (
+                PreregisteredClient::new("a", ["http://client.example/cb"]),
+                "client \"a\": ",
+            ),
+            (
+                PreregisteredClient::new("a", Vec::<String>::new()),
+                "client \"a\": redirect_uris is missing",
+            ),
+        ] {
+            let config = least().client(known("taken")).client(client);
+            assert_mistake(config, expected);
         }
     }
 

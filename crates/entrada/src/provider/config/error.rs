@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::authorization_server::{ScopePolicyError, TrustedProxyError};
+use crate::authorization_server::{PreregisteredClientError, ScopePolicyError, TrustedProxyError};
 use crate::causes::Causes;
 use crate::entra::authority::{AuthorityHostError, TenantError};
 use crate::entra::credential::CredentialError;
@@ -153,6 +153,14 @@ pub enum ConfigError {
         host: String,
         /// Why.
         source: DocumentHostError,
+    },
+    /// A client that the operator names cannot be one.
+    #[error("client {client_id:?}: {source}")]
+    Client {
+        /// Which one.
+        client_id: String,
+        /// Why.
+        source: PreregisteredClientError,
     },
     /// A trusted proxy is none.
     #[error("trusted_proxies: {proxy:?}: {source}")]

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use entra_emulator::{Endpoint, Failure, builtin};
+use entrada::authorization_server::PreregisteredClient;
 use http::Method;
 use serde_json::json;
 
 use super::forger::{Forger, claims_of};
 use super::{REDIRECT_PATH, allowed, overhear, post_form};
-use crate::client::{VERIFIER, parameter};
+use crate::client::{Client, VERIFIER, parameter};
 use crate::log::Log;
-use crate::world::{SECOND, World};
+use crate::world::{CALLBACK, SECOND, World};
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -477,4 +478,42 @@ async fn logs_hold_no_secret() {
     for (secret, what) in &secrets {
         assert!(!lines.contains(secret), "{what} in {lines}");
     }
+}
+
+/// Whoever knows the id of a client that has a secret, and a code of its.
+#[tokio::test]
+async fn client_with_a_secret_is_nobody_without_it() {
+    let secret = "t8sG2zO0xS1nVn3l9yW7r4Qk6cJ5bH0d";
+    let known = PreregisteredClient::new("agents", [CALLBACK]).secret(secret);
+    let world = World::with(|config| config.client(known)).await;
+    let named = json!({ "client_id": "agents", "redirect_uris": [CALLBACK] });
+    let client = Client::registered(world.hosts.clone(), &named);
+    let code = client.code(&mut world.browser(), "alice").await;
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("code", &*code),
+        ("redirect_uri", CALLBACK),
+        ("code_verifier", VERIFIER),
+        ("client_id", "agents"),
+    ];
+    let digest = "ab".repeat(32);
+    for guess in [None, Some("x"), Some(&secret[1..]), Some(&*digest)] {
+        let mut guessed = form.to_vec();
+        guessed.extend(guess.map(|guess| ("client_secret", guess)));
+        let refused = client.token(&guessed).await;
+        refused.assert_refused(401, "invalid_client");
+    }
+    let signed = [
+        (
+            "client_assertion_type",
+            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        ),
+        ("client_assertion", "x.y.z"),
+    ];
+    let refused = client.token(&[&form[..], &signed].concat()).await;
+    refused.assert_refused(401, "invalid_client");
+    client
+        .token(&[&form[..], &[("client_secret", secret)]].concat())
+        .await
+        .ok();
 }

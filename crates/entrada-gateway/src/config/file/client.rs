@@ -1,0 +1,96 @@
+//! The clients that need not register: `[[client]]`.
+
+use std::fs;
+
+use entrada::authorization_server::PreregisteredClient;
+use toml::de::{DeTable, DeValue};
+
+use super::{CLIENT, tables, text_of};
+use crate::config::problem::Problem;
+use crate::config::spelling::nearest_of;
+
+const KEYS: [&str; 5] = [
+    "client_id",
+    "client_name",
+    "redirect_uris",
+    "secret_file",
+    "jwks_file",
+];
+
+/// Reads the clients; `place` is where the first stands, `at` names any other place.
+pub(super) fn read(
+    clients: &DeValue<'_>,
+    place: &str,
+    at: &dyn Fn(usize) -> String,
+) -> Result<Vec<PreregisteredClient>, Vec<Problem>> {
+    let Some(tables) = tables(clients) else {
+        let what = format!("{place}: write [[{CLIENT}]] before what is said of each");
+        return Err(vec![Problem::new(what)]);
+    };
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
+    for (table, span) in tables {
+        match client(table, &at(span.start), at) {
+            Ok(client) => found.push(client),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() {
+        Ok(found)
+    } else {
+        Err(problems)
+    }
+}
+
+fn client(
+    table: &DeTable<'_>,
+    place: &str,
+    at: &dyn Fn(usize) -> String,
+) -> Result<PreregisteredClient, Problem> {
+    for (key, _) in table {
+        if !KEYS.contains(&&**key.get_ref()) {
+            let place = at(key.span().start);
+            let nearest = nearest_of(key.get_ref(), KEYS);
+            return Err(Problem::unknown(key.get_ref(), &place, nearest));
+        }
+    }
+    let value = |name: &str| {
+        let Some(value) = table.get(name) else {
+            return Ok(None);
+        };
+        let place = at(value.span().start);
+        let text = text_of(value.get_ref()).filter(|text| !text.is_empty());
+        let text = text.ok_or_else(|| wrong(&place, name, "write a string or a list of strings"));
+        text.map(|text| Some((text, place)))
+    };
+    let required = |name: &str| {
+        let found = value(name)?;
+        found.ok_or_else(|| wrong(place, name, "each client has one: write it"))
+    };
+    let (id, _) = required("client_id")?;
+    let (redirect_uris, _) = required("redirect_uris")?;
+    let mut client = PreregisteredClient::new(id, redirect_uris.split_whitespace());
+    if let Some((name, _)) = value("client_name")? {
+        client = client.name(name);
+    }
+    match (value("secret_file")?, value("jwks_file")?) {
+        (Some(_), Some((_, place))) => Err(wrong(&place, "jwks_file", "secret_file is set, too")),
+        (Some((path, place)), None) => {
+            let secret = content("secret_file", &path, &place)?;
+            Ok(client.secret(secret.trim()))
+        }
+        (None, Some((path, place))) => {
+            let keys = content("jwks_file", &path, &place)?;
+            Ok(client.private_key_jwt(keys))
+        }
+        (None, None) => Ok(client),
+    }
+}
+
+fn content(name: &str, path: &str, place: &str) -> Result<String, Problem> {
+    fs::read_to_string(path)
+        .map_err(|error| wrong(place, name, &format!("{path} cannot be read: {error}")))
+}
+
+fn wrong(place: &str, name: &str, what: &str) -> Problem {
+    Problem::new(format!("{place}: {name}: {what}"))
+}

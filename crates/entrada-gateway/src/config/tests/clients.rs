@@ -1,0 +1,120 @@
+//! The clients that need not register.
+
+use entrada::authorization_server::PreregisteredClient;
+use entrada::jwt::jwks::Algorithm;
+use entrada::jwt::sign::SigningKey;
+
+use super::*;
+
+const SECRET: &str = "t8sG2zO0xS1nVn3l9yW7r4Qk6cJ5bH0d";
+
+/// What is wrong with a file that says this besides what it must.
+fn told(folder: &tempfile::TempDir, clients: &str) -> Vec<String> {
+    let file = folder.path().join("entrada.toml");
+    std::fs::write(&file, clients).unwrap();
+    let file = file.display().to_string();
+    let found = match read(&[], &least_and(&[("ENTRADA_CONFIG", &file)])) {
+        Ok(settings) => settings.provider.rehearse(&[]),
+        Err(error) => error.problems().to_vec(),
+    };
+    let place = format!("{file}:");
+    let problems = found.iter().map(Problem::to_string);
+    problems.map(|text| text.replace(&place, "")).collect()
+}
+
+#[test]
+fn clients_stand_in_the_file_and_their_secrets_in_files_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (secret, keys) = (
+        folder.path().join("secret"),
+        folder.path().join("keys.json"),
+    );
+    std::fs::write(&secret, format!("{SECRET}\n")).unwrap();
+    let key = SigningKey::generate(Algorithm::Es256).unwrap();
+    std::fs::write(&keys, key.jwks().unwrap()).unwrap();
+    let clients = format!(
+        r#"
+        [[client]]
+        client_id = "editor"
+        client_name = "Our editor"
+        redirect_uris = "http://127.0.0.1/callback"
+
+        [[client]]
+        client_id = "agents"
+        redirect_uris = ["https://agents.example/callback", "https://agents.example/other"]
+        secret_file = "{}"
+
+        [[client]]
+        client_id = "signer"
+        redirect_uris = ["https://signer.example/callback"]
+        jwks_file = "{}"
+        "#,
+        secret.display(),
+        keys.display()
+    );
+    assert_eq!(told(&folder, &clients), Vec::<String>::new());
+    let file = folder.path().join("entrada.toml").display().to_string();
+    let settings = read(&[], &least_and(&[("ENTRADA_CONFIG", &file)])).unwrap();
+    let ids = settings
+        .provider
+        .clients
+        .iter()
+        .map(PreregisteredClient::client_id);
+    assert_eq!(ids.collect::<Vec<_>>(), ["editor", "agents", "signer"]);
+    // Neither is shown by whoever shows the settings.
+    assert!(!format!("{settings:?}").contains(SECRET));
+}
+
+#[test]
+fn what_is_wrong_with_a_client_is_said_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let short = folder.path().join("short");
+    std::fs::write(&short, "short").unwrap();
+    let short = short.display();
+    for (clients, expected) in [
+        (
+            "client = 1",
+            "1: write [[client]] before what is said of each",
+        ),
+        (
+            "[[client]]\nclient_id = \"a\"",
+            "1: redirect_uris: each client has one: write it",
+        ),
+        (
+            "[[client]]\nredirect_uris = \"https://a.example/cb\"",
+            "1: client_id: each client has one: write it",
+        ),
+        (
+            "[[client]]\nclient_id = \"a\"\nredirect_uri = \"https://a.example/cb\"",
+            "3: there is no setting \"redirect_uri\": is redirect_uris meant?",
+        ),
+        (
+            "[[client]]\nclient_id = \"a\"\nredirect_uris = \"https://a.example/cb\"\nsecret = \"x\"",
+            "4: there is no setting \"secret\"",
+        ),
+        (
+            "[[client]]\nclient_id = \"a\"\nredirect_uris = 1.5",
+            "3: redirect_uris: write a string or a list of strings",
+        ),
+        (
+            "[[client]]\nclient_id = \"a\"\nredirect_uris = \"http://a.example/cb\"",
+            "client \"a\": no member of redirect_uris is acceptable",
+        ),
+    ] {
+        assert_eq!(told(&folder, clients), [expected], "{clients}");
+    }
+    let with_secret = format!(
+        "[[client]]\nclient_id = \"a\"\nredirect_uris = \"https://a.example/cb\"\nsecret_file = \"{short}\""
+    );
+    assert_eq!(
+        told(&folder, &with_secret),
+        ["client \"a\": its secret must have 32 characters at least"]
+    );
+    let with_both = format!("{with_secret}\njwks_file = \"{short}\"");
+    assert_eq!(
+        told(&folder, &with_both),
+        ["5: jwks_file: secret_file is set, too"]
+    );
+    let absent = with_secret.replace("short", "absent");
+    assert!(told(&folder, &absent)[0].contains("cannot be read"));
+}
