@@ -22,13 +22,12 @@ from load import ECHO, LOAD, MCP_HEADERS, PROTOCOL, ROOT, Entra, Server, newest,
 
 sys.path.insert(0, str(ROOT / "interop"))
 
-from examples import CLIENT_ID, CLIENT_SECRET, PASSWORD, TENANT, USERNAME  # noqa: E402
+from tenant import CLIENT_ID, CLIENT_SECRET, PASSWORD, TENANT, USERNAME  # noqa: E402
 from oauth import Client  # noqa: E402
 from programs import ARTEFACTS, Program, free_port, stop  # noqa: E402
 
-GOOD_PER_SECOND = 20
 # Nineteen in twenty requests are hostile.
-HOSTILE_PER_SECOND = 19 * GOOD_PER_SECOND
+HOSTILE_FOR_A_GOOD_ONE = 19
 SLOW_BODIES = 50
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 JSON = {"content-type": "application/json"}
@@ -128,14 +127,14 @@ def slow_bodies(port: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def attacked(port: int, kid: str, seconds: float) -> Iterator[dict[str, int]]:
+def attacked(port: int, kid: str, per_second: float, seconds: float) -> Iterator[dict[str, int]]:
     """Hostile traffic for so long; the answers are there at the end."""
     processes, results = [], multiprocessing.Queue()
     until = time.perf_counter() + seconds
     answers: dict[str, int] = {}
     with slow_bodies(port):
         for number in range(2):
-            given = (port, kid, number, HOSTILE_PER_SECOND / 2, until, results)
+            given = (port, kid, number, per_second / 2, until, results)
             processes.append(multiprocessing.Process(target=attack, args=given))
         for process in processes:
             process.start()
@@ -153,7 +152,8 @@ def attacked(port: int, kid: str, seconds: float) -> Iterator[dict[str, int]]:
 class Worker:
     """A client that signed in, and calls a tool in a session."""
 
-    def __init__(self, base_url: str):
+    def __init__(self, base_url: str, per_second: int):
+        self.per_second = per_second
         self.client = Client(f"{base_url}/mcp")
         self.client.sign_in(USERNAME, PASSWORD)
         opened = self.client.initialize()
@@ -166,10 +166,10 @@ class Worker:
         """Calls at an even pace; how long each took, in ms. Now and then there is a new token."""
         took = []
         began = time.perf_counter()
-        for number in range(int(seconds * GOOD_PER_SECOND)):
-            if (wait := began + number / GOOD_PER_SECOND - time.perf_counter()) > 0:
+        for number in range(int(seconds * self.per_second)):
+            if (wait := began + number / self.per_second - time.perf_counter()) > 0:
                 time.sleep(wait)
-            if number % (5 * GOOD_PER_SECOND) == GOOD_PER_SECOND:
+            if number % (5 * self.per_second) == self.per_second:
                 reply = self.client.refresh()
                 assert reply.status == 200, reply
             headers = MCP_HEADERS | {
@@ -222,9 +222,9 @@ def percentiles(took: list[float]) -> tuple[float, float]:
     return cuts[9], cuts[18]
 
 
-def compare(server: Server, rounds: int, seconds: float) -> None:
+def compare(server: Server, rounds: int, seconds: float, per_second: int) -> None:
     port = urllib.parse.urlsplit(server.base_url).port
-    worker = Worker(server.base_url)
+    worker = Worker(server.base_url, per_second)
     kid = json.loads(base64.urlsafe_b64decode(worker.client.tokens["access_token"].split(".")[0] + "=="))["kid"]
     worker.work(2)
     before = server.resident_mb()
@@ -232,7 +232,7 @@ def compare(server: Server, rounds: int, seconds: float) -> None:
     total: dict[str, int] = {}
     for _ in range(rounds):
         alone = percentiles(worker.work(seconds))
-        with attacked(port, kid, seconds + 1) as answers:
+        with attacked(port, kid, HOSTILE_FOR_A_GOOD_ONE * per_second, seconds + 1) as answers:
             time.sleep(0.5)
             among = percentiles(worker.work(seconds))
         for outcome, count in answers.items():
@@ -254,6 +254,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--per-second", type=int, default=20, help="what the good client asks for")
     args = parser.parse_args()
     ARTEFACTS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
@@ -263,7 +264,7 @@ def main() -> int:
         entra = Entra(ready["authority_host"], ca_file)
         upstream = running.enter_context(serving(newest("load_server-*"), pathlib.Path(folder) / "upstream", entra))
         server = running.enter_context(gateway(f"{upstream.base_url}/bare/mcp", pathlib.Path(folder) / "data", entra))
-        compare(server, args.rounds, args.seconds)
+        compare(server, args.rounds, args.seconds, args.per_second)
     return 0
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Has one client work through the gateway, alone and then among nineteen times as much hostile traffic.
 #
-#   bench/hostile.sh [--rounds N] [--seconds N]
+#   bench/hostile.sh [--rounds N] [--seconds N] [--per-second N]
 #
 # Needs Python. Everything is on loopback and ends with the script.
 set -euo pipefail

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "interop"))
 
-from examples import CLIENT_ID, CLIENT_SECRET, PASSWORD, TENANT, USERNAME  # noqa: E402
+from tenant import CLIENT_ID, CLIENT_SECRET, PASSWORD, TENANT, USERNAME  # noqa: E402
 from oauth import Client, Reply  # noqa: E402
 from programs import ARTEFACTS, Program, free_port, stop  # noqa: E402
 

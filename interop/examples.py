@@ -10,14 +10,7 @@ import tempfile
 from oauth import Client
 from key_vault import Vault
 from programs import ARTEFACTS, DEBUG, ROOT, emulator, free_port, stop, wait_for
-
-# From the emulator's built-in directory.
-TENANT = "10000000-0000-4000-8000-000000000001"
-CLIENT_ID = "30000000-0000-4000-8000-000000000001"
-CLIENT_SECRET = "mcp~8Q.a-public_test-secret_0123456789ab"
-USERNAME, PASSWORD = "alice@contoso.onmicrosoft.com", "password"
-COLLEAGUE = "bob@contoso.onmicrosoft.com"
-OID = "20000000-0000-4000-8000-000000000001"
+from tenant import CLIENT_ID, CLIENT_SECRET, COLLEAGUE, OID, PASSWORD, TENANT, USERNAME
 
 # A client, which `clients.py` runs.
 NOT_A_SERVER = {"sign_in"}

@@ -12,7 +12,7 @@ import time
 import unittest
 
 from direct import DAEMON, people, programs, sign_in, token
-from examples import CLIENT_ID, CLIENT_SECRET, PASSWORD, TENANT, USERNAME
+from tenant import CLIENT_ID, CLIENT_SECRET, PASSWORD, TENANT, USERNAME
 from oauth import Client, send
 from programs import ARTEFACTS, DEBUG, ROOT, emulator, free_port, stop, wait_for
 

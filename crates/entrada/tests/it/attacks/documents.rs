@@ -196,6 +196,9 @@ async fn flood_does_not_make_us_believe_what_is_out_of_date() {
 async fn older_document_does_not_come_back() {
     let (world, client) = published().await;
     client.log_in(&mut world.browser(), "alice").await;
+    // This one will look again once its host is down.
+    let late = world.replica();
+    assert_eq!(told(&late, &client.at(&late)).await.0, 200);
     world.advance(2 * 3600 * SECOND);
     let mut changed = document();
     changed["redirect_uris"] = json!(["https://app.example/new"]);
@@ -203,7 +206,7 @@ async fn older_document_does_not_come_back() {
     assert_eq!(told(&world, &client).await.0, 400);
     world.web.unplug(URL);
     let replica = world.replica();
-    for server in [&world, &replica] {
+    for server in [&world, &replica, &late] {
         name_what_is_not_there(server).await;
         let (status, description) = told(server, &client.at(server)).await;
         assert_eq!(status, 400);
