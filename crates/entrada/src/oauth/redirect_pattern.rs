@@ -240,6 +240,7 @@ mod tests {
             (below, "https://a.example.com/cb", true),
             (below, "https://a.b.example.com/cb", true),
             (below, "https://example.com/cb", false),
+            (below, "https://.example.com/cb", false),
             (below, "https://evilexample.com/cb", false),
             (below, "https://a.example.com.evil.example/cb", false),
             (below, "https://a.example.com:8443/cb", false),

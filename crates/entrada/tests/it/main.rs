@@ -36,6 +36,7 @@ mod places;
 mod preregistered;
 mod protect;
 mod public_web;
+mod quirks;
 mod refresh;
 mod refresh_race;
 mod refresh_trouble;
