@@ -32,7 +32,7 @@ fn described(url: &'static str, redirect_uris: &[&str]) -> Comes {
     Comes::Described(url, document)
 }
 
-fn known() -> Vec<Known> {
+fn described_by_documents() -> Vec<Known> {
     vec![
         Known {
             name: "Claude Code, which takes a port of its own for each login",
@@ -55,6 +55,29 @@ fn known() -> Vec<Known> {
             ),
             asks: &[("https://claude.ai/api/mcp/auth_callback", true)],
         },
+        Known {
+            name: "ChatGPT, whose document has its own id in it",
+            comes: described(
+                "https://chatgpt.com/oauth/a1b2/client.json",
+                &[
+                    "https://chatgpt.com/connector/oauth/a1b2",
+                    "https://chatgpt.com/connector_platform_oauth_redirect",
+                ],
+            ),
+            asks: &[
+                ("https://chatgpt.com/connector/oauth/a1b2", true),
+                (
+                    "https://chatgpt.com/connector_platform_oauth_redirect",
+                    true,
+                ),
+                ("https://chatgpt.com/connector/oauth/c3d4", false),
+            ],
+        },
+    ]
+}
+
+fn registering() -> Vec<Known> {
+    vec![
         Known {
             name: "VS Code, which has a port of its own, or another where that is taken",
             comes: Comes::Registering(json!({
@@ -97,24 +120,6 @@ fn known() -> Vec<Known> {
                 ("https://www.cursor.com/agents/mcp/oauth/callback", true),
                 ("http://localhost:8787/callback", true),
                 ("cursor://anysphere.other/oauth/callback", false),
-            ],
-        },
-        Known {
-            name: "ChatGPT, whose document has its own id in it",
-            comes: described(
-                "https://chatgpt.com/oauth/a1b2/client.json",
-                &[
-                    "https://chatgpt.com/connector/oauth/a1b2",
-                    "https://chatgpt.com/connector_platform_oauth_redirect",
-                ],
-            ),
-            asks: &[
-                ("https://chatgpt.com/connector/oauth/a1b2", true),
-                (
-                    "https://chatgpt.com/connector_platform_oauth_redirect",
-                    true,
-                ),
-                ("https://chatgpt.com/connector/oauth/c3d4", false),
             ],
         },
         Known {
@@ -166,7 +171,7 @@ async fn arrive(world: &World, comes: Comes) -> Client {
 
 #[tokio::test]
 async fn each_client_signs_in_as_it_is() {
-    for Known { name, comes, asks } in known() {
+    for Known { name, comes, asks } in described_by_documents().into_iter().chain(registering()) {
         let world = World::new().await;
         let client = arrive(&world, comes).await;
         for (redirect_uri, own) in asks {
