@@ -37,7 +37,10 @@ pub(crate) struct TimedKey {
 #[derive(Clone, Debug)]
 pub(crate) struct TimedSealingKey {
     pub(crate) key: SealingKey,
+    /// The beginning of time if it is of a file that did not say.
     pub(crate) seals_from: Timestamp,
+    /// Whether somebody else may know it.
+    pub(crate) is_revoked: bool,
 }
 
 /// Keys, the newest last.
@@ -57,8 +60,10 @@ pub struct KeyFacts {
     pub id: String,
     /// What it signs with; `None` if it seals.
     pub algorithm: Option<Algorithm>,
-    /// When it begins to sign or to seal.
+    /// When it begins to sign or to seal; the beginning of time if that is not known.
     pub from: Timestamp,
+    /// Whether it was revoked: it opens stored records and nothing else.
+    pub is_revoked: bool,
 }
 
 impl KeyRing {
@@ -83,6 +88,7 @@ impl KeyRing {
             sealing: vec![TimedSealingKey {
                 key,
                 seals_from: now,
+                is_revoked: false,
             }],
         })
     }
@@ -136,11 +142,17 @@ impl KeyRing {
             key: SigningKey::generate(algorithm)?,
             signs_from: from,
         });
-        let sealed_until = |at: usize| self.sealing.get(at + 1).map(|next| next.seals_from);
+        // Where it is not known when a key was replaced, it was before the next of which it is.
+        let sealed_until = |at: usize| {
+            let mut later = self.sealing.iter().skip(at + 1);
+            let known = later.find(|next| next.seals_from > Timestamp::default());
+            known.map(|next| next.seals_from)
+        };
         let mut sealing = within(&self.sealing, sealed_until, KEEP_SEALING, now);
         sealing.push(TimedSealingKey {
             key: SealingKey::generate(random),
             seals_from: from,
+            is_revoked: false,
         });
         Ok(Self {
             in_force: in_force(&sealing, now).unwrap_or_else(|| self.in_force.clone()),
@@ -149,9 +161,9 @@ impl KeyRing {
         })
     }
 
-    /// The ring after its signing keys became known to somebody: one new signing key, in use at once,
-    /// and none of the old, so that no token signed with them is good any more. A new sealing key
-    /// seals from now on; the old ones still open what they sealed.
+    /// The ring after its keys became known to somebody: one new signing key, in use at once, and
+    /// none of the old, so that no token signed with them is good any more. A new sealing key seals
+    /// from now on; the old ones open the records in the store, and nothing that is shown to us.
     ///
     /// # Errors
     ///
@@ -166,7 +178,8 @@ impl KeyRing {
         // Those that were to seal later would seal again.
         let older = self.sealing.iter().map(|timed| TimedSealingKey {
             seals_from: timed.seals_from.min(now),
-            ..timed.clone()
+            is_revoked: true,
+            key: timed.key.clone(),
         });
         let sealing: Vec<_> = older.chain(fresh.sealing).collect();
         Ok(Self {
@@ -197,11 +210,13 @@ impl KeyRing {
             id: timed.key.kid().to_owned(),
             algorithm: Some(timed.key.algorithm()),
             from: timed.signs_from,
+            is_revoked: false,
         });
         let sealing = self.sealing.iter().map(|timed| KeyFacts {
             id: timed.key.name(),
             algorithm: None,
             from: timed.seals_from,
+            is_revoked: timed.is_revoked,
         });
         signing.chain(sealing)
     }
@@ -235,9 +250,16 @@ fn in_force(keys: &[TimedSealingKey], now: Timestamp) -> Option<SealingKeys> {
     let due = keys.iter().rposition(|timed| timed.seals_from <= now);
     let sealing = due.unwrap_or_default();
     let others = keys.iter().enumerate().filter(|(at, _)| *at != sealing);
-    let others = others.rev().map(|(_, timed)| timed.key.clone());
+    let others = others.rev().map(|(_, timed)| timed);
+    let (revoked, older): (Vec<_>, Vec<_>) = others.partition(|timed| timed.is_revoked);
+    let keys_of =
+        |timed: Vec<&TimedSealingKey>| timed.iter().map(|timed| timed.key.clone()).collect();
     let newest = keys.get(sealing)?.key.clone();
-    Some(SealingKeys::opening_too(newest, others.collect()))
+    Some(SealingKeys::opening_too(
+        newest,
+        keys_of(older),
+        keys_of(revoked),
+    ))
 }
 
 /// Of keys that each were used until `until`, those that are not over by `kept` at `now`.
@@ -320,7 +342,18 @@ mod tests {
         assert!(revoked.signer(at(1001)).is_some());
         let purpose = Purpose::new("x", b"");
         let seal = |ring: &KeyRing| ring.sealing().seal(purpose, b"y", &random).unwrap();
-        assert!(revoked.sealing().open(purpose, &seal(&first)).is_ok());
+        let next = revoked
+            .rotated(Algorithm::Es256, &random, at(2000))
+            .unwrap();
+        for ring in [&revoked, &next.at(at(9999))] {
+            let keys = ring.sealing();
+            let (old, tag) = (seal(&first), first.sealing().authenticate("x", b"y"));
+            assert!(keys.open(purpose, &old).is_ok());
+            assert!(keys.open_shown(purpose, &old).is_err());
+            assert!(keys.may_be_authentic("x", b"y", &tag));
+            assert!(!keys.is_authentic("x", b"y", &tag));
+            assert!(keys.open_shown(purpose, &seal(&revoked)).is_ok());
+        }
         // The one that was to seal from 1600 on never does.
         for now in [1001, 1600, 9999] {
             let sealed = seal(&revoked.at(at(now)));

@@ -51,6 +51,38 @@ impl Drop for Draft {
     }
 }
 
+/// The file at `path`, whose content means nothing; made for the owner of `beside` if it is not there.
+pub(crate) fn open_or_create(path: &Path, beside: &Path) -> io::Result<File> {
+    match create(path) {
+        Ok(file) => give_to_owner_of(beside, &file).map(|()| file),
+        // It may be a link that its owner made to a file of somebody else's, so it is not given away.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => private().open(path),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives `file`, which was just made, to the owner of the file at `path`, if there is one: what root
+/// writes in the place of a service's file must be the service's again.
+#[cfg(unix)]
+pub(crate) fn give_to_owner_of(path: &Path, file: &File) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, fchown};
+    let before = match fs::metadata(path) {
+        Ok(before) => before,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if file.metadata()?.uid() == before.uid() {
+        return Ok(());
+    }
+    fchown(file, Some(before.uid()), Some(before.gid()))
+}
+
+/// Windows lets files inherit who may use them.
+#[cfg(not(unix))]
+pub(crate) fn give_to_owner_of(_path: &Path, _file: &File) -> io::Result<()> {
+    Ok(())
+}
+
 fn folder(path: &Path) -> &Path {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     folder.unwrap_or_else(|| Path::new("."))
@@ -58,11 +90,16 @@ fn folder(path: &Path) -> &Path {
 
 /// An empty file that nobody else may read.
 fn create(path: &Path) -> io::Result<File> {
+    private().create_new(true).open(path)
+}
+
+/// How to open a file that nobody else may read, if it is made.
+fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
+    options.read(true).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    options
 }
 
 /// Makes a name that was just given last: a folder is written apart from its files.

@@ -206,10 +206,7 @@ impl AzureProvider {
         self.renew_keys(|ring, now| rotation.is_some_and(|every| ring.is_due(every, now)))
     }
 
-    fn renew_keys(
-        &self,
-        is_due: impl FnOnce(&KeyRing, Timestamp) -> bool,
-    ) -> Result<(), KeyFileError> {
+    fn renew_keys(&self, is_due: impl Fn(&KeyRing, Timestamp) -> bool) -> Result<(), KeyFileError> {
         // One at a time: each adds to what the one before left.
         let _turn = self
             .0
@@ -224,20 +221,35 @@ impl AzureProvider {
             ..
         } = &*self.0;
         let now = platform.clock.now();
-        let mut ring = match key_file {
-            Some(file) => file.load(now)?,
-            None => keys.current().at(now),
-        };
-        if is_due(&ring, now) {
-            ring = ring.rotated(*signing_algorithm, &*platform.random, now)?;
-            if let Some(file) = key_file {
-                file.save(&ring)?;
+        let due = |ring: &KeyRing| is_due(ring, now);
+        let rotated = |ring: &KeyRing| ring.rotated(*signing_algorithm, &*platform.random, now);
+        let Some(file) = key_file else {
+            let mut ring = keys.current().at(now);
+            if due(&ring) {
+                ring = rotated(&ring)?;
+                tracing::info!("keys rotated");
             }
-            tracing::info!("keys rotated");
-        } else if !ring.facts().eq(keys.current().facts()) {
+            keys.replace(ring);
+            return Ok(());
+        };
+        // What others did counts even where nothing can be written.
+        let ring = file.load(now)?;
+        let is_due = due(&ring);
+        if !ring.facts().eq(keys.current().facts()) {
             tracing::info!("keys taken over from the key file");
         }
         keys.replace(ring);
+        if is_due {
+            // Another process may have been first.
+            let again = |ring: &KeyRing| {
+                let rotated = due(ring).then(|| rotated(ring)).transpose()?;
+                if rotated.is_some() {
+                    tracing::info!("rotating the keys");
+                }
+                Ok(rotated)
+            };
+            keys.replace(file.update(now, again)?);
+        }
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use super::{KeyRing, SealingKey, TimedKey, TimedSealingKey};
 use crate::jwt::jwks::Algorithm;
 use crate::jwt::sign::{SigningKey, SigningKeyError};
 use crate::platform::{SecureRandom, Timestamp};
-use crate::private_file::Draft;
+use crate::private_file::{self, Draft};
 
 /// The only version there is.
 const FORMAT: u32 = 1;
@@ -58,6 +58,9 @@ struct Document {
     /// When each of these begins to seal; files of before have none.
     #[serde(default)]
     seals_from: Vec<Timestamp>,
+    /// Whether each of these was revoked; files of before do not say.
+    #[serde(default)]
+    revoked: Vec<bool>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -113,7 +116,38 @@ impl KeyFile {
         self.read(&file, now)
     }
 
-    /// Replaces the ring in one step: a reader sees the old one or the new one.
+    /// Makes of the ring in the file what `change` makes of it, as it is at `now`, unless that is
+    /// nothing; answers with the ring that is then in the file.
+    ///
+    /// One process does so at a time, and waits for another that does. So no change is lost: a
+    /// revocation, above all, is not undone by whoever read the file before it.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError`] says what to mend; the old file then still stands.
+    pub fn update<F>(&self, now: Timestamp, change: F) -> Result<KeyRing, KeyFileError>
+    where
+        F: FnOnce(&KeyRing) -> Result<Option<KeyRing>, SigningKeyError>,
+    {
+        // Held until it is dropped. It is a file of its own, for the key file is another after each
+        // change.
+        let _lock = self.lock().map_err(|error| self.io(error))?;
+        let ring = self.load(now)?;
+        let Some(changed) = change(&ring)? else {
+            return Ok(ring);
+        };
+        self.save(&changed)?;
+        Ok(changed)
+    }
+
+    fn lock(&self) -> io::Result<File> {
+        let lock = private_file::open_or_create(&self.0.with_extension("lock"), &self.0)?;
+        lock.lock()?;
+        Ok(lock)
+    }
+
+    /// Replaces the ring in one step: a reader sees the old one or the new one. What another process
+    /// put there meanwhile is lost: [`update`](Self::update) changes what is there.
     ///
     /// # Errors
     ///
@@ -144,6 +178,7 @@ impl KeyFile {
         }
         let mut sealing = Vec::new();
         let mut seals_from = document.seals_from.into_iter();
+        let mut revoked = document.revoked.into_iter();
         for text in document.sealing {
             let mut bytes = Zeroizing::new([0; 32]);
             match STANDARD.decode_slice(&*text, &mut *bytes) {
@@ -153,6 +188,7 @@ impl KeyFile {
             sealing.push(TimedSealingKey {
                 key: SealingKey::new(*bytes),
                 seals_from: seals_from.next().unwrap_or_default(),
+                is_revoked: revoked.next().unwrap_or_default(),
             });
         }
         KeyRing::from_parts(signing, sealing, now).ok_or_else(format)
@@ -173,6 +209,7 @@ impl KeyFile {
             format: FORMAT,
             signing: signing.collect(),
             seals_from: sealing.clone().map(|timed| timed.seals_from).collect(),
+            revoked: sealing.clone().map(|timed| timed.is_revoked).collect(),
             sealing: sealing
                 .map(|timed| Zeroizing::new(STANDARD.encode(timed.key.bytes())))
                 .collect(),
@@ -189,6 +226,7 @@ impl KeyFile {
         publish: impl FnOnce(Draft) -> io::Result<()>,
     ) -> io::Result<()> {
         let (draft, mut file) = Draft::of(&self.0)?;
+        private_file::give_to_owner_of(&self.0, &file)?;
         file.write_all(text)?;
         file.sync_all()?;
         publish(draft)
@@ -291,5 +329,76 @@ mod tests {
             );
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn a_file_without_times_loses_no_key_at_its_first_rotations() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        let random = SystemRandom::default();
+        let purpose = Purpose::new("x", b"");
+        let first = open(&path).unwrap();
+        let sealed = first.sealing().seal(purpose, b"y", &random).unwrap();
+        let second = first.rotated(Algorithm::Es256, &random, Timestamp::from_unix(2));
+        let file = KeyFile::new(&path);
+        file.save(&second.unwrap()).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let mut old: serde_json::Value = serde_json::from_str(&text).unwrap();
+        old.as_object_mut().unwrap().remove("seals_from").unwrap();
+        fs::write(&path, old.to_string()).unwrap();
+        let mut now = Timestamp::from_unix(1_800_000_000);
+        for _ in 0..2 {
+            let ring = file.load(now).unwrap();
+            let rotated = ring.rotated(Algorithm::Es256, &random, now).unwrap();
+            assert!(rotated.sealing().open(purpose, &sealed).is_ok());
+            file.save(&rotated).unwrap();
+            now = now + std::time::Duration::from_secs(90 * 86_400);
+        }
+    }
+
+    #[test]
+    fn a_change_that_fails_or_is_none_leaves_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        open(&path).unwrap();
+        let (file, now) = (KeyFile::new(&path), Timestamp::from_unix(2));
+        let text = fs::read_to_string(&path).unwrap();
+        file.update(now, |_| Ok(None)).unwrap();
+        let random = SystemRandom::default();
+        let wrong = |ring: &KeyRing| ring.rotated(Algorithm::Rs256, &random, now).map(Some);
+        assert!(matches!(file.update(now, wrong), Err(KeyFileError::Key(_))));
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        let none = KeyFile::new(folder.path().join("none.json"));
+        assert!(none.update(now, |_| Ok(None)).is_err());
+    }
+
+    #[test]
+    fn a_file_that_root_changes_stays_its_owners() {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        open(&path).unwrap();
+        let owner = |path: &Path| fs::metadata(path).unwrap().uid();
+        // Nobody but root can give files away.
+        let other = if owner(&path) == 0 {
+            65_534
+        } else {
+            owner(&path)
+        };
+        chown(&path, Some(other), None).unwrap();
+        let (random, now) = (SystemRandom::default(), Timestamp::from_unix(2));
+        let revoke = |ring: &KeyRing| ring.revoked(Algorithm::Es256, &random, now).map(Some);
+        KeyFile::new(&path).update(now, revoke).unwrap();
+        assert_eq!(owner(&path), other);
+        let lock = path.with_extension("lock");
+        assert_eq!(owner(&lock), other);
+        // What its owner links to is not given to them.
+        let foreign = folder.path().join("foreign");
+        fs::write(&foreign, "").unwrap();
+        let before = owner(&foreign);
+        fs::remove_file(&lock).unwrap();
+        std::os::unix::fs::symlink(&foreign, &lock).unwrap();
+        KeyFile::new(&path).update(now, revoke).unwrap();
+        assert_eq!(owner(&foreign), before);
     }
 }

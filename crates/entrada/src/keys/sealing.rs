@@ -121,11 +121,15 @@ impl fmt::Debug for SealingKey {
     }
 }
 
-/// Sealing keys: the newest seals, all of them open.
+/// Sealing keys: the newest seals, all of them open what is stored.
+///
+/// Somebody else may know those that were revoked, and seal and tag with them whatever they like. So
+/// they vouch for nothing that is shown to us, and open only what lies in our own store.
 #[derive(Clone, Debug)]
 pub struct SealingKeys {
     newest: SealingKey,
     older: Vec<SealingKey>,
+    revoked: Vec<SealingKey>,
 }
 
 impl SealingKeys {
@@ -134,22 +138,38 @@ impl SealingKeys {
         Self {
             newest: key,
             older: Vec::new(),
+            revoked: Vec::new(),
         }
     }
 
     /// The same ring, sealing with `key` from now on.
     #[must_use]
     pub fn with(&self, key: SealingKey) -> Self {
-        Self::opening_too(key, self.newest_first().cloned().collect())
+        let older = self.trusted().cloned().collect();
+        Self::opening_too(key, older, self.revoked.clone())
     }
 
-    /// A ring that seals with `newest`, and opens what `older` sealed, too.
-    pub(super) fn opening_too(newest: SealingKey, older: Vec<SealingKey>) -> Self {
-        Self { newest, older }
+    /// A ring that seals with `newest`, and opens what `older` sealed, too, and the records that
+    /// `revoked` did.
+    pub(super) fn opening_too(
+        newest: SealingKey,
+        older: Vec<SealingKey>,
+        revoked: Vec<SealingKey>,
+    ) -> Self {
+        Self {
+            newest,
+            older,
+            revoked,
+        }
     }
 
-    fn newest_first(&self) -> impl Iterator<Item = &SealingKey> {
+    /// Those that nobody else knows, the newest first.
+    fn trusted(&self) -> impl Iterator<Item = &SealingKey> {
         std::iter::once(&self.newest).chain(&self.older)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &SealingKey> {
+        self.trusted().chain(&self.revoked)
     }
 
     /// Encrypts `plain` so that it opens for `purpose` alone.
@@ -185,7 +205,7 @@ impl SealingKeys {
         Ok(sealed)
     }
 
-    /// Decrypts what [`seal`](Self::seal) made for `purpose`.
+    /// Decrypts what [`seal`](Self::seal) made for `purpose` and lay in our own store.
     ///
     /// # Errors
     ///
@@ -195,29 +215,20 @@ impl SealingKeys {
         purpose: Purpose<'_>,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, Unopened> {
-        let (header, ciphertext) = sealed.split_at_checked(HEADER_LEN).ok_or(Unopened)?;
-        let (version, rest) = header.split_first().ok_or(Unopened)?;
-        let (id, salt) = rest.split_at_checked(ID_LEN).ok_or(Unopened)?;
-        if *version != VERSION {
-            return Err(Unopened);
-        }
-        let key = self
-            .newest_first()
-            .find(|key| key.id == id)
-            .ok_or(Unopened)?;
-        let purpose = purpose.bytes();
-        let mut record = Zeroizing::new(ciphertext.to_vec());
-        let length = key
-            .record_key(salt, &purpose)?
-            .open_in_place(
-                zero_nonce(),
-                Aad::from([header, &purpose].concat()),
-                &mut record,
-            )
-            .map_err(|_| Unopened)?
-            .len();
-        record.truncate(length);
-        Ok(record)
+        open_with(self.all(), purpose, sealed)
+    }
+
+    /// Decrypts what [`seal`](Self::seal) made for `purpose` and others bring: a form, a link.
+    ///
+    /// # Errors
+    ///
+    /// [`Unopened`] if any bit differs, or the key is gone or was revoked.
+    pub fn open_shown(
+        &self,
+        purpose: Purpose<'_>,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Unopened> {
+        open_with(self.trusted(), purpose, sealed)
     }
 
     /// Authenticates `message` with the newest key (RFC 2104).
@@ -232,14 +243,65 @@ impl SealingKeys {
         tag
     }
 
-    /// Whether a key of the ring authenticated `message`, compared in constant time.
+    /// Whether a key of the ring that was not revoked authenticated `message`, compared in constant
+    /// time.
     pub fn is_authentic(&self, collection: &'static str, message: &[u8], tag: &[u8]) -> bool {
-        self.newest_first().any(|key| {
-            let full = key.tag(collection, message);
-            let expected = full.as_ref().get(..TAG_LEN).unwrap_or_default();
-            verify_slices_are_equal(expected, tag).is_ok()
-        })
+        is_tagged_with(self.trusted(), collection, message, tag)
     }
+
+    /// The same, by keys that were revoked, too.
+    ///
+    /// # Security
+    ///
+    /// The tag may be a thief's: what it stands on must be proven by a secret of its own.
+    pub(crate) fn may_be_authentic(
+        &self,
+        collection: &'static str,
+        message: &[u8],
+        tag: &[u8],
+    ) -> bool {
+        is_tagged_with(self.all(), collection, message, tag)
+    }
+}
+
+fn is_tagged_with<'k>(
+    mut keys: impl Iterator<Item = &'k SealingKey>,
+    collection: &'static str,
+    message: &[u8],
+    tag: &[u8],
+) -> bool {
+    keys.any(|key| {
+        let full = key.tag(collection, message);
+        let expected = full.as_ref().get(..TAG_LEN).unwrap_or_default();
+        verify_slices_are_equal(expected, tag).is_ok()
+    })
+}
+
+fn open_with<'k>(
+    mut keys: impl Iterator<Item = &'k SealingKey>,
+    purpose: Purpose<'_>,
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, Unopened> {
+    let (header, ciphertext) = sealed.split_at_checked(HEADER_LEN).ok_or(Unopened)?;
+    let (version, rest) = header.split_first().ok_or(Unopened)?;
+    let (id, salt) = rest.split_at_checked(ID_LEN).ok_or(Unopened)?;
+    if *version != VERSION {
+        return Err(Unopened);
+    }
+    let key = keys.find(|key| key.id == id).ok_or(Unopened)?;
+    let purpose = purpose.bytes();
+    let mut record = Zeroizing::new(ciphertext.to_vec());
+    let length = key
+        .record_key(salt, &purpose)?
+        .open_in_place(
+            zero_nonce(),
+            Aad::from([header, &purpose].concat()),
+            &mut record,
+        )
+        .map_err(|_| Unopened)?
+        .len();
+    record.truncate(length);
+    Ok(record)
 }
 
 /// Every record has a key of its own, so the nonce need not vary.

@@ -10,7 +10,7 @@ use crate::client::parameter;
 use crate::world::{BASE_URL, World};
 
 /// A configuration that says nothing of keys and store: both come from the data directory.
-fn on_disk(directory: &Path) -> AzureConfig {
+pub(crate) fn on_disk(directory: &Path) -> AzureConfig {
     AzureConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID, BASE_URL)
         .client_secret(builtin::CLIENT_SECRET)
         .required_scopes(["mcp.read"])

@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::fs::{File, TryLockError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use entra_emulator::builtin;
 use entrada::grant::{GrantId, InteractionKey};
+use entrada::jwt::jwks::Algorithm;
 use entrada::keys::KeyFile;
 use entrada::oauth::client::ClientId;
-use entrada::platform::Timestamp;
+use entrada::platform::{SystemRandom, Timestamp};
 use entrada::secret::{
     AccessToken, AuthorizationCode, BrowserBinding, ClientSecret, CodeVerifier, EntraAccessToken,
     EntraCode, EntraIdToken, EntraRefreshToken, Hashed, Nonce, RefreshToken, UpstreamState,
@@ -19,8 +21,12 @@ use entrada::store::{
     EmbeddedStore, Entry, MemoryStore, Redeemed, Sealed, Store, StoreError, Written,
 };
 
-use super::overhear;
-use crate::client::parameter;
+use http::Method;
+
+use super::{HOST, allowed, overhear, post_form};
+use crate::browser::Page;
+use crate::client::{Session, parameter};
+use crate::restart::on_disk;
 use crate::world::{SECOND, World};
 
 #[tokio::test]
@@ -231,9 +237,8 @@ async fn files_are_their_owners_alone() {
     // Keys that others may have read are not used.
     for mode in [0o640, 0o604, 0o620, 0o666] {
         set_permissions(&keys, Permissions::from_mode(mode)).unwrap();
-        let random = entrada::platform::SystemRandom::default();
-        let algorithm = entrada::jwt::jwks::Algorithm::Es256;
-        let loaded = KeyFile::new(&keys).load_or_create(algorithm, &random, world.now());
+        let random = SystemRandom::default();
+        let loaded = KeyFile::new(&keys).load_or_create(Algorithm::Es256, &random, world.now());
         assert!(loaded.is_err(), "{mode:o}");
     }
 }
@@ -272,4 +277,82 @@ fn secrets_are_compared_by_digest_alone() {
         UpstreamState,
     );
     assert_eq!(Nonce::new("a").hashed(), Nonce::new("a").hashed());
+}
+
+#[tokio::test]
+async fn revoked_keys_vouch_for_nothing_that_is_shown_to_us() {
+    // The thief runs a server of their own on our keys.
+    let (world, thief) = (World::new().await, World::new().await);
+    thief.keys.replace((*world.keys.current()).clone());
+    let (client, mut theirs) = (thief.client().await, thief.browser());
+    let forged = [client.ask(&mut theirs).await, client.ask(&mut theirs).await];
+    let cookies = theirs.cookie_header(HOST);
+    let sent = async |form: &Page| {
+        let headers = [("cookie", &*cookies)];
+        let answer = post_form(&world, "/consent", &headers, &allowed(form)).await;
+        answer.status
+    };
+    let session = world.log_in("alice").await;
+    let opened = session.call_tool().await;
+    let id = opened.header("mcp-session-id").unwrap();
+    let resumed = async |session: &Session| {
+        let bearer = format!("Bearer {}", session.access_token);
+        let headers = [("authorization", &*bearer), ("mcp-session-id", id)];
+        session.client.call(Method::GET, &headers).await.status
+    };
+    // As long as nobody knows of the theft, it works.
+    assert_eq!(sent(&forged[0]).await, 303);
+    assert_eq!(resumed(&session).await, 200);
+
+    let (random, now) = (SystemRandom::default(), world.now());
+    let ring = world.keys.current().revoked(Algorithm::Es256, &random, now);
+    world.keys.replace(ring.unwrap());
+    assert_eq!(sent(&forged[1]).await, 400);
+    // What is stored goes on, so nobody signs in again.
+    let session = session.refreshed().await;
+    assert_eq!(resumed(&session).await, 404);
+    session.call_tool().await.ok();
+}
+
+#[tokio::test]
+async fn rotation_does_not_bring_revoked_keys_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::new().await;
+    let server = world.replica_with(|_| on_disk(folder.path()));
+    let (believed, unseen) = (server.log_in("alice").await, server.log_in("bob").await);
+    believed.call_tool().await.ok();
+    let file = KeyFile::new(folder.path().join("keys.json"));
+    let (random, now) = (SystemRandom::default(), world.now());
+    let mut operator = None;
+    // A gateway has read the file and will write it. Meanwhile the operator revokes what is there.
+    let rotated = file.update(now, |ring| {
+        let file = file.clone();
+        operator = Some(std::thread::spawn(move || {
+            let random = SystemRandom::default();
+            file.update(now, |ring| {
+                ring.revoked(Algorithm::Es256, &random, now).map(Some)
+            })
+        }));
+        let lock = File::open(folder.path().join("keys.lock")).unwrap();
+        assert!(matches!(lock.try_lock(), Err(TryLockError::WouldBlock)));
+        ring.rotated(Algorithm::Es256, &random, now).map(Some)
+    });
+    rotated.unwrap();
+    operator.unwrap().join().unwrap().unwrap();
+    server.provider.tend_keys(None).unwrap();
+    world.advance(11 * SECOND);
+    for session in [&believed, &unseen] {
+        session
+            .call_tool()
+            .await
+            .assert_unauthorized("invalid_token");
+        session.refreshed().await.call_tool().await.ok();
+    }
+    // The keys of the rotation were there when the operator came, and went with the others.
+    let ring = file.load(now).unwrap();
+    let (signing, sealing): (Vec<_>, Vec<_>) =
+        ring.facts().partition(|key| key.algorithm.is_some());
+    assert_eq!(signing.len(), 1);
+    let revoked: Vec<_> = sealing.iter().map(|key| key.is_revoked).collect();
+    assert_eq!(revoked, [true, true, false]);
 }
