@@ -137,6 +137,21 @@ impl Settings {
     }
 }
 
+/// Where keys and grants are kept, by `environment` and by the file that `config` or it names.
+///
+/// # Errors
+///
+/// [`ConfigError`] if any of that is wrong: what is not understood may have named another place.
+pub fn data_dir(config: Option<&str>, environment: &Environment) -> Result<PathBuf, ConfigError> {
+    let flags = Flags::naming(config);
+    let mut sources = Sources::open(&flags, environment).map_err(ConfigError::new)?;
+    let directory = sources.required("data_dir").into();
+    match sources.into_problems() {
+        problems if problems.is_empty() => Ok(directory),
+        problems => Err(ConfigError::new(problems)),
+    }
+}
+
 fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> ProviderSettings {
     ProviderSettings {
         tenant_id: sources.required("tenant_id"),

@@ -8,7 +8,7 @@ use entrada_gateway::command::CommandError;
 use entrada_gateway::command::demo::{self, demo};
 use entrada_gateway::command::keys;
 use entrada_gateway::command::serve::serve;
-use entrada_gateway::config::Flags;
+use entrada_gateway::config::{Environment, Flags};
 use entrada_gateway::telemetry::WithCauses;
 
 #[global_allocator]
@@ -63,7 +63,9 @@ fn run(command: Command) -> Result<(), CommandError> {
         match command {
             Command::Serve(flags) => serve(&flags).await,
             Command::Demo(options) => demo(&options).await,
-            Command::Keys(options) => options.run(&mut std::io::stdout().lock()),
+            Command::Keys(options) => {
+                options.run(&Environment::of_process(), &mut std::io::stdout().lock())
+            }
         }
     })
 }
@@ -114,7 +116,7 @@ Exit codes:
 
 const KEYS_AFTER_HELP: &str = "\
 Examples:
-  entrada keys list --data-dir /var/lib/entrada
+  entrada keys list --config /etc/entrada.toml
   entrada keys rotate --data-dir /var/lib/entrada
       Before its time: a running gateway makes new keys by itself (--key-rotation).
   entrada keys revoke --data-dir /var/lib/entrada

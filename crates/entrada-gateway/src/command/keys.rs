@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use entrada::jwt::jwks::Algorithm;
-use entrada::keys::{HONOUR_AFTER, KeyFacts, KeyFile, KeyFileError, KeyRing};
+use entrada::keys::{HONOUR_AFTER, KeyFacts, KeyFile, KeyRing};
 use entrada::platform::{Clock as _, SystemClock, SystemRandom, Timestamp};
 
 use crate::command::CommandError;
-use crate::config::signing_algorithm;
+use crate::config::{ConfigError, Environment, data_dir, signing_algorithm};
 
 /// Which keys, and what to do with them.
 #[derive(Debug, Args)]
@@ -18,16 +18,15 @@ use crate::config::signing_algorithm;
 pub struct Options {
     #[command(subcommand)]
     action: Action,
-    /// Where the keys are kept
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "ENTRADA_DATA_DIR",
-        default_value = "entrada-data"
-    )]
-    data_dir: PathBuf,
+    #[arg(long, global = true, value_name = "FILE", help = CONFIG_HELP)]
+    config: Option<String>,
+    #[arg(long, global = true, value_name = "DIR", help = DATA_DIR_HELP)]
+    data_dir: Option<PathBuf>,
 }
+
+const CONFIG_HELP: &str = "A TOML file that says where the keys are kept [env: ENTRADA_CONFIG]";
+const DATA_DIR_HELP: &str =
+    "Where the keys are kept [default: entrada-data] [env: ENTRADA_DATA_DIR]";
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 enum Action {
@@ -35,7 +34,8 @@ enum Action {
     List,
     /// Make new keys: used in ten minutes, and the old ones honoured for as long as they are needed
     Rotate(New),
-    /// Make new keys and stop honouring the old ones at once: somebody else may have them
+    /// Make new keys and stop honouring the old ones at once: somebody else may have them. Old ones
+    /// still open what is stored, so nobody signs in again
     Revoke(New),
 }
 
@@ -51,25 +51,29 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`CommandError`] if the key file cannot be used.
-    pub fn run(&self, out: &mut dyn Write) -> Result<(), CommandError> {
-        let file = KeyFile::new(self.data_dir.join("keys.json"));
+    /// [`CommandError`] if the key file cannot be used, or it is not clear which it is.
+    pub fn run(&self, environment: &Environment, out: &mut dyn Write) -> Result<(), CommandError> {
+        let file = KeyFile::new(self.directory(environment)?.join("keys.json"));
         let (now, random) = (SystemClock::default().now(), SystemRandom::default());
-        let before = file.load(now)?;
-        let changed = match self.action {
-            Action::List => None,
-            Action::Rotate(new) => Some(before.rotated(new.algorithm(&before), &random, now)),
-            Action::Revoke(new) => Some(before.revoked(new.algorithm(&before), &random, now)),
+        let ring = match self.action {
+            Action::List => file.load(now),
+            Action::Rotate(new) => file.update(now, |ring| {
+                ring.rotated(new.algorithm(ring), &random, now).map(Some)
+            }),
+            Action::Revoke(new) => file.update(now, |ring| {
+                ring.revoked(new.algorithm(ring), &random, now).map(Some)
+            }),
         };
-        let ring = match changed {
-            Some(changed) => {
-                let changed = changed.map_err(KeyFileError::from)?;
-                file.save(&changed)?;
-                changed
-            }
-            None => before,
-        };
-        tell(&ring, now, out).map_err(CommandError::Output)
+        tell(&ring?, now, out).map_err(CommandError::Output)
+    }
+
+    /// Where the keys are. Where it is said, nothing else need be right: keys must be revocable
+    /// whatever the configuration is like.
+    fn directory(&self, environment: &Environment) -> Result<PathBuf, ConfigError> {
+        match &self.data_dir {
+            Some(directory) => Ok(directory.clone()),
+            None => data_dir(self.config.as_deref(), environment),
+        }
     }
 }
 
@@ -101,9 +105,13 @@ fn state(key: &KeyFacts, next: Option<&KeyFacts>, now: Timestamp) -> String {
     if key.from > now {
         return format!("used in {}", span(key.from.since(now)));
     }
+    let is_known = |key: &KeyFacts| key.from > Timestamp::default();
     let replaced = next.filter(|next| next.from <= now);
     match (replaced, key.algorithm) {
+        _ if key.is_revoked => "revoked, opens stored records alone".to_owned(),
+        (None, _) if !is_known(key) => "in use".to_owned(),
         (None, _) => format!("in use for {}", span(now.since(key.from))),
+        (Some(next), None) if !is_known(next) => "replaced, opens what it sealed".to_owned(),
         (Some(next), None) => format!(
             "replaced {} ago, opens what it sealed",
             span(now.since(next.from))
@@ -176,21 +184,35 @@ mod tests {
             ]
         );
         assert!(told(&second, 5200 + 200_000)[0].ends_with("over"));
+        let revoked = second.revoked(Algorithm::Es256, &random, at(5300)).unwrap();
+        assert_eq!(
+            told(&revoked, 5303),
+            [
+                "ES256: in use for 3 seconds",
+                "seals: revoked, opens stored records alone",
+                "seals: revoked, opens stored records alone",
+                "seals: in use for 3 seconds",
+            ]
+        );
     }
 
     #[test]
     fn a_change_is_kept_and_keeps_the_algorithm() {
         let folder = tempfile::tempdir().unwrap();
         let file = KeyFile::new(folder.path().join("keys.json"));
-        let options = |action| Options {
-            action,
-            data_dir: folder.path().to_owned(),
+        let run = |action, out: &mut Vec<u8>| {
+            let options = Options {
+                action,
+                config: None,
+                data_dir: Some(folder.path().to_owned()),
+            };
+            options.run(&Environment::default(), out)
         };
         let new = New {
             signing_algorithm: None,
         };
         // There must be keys: a wrong directory is to be noticed.
-        assert!(options(Action::Rotate(new)).run(&mut Vec::new()).is_err());
+        assert!(run(Action::Rotate(new), &mut Vec::new()).is_err());
         let now = SystemClock::default().now();
         file.load_or_create(Algorithm::EdDsa, &SystemRandom::default(), now)
             .unwrap();
@@ -200,15 +222,44 @@ mod tests {
                 .filter_map(|key| key.algorithm)
                 .collect::<Vec<_>>()
         };
-        options(Action::Rotate(new)).run(&mut Vec::new()).unwrap();
+        run(Action::Rotate(new), &mut Vec::new()).unwrap();
         assert_eq!(signing(), [Algorithm::EdDsa, Algorithm::EdDsa]);
         let mut listed = Vec::new();
-        options(Action::List).run(&mut listed).unwrap();
+        run(Action::List, &mut listed).unwrap();
         assert_eq!(String::from_utf8(listed).unwrap().lines().count(), 4);
         let es256 = New {
             signing_algorithm: Some(Algorithm::Es256),
         };
-        options(Action::Revoke(es256)).run(&mut Vec::new()).unwrap();
+        run(Action::Revoke(es256), &mut Vec::new()).unwrap();
         assert_eq!(signing(), [Algorithm::Es256]);
+    }
+
+    #[test]
+    fn the_file_says_where_the_keys_are_unless_the_flag_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        let (config, broken) = (place("entrada.toml"), place("broken.toml"));
+        let text = format!("data_dir = {:?}\n", place("kept"));
+        std::fs::write(&config, &text).unwrap();
+        std::fs::write(&broken, format!("{text}data_dri = 1\n")).unwrap();
+        let directory = |config: Option<&PathBuf>, data_dir: Option<&str>| {
+            let options = Options {
+                action: Action::List,
+                config: config.map(|path| path.display().to_string()),
+                data_dir: data_dir.map(PathBuf::from),
+            };
+            options.directory(&Environment::default())
+        };
+        for (config, data_dir, expected) in [
+            (None, None, Some(PathBuf::from("entrada-data"))),
+            (Some(&config), None, Some(place("kept"))),
+            (Some(&config), Some("other"), Some(PathBuf::from("other"))),
+            // In doubt no keys are changed; whoever names them can change them all the same.
+            (Some(&broken), None, None),
+            (Some(&place("none.toml")), None, None),
+            (Some(&broken), Some("other"), Some(PathBuf::from("other"))),
+        ] {
+            assert_eq!(directory(config, data_dir).ok(), expected, "{config:?}");
+        }
     }
 }

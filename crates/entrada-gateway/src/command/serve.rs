@@ -149,6 +149,9 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         look().await;
         assert_eq!(published(&provider).await, 2);
+        std::fs::remove_file(&path).unwrap();
+        look().await;
+        assert_eq!(published(&provider).await, 2);
         file.save(&ring).unwrap();
         look().await;
         assert_eq!(published(&provider).await, 1);

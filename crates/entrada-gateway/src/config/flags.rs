@@ -12,6 +12,16 @@ use crate::config::table::{Place, SETTINGS, Setting};
 pub struct Flags(BTreeMap<&'static str, String>);
 
 impl Flags {
+    /// None, but for the one that names the file `config`.
+    pub(super) fn naming(config: Option<&str>) -> Self {
+        Self(
+            config
+                .map(|file| ("config", file.to_owned()))
+                .into_iter()
+                .collect(),
+        )
+    }
+
     /// The value of the flag for the setting called `name`.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
