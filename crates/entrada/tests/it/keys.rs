@@ -1,9 +1,13 @@
 //! Keys are rotated.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use entrada::jwt::jwks::Algorithm;
 use entrada::keys::PUBLISH_AHEAD;
 use entrada::platform::SystemRandom;
 
+use crate::restart::on_disk;
 use crate::world::{SECOND, World};
 
 async fn kids(world: &World) -> Vec<String> {
@@ -51,4 +55,36 @@ async fn revoked_keys_end_every_access_token_and_no_login() {
     }
     assert_eq!(kids(&world).await.len(), 1);
     assert_eq!(world.log_in("alice").await.kid(), kids(&world).await[0]);
+}
+
+#[tokio::test]
+async fn replicas_that_share_a_file_rotate_once_when_it_is_time() {
+    const EVERY: Duration = Duration::from_secs(90 * 86_400);
+    const ALMOST: Duration = Duration::from_secs(90 * 86_400 - 1);
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::new().await;
+    let replica = || {
+        let config = on_disk(folder.path()).store(Arc::clone(&world.store));
+        world.replica_with(|_| config)
+    };
+    let replicas = [replica(), replica()];
+    let published = async || {
+        for replica in &replicas {
+            replica.provider.tend_keys(Some(EVERY)).unwrap();
+        }
+        // The first looks again at what the second did.
+        replicas[0].provider.tend_keys(Some(EVERY)).unwrap();
+        let (one, other) = (kids(&replicas[0]).await, kids(&replicas[1]).await);
+        assert_eq!(one, other);
+        one.len()
+    };
+    assert_eq!(published().await, 1);
+    world.advance(ALMOST);
+    assert_eq!(published().await, 1);
+    world.advance(SECOND);
+    assert_eq!(published().await, 2);
+    world.advance(EVERY);
+    assert_eq!(published().await, 2);
+    world.advance(PUBLISH_AHEAD);
+    assert_eq!(published().await, 2, "the first is over, the third is new");
 }
