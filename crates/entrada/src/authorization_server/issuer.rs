@@ -187,7 +187,8 @@ impl AccessTokenVerifier for IssuedVerifier {
 
     fn recall(&self, presented: PresentedToken<'_>, now: Timestamp) -> Option<VerifiedToken> {
         let verdict = self.0.verdicts.get(&presented)?;
-        let fresh = now.since(verdict.read_at) <= GRANT_CACHE_TTL && now >= verdict.read_at;
+        // Timestamps are whole seconds: a comparison that took the last one in would make it eleven.
+        let fresh = verdict.read_at.is_within(GRANT_CACHE_TTL, now);
         (fresh && now < verdict.token.expires_at).then_some(verdict.token)
     }
 
