@@ -289,7 +289,7 @@ fn exchange(sources: &mut Sources<'_>) -> Option<Exchange> {
 fn server(sources: &mut Sources<'_>) -> ServerSettings {
     let listen = sources.parsed("listen", address);
     let drain_timeout = sources.parsed("drain_timeout", duration);
-    let key_rotation = sources.parsed("key_rotation", value::timeout);
+    let key_rotation = sources.parsed("key_rotation", value::rotation);
     ServerSettings {
         listen: listen.unwrap_or(table::LISTEN),
         drain_timeout: drain_timeout.unwrap_or_default(),

@@ -72,6 +72,16 @@ pub(super) fn timeout(text: &str) -> Result<Option<Duration>, String> {
         .map_err(|what| format!("{what}, or none"))
 }
 
+/// How old a key becomes, a day at least, or `none`: each that is replaced is kept for years.
+pub(super) fn rotation(text: &str) -> Result<Option<Duration>, String> {
+    match timeout(text)? {
+        Some(every) if every < Duration::from_secs(86_400) => {
+            Err("write a day at least, such as 90d, or none".to_owned())
+        }
+        every => Ok(every),
+    }
+}
+
 /// A number of bytes: `65536`, `512KiB`, `4MiB`.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let units = [

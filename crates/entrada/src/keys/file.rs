@@ -1,8 +1,10 @@
 //! A key ring in a file that nobody else may read.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +16,11 @@ use crate::jwt::jwks::Algorithm;
 use crate::jwt::sign::{SigningKey, SigningKeyError};
 use crate::platform::{SecureRandom, Timestamp};
 use crate::private_file::{self, Draft};
+
+/// How often, and how long apart, the lock is tried: a change takes milliseconds, and a process that
+/// was stopped half-way must not keep others from their end.
+const LOCK_TRIES: u32 = 200;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// The only version there is.
 const FORMAT: u32 = 1;
@@ -119,8 +126,9 @@ impl KeyFile {
     /// Makes of the ring in the file what `change` makes of it, as it is at `now`, unless that is
     /// nothing; answers with the ring that is then in the file.
     ///
-    /// One process does so at a time, and waits for another that does. So no change is lost: a
-    /// revocation, above all, is not undone by whoever read the file before it.
+    /// One process does so at a time, and waits ten seconds for another that does. So no change is
+    /// lost: a revocation, above all, is not undone by whoever read the file before it. It blocks
+    /// the thread.
     ///
     /// # Errors
     ///
@@ -142,8 +150,15 @@ impl KeyFile {
 
     fn lock(&self) -> io::Result<File> {
         let lock = private_file::open_or_create(&self.0.with_extension("lock"), &self.0)?;
-        lock.lock()?;
-        Ok(lock)
+        for _ in 0..LOCK_TRIES {
+            match lock.try_lock() {
+                Ok(()) => return Ok(lock),
+                Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        let held = "another process has held keys.lock for ten seconds";
+        Err(io::Error::new(io::ErrorKind::TimedOut, held))
     }
 
     /// Replaces the ring in one step: a reader sees the old one or the new one. What another process
@@ -352,7 +367,7 @@ mod tests {
             let rotated = ring.rotated(Algorithm::Es256, &random, now).unwrap();
             assert!(rotated.sealing().open(purpose, &sealed).is_ok());
             file.save(&rotated).unwrap();
-            now = now + std::time::Duration::from_secs(90 * 86_400);
+            now = now + Duration::from_secs(90 * 86_400);
         }
     }
 

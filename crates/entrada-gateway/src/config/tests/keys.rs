@@ -15,7 +15,7 @@ fn keys_are_replaced_after_ninety_days_unless_another_time_or_none_is_said() {
         let settings = read(&line, &least_and(&[])).unwrap();
         assert_eq!(settings.server.key_rotation, expected, "{line:?}");
     }
-    for wrong in ["0", "never", "30 days"] {
+    for wrong in ["0", "never", "30 days", "90", "23h"] {
         let found = problems(&[], &least_and(&[("ENTRADA_KEY_ROTATION", wrong)]));
         assert_eq!(found.len(), 1, "{wrong}");
         assert!(found[0].contains("or none"), "{found:?}");
