@@ -155,7 +155,7 @@ impl ClientDocuments {
         if let Err(error) = self.url(id) {
             return Some(Err(error));
         }
-        let ended = self.clients.at_hand(id.as_str(), |_| true)?;
+        let ended = self.clients.at_hand(id.as_str())?;
         Some(ended.map(|fetched| client(&fetched)))
     }
 

@@ -205,18 +205,6 @@ pub struct TransportError {
 }
 
 impl TransportError {
-    /// Whether it was not asked at all, because it is not public ([`PublicWeb`]).
-    pub fn leads_nowhere_public(&self) -> bool {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&*self.source);
-        while let Some(error) = cause {
-            if error.is::<NotPublic>() {
-                return true;
-            }
-            cause = error.source();
-        }
-        false
-    }
-
     /// Says that `host` gave no complete response, and why.
     pub fn new(
         host: impl Into<String>,

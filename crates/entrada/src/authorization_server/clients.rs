@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
+use super::register::USED_LIFETIME;
 use super::{AuthorizationServer, CorrelationId};
 use crate::causes::Causes;
 use crate::client_documents::ClientFetchError;
 use crate::oauth::client::{Client, ClientId};
 use crate::platform::Timestamp;
 use crate::store::StoreError;
-
-use super::register::USED_LIFETIME as KEPT;
 
 /// Why a client is not known.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +77,7 @@ impl AuthorizationServer {
     ) {
         let (client, until) = match found {
             Ok(client) if client.metadata() == before.metadata() => return,
-            Ok(client) => (client, now + KEPT),
+            Ok(client) => (client, now + USED_LIFETIME),
             Err(error) if error.may_pass() => return,
             Err(_) => (before, now),
         };
@@ -101,7 +100,7 @@ impl AuthorizationServer {
             client.used(now)
         };
         let Some(client) = used else { return };
-        if let Err(error) = self.0.store.put_client(&client, now + KEPT).await {
+        if let Err(error) = self.0.store.put_client(&client, now + USED_LIFETIME).await {
             let cause = Causes(&error);
             tracing::warn!(correlation_id = %correlation, client_id = %client.id(), %cause, "client not kept");
         }

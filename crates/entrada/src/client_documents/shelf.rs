@@ -103,10 +103,10 @@ impl<T: Clone + Send + Sync + 'static> Shelf<T> {
         }))
     }
 
-    /// What is at `url`, if that is known without asking and will do, or is known to be of no use.
-    pub(super) fn at_hand(&self, url: &str, will_do: impl Fn(&T) -> bool) -> Option<Outcome<T>> {
+    /// What is at `url`, if that is known without asking, or is known to be of no use.
+    pub(super) fn at_hand(&self, url: &str) -> Option<Outcome<T>> {
         let known = self.0.known.get(url);
-        let ended = self.0.plan(url, known.as_ref(), will_do)?;
+        let ended = self.0.plan(url, known.as_ref(), |_| true)?;
         // Against trouble that may pass others may know something.
         let known_to_nobody = |error: &Arc<ClientFetchError>| !error.may_pass();
         ended

@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::site::{HERE, NAME, Names, OK, Site, get, read_head};
+use crate::site::{HERE, NAME, Names, OK, Site, get, is_not_public, read_head};
 
 #[tokio::test]
 async fn a_request_goes_to_the_address_that_was_looked_at_in_the_name_of_the_host() {
@@ -58,7 +58,7 @@ async fn a_proxy_finds_the_addresses_but_of_the_inside() {
         "127.0.0.1",
     ] {
         let refused = get(&web, &site.url(inside)).await.unwrap_err();
-        assert!(refused.leads_nowhere_public(), "{inside}: {refused:?}");
+        assert!(is_not_public(&refused), "{inside}: {refused:?}");
     }
     assert_eq!((names.asked(), tunnels.lock().unwrap().len()), (0, 1));
 }

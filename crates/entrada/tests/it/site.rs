@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use entrada::platform::{
-    HttpTransport as _, PublicWeb, PublicWebSettings, Resolver, TransportError,
+    HttpTransport as _, NotPublic, PublicWeb, PublicWebSettings, Resolver, TransportError,
 };
 use http::{Request, Response};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -170,4 +170,16 @@ impl Resolver for Names {
 pub(crate) async fn get(web: &PublicWeb, url: &str) -> Result<Response<Bytes>, TransportError> {
     web.send(Request::get(url).body(Bytes::new()).unwrap())
         .await
+}
+
+/// Whether a host was not asked at all, because it is not public.
+pub(crate) fn is_not_public(error: &TransportError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&*error.source);
+    while let Some(error) = cause {
+        if error.is::<NotPublic>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

@@ -186,12 +186,7 @@ impl World {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
-        let url = Url::parse(BASE_URL).unwrap().join(path).unwrap();
-        let mut request = Request::builder().method(method).uri(url.as_str());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let request = request((method, path), headers, body);
         Answer::read(self.send(request).await).await
     }
 
@@ -203,14 +198,9 @@ impl World {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
-        let url = Url::parse(BASE_URL).unwrap().join(path).unwrap();
         let peer = SocketAddr::new(peer.parse().unwrap(), 50_000);
-        let mut request = Request::builder().method(method).uri(url.as_str());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.extension(ConnectInfo(peer));
-        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let mut request = request((method, path), headers, body);
+        request.extensions_mut().insert(ConnectInfo(peer));
         Answer::read(self.send(request).await).await
     }
 
@@ -239,6 +229,15 @@ impl World {
         let client = self.client().await;
         client.log_in(&mut self.browser(), name).await
     }
+}
+
+fn request((method, path): (Method, &str), headers: &[(&str, &str)], body: &str) -> Request {
+    let url = Url::parse(BASE_URL).unwrap().join(path).unwrap();
+    let mut request = Request::builder().method(method).uri(url.as_str());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Body::from(body.to_owned())).unwrap()
 }
 
 /// Where a virtual machine learns who it is.

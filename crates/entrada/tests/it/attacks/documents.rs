@@ -139,6 +139,16 @@ async fn made_up_documents_keep_nobody_from_an_app_in_use() {
         assert_eq!(told(server, &client).await.0, 200);
         assert_eq!(server.web.calls(), calls + 1);
     }
+    // Nor does it after its host was away for longer than anything is believed.
+    world.web.unplug(URL);
+    world.advance(96 * 3600 * SECOND);
+    let late = world.replica();
+    let client = client.at(&late);
+    assert_eq!(told(&late, &client).await.0, 503);
+    world.web.publish(URL, &document());
+    world.advance(60 * SECOND);
+    name_what_is_not_there(&late).await;
+    assert_eq!(told(&late, &client).await.0, 200);
 }
 
 #[tokio::test]
@@ -226,21 +236,17 @@ async fn key_that_a_client_replaced_proves_nothing() {
         world.web.answer(KEYS, response);
     })
     .await;
-    let tokens = prover
-        .redeem_with(&prover.assertion(&world, &json!({})))
-        .await
-        .ok();
-    let refresh_token = tokens["refresh_token"].as_str().unwrap();
+    let refresh_token = prover.signed_in(&world).await;
     let new = SigningKey::generate(Algorithm::Es256).unwrap();
     world.web.publish(KEYS, &published_by(&new));
     world.advance(3600 * SECOND);
     // Nobody asked meanwhile: the first to do so is the thief.
-    let refused = prover.refresh_with(&world, refresh_token).await;
+    let refused = prover.refresh_with(&world, &refresh_token).await;
     refused.assert_refused(401, "invalid_client");
     // Neither does it help to keep the publisher from answering.
     world.web.fail(KEYS, 500);
     world.advance(3600 * SECOND);
-    let refused = prover.refresh_with(&world, refresh_token).await;
+    let refused = prover.refresh_with(&world, &refresh_token).await;
     refused.assert_refused(401, "invalid_client");
 }
 
@@ -248,10 +254,7 @@ async fn key_that_a_client_replaced_proves_nothing() {
 async fn keys_of_a_client_are_not_pushed_out_by_others() {
     let world = World::new().await;
     let prover = Prover::new(&world, elsewhere).await;
-    let tokens = prover
-        .redeem_with(&prover.assertion(&world, &json!({})))
-        .await
-        .ok();
+    let refresh_token = prover.signed_in(&world).await;
     for number in 0..300 {
         let url = format!("https://app{number}.example/client.json");
         let mut document = document();
@@ -264,8 +267,7 @@ async fn keys_of_a_client_are_not_pushed_out_by_others() {
             .redeem_with(&posing.assertion(&world, &json!({})))
             .await;
     }
-    let refresh_token = tokens["refresh_token"].as_str().unwrap();
-    prover.refresh_with(&world, refresh_token).await.ok();
+    prover.refresh_with(&world, &refresh_token).await.ok();
 }
 
 /// A name that only our resolver knows is told by nothing from one that is not there.

@@ -1,6 +1,6 @@
 //! Whoever names a URL to us reaches nothing that they could not reach themselves.
 
-use crate::site::{HERE, NAME, Names, OK, Site, get};
+use crate::site::{HERE, NAME, Names, OK, Site, get, is_not_public};
 
 #[tokio::test]
 async fn name_that_leads_inside_is_not_asked() {
@@ -18,11 +18,11 @@ async fn name_that_leads_inside_is_not_asked() {
     ] {
         let web = site.web(&Names::saying(&[addresses]), |_| {});
         let refused = get(&web, &site.url(NAME)).await.unwrap_err();
-        assert!(refused.leads_nowhere_public(), "{addresses:?}: {refused:?}");
+        assert!(is_not_public(&refused), "{addresses:?}: {refused:?}");
     }
     let nobody = site.web(&Names::saying(&[&[]]), |_| {});
     let refused = get(&nobody, &site.url(NAME)).await.unwrap_err();
-    assert!(!refused.leads_nowhere_public(), "{refused:?}");
+    assert!(!is_not_public(&refused), "{refused:?}");
     assert_eq!(site.connections(), 0);
 }
 
@@ -36,7 +36,7 @@ async fn name_that_changes_its_mind_is_not_followed() {
     get(&web, &site.url(NAME)).await.unwrap();
     assert_eq!((names.asked(), site.connections()), (1, 1));
     let refused = get(&web, &site.url(NAME)).await.unwrap_err();
-    assert!(refused.leads_nowhere_public(), "{refused:?}");
+    assert!(is_not_public(&refused), "{refused:?}");
     assert_eq!(site.connections(), 1);
 }
 
@@ -57,11 +57,11 @@ async fn address_is_no_way_around_the_resolver() {
         "[64:ff9b::7f00:1]",
     ] {
         let refused = get(&web, &site.url(host)).await.unwrap_err();
-        assert!(refused.leads_nowhere_public(), "{host}: {refused:?}");
+        assert!(is_not_public(&refused), "{host}: {refused:?}");
     }
     let plain = site.url(NAME).replace("https:", "http:");
     let refused = get(&web, &plain).await.unwrap_err();
-    assert!(refused.leads_nowhere_public(), "{refused:?}");
+    assert!(is_not_public(&refused), "{refused:?}");
     assert_eq!((names.asked(), site.connections()), (0, 0));
 }
 
@@ -82,7 +82,7 @@ async fn stranger_sends_us_nowhere_and_keeps_us_at_nothing() {
     .await;
     let web = site.web_here(&Names::saying(&[&["127.0.0.1"]]));
     let refused = get(&web, &site.url(NAME)).await.unwrap_err();
-    assert!(!refused.leads_nowhere_public(), "{refused:?}");
+    assert!(!is_not_public(&refused), "{refused:?}");
 }
 
 #[tokio::test]

@@ -100,6 +100,13 @@ impl Prover {
         }
     }
 
+    /// Redeems its code with an assertion of its own, and gives the refresh token.
+    pub(crate) async fn signed_in(&self, world: &World) -> String {
+        let assertion = self.assertion(world, &json!({}));
+        let tokens = self.redeem_with(&assertion).await.ok();
+        tokens["refresh_token"].as_str().unwrap().to_owned()
+    }
+
     /// Refreshes with an assertion of its own.
     pub(crate) async fn refresh_with(&self, world: &World, refresh_token: &str) -> Answer {
         let assertion = self.assertion(world, &json!({}));
@@ -215,30 +222,22 @@ async fn keys_that_cannot_be_had_are_not_the_clients_fault() {
 async fn a_new_key_is_looked_for_within_minutes() {
     let world = World::new().await;
     let prover = Prover::new(&world, elsewhere).await;
-    let tokens = prover
-        .redeem_with(&prover.assertion(&world, &json!({})))
-        .await
-        .ok();
-    let refresh_token = tokens["refresh_token"].as_str().unwrap();
+    let refresh_token = prover.signed_in(&world).await;
     let new = SigningKey::generate(Algorithm::Es256).unwrap();
     world.web.publish(KEYS, &published_by(&new));
     let prover = Prover { key: new, ..prover };
     world.advance(299 * SECOND);
-    let refused = prover.refresh_with(&world, refresh_token).await;
+    let refused = prover.refresh_with(&world, &refresh_token).await;
     refused.assert_refused(401, "invalid_client");
     world.advance(SECOND);
-    prover.refresh_with(&world, refresh_token).await.ok();
+    prover.refresh_with(&world, &refresh_token).await.ok();
 }
 
 #[tokio::test]
 async fn an_outage_where_its_keys_are_is_bridged_for_a_day() {
     let world = World::new().await;
     let prover = Prover::new(&world, elsewhere).await;
-    let tokens = prover
-        .redeem_with(&prover.assertion(&world, &json!({})))
-        .await
-        .ok();
-    let refresh_token = tokens["refresh_token"].as_str().unwrap().to_owned();
+    let refresh_token = prover.signed_in(&world).await;
     world.web.fail(KEYS, 503);
     world.advance(23 * 3600 * SECOND);
     let tokens = prover.refresh_with(&world, &refresh_token).await.ok();
