@@ -11,20 +11,19 @@ import pathlib
 import secrets
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 
-from load import ECHO, LOAD, MCP_HEADERS, PROTOCOL, ROOT, Entra, Server, newest, serving, wait_until_ready
+from load import ECHO, LOAD, MCP_HEADERS, PROTOCOL, ROOT, Entra, Server, newest, serving
 
 sys.path.insert(0, str(ROOT / "interop"))
 
-from tenant import CLIENT_ID, CLIENT_SECRET, PASSWORD, TENANT, USERNAME  # noqa: E402
+from tenant import PASSWORD, USERNAME  # noqa: E402
 from oauth import Client  # noqa: E402
-from programs import ARTEFACTS, Program, free_port, stop  # noqa: E402
+from programs import ARTEFACTS, Program  # noqa: E402
 
 # Nineteen in twenty requests are hostile.
 HOSTILE_FOR_A_GOOD_ONE = 19
@@ -186,37 +185,6 @@ class Worker:
         return took
 
 
-@contextlib.contextmanager
-def gateway(upstream: str, data: pathlib.Path, entra: Entra) -> Iterator[Server]:
-    port = free_port()
-    base_url = f"http://127.0.0.1:{port}"
-    settings = {
-        "TENANT_ID": TENANT,
-        "CLIENT_ID": CLIENT_ID,
-        "CLIENT_SECRET": CLIENT_SECRET,
-        "BASE_URL": base_url,
-        "LISTEN": f"127.0.0.1:{port}",
-        "REQUIRED_SCOPES": "mcp.read",
-        "AUTHORITY_HOST": entra.host,
-        "CA_FILE": str(entra.ca_file),
-        "DATA_DIR": str(data),
-        "UPSTREAM": upstream,
-        "RESOURCE_PATH": "/mcp",
-        # Nobody's host is asked from here.
-        "CLIENT_DOCUMENT_HOSTS": "none",
-    }
-    env = {**os.environ, **{f"ENTRADA_{name}": value for name, value in settings.items()}}
-    env.pop("SSL_CERT_FILE", None)
-    with open(ARTEFACTS / "hostile-entrada.log", "ab") as log:
-        started = time.perf_counter()
-        process = subprocess.Popen([LOAD / "entrada", "serve"], env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    try:
-        wait_until_ready(port, process)
-        yield Server(base_url, process, time.perf_counter() - started)
-    finally:
-        stop(process)
-
-
 def percentiles(took: list[float]) -> tuple[float, float]:
     cuts = statistics.quantiles(took, n=20)
     return cuts[9], cuts[18]
@@ -263,7 +231,14 @@ def main() -> int:
         ready = running.enter_context(Program(LOAD / "entra-emulator", "--http", "127.0.0.1:0", "--ca-file", ca_file))
         entra = Entra(ready["authority_host"], ca_file)
         upstream = running.enter_context(serving(newest("load_server-*"), pathlib.Path(folder) / "upstream", entra))
-        server = running.enter_context(gateway(f"{upstream.base_url}/bare/mcp", pathlib.Path(folder) / "data", entra))
+        settings = {
+            "UPSTREAM": f"{upstream.base_url}/bare/mcp",
+            "RESOURCE_PATH": "/mcp",
+            # Nobody's host is asked from here.
+            "CLIENT_DOCUMENT_HOSTS": "none",
+        }
+        gateway = serving(LOAD / "entrada", pathlib.Path(folder) / "data", entra, None, "serve", **settings)
+        server = running.enter_context(gateway)
         compare(server, args.rounds, args.seconds, args.per_second)
     return 0
 

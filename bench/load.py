@@ -72,8 +72,10 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(program: pathlib.Path, data_dir: pathlib.Path, entra: Entra, port: int | None = None) -> Iterator[Server]:
-    """A server, from the moment it answers."""
+def serving(
+    program: pathlib.Path, data_dir: pathlib.Path, entra: Entra, port: int | None = None, *arguments: str, **more: str
+) -> Iterator[Server]:
+    """A server, from the moment it answers; `more` are further settings."""
     port = port or free_port()
     base_url = f"http://127.0.0.1:{port}"
     settings = {
@@ -86,13 +88,14 @@ def serving(program: pathlib.Path, data_dir: pathlib.Path, entra: Entra, port: i
         "AUTHORITY_HOST": entra.host,
         "CA_FILE": str(entra.ca_file),
         "DATA_DIR": str(data_dir),
+        **more,
     }
     env = {**os.environ, **{f"ENTRADA_{name}": value for name, value in settings.items()}}
     # That is for the person's browser, which is this process.
     env.pop("SSL_CERT_FILE", None)
     with open(ARTEFACTS / f"load-{program.name}.log", "ab") as log:
         started = time.perf_counter()
-        process = subprocess.Popen([program], env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen([program, *arguments], env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         wait_until_ready(port, process)
         yield Server(base_url, process, time.perf_counter() - started)
