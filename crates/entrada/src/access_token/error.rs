@@ -190,8 +190,8 @@ pub enum Lack {
 
 fn other_kind(expected: PrincipalKind) -> &'static str {
     match expected {
-        PrincipalKind::User => "the token is an application's own, and only users are let in",
-        PrincipalKind::Application => "the token is a user's, and applications are let in",
+        PrincipalKind::User => "the token is an application's own, and this takes a user's",
+        PrincipalKind::Application => "the token is a user's, and this takes an application's own",
     }
 }
 

@@ -132,7 +132,7 @@ fn the_outcome_names_the_scopes_that_would_help_and_no_others() {
         (
             R::scopes(["a"]),
             application(&["R1"]),
-            "the token is an application's own, and only users are let in",
+            "the token is an application's own, and this takes a user's",
         ),
         (
             R::any([

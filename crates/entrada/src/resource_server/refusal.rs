@@ -330,7 +330,7 @@ const INSUFFICIENT_CLAIMS: ErrorResponse = ErrorResponse::new(
 
 const ACCESS_DENIED: ErrorResponse = ErrorResponse::new(
     ErrorCode::AccessDenied,
-    "the caller may not do this, whatever scopes it asks for: an administrator has to allow it",
+    "the caller may not do this, whatever scopes it asks for: whoever runs the server can say why",
 );
 
 const UNAVAILABLE: ErrorResponse = ErrorResponse::new(
