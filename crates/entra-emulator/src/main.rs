@@ -16,7 +16,7 @@ use url::Url;
 /// A pretend Microsoft Entra ID, for tests and demonstrations.
 ///
 /// Prints one line of JSON when it is ready, and serves until it is interrupted. The line tells the
-/// URLs, the tenant and the file with the certificate authority. Everything the emulator knows is
+/// URLs and the file with the certificate authority. Everything the emulator knows is
 /// public: keep it on loopback.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]

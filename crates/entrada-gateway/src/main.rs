@@ -104,10 +104,13 @@ Example, entrada.toml:
   client_secret_file = \"/run/secrets/entrada\"
   required_scopes = [\"mcp.access\"]
 
-The MCP server learns who calls from X-Entrada-Subject, X-Entrada-Object-Id and their like. It gets
-no token, and nobody else's X-Entrada headers: let nothing but the gateway reach it.
+Routes to several servers ([[route]]) and clients that need not register ([[client]]) stand in the
+file alone; the password of a certificate file may be in ENTRADA_CLIENT_CERTIFICATE_PASSWORD.
 
-GET /healthz answers while the process lives, GET /readyz when it can serve.
+The MCP server learns who calls from X-Entrada-Subject, X-Entrada-Object-Id and their like. It never
+gets the client's token, nor anybody else's X-Entrada headers: let nothing but the gateway reach it.
+
+GET /healthz answers while the process lives, GET /readyz while the store does. Entra is not asked.
 
 Exit codes:
   0  it was told to stop, and did
