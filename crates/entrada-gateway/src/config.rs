@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use entrada::authorization_server::ConsentMode;
 use url::Url;
 
 pub use crate::config::environment::Environment;
@@ -187,6 +188,8 @@ fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> Provid
             .parsed("insecure_document_addresses", value::addresses)
             .unwrap_or_default(),
         clients: sources.take_clients(),
+        consent: consent(sources),
+        pre_approved_clients: sources.list("pre_approved_clients"),
         rate_limits: sources
             .parsed("rate_limits", value::rate_limits)
             .unwrap_or_default(),
@@ -202,6 +205,32 @@ fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> Provid
         refresh_token_lifetime: sources.parsed("refresh_token_lifetime", duration),
         signing_algorithm: sources.parsed("signing_algorithm", signing_algorithm),
         allowed_origins: sources.list("allowed_origins"),
+    }
+}
+
+/// When users are asked; a problem where what is said of remembering has no use.
+fn consent(sources: &mut Sources<'_>) -> ConsentMode {
+    let mode = sources.parsed("consent", value::consent);
+    let remembers = matches!(mode, Some(ConsentMode::Remember(_)));
+    let is_of_use = || {
+        let unused = "it says something where consent is remember alone";
+        remembers.then_some(()).ok_or_else(|| unused.to_owned())
+    };
+    let lifetime = sources.parsed("consent_lifetime", |text| {
+        is_of_use()?;
+        duration(text)
+    });
+    let asks = sources.parsed("ask_for_apps_on_device", |text| {
+        is_of_use()?;
+        value::switch(text)
+    });
+    match mode {
+        Some(ConsentMode::Remember(mut policy)) => {
+            policy.lifetime = lifetime.unwrap_or(policy.lifetime);
+            policy.apps_on_device = asks != Some(true);
+            ConsentMode::Remember(policy)
+        }
+        mode => mode.unwrap_or_default(),
     }
 }
 

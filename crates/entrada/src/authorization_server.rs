@@ -1,5 +1,6 @@
 //! The authorization server that MCP clients talk to: one endpoint a file.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,8 +19,9 @@ use url::Url;
 use crate::access_token::Backs;
 use crate::client_documents::ClientDocuments;
 use crate::entra::EntraClient;
-use crate::grant::{GrantId, Lifetimes};
+use crate::grant::{GrantId, Lifetimes, Remember};
 use crate::keys::Keys;
+use crate::oauth::client::ClientId;
 use crate::oauth::client_document::DocumentHosts;
 use crate::oauth::issuer::Issuer;
 use crate::oauth::redirect_uri::AllowedRedirects;
@@ -28,6 +30,8 @@ use crate::platform::{Platform, Timestamp};
 use crate::store::{SealedStore, StoreError};
 
 mod answer;
+mod approvals;
+mod approved_apps;
 mod authorize;
 mod callback;
 mod client_address;
@@ -49,6 +53,7 @@ mod scope_policy;
 mod sign_in_again;
 mod token;
 
+pub use approved_apps::ApprovedAppsError;
 pub use authorize::{AnswerTo, AuthorizeError};
 pub use callback::{CallbackError, UpstreamError};
 pub use client_address::{TrustedProxies, TrustedProxyError};
@@ -85,6 +90,17 @@ pub enum ConsentMode {
     /// At every login.
     #[default]
     Always,
+    /// Once, and again when the client wants more, another user signs in, or time has passed; and
+    /// whenever another web site opened the page.
+    Remember(Remember),
+    /// By somebody else, before they come here: a portal that starts clients, or a proxy with a page of
+    /// its own. The user is not asked here.
+    ///
+    /// # Security
+    ///
+    /// Nobody who can reach `/authorize` may get past whoever asks: what is said of
+    /// [`InsecureSkip`](Self::InsecureSkip) is true here, too.
+    External,
     /// Never.
     ///
     /// # Security
@@ -114,6 +130,8 @@ pub(crate) struct AuthorizationServerConfig {
     pub(crate) lifetimes: Lifetimes,
     /// Whether users are asked.
     pub(crate) consent: ConsentMode,
+    /// Clients whose users need not be asked.
+    pub(crate) pre_approved: HashSet<ClientId>,
     /// Which redirect URIs clients may use at all.
     pub(crate) allowed_redirects: AllowedRedirects,
     /// Whose documents describe clients.
@@ -276,6 +294,12 @@ impl AuthorizationServer {
                 &at("/sign-in-again"),
                 get(sign_in_again::get)
                     .post(sign_in_again::post)
+                    .head(not_by_head),
+            )
+            .route(
+                &at(approved_apps::PATH),
+                get(approved_apps::get)
+                    .post(approved_apps::post)
                     .head(not_by_head),
             )
             .route(

@@ -29,6 +29,7 @@ use crate::oauth::scope::Scope;
 use crate::platform::{SecureRandom, Timestamp};
 use crate::secret::{EntraAccessToken, EntraRefreshToken, Hashed, RefreshToken, sealable};
 
+mod approvals;
 mod code;
 mod entra_login;
 mod interaction;
@@ -36,6 +37,8 @@ mod refresh_token;
 mod request;
 mod sign_in_again;
 
+pub(crate) use approvals::{Approvals, ApprovedClient, NewGrant, Remembered, Wanted};
+pub use approvals::{Remember, UserKey};
 pub use code::RedeemError;
 pub(crate) use code::{AuthenticatedClient, CodeRequest, IssuedCode};
 pub(crate) use entra_login::{EntraLogin, Upstream};
@@ -43,10 +46,11 @@ pub use interaction::InteractionKey;
 pub(crate) use interaction::{INTERACTION_LIFETIME, NeededInteraction};
 pub(crate) use refresh_token::{PresentedRefreshToken, RefreshTerm, Succession};
 pub(crate) use request::{
-    AuthorizationRequest, ConsentAnswer, ConsentedRequest, LOGIN_LIFETIME, Login, LoginHints,
-    SignedIn,
+    AuthorizationRequest, Consent, ConsentedRequest, LOGIN_LIFETIME, Login, LoginHints, SignedIn,
 };
-pub(crate) use sign_in_again::{PendingLogin, SignInAgain, SignInAgainLink, SignInAgainRequest};
+pub(crate) use sign_in_again::{
+    PageLogin, PendingLogin, SignInAgain, SignInAgainLink, SignInAgainRequest,
+};
 
 use refresh_token::SealedSuccessor;
 

@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::grant::{GrantId, InteractionKey};
+use crate::grant::{GrantId, InteractionKey, UserKey};
 use crate::oauth::client::ClientId;
 use crate::platform::Timestamp;
 use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
@@ -63,7 +63,8 @@ impl Entry {
     }
 }
 
-/// Keeps clients, logins under way, codes, grants, and what users are to bring to their next login.
+/// Keeps clients, logins under way, codes, grants, what users are to bring to their next login, and
+/// what they approved.
 ///
 /// Every verb is atomic, and what it acknowledged is durable. Whether a record is still valid is
 /// written inside the record; `expires_at` only says when a store may forget it, so a store may
@@ -75,7 +76,8 @@ impl Entry {
 /// across every replica: an implementation that reads and then deletes lets two requests spend
 /// one code (RFC 6749 §4.1.2). [`put_grant`](Self::put_grant) must compare and swap: one that
 /// overwrites lets two holders of one refresh token live on side by side, so theft goes unseen
-/// (RFC 9700 §4.14.2). An acknowledged [`revoke_grant`](Self::revoke_grant) that is lost gives
+/// (RFC 9700 §4.14.2). So must [`put_approvals`](Self::put_approvals): a grant that is overwritten there
+/// outlives the removal of its client. An acknowledged [`revoke_grant`](Self::revoke_grant) that is lost gives
 /// the thief the session back. Answering [`StoreError`] is always safe, merely slow.
 ///
 /// `store::conformance` (feature `test-util`) holds the tests every implementation must pass.
@@ -196,6 +198,26 @@ pub trait Store: Debug + Send + Sync {
         &self,
         key: &Hashed<InteractionKey>,
     ) -> Result<Option<Sealed>, StoreError>;
+
+    /// Stores version `version` of what a user approved, if version `version - 1` is what is stored.
+    /// Version 1 is stored if nothing is.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the backend fails; it may then have been stored.
+    async fn put_approvals(
+        &self,
+        user: &Hashed<UserKey>,
+        version: u64,
+        approvals: Entry,
+    ) -> Result<Written, StoreError>;
+
+    /// Looks up what a user approved, and its version.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the backend fails.
+    async fn approvals(&self, user: &Hashed<UserKey>) -> Result<Option<(u64, Sealed)>, StoreError>;
 
     /// Forgets what expired before `now`; answers how many entries it forgot.
     ///

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use entrada::authorization_server::{PreregisteredClient, RateLimits};
+use entrada::authorization_server::{ConsentMode, PreregisteredClient, RateLimits};
 use entrada::entra::cloud::Cloud;
 use entrada::entra::credential::ClientCredential;
 use entrada::entra::verifier::AppOnlyTokens;
@@ -71,6 +71,10 @@ pub struct ProviderSettings {
     pub insecure_document_addresses: Vec<IpAddr>,
     /// Clients that need not register.
     pub clients: Vec<PreregisteredClient>,
+    /// When users are asked.
+    pub consent: ConsentMode,
+    /// Clients whose users are not asked.
+    pub pre_approved_clients: Vec<String>,
     /// How often one address may come.
     pub rate_limits: RateLimits,
     /// The proxies before this gateway.
@@ -211,6 +215,8 @@ impl ProviderSettings {
             .redirect_path(&self.redirect_path)
             .allowed_origins(&self.allowed_origins)
             .allowed_tenants(&self.allowed_tenants)
+            .consent(self.consent)
+            .pre_approved_clients(&self.pre_approved_clients)
             .rate_limits(self.rate_limits)
             .trusted_proxies(&self.trusted_proxies)
             .data_dir(&self.data_dir);

@@ -343,6 +343,32 @@ pub(super) const SETTINGS: &[Setting] = &[
     .or("90d"),
     setting(
         TOKENS,
+        "consent",
+        "MODE",
+        "always: users are asked at every login; remember: once for each app, and again when it wants \
+         more; external: something before this gateway asks them",
+    )
+    .or("always"),
+    setting(
+        TOKENS,
+        "consent_lifetime",
+        "TIME",
+        "How long their answer is remembered [default: 90d]",
+    ),
+    setting(
+        TOKENS,
+        "ask_for_apps_on_device",
+        "BOOL",
+        "Whether they are asked at every login all the same where the app runs on their own device",
+    ),
+    setting(
+        TOKENS,
+        "pre_approved_clients",
+        "IDS",
+        "Clients whose users are not asked, by id or by the URL of their document [default: none]",
+    ),
+    setting(
+        TOKENS,
         "allowed_client_redirect_uris",
         "URIS",
         "The only redirect URIs clients may use, such as http://localhost/** or \

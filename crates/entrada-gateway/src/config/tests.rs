@@ -6,6 +6,7 @@ use crate::config::table::Setting;
 use crate::telemetry::LogLevel;
 
 mod clients;
+mod consent;
 mod documents;
 mod keys;
 mod limits;

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use entrada::authorization_server::RateLimits;
+use entrada::authorization_server::{ConsentMode, RateLimits};
 use entrada::entra::cloud::Cloud;
+use entrada::grant::Remember;
 use entrada::jwt::jwks::Algorithm;
 use url::Url;
 
@@ -137,6 +138,16 @@ pub(super) fn proxy(text: &str) -> Result<Url, String> {
     let url = url.ok_or_else(|| "write a URL such as http://proxy.internal:3128".to_owned())?;
     without_credentials(&url)?;
     Ok(url)
+}
+
+/// When users are asked.
+pub(super) fn consent(text: &str) -> Result<ConsentMode, String> {
+    match text {
+        "always" => Ok(ConsentMode::Always),
+        "remember" => Ok(ConsentMode::Remember(Remember::default())),
+        "external" => Ok(ConsentMode::External),
+        _ => Err("write always, remember or external".to_owned()),
+    }
 }
 
 /// Whether requests are counted.

@@ -7,7 +7,7 @@ use http::{HeaderMap, header};
 
 use super::correlation::CorrelationId;
 use super::pages::{self, ConsentPage};
-use super::{AuthorizationServer, ConsentMode, ScopePolicy, answer, cookie};
+use super::{AuthorizationServer, ScopePolicy, answer, approved_apps};
 use crate::grant::{AuthorizationRequest, LoginHints};
 use crate::keys::Purpose;
 use crate::oauth::client::{Client, ClientId, GrantType};
@@ -74,7 +74,7 @@ impl AuthorizationServer {
         correlation: &CorrelationId,
     ) -> Response {
         let random = &*self.0.platform.random;
-        let cookies = cookie::Cookies::new(self.0.endpoints.secure);
+        let cookies = self.cookies();
         let (browser, set_cookie) = cookies.browser_or_new(headers, random);
         let drawn = Drawn {
             upstream_state: UpstreamState::generate(random),
@@ -86,10 +86,15 @@ impl AuthorizationServer {
             Err(error) => Err(error),
         };
         match outcome {
-            Ok((request, client)) => {
-                let mut page = match self.0.config.consent {
-                    ConsentMode::Always => self.ask(&request, &client, correlation),
-                    ConsentMode::InsecureSkip => self.forward(request, now, correlation).await,
+            Ok((request, insists)) => {
+                let consent = if insists {
+                    None
+                } else {
+                    self.consent_without_asking(&request, headers, now).await
+                };
+                let mut page = match consent {
+                    None => self.ask(&request, correlation),
+                    Some(consent) => self.forward((request, consent), now, correlation).await,
                 };
                 page.headers_mut().append(header::SET_COOKIE, set_cookie);
                 page
@@ -115,31 +120,30 @@ impl AuthorizationServer {
         Ok((params, client, redirect))
     }
 
+    /// The request, and whether its client insists that the user is asked.
     fn decide(
         &self,
         (params, client, redirect): (Params, Client, TrustedRedirect),
         drawn: Drawn,
         now: Timestamp,
-    ) -> Result<(AuthorizationRequest, Client), AuthorizeError> {
+    ) -> Result<(AuthorizationRequest, bool), AuthorizeError> {
         let config = &self.0.config;
         let policy = Policy {
             scopes: &config.scopes,
             resource: &config.resource,
         };
         let request = decide(&params, &client, redirect, &policy, (drawn, now))?;
-        let skips = config.consent == ConsentMode::InsecureSkip;
-        // The user must be asked, and may not be.
-        if prompts(&params, "none") && !skips {
+        // The user must be asked, here or which account they use, and may not be.
+        if prompts(&params, "none") && !self.answers_for(client.id()) {
             let to = AnswerTo::new(request.redirect, request.state);
             return Err(AuthorizeError::ConsentRequired(to));
         }
-        Ok((request, client))
+        Ok((request, insists_on_consent(&params)))
     }
 
-    fn ask(
+    pub(super) fn ask(
         &self,
         request: &AuthorizationRequest,
-        client: &Client,
         correlation: &CorrelationId,
     ) -> Response {
         let Ok(sealed) = self.0.store.seal_for(CONSENT_FORM, request) else {
@@ -147,13 +151,15 @@ impl AuthorizationServer {
         };
         ConsentPage {
             server_name: &self.0.config.resource_name,
-            client_name: client.metadata().unverified_name(),
-            client_id: client.id(),
+            client_name: request.client_name.as_deref(),
+            client_id: &request.client_id,
             redirect: request.redirect.uri(),
             scopes: &request.scope,
             additional_scopes: self.0.entra.additional_scope(),
             incremental_scopes: self.0.entra.incremental_scope(),
             sealed_request: &sealed,
+            remembered_for: self.remembers().map(|policy| policy.lifetime),
+            take_back_at: &self.0.endpoints.url(approved_apps::PATH),
             action: &self.0.endpoints.path("/consent"),
             form_action_sources: &self.0.entra.login_origin(),
         }
@@ -253,6 +259,7 @@ fn decide(
     Ok(AuthorizationRequest {
         upstream_state: drawn.upstream_state,
         client_id: client.id().clone(),
+        client_name: client.metadata().unverified_name().map(str::to_owned),
         redirect: to.redirect,
         state: to.state,
         challenge,
@@ -275,6 +282,16 @@ fn prompts(params: &Params, value: &str) -> bool {
     params
         .get("prompt")
         .is_some_and(|prompt| prompt.split(' ').any(|word| word == value))
+}
+
+/// Whether the client wants its user to be asked even where they were before.
+///
+/// OpenID Connect Core §11 makes clients that ask for `offline_access` send `prompt=consent`, and many
+/// do so by rote: a consent that was given before, which includes it, is what that section calls another
+/// condition for it.
+fn insists_on_consent(params: &Params) -> bool {
+    let scope = params.get("scope").unwrap_or_default();
+    prompts(params, "consent") && !scope.split(' ').any(|token| token == "offline_access")
 }
 
 /// Whether a person looks at the answer.

@@ -2,8 +2,9 @@
 
 use axum::extract::{Extension, RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
+use super::approved_apps::{self, ApprovedAppsError};
 use super::authorize::AnswerTo;
 use super::consent::ConsentError;
 use super::correlation::CorrelationId;
@@ -13,7 +14,8 @@ use super::{AuthorizationServer, answer, cookie, token};
 use crate::causes::Causes;
 use crate::entra::error::{EntraError, Remedy};
 use crate::grant::{
-    ConsentedRequest, EntraLogin, GrantId, NeededInteraction, PendingLogin, SignedIn,
+    AuthorizationRequest, ConsentedRequest, EntraLogin, GrantId, NeededInteraction, PendingLogin,
+    SignedIn,
 };
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::oauth::params::Params;
@@ -62,6 +64,9 @@ pub enum CallbackError {
     /// A user who was to bring what a grant of theirs lacks did not.
     #[error(transparent)]
     SignInAgain(SignInAgainError),
+    /// A user who wanted to see their apps did not sign in.
+    #[error(transparent)]
+    ApprovedApps(ApprovedAppsError),
     /// The store failed when the code was to be stored.
     #[error("the code could not be stored")]
     StoreCode {
@@ -107,7 +112,8 @@ impl CallbackError {
             | Self::OtherBrowser
             | Self::UnknownLogin
             | Self::Store(_)
-            | Self::SignInAgain(_) => None,
+            | Self::SignInAgain(_)
+            | Self::ApprovedApps(_) => None,
             Self::NothingGranted(to)
             | Self::Entra { to, .. }
             | Self::Redeem { to, .. }
@@ -146,6 +152,7 @@ impl From<&CallbackError> for ErrorResponse {
                 UpstreamError::Other => misconfigured,
             },
             CallbackError::SignInAgain(error) => return error.into(),
+            CallbackError::ApprovedApps(error) => return error.into(),
             CallbackError::NothingGranted(_) => {
                 (ErrorCode::AccessDenied, "none of the scopes was granted")
             }
@@ -228,6 +235,10 @@ fn is_true(value: &str) -> bool {
 enum Landed {
     /// A code for the client.
     Code(AuthorizationCode, IssuedTo),
+    /// Another user than the one who consented is asked.
+    Asked(Box<AuthorizationRequest>, HeaderValue),
+    /// They see their apps.
+    Apps(Response),
     /// They are sent to Entra once more.
     Onward(Response),
     /// A grant they had given holds again.
@@ -238,11 +249,13 @@ enum Landed {
 struct IssuedTo {
     grant: GrantId,
     to: AnswerTo,
+    /// Says who uses the browser, where that is remembered.
+    set_user: Option<HeaderValue>,
 }
 
 /// Why Entra signed nobody in.
 #[derive(Debug, thiserror::Error)]
-enum NotSignedIn {
+pub(super) enum NotSignedIn {
     #[error("entra sent the user back with an error: {0}")]
     Entra(UpstreamError),
     #[error("there is no code")]
@@ -299,7 +312,14 @@ impl AuthorizationServer {
         }
         let signed_in = self.signed_in(pending.login(), params, now).await;
         match pending {
-            PendingLogin::Authorization(request) => self.issue_code(*request, signed_in, now).await,
+            PendingLogin::Authorization(request) => {
+                self.issue_code((*request, signed_in), headers, now).await
+            }
+            PendingLogin::Page(_) => {
+                let signed_in = signed_in.map_err(ApprovedAppsError::from);
+                let shown = signed_in.and_then(|it| self.signed_in_to_apps(&it, now));
+                shown.map(Landed::Apps).map_err(CallbackError::ApprovedApps)
+            }
             PendingLogin::SignInAgain(again) => {
                 let signed_in = signed_in.map_err(SignInAgainError::from);
                 let signed_in = signed_in.map_err(CallbackError::SignInAgain)?;
@@ -328,8 +348,8 @@ impl AuthorizationServer {
 
     async fn issue_code(
         &self,
-        request: ConsentedRequest,
-        signed_in: Result<SignedIn, NotSignedIn>,
+        (request, signed_in): (ConsentedRequest, Result<SignedIn, NotSignedIn>),
+        headers: &HeaderMap,
         now: Timestamp,
     ) -> Result<Landed, CallbackError> {
         let to = AnswerTo::new(
@@ -345,11 +365,19 @@ impl AuthorizationServer {
             }
             (Err(error), None) => return Err(error.told(to)),
         };
+        if !request.is_consented_by(&signed_in) {
+            return Ok(self.ask_another(request, &signed_in, headers, now));
+        }
         let request = match self.needed_of(&request, &signed_in, now).await {
             Some(needed) => return self.once_more(request, (signed_in, needed), to, now).await,
             None => request,
         };
         let id = GrantId::generate(&*self.0.platform.random);
+        let noted = self.note_grant(id, &request, &signed_in.principal, now);
+        if let Err(error) = noted.await {
+            return Err(CallbackError::StoreCode { error, to });
+        }
+        let set_user = self.note_user(&signed_in.principal, now);
         let issued = request.complete(id, signed_in, now);
         if issued.scope().is_empty() {
             return Err(CallbackError::NothingGranted(to));
@@ -357,9 +385,31 @@ impl AuthorizationServer {
         let code = AuthorizationCode::generate(&*self.0.platform.random);
         let kept_until = now + token::CODE_MEMORY;
         match self.0.store.put_code(&code, &issued, kept_until).await {
-            Ok(()) => Ok(Landed::Code(code, IssuedTo { grant: id, to })),
+            Ok(()) => {
+                let issued_to = IssuedTo {
+                    grant: id,
+                    to,
+                    set_user,
+                };
+                Ok(Landed::Code(code, issued_to))
+            }
             Err(error) => Err(CallbackError::StoreCode { error, to }),
         }
+    }
+
+    /// Asks a user who came where another was expected, who consented.
+    fn ask_another(
+        &self,
+        request: ConsentedRequest,
+        signed_in: &SignedIn,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Landed {
+        let random = &*self.0.platform.random;
+        let (browser, set_cookie) = self.cookies().browser_or_new(headers, random);
+        let state = UpstreamState::generate(random);
+        let request = request.ask_again(signed_in, state, browser.hashed(), now);
+        Landed::Asked(Box::new(request), set_cookie)
     }
 
     /// What this user must bring to a login besides, if this one was not for that. It is asked for
@@ -403,10 +453,28 @@ impl AuthorizationServer {
 
     fn answer(&self, landed: Landed, correlation: &CorrelationId) -> Response {
         match landed {
-            Landed::Code(code, IssuedTo { grant, to }) => {
+            Landed::Code(code, issued_to) => {
+                let IssuedTo {
+                    grant,
+                    to,
+                    set_user,
+                } = issued_to;
                 tracing::info!(correlation_id = %correlation, %grant, "code issued");
-                pages::redirect(&self.location(&to, &[("code", code.expose())]))
+                let mut response = pages::redirect(&self.location(&to, &[("code", code.expose())]));
+                if let Some(set_user) = set_user {
+                    let headers = response.headers_mut();
+                    headers.append(header::SET_COOKIE, set_user);
+                }
+                response
             }
+            Landed::Asked(request, set_cookie) => {
+                tracing::info!(correlation_id = %correlation, "another user signed in: asking them");
+                let mut response = self.ask(&request, correlation);
+                let headers = response.headers_mut();
+                headers.append(header::SET_COOKIE, set_cookie);
+                response
+            }
+            Landed::Apps(response) => response,
             Landed::Onward(response) => {
                 tracing::info!(correlation_id = %correlation, "more is needed of the user");
                 response
@@ -420,12 +488,17 @@ impl AuthorizationServer {
 
     fn refuse_callback(&self, error: &CallbackError, correlation: &CorrelationId) -> Response {
         let answer = ErrorResponse::from(error);
-        if !matches!(error, CallbackError::SignInAgain(_)) {
+        let logs_itself = matches!(
+            error,
+            CallbackError::SignInAgain(_) | CallbackError::ApprovedApps(_)
+        );
+        if !logs_itself {
             answer::log(error, answer.error, correlation);
         }
         match (error, error.answer_to()) {
             (_, Some(to)) => pages::redirect(&self.error_location(to, answer)),
             (CallbackError::SignInAgain(error), None) => sign_in_again::page(error, correlation),
+            (CallbackError::ApprovedApps(error), None) => approved_apps::page(error, correlation),
             (_, None) => page(error, answer.error, correlation),
         }
     }
@@ -451,6 +524,7 @@ fn page(error: &CallbackError, code: ErrorCode, correlation: &CorrelationId) -> 
         | CallbackError::NothingGranted(_)
         | CallbackError::Redeem { .. }
         | CallbackError::SignInAgain(_)
+        | CallbackError::ApprovedApps(_)
         | CallbackError::StoreCode { .. } => Words {
             title: pages::NOT_COMPLETE,
             message: "Microsoft sent you back with an answer this server cannot read.",

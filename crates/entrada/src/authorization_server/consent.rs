@@ -9,7 +9,7 @@ use super::authorize::{AnswerTo, CONSENT_FORM};
 use super::correlation::CorrelationId;
 use super::pages::{self, Words};
 use super::{AuthorizationServer, answer, cookie};
-use crate::grant::{AuthorizationRequest, ConsentAnswer, LOGIN_LIFETIME, Login, PendingLogin};
+use crate::grant::{AuthorizationRequest, Consent, LOGIN_LIFETIME, Login, PendingLogin};
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::oauth::params::Params;
 use crate::platform::Timestamp;
@@ -53,6 +53,15 @@ impl From<&ConsentError> for ErrorResponse {
     }
 }
 
+/// What the user answered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum ConsentAnswer {
+    /// Go on to Entra.
+    Allow,
+    /// Do not.
+    Deny,
+}
+
 pub(super) async fn post(
     State(server): State<AuthorizationServer>,
     Extension(correlation): Extension<CorrelationId>,
@@ -65,7 +74,10 @@ pub(super) async fn post(
         Err(error) => return page(&error, &correlation),
     };
     match answer {
-        ConsentAnswer::Allow => server.forward(request, now, &correlation).await,
+        ConsentAnswer::Allow => {
+            let consented = (request, Consent::Given);
+            server.forward(consented, now, &correlation).await
+        }
         ConsentAnswer::Deny => match server.deny(request, &correlation, now).await {
             Ok(response) => response,
             Err(error) => page(&error, &correlation),
@@ -124,20 +136,14 @@ impl AuthorizationServer {
     /// Sends the user on to Entra, once.
     pub(super) async fn forward(
         &self,
-        request: AuthorizationRequest,
+        (request, consent): (AuthorizationRequest, Consent),
         now: Timestamp,
         correlation: &CorrelationId,
     ) -> Response {
         self.sweep_if_due(now).await;
         let binding = BrowserBinding::generate(&*self.0.platform.random);
         let login = self.login(binding.clone());
-        let consented = match request.consent(ConsentAnswer::Allow, login, now) {
-            Ok(consented) => consented,
-            Err(denied) => {
-                let to = AnswerTo::new(denied.redirect, denied.state);
-                return pages::redirect(&self.error_location(&to, DENIED));
-            }
-        };
+        let consented = request.consent(consent, login, now);
         let sent = self.send_to_entra(&consented.into(), &binding, now).await;
         sent.unwrap_or_else(|error| page(&error, correlation))
     }

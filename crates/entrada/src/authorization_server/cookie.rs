@@ -1,4 +1,6 @@
-//! The two cookies a login needs.
+//! The cookies of a login, and of those who come back.
+
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -23,6 +25,12 @@ const BROWSER: &str = "entrada-browser";
 /// Binds one login to the browser that approved it.
 const LOGIN: &str = "entrada-login";
 
+/// Says who used a browser last.
+const USER: &str = "entrada-user";
+
+/// Says who signed in to see their apps.
+const SESSION: &str = "entrada-session";
+
 impl Cookies {
     pub(super) fn new(secure: bool) -> Self {
         Self { secure }
@@ -30,7 +38,7 @@ impl Cookies {
 
     /// The browser's own cookie, if it has one.
     pub(super) fn browser(self, headers: &HeaderMap) -> Option<BrowserBinding> {
-        value_of(headers, &self.name(BROWSER))
+        binding(value_of(headers, &self.name(BROWSER))?)
     }
 
     /// The browser's own cookie, or a new one and the header that sets it.
@@ -52,7 +60,7 @@ impl Cookies {
         headers: &HeaderMap,
         state: &UpstreamState,
     ) -> Option<BrowserBinding> {
-        value_of(headers, &self.login_name(state))
+        binding(value_of(headers, &self.login_name(state))?)
     }
 
     /// Sets the cookie of the login that `state` names.
@@ -63,6 +71,36 @@ impl Cookies {
     /// Removes the cookie of the login that `state` names.
     pub(super) fn clear_login(self, state: &UpstreamState) -> HeaderValue {
         self.written(&self.login_name(state), "", 0)
+    }
+
+    /// Who used the browser last, sealed.
+    pub(super) fn user(self, headers: &HeaderMap) -> Option<&str> {
+        value_of(headers, &self.name(USER))
+    }
+
+    /// Says who used the browser last.
+    pub(super) fn set_user(self, sealed: &str, lifetime: Duration) -> HeaderValue {
+        self.written(&self.name(USER), sealed, lifetime.as_secs())
+    }
+
+    /// Forgets who that was.
+    pub(super) fn clear_user(self) -> HeaderValue {
+        self.written(&self.name(USER), "", 0)
+    }
+
+    /// Who signed in to see their apps, sealed.
+    pub(super) fn session(self, headers: &HeaderMap) -> Option<&str> {
+        value_of(headers, &self.name(SESSION))
+    }
+
+    /// Says who signed in to see their apps.
+    pub(super) fn set_session(self, sealed: &str) -> HeaderValue {
+        self.set(&self.name(SESSION), sealed)
+    }
+
+    /// Signs them out.
+    pub(super) fn clear_session(self) -> HeaderValue {
+        self.written(&self.name(SESSION), "", 0)
     }
 
     /// One cookie for each login, so that two tabs do not fight over it.
@@ -92,7 +130,7 @@ impl Cookies {
 }
 
 /// The value of one cookie, if it has the form ours have (RFC 6265 §4.2.1).
-fn value_of(headers: &HeaderMap, name: &str) -> Option<BrowserBinding> {
+fn value_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let lines = headers
         .get_all(header::COOKIE)
         .iter()
@@ -103,7 +141,12 @@ fn value_of(headers: &HeaderMap, name: &str) -> Option<BrowserBinding> {
     let (_, value) = pairs.find(|(known, _)| known.trim() == name)?;
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let value = value.trim();
-    (value.len() == 43 && value.bytes().all(fits)).then(|| BrowserBinding::new(value))
+    (!value.is_empty() && value.bytes().all(fits)).then_some(value)
+}
+
+/// The binding a cookie holds, if it has the length of ours.
+fn binding(value: &str) -> Option<BrowserBinding> {
+    (value.len() == 43).then(|| BrowserBinding::new(value))
 }
 
 #[cfg(test)]

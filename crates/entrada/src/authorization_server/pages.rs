@@ -4,17 +4,20 @@
 //! in the content security policy. Every value is escaped by the template engine; the client's
 //! own words are isolated as well, so that their direction cannot reorder ours.
 
+mod approved_apps;
 mod headers;
 mod permission;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::time::Duration;
 
 use askama::Template;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
+pub(crate) use self::approved_apps::{ApprovedApp, ApprovedAppsPage, SignInPage};
 use self::permission::Permission;
 use super::correlation::CorrelationId;
 use crate::oauth::client::ClientId;
@@ -48,6 +51,10 @@ pub(crate) struct ConsentPage<'a> {
     pub(crate) additional_scopes: &'a Scope,
     /// What it may be asked for later.
     pub(crate) incremental_scopes: &'a Scope,
+    /// How long the answer is remembered, if it is.
+    pub(crate) remembered_for: Option<Duration>,
+    /// Where the user can take it back.
+    pub(crate) take_back_at: &'a str,
     /// The request the answer belongs to.
     pub(crate) sealed_request: &'a str,
     /// Where the answer goes.
@@ -181,6 +188,8 @@ pub(crate) fn redirect(location: &str) -> Response {
     (StatusCode::SEE_OTHER, headers).into_response()
 }
 
+const DAY: u64 = 24 * 60 * 60;
+
 /// What the template of the consent page needs.
 #[derive(Template)]
 #[template(path = "consent.html")]
@@ -194,6 +203,8 @@ struct ConsentTemplate<'a> {
     permissions: Vec<Permission<'a>>,
     additional_permissions: Vec<Permission<'a>>,
     incremental_permissions: Vec<Permission<'a>>,
+    remembered_days: Option<u64>,
+    take_back_at: &'a str,
     sealed_request: &'a str,
     action: &'a str,
 }
@@ -257,6 +268,8 @@ impl ConsentPage<'_> {
             permissions: permission::of_server(self.scopes),
             additional_permissions: permission::of_microsoft(self.additional_scopes),
             incremental_permissions: permission::of_microsoft(self.incremental_scopes),
+            remembered_days: self.remembered_for.map(|it| it.as_secs() / DAY),
+            take_back_at: self.take_back_at,
             sealed_request: self.sealed_request,
             action: self.action,
         };

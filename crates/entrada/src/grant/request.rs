@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::entra_login::Purpose;
-use super::{EntraLogin, GrantId, HeldTokens, InteractionKey, IssuedCode, NeededInteraction};
+use super::{
+    EntraLogin, GrantId, HeldTokens, InteractionKey, IssuedCode, NeededInteraction, NewGrant,
+    Remembered, Wanted,
+};
 use crate::access_token::Principal;
 use crate::oauth::client::ClientId;
 use crate::oauth::pkce::CodeChallenge;
@@ -25,6 +28,8 @@ pub(crate) struct AuthorizationRequest {
     #[serde(with = "sealable")]
     pub(crate) upstream_state: UpstreamState,
     pub(crate) client_id: ClientId,
+    /// What it calls itself.
+    pub(crate) client_name: Option<String>,
     #[serde(with = "redirect_uri::sealed")]
     pub(crate) redirect: TrustedRedirect,
     pub(crate) state: Option<String>,
@@ -50,23 +55,15 @@ pub(crate) struct LoginHints {
     pub(crate) fresh_login: bool,
 }
 
-/// What the user answered.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum ConsentAnswer {
-    /// Go on to Entra.
-    Allow,
-    /// Do not.
-    Deny,
-}
-
-/// The user said no: `access_denied` (RFC 6749 §4.1.2.1).
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("the user denied consent")]
-pub(crate) struct ConsentDenied {
-    /// Where to say so.
-    pub(crate) redirect: TrustedRedirect,
-    /// What to say it with.
-    pub(crate) state: Option<String>,
+/// On what ground a request may go on to Entra.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) enum Consent {
+    /// The user said yes to it on our page.
+    Given,
+    /// They said so before; at Entra it must turn out that it was they.
+    Remembered(Remembered),
+    /// The operator answers for it.
+    Configured,
 }
 
 /// Fresh secrets of one login at Entra.
@@ -97,35 +94,35 @@ impl AuthorizationRequest {
         now.since(self.asked_at) > LOGIN_LIFETIME
     }
 
-    /// Records the user's answer.
-    ///
-    /// # Errors
-    ///
-    /// [`ConsentDenied`] if the user said no (`access_denied`, RFC 6749 §4.1.2.1).
+    /// What the user is to approve, and what Entra is asked for besides.
+    pub(crate) fn wanted<'a>(&'a self, microsoft: &'a Scope) -> Wanted<'a> {
+        Wanted {
+            client_id: &self.client_id,
+            redirect: self.redirect.uri(),
+            resource: &self.resource,
+            scope: &self.scope,
+            microsoft,
+        }
+    }
+
+    /// Records that the user consented.
     pub(crate) fn consent(
         self,
-        answer: ConsentAnswer,
+        consent: Consent,
         login: Login,
         now: Timestamp,
-    ) -> Result<ConsentedRequest, ConsentDenied> {
-        match answer {
-            ConsentAnswer::Allow => {
-                let purpose = Purpose {
-                    scope: self.scope.clone(),
-                    hints: self.hints.clone(),
-                    needed: None,
-                };
-                let state = self.upstream_state.clone();
-                Ok(ConsentedRequest {
-                    request: self,
-                    login: EntraLogin::new(state, login, purpose, now),
-                    signed_in: None,
-                })
-            }
-            ConsentAnswer::Deny => Err(ConsentDenied {
-                redirect: self.redirect,
-                state: self.state,
-            }),
+    ) -> ConsentedRequest {
+        let purpose = Purpose {
+            scope: self.scope.clone(),
+            hints: self.hints.clone(),
+            needed: None,
+        };
+        let state = self.upstream_state.clone();
+        ConsentedRequest {
+            request: self,
+            consent,
+            login: EntraLogin::new(state, login, purpose, now),
+            signed_in: None,
         }
     }
 }
@@ -134,6 +131,7 @@ impl AuthorizationRequest {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct ConsentedRequest {
     request: AuthorizationRequest,
+    consent: Consent,
     login: EntraLogin,
     /// What came of a first login that needs a second.
     signed_in: Option<SignedIn>,
@@ -202,8 +200,48 @@ impl ConsentedRequest {
         };
         Self {
             request: self.request,
+            consent: self.consent,
             login: EntraLogin::new(state, login, purpose, now),
             signed_in: Some(signed_in),
+        }
+    }
+
+    /// Whether the user who signed in consented to it.
+    pub(crate) fn is_consented_by(&self, signed_in: &SignedIn) -> bool {
+        match self.consent {
+            Consent::Given | Consent::Configured => true,
+            Consent::Remembered(remembered) => remembered.is_of(&signed_in.principal),
+        }
+    }
+
+    /// The request again, to ask another user than the one who consented to it.
+    pub(crate) fn ask_again(
+        self,
+        signed_in: &SignedIn,
+        state: UpstreamState,
+        browser: Hashed<BrowserBinding>,
+        now: Timestamp,
+    ) -> AuthorizationRequest {
+        let hints = LoginHints {
+            login_hint: signed_in.principal.preferred_username.clone(),
+            ..self.request.hints
+        };
+        AuthorizationRequest {
+            upstream_state: state,
+            hints,
+            browser,
+            asked_at: now,
+            ..self.request
+        }
+    }
+
+    /// The grant it is about to become, for its user's record.
+    pub(crate) fn new_grant<'a>(&'a self, id: GrantId, microsoft: &'a Scope) -> NewGrant<'a> {
+        NewGrant {
+            id,
+            wanted: self.request.wanted(microsoft),
+            client_name: self.request.client_name.as_deref(),
+            asked: matches!(self.consent, Consent::Given),
         }
     }
 

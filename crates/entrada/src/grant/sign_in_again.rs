@@ -101,6 +101,22 @@ impl SignInAgain {
     }
 }
 
+/// A user is on the way to Entra to see a page of their own.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct PageLogin(EntraLogin);
+
+impl PageLogin {
+    /// The user asked for the page; `scope` is what Entra is asked for.
+    pub(crate) fn new(state: UpstreamState, login: Login, scope: Scope, now: Timestamp) -> Self {
+        let purpose = Purpose {
+            scope,
+            hints: LoginHints::default(),
+            needed: None,
+        };
+        Self(EntraLogin::new(state, login, purpose, now))
+    }
+}
+
 /// A user is on the way to Entra.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) enum PendingLogin {
@@ -108,6 +124,8 @@ pub(crate) enum PendingLogin {
     Authorization(Box<ConsentedRequest>),
     /// For a grant they have given.
     SignInAgain(Box<SignInAgain>),
+    /// For a page of their own.
+    Page(Box<PageLogin>),
 }
 
 impl PendingLogin {
@@ -116,6 +134,7 @@ impl PendingLogin {
         match self {
             Self::Authorization(request) => request.login(),
             Self::SignInAgain(again) => &again.login,
+            Self::Page(page) => &page.0,
         }
     }
 }
@@ -129,5 +148,11 @@ impl From<ConsentedRequest> for PendingLogin {
 impl From<SignInAgain> for PendingLogin {
     fn from(again: SignInAgain) -> Self {
         Self::SignInAgain(Box::new(again))
+    }
+}
+
+impl From<PageLogin> for PendingLogin {
+    fn from(page: PageLogin) -> Self {
+        Self::Page(Box::new(page))
     }
 }

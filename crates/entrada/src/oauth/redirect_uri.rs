@@ -145,6 +145,11 @@ impl RedirectUri {
         Url::parse(&self.0).is_ok_and(|url| url.host().is_some_and(|host| is_loopback(&host)))
     }
 
+    /// Whether an app on the device the browser runs on gets the code, and not a website.
+    pub fn is_on_device(&self) -> bool {
+        !self.0.starts_with("https:") || self.is_loopback()
+    }
+
     /// Whether `asked` may stand in for this registered URI: the same string, or the same but for
     /// the port of a loopback host (RFC 8252 §7.3).
     pub(crate) fn admits(&self, asked: &Self) -> bool {

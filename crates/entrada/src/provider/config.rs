@@ -54,6 +54,7 @@ pub struct AzureConfig {
     allowed_origins: Vec<String>,
     lifetimes: Lifetimes,
     consent: ConsentMode,
+    pre_approved_clients: Vec<String>,
     signing_algorithm: Algorithm,
     data_dir: PathBuf,
     requirement: Requirement,
@@ -112,6 +113,7 @@ impl AzureConfig {
             allowed_origins: Vec::new(),
             lifetimes: Lifetimes::default(),
             consent: ConsentMode::default(),
+            pre_approved_clients: Vec::new(),
             signing_algorithm: Algorithm::Es256,
             data_dir: PathBuf::from("entrada-data"),
             requirement: Requirement::default(),
@@ -182,6 +184,16 @@ setters! { AzureConfig:
     /// Without the list, those of any host are taken, as anybody may register without one.
     client_document_hosts(client_document_hosts: impl IntoIterator<Item = impl Into<String>>) =
         Some(client_document_hosts.into_iter().map(Into::into).collect());
+    /// Whether users are asked before a client gets their tokens: at every login, unless told otherwise.
+    consent(consent: ConsentMode) = consent;
+    /// Clients whose users are not asked, by id: of the client, or of its document.
+    ///
+    /// # Security
+    ///
+    /// Name clients alone whose redirect URIs lead to you or to somebody you trust: a link is enough to
+    /// sign a user in to one of them.
+    pre_approved_clients(pre_approved_clients: impl IntoIterator<Item = impl Into<String>>) =
+        pre_approved_clients.into_iter().map(Into::into).collect();
     /// How many requests one address may make in a minute. Addresses are known where the router is
     /// served with [`ConnectInfo`](axum::extract::ConnectInfo) of a `SocketAddr`.
     rate_limits(rate_limits: RateLimits) = rate_limits;

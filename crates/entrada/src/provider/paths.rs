@@ -21,11 +21,12 @@ pub(super) fn is_free(resource: &Url, base_url: &Url, redirect_path: &str) -> bo
         && !path.split('/').any(pattern)
 }
 
-const OWN: [&str; 6] = [
+const OWN: [&str; 7] = [
     "/authorize",
     "/consent",
     "/register",
     "/revoke",
+    "/approved-apps",
     "/sign-in-again",
     "/token",
 ];

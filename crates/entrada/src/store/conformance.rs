@@ -28,6 +28,7 @@ use crate::grant::GrantId;
 use crate::platform::{Clock as _, SystemClock, SystemRandom, Timestamp};
 use crate::secret::{AuthorizationCode, UpstreamState};
 
+mod approvals;
 mod clients;
 mod codes;
 mod grants;
@@ -72,6 +73,8 @@ macro_rules! store_conformance {
             one_of_many_takers_gets_the_interaction
             what_was_never_stored_is_not_there
             collections_do_not_mix
+            approvals_come_back_byte_for_byte_and_with_their_version
+            one_of_many_writers_gets_each_version_of_approvals
             a_sweep_forgets_what_expired
             a_sweep_keeps_what_has_not_expired
             a_sweep_keeps_what_is_remembered_of_the_spent
@@ -96,6 +99,7 @@ macro_rules! store_conformance {
 }
 
 mod cases {
+    pub(super) use super::approvals::*;
     pub(super) use super::clients::*;
     pub(super) use super::codes::*;
     pub(super) use super::grants::*;

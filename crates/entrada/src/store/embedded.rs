@@ -8,7 +8,7 @@ use redb::{Database, ReadableDatabase as _};
 
 use super::slot::{self, CodeStoredBefore, Slot};
 use super::{Entry, Redeemed, Sealed, Store, StoreError, Written};
-use crate::grant::{GrantId, InteractionKey};
+use crate::grant::{GrantId, InteractionKey, UserKey};
 use crate::oauth::client::ClientId;
 use crate::platform::Timestamp;
 use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
@@ -153,7 +153,7 @@ impl Store for EmbeddedStore {
         let id = *id;
         self.write(move |tables| {
             let mut grants = tables.shelf(Collection::Grants);
-            slot::put_grant(&mut grants, id.as_bytes(), version, grant)
+            slot::put_version(&mut grants, id.as_bytes(), version, grant)
         })
         .await
     }
@@ -207,6 +207,26 @@ impl Store for EmbeddedStore {
             slot::take(&mut interactions, key.as_bytes())
         })
         .await
+    }
+
+    async fn put_approvals(
+        &self,
+        user: &Hashed<UserKey>,
+        version: u64,
+        approvals: Entry,
+    ) -> Result<Written, StoreError> {
+        let user = *user;
+        self.write(move |tables| {
+            let mut stored = tables.shelf(Collection::Approvals);
+            slot::put_version(&mut stored, user.as_bytes(), version, approvals)
+        })
+        .await
+    }
+
+    async fn approvals(&self, user: &Hashed<UserKey>) -> Result<Option<(u64, Sealed)>, StoreError> {
+        let slot = self.slot(Collection::Approvals, user.as_bytes());
+        let slot = slot.map_err(StoreError::new)?;
+        Ok(slot.and_then(Slot::versioned))
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {

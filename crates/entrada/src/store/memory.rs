@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::slot::{self, Shelf, Slot};
 use super::{Entry, Redeemed, Sealed, Store, StoreError, Written};
-use crate::grant::{GrantId, InteractionKey};
+use crate::grant::{GrantId, InteractionKey, UserKey};
 use crate::oauth::client::ClientId;
 use crate::platform::Timestamp;
 use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
@@ -25,6 +25,7 @@ pub struct MemoryStore {
     codes: Mutex<Slots>,
     grants: Mutex<Slots>,
     interactions: Mutex<Slots>,
+    approvals: Mutex<Slots>,
 }
 
 impl MemoryStore {
@@ -150,7 +151,7 @@ impl Store for MemoryStore {
         grant: Entry,
     ) -> Result<Written, StoreError> {
         let mut grants = held(&self.grants);
-        Ok(sure(slot::put_grant(
+        Ok(sure(slot::put_version(
             &mut *grants,
             id.as_bytes(),
             version,
@@ -196,6 +197,25 @@ impl Store for MemoryStore {
         Ok(sure(slot::take(&mut *interactions, key.as_bytes())))
     }
 
+    async fn put_approvals(
+        &self,
+        user: &Hashed<UserKey>,
+        version: u64,
+        approvals: Entry,
+    ) -> Result<Written, StoreError> {
+        let mut stored = held(&self.approvals);
+        Ok(sure(slot::put_version(
+            &mut *stored,
+            user.as_bytes(),
+            version,
+            approvals,
+        )))
+    }
+
+    async fn approvals(&self, user: &Hashed<UserKey>) -> Result<Option<(u64, Sealed)>, StoreError> {
+        Ok(sure(held(&self.approvals).slot(user.as_bytes())).and_then(Slot::versioned))
+    }
+
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
         let collections = [
             &self.clients,
@@ -203,6 +223,7 @@ impl Store for MemoryStore {
             &self.codes,
             &self.grants,
             &self.interactions,
+            &self.approvals,
         ];
         Ok(collections.map(|slots| held(slots).sweep(now)).iter().sum())
     }

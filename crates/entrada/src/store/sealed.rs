@@ -9,7 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Entry, Redeemed, Sealed, Store, StoreError, Written};
-use crate::grant::{Grant, GrantId, InteractionKey, IssuedCode, NeededInteraction, PendingLogin};
+use crate::grant::{
+    Approvals, Grant, GrantId, InteractionKey, IssuedCode, NeededInteraction, PendingLogin, UserKey,
+};
 use crate::jwt::client_assertion::VerifiedAssertion;
 use crate::keys::{Keys, Purpose};
 use crate::oauth::client::{Client, ClientId, ClientRecord};
@@ -25,6 +27,7 @@ const REQUEST: &str = "store request";
 const CODE: &str = "store code";
 const GRANT: &str = "store grant";
 const INTERACTION: &str = "store interaction";
+const APPROVALS: &str = "store approvals";
 
 /// How long an ended grant is kept, so that it is told from one that never was even where clocks
 /// differ.
@@ -312,6 +315,46 @@ impl SealedStore {
         let purpose = Purpose::new(INTERACTION, key.as_bytes());
         let needed = self.open(purpose, &sealed, now).map_err(StoreError::new)?;
         Ok(needed.filter(|needed: &NeededInteraction| needed.is_needed(now)))
+    }
+
+    /// Stores what a user approved, if the version before it is what is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails; it may then have been stored.
+    pub(crate) async fn put_approvals(&self, approvals: &Approvals) -> Result<Written, StoreError> {
+        let user = approvals.user();
+        let purpose = Purpose::new(APPROVALS, user.as_bytes());
+        let entry = self.entry(purpose, approvals, approvals.expires_at())?;
+        let version = approvals.version();
+        self.store.put_approvals(&user, version, entry).await
+    }
+
+    /// Looks up what a user approved.
+    ///
+    /// What no key opens is nothing, as with a client: who is told to try later would be stuck for good.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails.
+    pub(crate) async fn approvals(
+        &self,
+        user: Hashed<UserKey>,
+        now: Timestamp,
+    ) -> Result<Approvals, StoreError> {
+        let Some((version, sealed)) = self.store.approvals(&user).await? else {
+            return Ok(Approvals::none(user));
+        };
+        let purpose = Purpose::new(APPROVALS, user.as_bytes());
+        let approvals = match self.open(purpose, &sealed, now) {
+            Err(RecordError::Unopened) => {
+                tracing::warn!("what a user approved does not open under any key");
+                None
+            }
+            opened => opened.map_err(StoreError::new)?,
+        };
+        let approvals: Approvals = approvals.unwrap_or_else(|| Approvals::none(user));
+        Ok(approvals.stored_as(version))
     }
 
     /// Forgets what expired before `now`; answers how many entries the store forgot.

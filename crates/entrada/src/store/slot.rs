@@ -11,7 +11,7 @@ use crate::platform::Timestamp;
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
     pub(super) expires_at: Timestamp,
-    /// Grows with each write of a grant; 1 elsewhere.
+    /// Grows with each write of a grant, or of a user's approvals; 1 elsewhere.
     pub(super) version: u64,
     /// The grant a code becomes; none elsewhere.
     pub(super) grant: Option<GrantId>,
@@ -27,6 +27,12 @@ impl Slot {
             grant: None,
             sealed: Some(entry.sealed),
         }
+    }
+
+    /// What is kept, and its version.
+    pub(super) fn versioned(self) -> Option<(u64, Sealed)> {
+        let version = self.version;
+        self.sealed.map(|sealed| (version, sealed))
     }
 }
 
@@ -107,13 +113,14 @@ pub(super) fn redeem_code<S: Shelf>(codes: &mut S, code: &[u8]) -> Result<Redeem
     }
 }
 
-pub(super) fn put_grant<S: Shelf>(
-    grants: &mut S,
-    id: &[u8],
+/// Stores a version of a grant, or of a user's approvals, if it follows the one that is there.
+pub(super) fn put_version<S: Shelf>(
+    shelf: &mut S,
+    key: &[u8],
     version: u64,
-    grant: Entry,
+    entry: Entry,
 ) -> Result<Written, S::Error> {
-    let stored = match grants.slot(id)? {
+    let stored = match shelf.slot(key)? {
         Some(Slot { sealed: None, .. }) => return Ok(Written::Revoked),
         Some(slot) => slot.version,
         None => 0,
@@ -123,9 +130,9 @@ pub(super) fn put_grant<S: Shelf>(
     }
     let slot = Slot {
         version,
-        ..Slot::first(grant)
+        ..Slot::first(entry)
     };
-    grants.place(id, slot)?;
+    shelf.place(key, slot)?;
     Ok(Written::Yes)
 }
 

@@ -19,6 +19,8 @@ const MOST_HOPS: usize = 20;
 pub(crate) struct Browser {
     /// A path at which the walk ends before it is asked for.
     pub(crate) stop_before: Option<&'static str>,
+    /// Where a page it opens was opened from, by `Sec-Fetch-Site`; nothing where it does not say.
+    pub(crate) opened_from: Option<&'static str>,
     /// Whether the person has their phone with them.
     pub(crate) has_second_factor: bool,
     hosts: Hosts,
@@ -62,7 +64,16 @@ impl Stop {
 impl Page {
     /// The first form: where it goes, and its hidden fields.
     pub(crate) fn form(&self) -> (Url, Vec<(String, String)>) {
-        let form = between(&self.html, "<form", "</form>").expect("a form");
+        self.forms().next().expect("a form")
+    }
+
+    /// All forms.
+    pub(crate) fn forms(&self) -> impl Iterator<Item = (Url, Vec<(String, String)>)> {
+        let forms = self.html.split("<form").skip(1);
+        forms.map(|form| self.read_form(form.split("</form>").next().unwrap()))
+    }
+
+    fn read_form(&self, form: &str) -> (Url, Vec<(String, String)>) {
         let action = attribute(form, "action").unwrap_or_default();
         let inputs = form.split("<input").skip(1);
         let fields = inputs
@@ -92,6 +103,7 @@ impl Browser {
     pub(crate) fn new(hosts: Hosts) -> Self {
         Self {
             stop_before: None,
+            opened_from: None,
             has_second_factor: true,
             hosts,
             cookies: BTreeMap::new(),
@@ -240,6 +252,12 @@ impl Browser {
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .header("origin", "null")
                 .header("sec-fetch-site", "same-origin");
+        }
+        if let Some(site) = self.opened_from.filter(|_| method == Method::GET) {
+            request = request
+                .header("sec-fetch-site", site)
+                .header("sec-fetch-mode", "navigate")
+                .header("sec-fetch-dest", "document");
         }
         let request = request.body(Body::from(body.to_owned())).unwrap();
         let (parts, body) = self.hosts.send(request).await?.into_parts();

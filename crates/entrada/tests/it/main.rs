@@ -6,6 +6,7 @@
     reason = "the shared parts of tests are tests too"
 )]
 
+mod approved_apps;
 mod attacks;
 mod authorize;
 #[cfg(feature = "azure")]
@@ -41,6 +42,7 @@ mod refresh;
 mod refresh_race;
 mod refresh_trouble;
 mod register;
+mod remembered_consent;
 mod restart;
 mod revoke;
 mod secrets;

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use entrada::grant::{GrantId, InteractionKey};
+use entrada::grant::{GrantId, InteractionKey, UserKey};
 use entrada::oauth::client::ClientId;
 use entrada::platform::Timestamp;
 use entrada::secret::{AuthorizationCode, Hashed, UpstreamState};
@@ -135,6 +135,20 @@ impl Store for Outage {
     ) -> Result<Option<Sealed>, StoreError> {
         let store = self.reach("take_interaction").await?;
         store.take_interaction(key).await
+    }
+
+    async fn put_approvals(
+        &self,
+        user: &Hashed<UserKey>,
+        version: u64,
+        approvals: Entry,
+    ) -> Result<Written, StoreError> {
+        let store = self.reach("put_approvals").await?;
+        store.put_approvals(user, version, approvals).await
+    }
+
+    async fn approvals(&self, user: &Hashed<UserKey>) -> Result<Option<(u64, Sealed)>, StoreError> {
+        self.reach("approvals").await?.approvals(user).await
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {

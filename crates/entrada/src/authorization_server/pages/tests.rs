@@ -1,4 +1,6 @@
 use super::*;
+use crate::grant::ApprovedClient;
+use crate::platform::Timestamp;
 
 /// What a test says of a client; the rest of the page is the same in all of them.
 struct Case {
@@ -29,6 +31,8 @@ impl Case {
             scopes: &Scope::parse(self.scopes).unwrap(),
             additional_scopes: &Scope::parse(self.additional_scopes).unwrap(),
             incremental_scopes: &Scope::parse(self.incremental_scopes).unwrap(),
+            remembered_for: None,
+            take_back_at: "https://mcp.contoso.example/approved-apps",
             sealed_request: "c2VhbGVk",
             action: "/consent",
             form_action_sources: "https://login.microsoftonline.com",
@@ -73,6 +77,67 @@ fn error_page() -> Response {
         correlation_id: "01JD<&>",
     }
     .into_response()
+}
+
+#[tokio::test]
+async fn the_consent_page_says_how_long_the_answer_counts() {
+    let page = |remembered_for| {
+        let id = ClientId::parse("c").unwrap();
+        let redirect = RedirectUri::parse("https://client.example/cb").unwrap();
+        let page = ConsentPage {
+            server_name: "Contoso tools",
+            client_name: None,
+            client_id: &id,
+            redirect: &redirect,
+            scopes: &Scope::default(),
+            additional_scopes: &Scope::default(),
+            incremental_scopes: &Scope::default(),
+            remembered_for,
+            take_back_at: "https://mcp.example/approved-apps",
+            sealed_request: "c2VhbGVk",
+            action: "/consent",
+            form_action_sources: "https://login.example",
+        };
+        page.into_response()
+    };
+    let said = "For 90 days you will not see this page again";
+    assert!(!body(page(None)).await.contains(said));
+    let days = Duration::from_secs(90 * DAY);
+    assert!(body(page(Some(days))).await.contains(said));
+}
+
+#[tokio::test]
+async fn the_page_of_apps_says_which_there_are() {
+    let client = |id: &str, name: Option<&str>, redirects: &[&str]| {
+        let redirects = redirects.iter().map(|it| RedirectUri::parse(it).unwrap());
+        ApprovedApp {
+            client: ApprovedClient {
+                id: ClientId::parse(id).unwrap(),
+                name: name.map(str::to_owned),
+                redirects: redirects.collect(),
+                scope: Scope::parse("mcp.read openid").unwrap(),
+                used_at: Timestamp::default(),
+            },
+            used: "2 days ago".to_owned(),
+            removal: format!("remove-{}", id.len()),
+        }
+    };
+    let document = "https://vscode.dev/oauth/client-metadata.json";
+    let loopback = ["http://127.0.0.1:1/", "http://127.0.0.1:1/callback"];
+    let page = ApprovedAppsPage {
+        server_name: "Contoso <Tools>",
+        account: Some("alice@contoso.com"),
+        apps: vec![
+            client("c", Some("<i>Claude"), &["https://claude.ai/callback"]),
+            client(document, None, &loopback),
+        ],
+        sign_out: "c2VhbGVk",
+        action: "/approved-apps",
+    };
+    let response = page.into_response();
+    let policy = response.headers()["content-security-policy"].clone();
+    assert!(policy.to_str().unwrap().ends_with("form-action 'self'"));
+    insta::assert_snapshot!(unstyled(&body(response).await));
 }
 
 #[tokio::test]
@@ -145,6 +210,8 @@ async fn hostile_page(name: &str, id: &str, redirect: &str, scopes: &str) -> Str
         scopes: &scopes,
         additional_scopes: &scopes,
         incremental_scopes: &scopes,
+        remembered_for: None,
+        take_back_at: name,
         sealed_request: name,
         action: name,
         form_action_sources: "https://login.example",

@@ -1,5 +1,7 @@
 //! A configuration held against every rule at once.
 
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use crate::grant::Lifetimes;
 use crate::jwt::jwks::Algorithm;
 use crate::jwt::verify::is_guid;
 use crate::keys::{KeyFile, Keys};
+use crate::oauth::client::ClientId;
 use crate::oauth::client_document::{DocumentHost, DocumentHosts};
 use crate::oauth::issuer::{Issuer, bare_url};
 use crate::oauth::redirect_pattern::RedirectPattern;
@@ -33,6 +36,10 @@ use crate::store::Store;
 /// The longest an access token of ours may live: until then a token that leaked is good.
 const LONGEST_ACCESS_TOKEN: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long consent may be remembered: browsers keep no cookie for longer (RFC 6265bis §4.1.2.2).
+const CONSENT_LIFETIMES: RangeInclusive<Duration> =
+    Duration::from_secs(60)..=Duration::from_secs(400 * 24 * 60 * 60);
+
 /// A configuration in which everything holds.
 #[derive(Debug)]
 pub(in crate::provider) struct Checked {
@@ -46,6 +53,7 @@ pub(in crate::provider) struct Checked {
     pub(in crate::provider) scopes: ScopePolicy,
     pub(in crate::provider) lifetimes: Lifetimes,
     pub(in crate::provider) consent: ConsentMode,
+    pub(in crate::provider) pre_approved: HashSet<ClientId>,
     pub(in crate::provider) allowed_redirects: AllowedRedirects,
     pub(in crate::provider) document_hosts: DocumentHosts,
     pub(in crate::provider) clients: PreregisteredClients,
@@ -97,6 +105,7 @@ impl AzureConfig {
         let allowed_redirects = self.allowed_redirects(&mut found);
         let document_hosts = self.document_hosts(&mut found);
         let clients = self.clients(&allowed_redirects, &mut found);
+        let pre_approved = self.pre_approved(&mut found);
         let trusted_proxies = self.proxies(&mut found);
         let allowed_origins = self.origins(&mut found);
         if let Some(mistake) = self.requirement.mistake() {
@@ -135,6 +144,7 @@ impl AzureConfig {
             scopes,
             lifetimes: self.lifetimes,
             consent: self.consent,
+            pre_approved,
             allowed_redirects,
             document_hosts,
             clients,
@@ -320,6 +330,19 @@ impl AzureConfig {
             }));
         }
         clients
+    }
+
+    fn pre_approved(&self, found: &mut Findings) -> HashSet<ClientId> {
+        if let ConsentMode::Remember(policy) = self.consent
+            && !CONSENT_LIFETIMES.contains(&policy.lifetime)
+        {
+            found.add(ConfigError::ConsentLifetime);
+        }
+        let parse = |id: &String| {
+            ClientId::parse(id).map_err(|_| ConfigError::PreApprovedClient(id.clone()))
+        };
+        let ids = self.pre_approved_clients.iter().map(parse);
+        ids.filter_map(|id| found.note(id)).collect()
     }
 
     fn proxies(&self, found: &mut Findings) -> TrustedProxies {

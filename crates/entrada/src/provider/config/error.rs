@@ -162,6 +162,14 @@ pub enum ConfigError {
         /// Why.
         source: PreregisteredClientError,
     },
+    /// A pre-approved client cannot be one.
+    #[error(
+        "pre_approved_clients: {0:?} is no client id: write that of the client, or the URL of its document"
+    )]
+    PreApprovedClient(String),
+    /// Consent is remembered for too long, or not at all.
+    #[error("consent_lifetime: consent is remembered one minute to 400 days")]
+    ConsentLifetime,
     /// A trusted proxy is none.
     #[error("trusted_proxies: {proxy:?}: {source}")]
     TrustedProxy {

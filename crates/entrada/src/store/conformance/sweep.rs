@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::approvals::new_user;
 use super::clients::new_client;
 use super::interactions::new_interaction;
 use super::{Entry, Store, WORKS, earlier, later, new_code, new_grant, new_state, now, sealed};
-use crate::grant::InteractionKey;
+use crate::grant::{InteractionKey, UserKey};
 use crate::oauth::client::ClientId;
 use crate::platform::Timestamp;
 use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
@@ -21,6 +22,7 @@ pub(super) async fn what_was_never_stored_is_not_there(store: Arc<dyn Store>) {
     let key = new_interaction();
     assert_eq!(store.interaction(&key).await.expect(WORKS), None);
     assert_eq!(store.take_interaction(&key).await.expect(WORKS), None);
+    assert_eq!(store.approvals(&new_user()).await.expect(WORKS), None);
 }
 
 pub(super) async fn collections_do_not_mix(store: Arc<dyn Store>) {
@@ -31,6 +33,7 @@ pub(super) async fn collections_do_not_mix(store: Arc<dyn Store>) {
         code: secret.hashed(),
         grant: new_grant(),
         interaction: Hashed::of(secret.expose()),
+        user: Hashed::of(secret.expose()),
     };
     one.put(&store, later()).await;
     let taken = store.take_request(&one.state).await.expect(WORKS);
@@ -39,6 +42,8 @@ pub(super) async fn collections_do_not_mix(store: Arc<dyn Store>) {
     assert_eq!(redeemed, Redeemed::Fresh(sealed("code")));
     let interaction = store.take_interaction(&one.interaction).await;
     assert_eq!(interaction.expect(WORKS), Some(sealed("interaction")));
+    let approvals = store.approvals(&one.user).await.expect(WORKS);
+    assert_eq!(approvals, Some((1, sealed("approvals"))));
     let client = store.client(&one.client).await.expect(WORKS);
     assert_eq!(client, Some(sealed("client")));
 }
@@ -57,6 +62,7 @@ pub(super) async fn a_sweep_forgets_what_expired(store: Arc<dyn Store>) {
         assert_eq!(store.grant(&one.grant).await.expect(WORKS), None);
         let interaction = store.interaction(&one.interaction).await;
         assert_eq!(interaction.expect(WORKS), None);
+        assert_eq!(store.approvals(&one.user).await.expect(WORKS), None);
         let entry = Entry::new(sealed("anew"), later());
         let written = store.put_grant(&one.grant, 1, entry).await.expect(WORKS);
         assert_eq!(written, Written::Yes);
@@ -71,6 +77,7 @@ pub(super) async fn a_sweep_keeps_what_has_not_expired(store: Arc<dyn Store>) {
     assert!(store.grant(&one.grant).await.expect(WORKS).is_some());
     let interaction = store.interaction(&one.interaction).await;
     assert!(interaction.expect(WORKS).is_some());
+    assert!(store.approvals(&one.user).await.expect(WORKS).is_some());
     let taken = store.take_request(&one.state).await.expect(WORKS);
     assert_eq!(taken, Some(sealed("request")));
     let redeemed = store.redeem_code(&one.code).await.expect(WORKS);
@@ -98,6 +105,7 @@ struct One {
     code: Hashed<AuthorizationCode>,
     grant: crate::grant::GrantId,
     interaction: Hashed<InteractionKey>,
+    user: Hashed<UserKey>,
 }
 
 impl One {
@@ -108,6 +116,7 @@ impl One {
             code: new_code().hashed(),
             grant: new_grant(),
             interaction: new_interaction(),
+            user: new_user(),
         }
     }
 
@@ -123,6 +132,9 @@ impl One {
         grant.expect(WORKS);
         let interaction = entry("interaction");
         let written = store.put_interaction(&self.interaction, interaction).await;
+        written.expect(WORKS);
+        let approvals = entry("approvals");
+        let written = store.put_approvals(&self.user, 1, approvals).await;
         written.expect(WORKS);
     }
 

@@ -47,6 +47,7 @@ pub(super) enum Collection {
     Codes,
     Grants,
     Interactions,
+    Approvals,
 }
 
 impl Collection {
@@ -57,6 +58,7 @@ impl Collection {
             Self::Codes => b'o',
             Self::Grants => b'g',
             Self::Interactions => b'i',
+            Self::Approvals => b'a',
         }
     }
 

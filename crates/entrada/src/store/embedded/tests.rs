@@ -63,7 +63,7 @@ async fn work(disk: &Disk, writer: &Writer) {
     for version in 1..=VERSIONS {
         let put = writer.write(move |tables| {
             let mut grants = tables.shelf(Collection::Grants);
-            slot::put_grant(&mut grants, b"grant", version, entry(version))
+            slot::put_version(&mut grants, b"grant", version, entry(version))
         });
         put.await.unwrap();
         disk.note(Event::Acknowledged(Fact::Version(version)));
@@ -132,7 +132,7 @@ async fn nothing_acknowledged_is_lost_to_power_cuts() {
 fn put_first(number: u16) -> impl FnOnce(&mut Tables<'_>) -> Result<Written, Failure> + Send {
     move |tables| {
         let mut grants = tables.shelf(Collection::Grants);
-        slot::put_grant(&mut grants, &code(number), 1, entry(number.into()))
+        slot::put_version(&mut grants, &code(number), 1, entry(number.into()))
     }
 }
 

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::access_token::Principal;
 use crate::grant::{
-    AuthenticatedClient, AuthorizationRequest, CodeRequest, ConsentAnswer, ConsentedRequest,
-    HeldTokens, Login, LoginHints, PendingLogin, SignedIn,
+    AuthenticatedClient, AuthorizationRequest, CodeRequest, Consent, ConsentedRequest, HeldTokens,
+    Login, LoginHints, PendingLogin, SignedIn,
 };
 use crate::jwt::jwks::Algorithm;
 use crate::keys::KeyRing;
@@ -52,6 +52,7 @@ fn consented() -> ConsentedRequest {
     let request = AuthorizationRequest {
         upstream_state: UpstreamState::generate(&SystemRandom::default()),
         client_id: ClientId::parse("c").unwrap(),
+        client_name: None,
         redirect: client("c").trusted_redirect(None).unwrap(),
         state: None,
         challenge: CodeChallenge::of(&CodeVerifier::new("verifier")),
@@ -64,7 +65,7 @@ fn consented() -> ConsentedRequest {
     };
     let (verifier, nonce) = (CodeVerifier::new("ours"), Nonce::new("nonce"));
     let login = Login::new(verifier, nonce, BrowserBinding::new("browser"));
-    request.consent(ConsentAnswer::Allow, login, at(0)).unwrap()
+    request.consent(Consent::Given, login, at(0))
 }
 
 fn issued() -> IssuedCode {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 const TABLES: &str = include_str!("../../../../../docs/ATTACKS.md");
 
-const TESTS: [&str; 14] = [
+const TESTS: [&str; 15] = [
+    include_str!("approvals.rs"),
     include_str!("codes.rs"),
     include_str!("consent.rs"),
     include_str!("direct.rs"),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use entra_emulator::builtin;
-use entrada::grant::{GrantId, InteractionKey};
+use entrada::grant::{GrantId, InteractionKey, UserKey};
 use entrada::jwt::jwks::Algorithm;
 use entrada::keys::KeyFile;
 use entrada::oauth::client::ClientId;
@@ -103,10 +103,12 @@ async fn records_cannot_change_places() {
 
 /// A store that somebody else writes to.
 #[derive(Debug, Default)]
-struct Tampered {
+pub(super) struct Tampered {
     store: MemoryStore,
     /// The first record of each kind stands where the others were.
     swapped: AtomicBool,
+    /// The first user's approvals stand where others' were.
+    pub(super) swapped_approvals: AtomicBool,
     /// Clients stand where grants were.
     crossed: AtomicBool,
     first: Mutex<HashMap<&'static str, Sealed>>,
@@ -211,6 +213,26 @@ impl Store for Tampered {
         key: &Hashed<InteractionKey>,
     ) -> Result<Option<Sealed>, StoreError> {
         self.store.take_interaction(key).await
+    }
+
+    async fn put_approvals(
+        &self,
+        user: &Hashed<UserKey>,
+        version: u64,
+        approvals: Entry,
+    ) -> Result<Written, StoreError> {
+        self.note("approvals", &approvals);
+        self.store.put_approvals(user, version, approvals).await
+    }
+
+    async fn approvals(&self, user: &Hashed<UserKey>) -> Result<Option<(u64, Sealed)>, StoreError> {
+        let stored = self.store.approvals(user).await?;
+        let swapped = self.swapped_approvals.load(Ordering::SeqCst);
+        let first = self.first.lock().unwrap().get("approvals").cloned();
+        Ok(stored.map(|(version, own)| {
+            let shown = first.filter(|_| swapped).unwrap_or(own);
+            (version, shown)
+        }))
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
