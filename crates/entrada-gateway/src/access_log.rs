@@ -175,7 +175,9 @@ impl Drop for Line {
             bytes = self.bytes,
             peer = self.peer.map(tracing::field::display),
             client_address = self.client.map(tracing::field::display),
-            tenant_id = principal.map(|principal| principal.tenant_id.as_str()),
+            tenant_id = principal
+                .map(|principal| principal.tenant_id.as_str())
+                .filter(|tenant_id| !tenant_id.is_empty()),
             object_id = principal.and_then(|principal| principal.object_id.as_deref()),
             client_id = self.user.as_ref().map(|user| user.client_id.as_str()),
             "request"

@@ -188,6 +188,7 @@ fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> Provid
             .parsed("insecure_document_addresses", value::addresses)
             .unwrap_or_default(),
         clients: sources.take_clients(),
+        trusted_issuers: sources.take_trusted_issuers(),
         consent: consent(sources),
         pre_approved_clients: sources.list("pre_approved_clients"),
         rate_limits: sources

@@ -52,6 +52,7 @@ mod revoke;
 mod scope_policy;
 mod sign_in_again;
 mod token;
+mod trusted_issuers;
 
 pub use approved_apps::ApprovedAppsError;
 pub use authorize::{AnswerTo, AuthorizeError};
@@ -72,10 +73,12 @@ pub(crate) use scope_policy::ScopePolicy;
 pub use scope_policy::ScopePolicyError;
 pub use sign_in_again::SignInAgainError;
 pub use token::TokenError;
+pub(crate) use trusted_issuers::TrustedIssuer;
 
 use issuer::IssuedVerifier;
 use limits::{Limited, Limits};
 use renewal::Renewer;
+use trusted_issuers::TrustedIssuers;
 
 /// How large a request to any of our endpoints may be.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -138,6 +141,8 @@ pub(crate) struct AuthorizationServerConfig {
     pub(crate) document_hosts: DocumentHosts,
     /// Clients that need not register.
     pub(crate) clients: PreregisteredClients,
+    /// Issuers whose word on who a user is is taken.
+    pub(crate) trusted_issuers: Vec<TrustedIssuer>,
     /// How often one address may come.
     pub(crate) rate_limits: RateLimits,
     /// Whose word is taken on what that address is.
@@ -157,6 +162,7 @@ struct Inner {
     keys: Keys,
     renewer: Renewer,
     documents: ClientDocuments,
+    issuers: TrustedIssuers,
     limits: Limits,
     swept_at: AtomicU64,
     sweeping: Semaphore,
@@ -214,6 +220,7 @@ impl AuthorizationServer {
                 config.allowed_redirects.clone(),
                 &platform,
             ),
+            issuers: TrustedIssuers::new(&config.trusted_issuers, &platform),
             limits: Limits::new(config.rate_limits, config.trusted_proxies.clone()),
             config,
             entra,

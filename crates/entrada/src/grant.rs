@@ -36,6 +36,7 @@ mod interaction;
 mod refresh_token;
 mod request;
 mod sign_in_again;
+mod without_login;
 
 pub(crate) use approvals::{Approvals, ApprovedClient, NewGrant, Remembered, Wanted};
 pub use approvals::{Remember, UserKey};
@@ -51,6 +52,8 @@ pub(crate) use request::{
 pub(crate) use sign_in_again::{
     PageLogin, PendingLogin, SignInAgain, SignInAgainLink, SignInAgainRequest,
 };
+
+pub(crate) use without_login::{OwnPrincipal, WithoutLogin};
 
 use refresh_token::SealedSuccessor;
 
@@ -184,16 +187,19 @@ impl Default for Lifetimes {
     }
 }
 
-/// What one user allowed one client to do, and the Entra tokens behind it.
+/// What one user allowed one client to do, and the Entra tokens behind it; or what a client may do that
+/// came without a login at Entra.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Grant {
     id: GrantId,
     version: u64,
     client_id: ClientId,
     principal: Principal,
+    /// The `sub` of its access tokens, where the principal is none of Entra's.
+    subject: Option<String>,
     scope: Scope,
     resource: ResourceIndicator,
-    held: HeldTokens,
+    held: Option<HeldTokens>,
     refresh: Option<Rotation>,
     issued_at: Timestamp,
     expires_at: Timestamp,
@@ -313,9 +319,19 @@ impl Grant {
         &self.scope
     }
 
-    /// The Entra tokens behind it.
-    pub(crate) fn held(&self) -> &HeldTokens {
-        &self.held
+    /// The `sub` of its access tokens, where the principal is none of Entra's.
+    pub(crate) fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+
+    /// The Entra tokens behind it, if there was a login at Entra.
+    pub(crate) fn held(&self) -> Option<&HeldTokens> {
+        self.held.as_ref()
+    }
+
+    /// When the Entra access token behind it ends.
+    pub(crate) fn entra_token_expires_at(&self) -> Timestamp {
+        self.held().map_or(self.expires_at, |held| held.expires_at)
     }
 
     /// When it ends if it is not used.
@@ -333,7 +349,9 @@ impl Grant {
     pub(crate) fn access_token_lifetime(&self, lifetimes: Lifetimes, now: Timestamp) -> Duration {
         match self.refresh {
             Some(_) => lifetimes.access_token,
-            None => lifetimes.access_token.min(self.held.expires_at.since(now)),
+            None => lifetimes
+                .access_token
+                .min(self.entra_token_expires_at().since(now)),
         }
     }
 
@@ -428,7 +446,10 @@ impl Grant {
     /// The grant after Entra was asked for it: its scope can only shrink.
     fn renewed(&self, renewal: Renewal) -> Self {
         Self {
-            held: self.held.renewed(renewal.held),
+            held: Some(match &self.held {
+                Some(held) => held.renewed(renewal.held),
+                None => renewal.held,
+            }),
             principal: renewal.principal.unwrap_or_else(|| self.principal.clone()),
             scope: self.scope.intersection(&renewal.scope),
             ..self.clone()

@@ -8,7 +8,7 @@ use quick_cache::sync::Cache;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use crate::access_token::TokenFacts;
+use crate::access_token::{PrincipalKind, TokenFacts};
 use crate::authorization_server::{
     AuthorizationServer, GRANT_CACHE_TTL, RenewalError, STORE_OUTAGE_GRACE,
 };
@@ -121,6 +121,9 @@ impl OnBehalfOf {
         facts: &TokenFacts,
         request: DownstreamRequest<'_>,
     ) -> Result<Given, OboError> {
+        if facts.principal.kind == PrincipalKind::Application {
+            return Err(OboError::AppOnlyCaller);
+        }
         let grant = facts.grant.as_deref();
         let grant = grant.and_then(|name| GrantId::parse(name).ok());
         let grant = grant.ok_or(OboError::NoCredential)?;

@@ -8,6 +8,7 @@ use entrada::authorization_server::PreregisteredClient;
 use toml::de::{DeTable, DeValue};
 
 mod client;
+mod issuer;
 
 use crate::config::problem::Problem;
 use crate::config::source::{Given, Origin, belongs_in_file};
@@ -18,6 +19,8 @@ use crate::config::table::Setting;
 const ROUTE: &str = "route";
 /// The key of the clients.
 const CLIENT: &str = "client";
+/// The key of the issuers whose assertions are taken.
+const TRUSTED_ISSUER: &str = "trusted_issuer";
 /// The key of a route's path.
 const PATH: &str = "path";
 
@@ -31,6 +34,8 @@ pub(super) struct Content {
     pub(super) values: Values,
     pub(super) routes: Vec<RouteTable>,
     pub(super) clients: Vec<PreregisteredClient>,
+    /// Issuers whose assertions are taken, each with where its keys are.
+    pub(super) trusted_issuers: Vec<(String, String)>,
     /// Which settings are wrong.
     pub(super) problems: Vec<Problem>,
 }
@@ -88,7 +93,16 @@ fn parse(name: &str, text: &str) -> Result<Content, Vec<Problem>> {
             });
             continue;
         }
-        match entry(key.get_ref(), value.get_ref(), place, &[ROUTE, CLIENT]) {
+        if key.get_ref() == TRUSTED_ISSUER {
+            let issuers = issuer::read(value.get_ref(), &place, &at);
+            content.trusted_issuers = issuers.unwrap_or_else(|problems| {
+                content.problems.extend(problems);
+                Vec::new()
+            });
+            continue;
+        }
+        let tables = [ROUTE, CLIENT, TRUSTED_ISSUER];
+        match entry(key.get_ref(), value.get_ref(), place, &tables) {
             Ok((name, given)) => drop(content.values.insert(name, given)),
             Err(problem) => content.problems.push(problem),
         }

@@ -71,6 +71,8 @@ pub struct ProviderSettings {
     pub insecure_document_addresses: Vec<IpAddr>,
     /// Clients that need not register.
     pub clients: Vec<PreregisteredClient>,
+    /// Issuers whose assertions are taken, each with where its keys are.
+    pub trusted_issuers: Vec<(String, String)>,
     /// When users are asked.
     pub consent: ConsentMode,
     /// Clients whose users are not asked.
@@ -231,6 +233,9 @@ impl ProviderSettings {
         }
         for client in &self.clients {
             config = config.client(client.clone());
+        }
+        for (issuer, jwks_uri) in &self.trusted_issuers {
+            config = config.trust_identity_assertions(issuer, jwks_uri);
         }
         if self.groups_from_graph {
             config = config.groups_from_graph();

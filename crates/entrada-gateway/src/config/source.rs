@@ -35,6 +35,7 @@ pub(super) struct Sources<'a> {
     file: Values,
     routes: Vec<RouteTable>,
     clients: Vec<PreregisteredClient>,
+    trusted_issuers: Vec<(String, String)>,
     /// The route whose settings are asked for.
     route: Option<RouteTable>,
     problems: Vec<Problem>,
@@ -56,6 +57,7 @@ impl<'a> Sources<'a> {
             file: Values::new(),
             routes: Vec::new(),
             clients: Vec::new(),
+            trusted_issuers: Vec::new(),
             route: None,
             problems: environment.problems().collect(),
         };
@@ -65,6 +67,7 @@ impl<'a> Sources<'a> {
                     sources.file = content.values;
                     sources.routes = content.routes;
                     sources.clients = content.clients;
+                    sources.trusted_issuers = content.trusted_issuers;
                     sources.problems.extend(content.problems);
                 }
                 Err(problems) => {
@@ -115,6 +118,11 @@ impl<'a> Sources<'a> {
     /// The clients of the file.
     pub(super) fn take_clients(&mut self) -> Vec<PreregisteredClient> {
         std::mem::take(&mut self.clients)
+    }
+
+    /// The issuers of the file whose assertions are taken.
+    pub(super) fn take_trusted_issuers(&mut self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.trusted_issuers)
     }
 
     /// What `read` makes of the settings of `route`.

@@ -1,4 +1,6 @@
 use clap::{Args as _, Command, FromArgMatches as _};
+use entrada::jwt::jwks::Algorithm;
+use entrada::jwt::sign::SigningKey;
 
 use super::*;
 use crate::config::flags::secret_tip;
@@ -470,11 +472,17 @@ fn the_files_in_the_readme_are_right_together() {
     let secret = secret.path().to_str().unwrap();
     let example = example.replace("/run/secrets/entrada", secret);
     let example = example.replace("/run/secrets/agents", secret);
+    let example = example.replace("/run/secrets/nightly-jobs", secret);
+    let key = SigningKey::generate(Algorithm::Es256).unwrap();
+    let keys = file(&key.jwks().unwrap());
+    let keys = keys.path().to_str().unwrap();
+    let example = example.replace("/etc/entrada/assistant.json", keys);
     let file = file(&example);
     let settings = read(&["--config", file.path().to_str().unwrap()], &[]).unwrap();
     assert_eq!(settings.provider.rehearse(&[]), []);
     assert_eq!(settings.upstreams.len(), 3);
-    assert_eq!(settings.provider.clients.len(), 1);
+    assert_eq!(settings.provider.clients.len(), 3);
+    assert_eq!(settings.provider.trusted_issuers.len(), 1);
 }
 
 #[test]

@@ -193,7 +193,7 @@ pub(super) fn cloud(text: &str) -> Result<Cloud, String> {
 }
 
 /// `true` or `false`.
-pub(super) fn switch(text: &str) -> Result<bool, String> {
+pub(in crate::config) fn switch(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "write true or false".to_owned())
 }
 

@@ -12,8 +12,7 @@ use serde::Serialize;
 
 use super::AuthorizationServer;
 use crate::access_token::{
-    AccessTokenVerifier, Backs, PresentedToken, Principal, TokenFacts, TokenKey, VerifiedToken,
-    VerifyError,
+    AccessTokenVerifier, Backs, PresentedToken, TokenFacts, TokenKey, VerifiedToken, VerifyError,
 };
 use crate::grant::{Grant, GrantId};
 use crate::jwt::jwks::Algorithm;
@@ -72,7 +71,7 @@ impl AuthorizationServer {
         let claims = AccessTokenClaims {
             iss: self.0.config.issuer.as_str(),
             aud: self.0.config.resource.as_str(),
-            sub: &subject(grant.principal()),
+            sub: &subject(grant),
             client_id: grant.client_id().as_str(),
             scope,
             sid: grant.id().to_string(),
@@ -98,8 +97,13 @@ impl AuthorizationServer {
     }
 }
 
-/// The user as other servers may know them: stable, and telling nothing.
-fn subject(principal: &Principal) -> String {
+/// The user as other servers may know them: stable, and telling nothing. A client that acts for itself is
+/// no secret.
+fn subject(grant: &Grant) -> String {
+    if let Some(subject) = grant.subject() {
+        return subject.to_owned();
+    }
+    let principal = grant.principal();
     let text = format!(
         "entrada subject\0{}\0{}",
         principal.tenant_id,

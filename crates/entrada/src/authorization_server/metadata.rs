@@ -7,10 +7,11 @@ use http::header;
 use serde::Serialize;
 
 use super::AuthorizationServer;
+use super::token::JWT_BEARER;
 use crate::jwt::client_assertion::ALGORITHMS;
 use crate::jwt::jwks::Algorithm;
 use crate::keys::PUBLISH_AHEAD;
-use crate::oauth::client::ClientAuthentication;
+use crate::oauth::client::{ClientAuthentication, GrantType};
 use crate::oauth::metadata::AuthorizationServerMetadata;
 
 /// `GET /.well-known/oauth-authorization-server` (RFC 8414 §3).
@@ -42,7 +43,31 @@ fn cached(seconds: u64, body: impl IntoResponse) -> Response {
         .into_response()
 }
 
+/// What assertions must be (draft-ietf-oauth-identity-assertion-authz-grant §7.2).
+const ID_JAG: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
+
 impl AuthorizationServer {
+    /// Whether there is a client that acts for itself.
+    pub(super) fn takes_client_credentials(&self) -> bool {
+        self.0.config.clients.may_use(GrantType::ClientCredentials)
+    }
+
+    /// Whether there is a client, and an issuer that can vouch to it.
+    pub(super) fn takes_assertions(&self) -> bool {
+        !self.0.issuers.is_empty() && self.0.config.clients.may_use(GrantType::JwtBearer)
+    }
+
+    fn grant_types(&self) -> Vec<&'static str> {
+        let kinds = [
+            (true, "authorization_code"),
+            (true, "refresh_token"),
+            (self.takes_client_credentials(), "client_credentials"),
+            (self.takes_assertions(), JWT_BEARER),
+        ];
+        let used = kinds.into_iter().filter(|(is_used, _)| *is_used);
+        used.map(|(_, kind)| kind).collect()
+    }
+
     /// The discovery document (RFC 8414 §2).
     fn metadata(&self) -> AuthorizationServerMetadata {
         let url = |path: &str| self.0.endpoints.url(path);
@@ -72,7 +97,8 @@ impl AuthorizationServer {
             scopes_supported: self.0.config.scopes.advertised().iter().cloned().collect(),
             response_types_supported: &["code"],
             response_modes_supported: &["query"],
-            grant_types_supported: &["authorization_code", "refresh_token"],
+            grant_types_supported: self.grant_types(),
+            authorization_grant_profiles_supported: self.takes_assertions().then_some(&[ID_JAG]),
             token_endpoint_auth_methods_supported: methods.clone(),
             token_endpoint_auth_signing_alg_values_supported: algorithms.clone(),
             revocation_endpoint_auth_methods_supported: methods,

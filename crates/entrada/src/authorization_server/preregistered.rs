@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
+use super::ScopePolicy;
 use crate::jwt::jwks::Jwks;
 use crate::oauth::client::{
-    Client, ClientAuthentication, ClientId, ClientKeys, ClientMetadataError,
-    UnverifiedClientMetadata,
+    Client, ClientAuthentication, ClientId, ClientKeys, ClientMetadata, ClientMetadataError,
+    GrantType, UnverifiedClientMetadata,
 };
 use crate::oauth::redirect_uri::AllowedRedirects;
+use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
 use crate::secret::McpClientSecret;
 
@@ -28,6 +30,9 @@ pub struct PreregisteredClient {
     client_id: String,
     metadata: UnverifiedClientMetadata,
     credential: Credential,
+    client_credentials: Option<String>,
+    app_roles: Vec<String>,
+    identity_assertions: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +58,17 @@ pub enum PreregisteredClientError {
     /// Its keys are none.
     #[error("its keys must be a JWK Set with a key for ES256, RS256 or EdDSA")]
     Keys,
+    /// It is to act for itself, or by assertions, and cannot prove who it is.
+    #[error("give it a secret or keys: it acts without anybody signing in")]
+    NoProof,
+    /// It has app roles, and never acts for itself.
+    #[error("app roles are of clients that act for themselves (client_credentials)")]
+    Roles,
+    /// Its scopes are not those tokens here can have, or lack one that is required.
+    #[error(
+        "its scopes must be among the required and optional ones, and hold all that are required"
+    )]
+    Scopes,
     /// What it may do breaks a rule.
     #[error(transparent)]
     Metadata(#[from] ClientMetadataError),
@@ -72,6 +88,9 @@ impl PreregisteredClient {
                 ..UnverifiedClientMetadata::default()
             },
             credential: Credential::None,
+            client_credentials: None,
+            app_roles: Vec::new(),
+            identity_assertions: false,
         }
     }
 
@@ -97,12 +116,54 @@ impl PreregisteredClient {
         self
     }
 
+    /// A client that nobody signs in with: it acts for itself ([`client_credentials`](Self::client_credentials)) or
+    /// by what another issuer vouches for ([`identity_assertions`](Self::identity_assertions)).
+    pub fn program(client_id: impl Into<String>) -> Self {
+        let mut client = Self::new(client_id, Vec::<String>::new());
+        client.metadata.redirect_uris = None;
+        client
+    }
+
+    /// It may act for itself (RFC 6749 §4.4), with these scopes. It needs a secret or keys.
+    ///
+    /// Its tokens are those of an application: see
+    /// [`PrincipalKind`](crate::access_token::PrincipalKind).
+    #[must_use]
+    pub fn client_credentials(mut self, scopes: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        let scopes: Vec<_> = scopes
+            .into_iter()
+            .map(|it| it.as_ref().to_owned())
+            .collect();
+        self.client_credentials = Some(scopes.join(" "));
+        self
+    }
+
+    /// The app roles it has where it acts for itself.
+    #[must_use]
+    pub fn app_roles(mut self, roles: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.app_roles = roles.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// It may act for users that a trusted issuer vouches for
+    /// ([`AzureConfig::trust_identity_assertions`](crate::AzureConfig::trust_identity_assertions)). It needs a
+    /// secret or keys.
+    #[must_use]
+    pub fn identity_assertions(mut self) -> Self {
+        self.identity_assertions = true;
+        self
+    }
+
     /// Its id, as it was given.
     pub fn client_id(&self) -> &str {
         &self.client_id
     }
 
-    fn check(self, allowed: &AllowedRedirects) -> Result<Client, PreregisteredClientError> {
+    fn check(
+        self,
+        allowed: &AllowedRedirects,
+        scopes: Option<&ScopePolicy>,
+    ) -> Result<Known, PreregisteredClientError> {
         use PreregisteredClientError as E;
         let id = ClientId::parse(&self.client_id).map_err(|_| E::Id)?;
         if id.is_document_url() {
@@ -122,25 +183,80 @@ impl PreregisteredClient {
                 ClientAuthentication::PrivateKeyJwt(ClientKeys::Inline(jwks))
             }
         };
-        let metadata = self.metadata.check(allowed)?;
+        let acts_alone = self.client_credentials.is_some() || self.identity_assertions;
+        if acts_alone && authentication == ClientAuthentication::None {
+            return Err(E::NoProof);
+        }
+        if self.client_credentials.is_none() && !self.app_roles.is_empty() {
+            return Err(E::Roles);
+        }
+        let mut metadata = if acts_alone && self.metadata.redirect_uris.is_none() {
+            ClientMetadata::of_program(self.metadata.client_name.as_deref())
+        } else {
+            self.metadata.check(allowed)?
+        };
+        if self.client_credentials.is_some() {
+            metadata = metadata.and_may_use(GrantType::ClientCredentials);
+        }
+        if self.identity_assertions {
+            metadata = metadata.and_may_use(GrantType::JwtBearer);
+        }
+        let access = self
+            .client_credentials
+            .map(|scope| Access::of(&scope, self.app_roles, scopes));
         let metadata = metadata.authenticated_by(authentication);
-        Ok(Client::register(id, metadata, Timestamp::default()))
+        Ok(Known {
+            client: Client::register(id, metadata, Timestamp::default()),
+            access: access.transpose()?,
+        })
     }
+}
+
+/// What a client may do as itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Access {
+    pub(super) scope: Scope,
+    pub(super) roles: Vec<String>,
+}
+
+impl Access {
+    /// `policy` is none where it is wrong itself.
+    fn of(
+        scope: &str,
+        roles: Vec<String>,
+        policy: Option<&ScopePolicy>,
+    ) -> Result<Self, PreregisteredClientError> {
+        let Some(policy) = policy else {
+            return Ok(Self::default());
+        };
+        let scope = Scope::parse(scope).map_err(|_| PreregisteredClientError::Scopes)?;
+        let scope = policy.in_short(&scope);
+        let fits = policy.grantable().covers(&scope) && scope.covers(policy.required());
+        fits.then_some(Self { scope, roles })
+            .ok_or(PreregisteredClientError::Scopes)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    client: Client,
+    access: Option<Access>,
 }
 
 /// The clients the operator knows, by their ids.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct PreregisteredClients(HashMap<ClientId, Client>);
+pub(crate) struct PreregisteredClients(HashMap<ClientId, Known>);
 
 impl PreregisteredClients {
-    /// Adds a client whose redirect URIs are among those `allowed`.
+    /// Adds a client whose redirect URIs are among those `allowed`, and whose scopes are among ours.
     pub(crate) fn add(
         &mut self,
         client: PreregisteredClient,
         allowed: &AllowedRedirects,
+        scopes: Option<&ScopePolicy>,
     ) -> Result<(), PreregisteredClientError> {
-        let client = client.check(allowed)?;
-        match self.0.insert(client.id().clone(), client) {
+        let known = client.check(allowed, scopes)?;
+        match self.0.insert(known.client.id().clone(), known) {
             None => Ok(()),
             Some(_) => Err(PreregisteredClientError::Twice),
         }
@@ -148,13 +264,24 @@ impl PreregisteredClients {
 
     /// The client called `id`, if it is one of them.
     pub(crate) fn get(&self, id: &ClientId) -> Option<&Client> {
-        self.0.get(id)
+        self.0.get(id).map(|known| &known.client)
+    }
+
+    /// What the client called `id` may do as itself.
+    pub(super) fn access(&self, id: &ClientId) -> Option<&Access> {
+        self.0.get(id)?.access.as_ref()
+    }
+
+    /// Whether one of them may use `grant_type`.
+    pub(super) fn may_use(&self, grant_type: GrantType) -> bool {
+        let mut clients = self.0.values();
+        clients.any(|known| known.client.may_use(grant_type))
     }
 
     /// How they prove themselves.
     pub(crate) fn authentications(&self) -> impl Iterator<Item = &ClientAuthentication> {
         self.0
             .values()
-            .map(|client| client.metadata().authentication())
+            .map(|known| known.client.metadata().authentication())
     }
 }

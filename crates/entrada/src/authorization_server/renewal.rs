@@ -108,7 +108,7 @@ impl Rotated {
             How::Rotated => lifetime,
             // The answer that is repeated may have been given without Entra.
             How::RotatedWithoutEntra | How::Repeated => {
-                lifetime.min(self.grant.held().expires_at.since(now))
+                lifetime.min(self.grant.entra_token_expires_at().since(now))
             }
         }
     }
@@ -203,7 +203,7 @@ impl Renewer {
 
     /// The grant with an Entra access token that still lives for a while.
     pub(crate) async fn fresh(&self, id: &GrantId, now: Timestamp) -> Result<Grant, RenewalError> {
-        let lives = |grant: &Grant| now + EARLY < grant.held().expires_at;
+        let lives = |grant: &Grant| now + EARLY < grant.entra_token_expires_at();
         let grant = self.standing(id, now).await?;
         if lives(&grant) {
             return Ok(grant);
@@ -262,7 +262,8 @@ impl Renewer {
         grant: &Grant,
         now: Timestamp,
     ) -> Result<Option<Renewal>, RenewalError> {
-        let Some(token) = &grant.held().refresh_token else {
+        let held = grant.held();
+        let Some(token) = held.and_then(|held| held.refresh_token.as_ref()) else {
             return Ok(None);
         };
         let error = match self.entra.refresh(token, grant.scope(), now).await {
@@ -279,7 +280,7 @@ impl Renewer {
             Remedy::Retry(retry_after) => retry_after,
             Remedy::FixConfiguration => Duration::from_secs(60),
         };
-        if now < grant.held().expires_at {
+        if now < grant.entra_token_expires_at() {
             tracing::warn!(grant = %grant.id(), cause = %Causes(&error), "refreshing without entra");
             return Ok(None);
         }

@@ -15,7 +15,10 @@ use super::client_auth::ClientAuthError;
 use super::correlation::CorrelationId;
 use super::renewal::RenewalError;
 use super::{AuthorizationServer, answer, media_type};
-use crate::grant::{Grant, RedeemError, RefreshError};
+use crate::grant::{
+    AuthenticatedClient, Grant, GrantId, OwnPrincipal, RedeemError, RefreshError, WithoutLogin,
+};
+use crate::jwt::identity_assertion::IdentityAssertionError;
 use crate::jwt::sign::SigningKeyError;
 use crate::oauth::client::GrantType;
 use crate::oauth::error::{ErrorCode, ErrorResponse};
@@ -23,11 +26,17 @@ use crate::oauth::params::{Params, ParamsError};
 use crate::oauth::resource::ResourceIndicator;
 use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
+use crate::published::PublishedError;
 use crate::secret::{AccessToken, RefreshToken};
-use crate::store::StoreError;
+use crate::store::{StoreError, Written};
 
 mod authorization_code;
+mod client_credentials;
+mod identity_assertion;
 mod refresh_token;
+
+/// The grant type of assertions (RFC 7523 §2.1).
+pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// How long a spent code is remembered, so that a replay revokes: long enough for one who stole
 /// it, not for one who finds it in a log.
@@ -76,6 +85,18 @@ pub enum TokenError {
     /// The refresh token does not give new tokens.
     #[error(transparent)]
     Renewal(#[from] RenewalError),
+    /// Another issuer's assertion gives nothing.
+    #[error("the assertion is of no use: {0}")]
+    IdentityAssertion(#[from] IdentityAssertionError),
+    /// The keys of another issuer could not be had.
+    #[error("the keys of the assertion's issuer cannot be had")]
+    IssuerKeys(#[source] PublishedError),
+    /// The client cannot have the scopes that are required, or asked for others alone.
+    #[error("the client does not get the scopes that are required")]
+    ScopeNotGranted,
+    /// Another resource was asked for.
+    #[error("another resource was asked for")]
+    OtherResource,
     /// A token could not be signed.
     #[error(transparent)]
     Sign(#[from] SigningKeyError),
@@ -102,7 +123,7 @@ impl From<&TokenError> for ErrorResponse {
             E::Missing(_) => (ErrorCode::InvalidRequest, "a required parameter is missing"),
             E::UnsupportedGrantType => (
                 ErrorCode::UnsupportedGrantType,
-                "grant_type must be authorization_code or refresh_token",
+                "grant_type is not one of the grant_types_supported",
             ),
             E::UnauthorizedClient => (
                 ErrorCode::UnauthorizedClient,
@@ -147,8 +168,17 @@ impl From<&TokenError> for ErrorResponse {
                 | RenewalError::Store(_) => unavailable,
                 RenewalError::Crypto => (ErrorCode::ServerError, "internal error"),
             },
+            E::IdentityAssertion(_) => (
+                ErrorCode::InvalidGrant,
+                "the assertion is not valid, not for this client and server, or was used before",
+            ),
+            E::ScopeNotGranted => (
+                ErrorCode::InvalidScope,
+                "the scopes that are required are not among those granted",
+            ),
+            E::OtherResource => (ErrorCode::InvalidTarget, "resource must name this server"),
             E::Sign(_) => (ErrorCode::ServerError, "internal error"),
-            E::Store(_) => unavailable,
+            E::IssuerKeys(_) | E::Store(_) => unavailable,
         };
         Self::new(code, description)
     }
@@ -160,7 +190,9 @@ impl TokenError {
         match self {
             Self::Renewal(RenewalError::Unavailable { retry_after, .. }) => Some(*retry_after),
             Self::Client(error) => error.retry_after(),
-            Self::Store(_) | Self::Renewal(RenewalError::Store(_) | RenewalError::Contended) => {
+            Self::Store(_)
+            | Self::IssuerKeys(_)
+            | Self::Renewal(RenewalError::Store(_) | RenewalError::Contended) => {
                 Some(answer::STORE_RETRY_AFTER)
             }
             Self::NotAForm
@@ -175,6 +207,9 @@ impl TokenError {
             | Self::Redeem(_)
             | Self::UnknownRefreshToken
             | Self::Renewal(_)
+            | Self::IdentityAssertion(_)
+            | Self::ScopeNotGranted
+            | Self::OtherResource
             | Self::Sign(_) => None,
         }
     }
@@ -261,9 +296,79 @@ impl AuthorizationServer {
                 self.keep(&registered, now, correlation).await;
                 Ok(issued)
             }
+            Some("client_credentials") if self.takes_client_credentials() => {
+                may(GrantType::ClientCredentials)?;
+                let client = (&client, &registered);
+                self.issue_to_client(&params, client, now, correlation)
+                    .await
+            }
+            Some(JWT_BEARER) if self.takes_assertions() => {
+                may(GrantType::JwtBearer)?;
+                self.issue_by_assertion(&params, &client, now, correlation)
+                    .await
+            }
             Some(_) => Err(TokenError::UnsupportedGrantType),
             None => Err(TokenError::Missing("grant_type")),
         }
+    }
+
+    /// What a client gets of what it asks for, where it can have no more than `allowed`. All that is
+    /// required must be among it.
+    fn granted(&self, params: &Params, allowed: Option<&Scope>) -> Result<Scope, TokenError> {
+        let policy = &self.0.config.scopes;
+        let asked = match (params.get("scope"), allowed) {
+            (None, Some(allowed)) => policy.grantable().intersection(allowed),
+            (asked, _) => policy
+                .effective(asked)
+                .map_err(|_| TokenError::ScopeNotGranted)?,
+        };
+        let granted = allowed.map_or_else(|| asked.clone(), |allowed| asked.intersection(allowed));
+        if granted.covers(policy.required()) {
+            Ok(granted)
+        } else {
+            Err(TokenError::ScopeNotGranted)
+        }
+    }
+
+    /// Whether all resources named are the one tokens are issued for (RFC 8707 §2.2).
+    fn is_resource(&self, named: &[ResourceIndicator]) -> Result<(), TokenError> {
+        let ours = &self.0.config.resource;
+        let all_ours = named.iter().all(|named| named.names_same(ours));
+        all_ours.then_some(()).ok_or(TokenError::OtherResource)
+    }
+
+    /// Stores a grant that no login at Entra stands behind, and answers with its one access token.
+    async fn issue_without_login(
+        &self,
+        client: &AuthenticatedClient,
+        (who, scope): (OwnPrincipal, Scope),
+        now: Timestamp,
+        correlation: &CorrelationId,
+    ) -> Result<Issued, TokenError> {
+        let lifetime = self.0.config.lifetimes.access_token;
+        let new = WithoutLogin {
+            id: GrantId::generate(&*self.0.platform.random),
+            who,
+            scope,
+            resource: self.0.config.resource.clone(),
+            expires_at: now + lifetime,
+        };
+        let grant = Grant::without_login(client, new, now);
+        match self.0.store.put_grant(&grant).await? {
+            Written::Yes => {}
+            Written::Conflict | Written::Revoked => {
+                return Err(StoreError::new("a new grant's name was taken").into());
+            }
+        }
+        tracing::info!(
+            correlation_id = %correlation,
+            grant = %grant.id(),
+            client_id = %grant.client_id(),
+            kind = ?grant.principal().kind,
+            subject = grant.subject(),
+            "grant issued without a login"
+        );
+        self.issued(&grant, grant.scope().clone(), (None, lifetime), now)
     }
 
     /// Mints an access token for `grant` and puts the answer together.

@@ -173,9 +173,10 @@ impl IssuedCode {
             version: 1,
             client_id: request.client_id,
             principal: self.principal,
+            subject: None,
             scope: self.scope,
             resource: request.resource,
-            held: self.held,
+            held: Some(self.held),
             refresh: first.map(|first| Rotation {
                 current: first.token,
                 previous: None,

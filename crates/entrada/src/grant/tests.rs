@@ -328,10 +328,16 @@ fn what_entra_says_anew_can_only_narrow() {
     let succession = presented.succeeded_by(&next, at(9000), [3; 32]).unwrap();
     let renewed = grant.rotated(succession, Some(renewal), at(300));
     assert_eq!(*renewed.scope(), scope("read"));
-    assert_eq!(renewed.held().access_token.expose(), "second");
+    assert_eq!(renewed.held().unwrap().access_token.expose(), "second");
     // Entra sent no new refresh token, so the old one stays.
     assert_eq!(
-        renewed.held().refresh_token.as_ref().unwrap().expose(),
+        renewed
+            .held()
+            .unwrap()
+            .refresh_token
+            .as_ref()
+            .unwrap()
+            .expose(),
         "first-refresh"
     );
 }

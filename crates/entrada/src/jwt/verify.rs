@@ -58,6 +58,8 @@ pub enum ExpectedType {
     /// `JWT`, `client-authentication+jwt` or none: what clients write on what they prove themselves
     /// with (RFC 7523, and its revision).
     ClientAssertion,
+    /// `oauth-id-jag+jwt`: what an issuer vouches for.
+    IdentityAssertion,
     /// Either: what issuers write that follow RFC 9068, or do not.
     Any,
 }
@@ -301,6 +303,9 @@ impl ExpectedType {
             Self::ClientAssertion => {
                 let typ = typ.filter(|typ| !typ.eq_ignore_ascii_case("client-authentication+jwt"));
                 Self::Jwt.admits(typ)
+            }
+            Self::IdentityAssertion => {
+                typ.is_some_and(|typ| typ.eq_ignore_ascii_case("oauth-id-jag+jwt"))
             }
             Self::Any => Self::AccessToken.admits(typ) || Self::Jwt.admits(typ),
         }

@@ -105,6 +105,10 @@ pub enum GrantType {
     AuthorizationCode,
     /// `refresh_token` (RFC 6749 §6)
     RefreshToken,
+    /// `client_credentials` (RFC 6749 §4.4). Nobody registers for it: the operator must know the client.
+    ClientCredentials,
+    /// `urn:ietf:params:oauth:grant-type:jwt-bearer` (RFC 7523 §2.1). The same holds.
+    JwtBearer,
 }
 
 /// How a client proves itself at the token endpoint (RFC 6749 §2.3).
@@ -381,6 +385,23 @@ impl ClientMetadata {
     /// How it proves itself there.
     pub fn authentication(&self) -> &ClientAuthentication {
         &self.authentication
+    }
+
+    /// Of a program that nobody signs in with.
+    pub(crate) fn of_program(name: Option<&str>) -> Self {
+        Self {
+            redirect_uris: Vec::new(),
+            name: name.and_then(presentable),
+            application_type: ApplicationType::Web,
+            grant_types: Vec::new(),
+            authentication: ClientAuthentication::None,
+        }
+    }
+
+    /// The same, of a client that may use `grant_type`, too.
+    pub(crate) fn and_may_use(mut self, grant_type: GrantType) -> Self {
+        self.grant_types.push(grant_type);
+        self
     }
 
     /// The same, of a client that proves itself so.

@@ -29,7 +29,10 @@ pub struct AuthorizationServerMetadata {
     /// How the code comes back.
     pub response_modes_supported: &'static [&'static str],
     /// What the token endpoint takes.
-    pub grant_types_supported: &'static [&'static str],
+    pub grant_types_supported: Vec<&'static str>,
+    /// Which assertions it takes (draft-ietf-oauth-identity-assertion-authz-grant §7.2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization_grant_profiles_supported: Option<&'static [&'static str]>,
     /// How clients prove themselves there.
     pub token_endpoint_auth_methods_supported: Vec<&'static str>,
     /// What those sign with who prove themselves by a signature.

@@ -34,6 +34,9 @@ pub enum OboError {
     /// Whoever verified the caller's token has no credential to exchange it with.
     #[error("the caller's token cannot be exchanged: its verifier has no credential for that")]
     NoCredential,
+    /// Another issuer vouched for the caller, and Entra has never seen them.
+    #[error("the caller did not sign in at entra: there is no token to exchange")]
+    NotOfEntra,
     /// External ID and Azure AD B2C exchange no tokens.
     #[error("entra external id and azure ad b2c exchange no tokens")]
     Unsupported,
@@ -126,6 +129,7 @@ impl OboError {
             },
             Self::NotAuthenticated
             | Self::NoCredential
+            | Self::NotOfEntra
             | Self::Unsupported
             | Self::Scope(_)
             | Self::TimedOut => None,
@@ -150,6 +154,7 @@ impl OboError {
             Self::NotAuthenticated
             | Self::AppOnlyCaller
             | Self::NoCredential
+            | Self::NotOfEntra
             | Self::Unsupported
             | Self::Scope(_)
             | Self::Renewal(_)

@@ -36,11 +36,12 @@ pub(super) struct Assertion {
 }
 
 impl Assertion {
-    fn of(grant: &Grant) -> Self {
-        Self {
-            token: grant.held().access_token.clone(),
+    /// The user's token under a grant; `None` where nobody signed in at Entra for it.
+    fn of(grant: &Grant) -> Option<Self> {
+        Some(Self {
+            token: grant.held()?.access_token.clone(),
             tenant_id: grant.principal().tenant_id.clone(),
-        }
+        })
     }
 }
 
@@ -134,9 +135,9 @@ impl Inner {
         match source {
             Source::Grant(id) => {
                 let grant = self.fresh(&id, now).await?;
-                let exchanged = self
-                    .exchange_assertion(key, &Assertion::of(&grant), now)
-                    .await;
+                let assertion = Assertion::of(&grant);
+                let assertion = assertion.ok_or(NoToken::Other(OboError::NotOfEntra))?;
+                let exchanged = self.exchange_assertion(key, &assertion, now).await;
                 exchanged.map_err(|error| NoToken::Entra(error, Some(Box::new(grant))))
             }
             Source::Assertion(assertion) => {

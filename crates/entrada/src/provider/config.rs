@@ -49,6 +49,7 @@ pub struct AzureConfig {
     allowed_client_redirect_uris: Option<Vec<String>>,
     client_document_hosts: Option<Vec<String>>,
     clients: Vec<PreregisteredClient>,
+    trusted_issuers: Vec<(String, String)>,
     rate_limits: RateLimits,
     trusted_proxies: Vec<String>,
     allowed_origins: Vec<String>,
@@ -108,6 +109,7 @@ impl AzureConfig {
             allowed_client_redirect_uris: None,
             client_document_hosts: None,
             clients: Vec::new(),
+            trusted_issuers: Vec::new(),
             rate_limits: RateLimits::default(),
             trusted_proxies: Vec::new(),
             allowed_origins: Vec::new(),
@@ -267,6 +269,26 @@ impl AzureConfig {
     #[must_use]
     pub fn client(mut self, client: PreregisteredClient) -> Self {
         self.clients.push(client);
+        self
+    }
+
+    /// Takes the word of `issuer`, whose keys are published at `jwks_uri`, on who a user is: an ID-JAG
+    /// (draft-ietf-oauth-identity-assertion-authz-grant; MCP, *Enterprise-Managed Authorization*) that it gave to
+    /// a client whose [`identity_assertions`](PreregisteredClient::identity_assertions) are taken.
+    ///
+    /// Such users have no token of Entra's: nothing can be had on behalf of them, and they are known by their
+    /// subject at the issuer alone.
+    ///
+    /// # Security
+    ///
+    /// The issuer can let in anybody, as anybody it knows.
+    #[must_use]
+    pub fn trust_identity_assertions(
+        mut self,
+        issuer: impl Into<String>,
+        jwks_uri: impl Into<String>,
+    ) -> Self {
+        self.trusted_issuers.push((issuer.into(), jwks_uri.into()));
         self
     }
 

@@ -13,6 +13,7 @@ use crate::grant::{
     Approvals, Grant, GrantId, InteractionKey, IssuedCode, NeededInteraction, PendingLogin, UserKey,
 };
 use crate::jwt::client_assertion::VerifiedAssertion;
+use crate::jwt::identity_assertion::IdentityAssertion;
 use crate::keys::{Keys, Purpose};
 use crate::oauth::client::{Client, ClientId, ClientRecord};
 use crate::platform::{SecureRandom, Timestamp};
@@ -143,6 +144,21 @@ impl SealedStore {
         assertion: &VerifiedAssertion,
     ) -> Result<Written, StoreError> {
         let state = format!("client assertion {client} {}", assertion.id);
+        self.put_or_spend(&UpstreamState::new(state), None, assertion.until)
+            .await
+    }
+
+    /// Uses up what another issuer vouched for, unless it was ever used.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails; the assertion may then be used up.
+    pub(crate) async fn spend_identity_assertion(
+        &self,
+        assertion: &IdentityAssertion,
+    ) -> Result<Written, StoreError> {
+        let IdentityAssertion { issuer, id, .. } = assertion;
+        let state = format!("identity assertion {issuer} {id}");
         self.put_or_spend(&UpstreamState::new(state), None, assertion.until)
             .await
     }

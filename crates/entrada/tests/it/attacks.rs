@@ -11,6 +11,7 @@ mod guard;
 mod listed;
 mod login;
 mod on_behalf_of;
+mod programs;
 mod public_web;
 mod redirects;
 mod refresh;

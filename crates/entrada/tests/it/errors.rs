@@ -8,18 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entrada::authorization_server::{
-    ClientAuthError, LimitError, RegisterError, RenewalError, RevokeError, SignInAgainError,
-    TokenError, UpstreamError,
+    ApprovedAppsError, ClientAuthError, LimitError, RegisterError, RenewalError, RevokeError,
+    SignInAgainError, TokenError, UpstreamError,
 };
 use entrada::client_documents::{ClientFetchError, ClientKeysError};
 use entrada::entra::error::EntraError;
 use entrada::grant::{RedeemError, RefreshError};
 use entrada::jwt::client_assertion::ClientAssertionError;
+use entrada::jwt::identity_assertion::IdentityAssertionError;
 use entrada::jwt::sign::SigningKeyError;
 use entrada::oauth::client::ClientMetadataError;
 use entrada::oauth::error::ErrorResponse;
 use entrada::oauth::params::ParamsError;
-use entrada::store::StoreError;
+use entrada::store::{RecordError, StoreError};
 use http::{StatusCode, header};
 use serde_json::json;
 
@@ -142,6 +143,7 @@ async fn every_error_has_its_answer() {
     token(&mut surface);
     revoke(&mut surface);
     sign_in_again(&mut surface);
+    approved_apps(&mut surface);
     guard::rows(&mut surface).await;
     on_behalf_of::rows(&mut surface).await;
     insta::with_settings!({
@@ -368,6 +370,9 @@ fn token(surface: &mut Surface) {
         TokenError::Renewal(RenewalError::Contended);
         TokenError::Renewal(RenewalError::Crypto);
         TokenError::Renewal(RenewalError::Store(store()));
+        TokenError::IdentityAssertion(IdentityAssertionError::Replayed);
+        TokenError::ScopeNotGranted;
+        TokenError::OtherResource;
         TokenError::Sign(SigningKeyError::Failed);
         TokenError::Store(store());
     }
@@ -387,6 +392,23 @@ fn sign_in_again(surface: &mut Surface) {
         SignInAgainError::Entra(UpstreamError::Other);
         SignInAgainError::Redeem(EntraError::Malformed);
         SignInAgainError::Store(store());
+    }
+}
+
+fn approved_apps(surface: &mut Surface) {
+    surface.section("GET, POST /approved-apps (ApprovedAppsError)");
+    table! { surface;
+        ApprovedAppsError::Form;
+        ApprovedAppsError::OtherBrowser;
+        ApprovedAppsError::Expired;
+        ApprovedAppsError::SignedOut;
+        ApprovedAppsError::Nobody;
+        ApprovedAppsError::Entra(UpstreamError::AccessDenied);
+        ApprovedAppsError::Entra(UpstreamError::TemporarilyUnavailable);
+        ApprovedAppsError::Entra(UpstreamError::Other);
+        ApprovedAppsError::Redeem(EntraError::Malformed);
+        ApprovedAppsError::Store(store());
+        ApprovedAppsError::Seal(RecordError::Unwritable);
     }
 }
 

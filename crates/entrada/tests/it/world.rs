@@ -49,6 +49,8 @@ pub(crate) struct World {
     pub(crate) hosts: Hosts,
     /// Where strangers publish.
     pub(crate) web: Web,
+    /// Where another issuer, at `idp.example`, publishes its keys.
+    pub(crate) idp: Web,
     clock: Arc<VirtualClock>,
     wire: Wire,
 }
@@ -112,6 +114,7 @@ impl World {
             store,
             keys,
             web,
+            idp: wire.idp.clone(),
             clock,
             hosts,
             wire,
@@ -135,6 +138,7 @@ impl World {
             store: Arc::clone(&self.store),
             keys: self.keys.clone(),
             web: self.web.clone(),
+            idp: self.idp.clone(),
             clock: Arc::clone(&self.clock),
             hosts: Hosts {
                 app,
@@ -313,10 +317,11 @@ impl Clock for VirtualClock {
 /// What somebody on the path makes of an answer of Entra's: its path, and its JSON.
 type Rewrite = Box<dyn FnMut(&str, &mut Value) + Send>;
 
-/// The network between the server and Entra, and who sits on it.
+/// The network between the server and whoever it is told to trust, and who sits on it.
 #[derive(Clone)]
 struct Wire {
     entra: Router,
+    idp: Web,
     hangs: Arc<AtomicBool>,
     rewrite: Arc<Mutex<Option<Rewrite>>>,
 }
@@ -325,6 +330,7 @@ impl Wire {
     fn new(entra: Router) -> Self {
         Self {
             entra,
+            idp: Web::default(),
             hangs: Arc::default(),
             rewrite: Arc::default(),
         }
@@ -362,6 +368,9 @@ impl HttpTransport for Wire {
             std::future::pending::<()>().await;
         }
         let host = request.uri().host().unwrap_or_default().to_owned();
+        if host == "idp.example" {
+            return self.idp.send(request).await;
+        }
         if !is_entra(&host) {
             return Err(TransportError::new(host, "no such host"));
         }

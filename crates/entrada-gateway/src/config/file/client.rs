@@ -8,13 +8,17 @@ use toml::de::{DeTable, DeValue};
 use super::{CLIENT, tables, text_of};
 use crate::config::problem::Problem;
 use crate::config::spelling::nearest_of;
+use crate::config::value::switch;
 
-const KEYS: [&str; 5] = [
+const KEYS: [&str; 8] = [
     "client_id",
     "client_name",
     "redirect_uris",
     "secret_file",
     "jwks_file",
+    "client_credentials",
+    "app_roles",
+    "identity_assertions",
 ];
 
 /// Reads the clients; `place` is where the first stands, `at` names any other place.
@@ -67,8 +71,29 @@ fn client(
         found.ok_or_else(|| wrong(place, name, "each client has one: write it"))
     };
     let (id, _) = required("client_id")?;
-    let (redirect_uris, _) = required("redirect_uris")?;
-    let mut client = PreregisteredClient::new(id, redirect_uris.split_whitespace());
+    let scopes = value("client_credentials")?;
+    let asserts = value("identity_assertions")?;
+    let asserts = asserts.map(|(text, place)| {
+        let switch = switch(&text);
+        switch.map_err(|what| wrong(&place, "identity_assertions", &what))
+    });
+    let asserts = asserts.transpose()? == Some(true);
+    let acts_alone = scopes.is_some() || asserts;
+    let mut client = if acts_alone && !table.contains_key("redirect_uris") {
+        PreregisteredClient::program(id)
+    } else {
+        let (redirect_uris, _) = required("redirect_uris")?;
+        PreregisteredClient::new(id, redirect_uris.split_whitespace())
+    };
+    if let Some((scopes, _)) = scopes {
+        client = client.client_credentials(scopes.split_whitespace());
+    }
+    if asserts {
+        client = client.identity_assertions();
+    }
+    if let Some((roles, _)) = value("app_roles")? {
+        client = client.app_roles(roles.split_whitespace());
+    }
     if let Some((name, _)) = value("client_name")? {
         client = client.name(name);
     }

@@ -66,6 +66,70 @@ fn clients_stand_in_the_file_and_their_secrets_in_files_of_their_own() {
 }
 
 #[test]
+fn programs_need_no_redirect_uri_but_a_proof() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, SECRET).unwrap();
+    let secret = format!("secret_file = \"{}\"", secret.display());
+    let program = |lines: &str| format!("[[client]]\nclient_id = \"jobs\"\n{lines}\n");
+    let issuer = "[[trusted_issuer]]\nissuer = \"https://idp.example\"\n\
+                  jwks_uri = \"https://idp.example/keys\"\n";
+    for (told_of, expected) in [
+        (
+            program(&format!(
+                "client_credentials = \"mcp.read\"\napp_roles = \"Jobs.Run\"\n{secret}"
+            )),
+            None,
+        ),
+        (
+            program(&format!("identity_assertions = true\n{secret}\n{issuer}")),
+            None,
+        ),
+        (
+            program("client_credentials = \"mcp.read\""),
+            Some("client \"jobs\": give it a secret or keys: it acts without anybody signing in"),
+        ),
+        (
+            program(&format!("client_credentials = \"mcp.other\"\n{secret}")),
+            Some(
+                "client \"jobs\": its scopes must be among the required and optional ones, and hold \
+                 all that are required",
+            ),
+        ),
+        (
+            program(&format!(
+                "redirect_uris = \"https://a.example/\"\napp_roles = \"R\"\n{secret}"
+            )),
+            Some(
+                "client \"jobs\": app roles are of clients that act for themselves \
+                 (client_credentials)",
+            ),
+        ),
+        (
+            program(&format!("identity_assertions = \"maybe\"\n{secret}")),
+            Some("3: identity_assertions: write true or false"),
+        ),
+        (
+            "[[trusted_issuer]]\nissuer = \"https://idp.example\"\n".to_owned(),
+            Some("1: jwks_uri: each issuer has one: write it"),
+        ),
+        (
+            "trusted_issuer = 1".to_owned(),
+            Some("1: write [[trusted_issuer]] before what is said of each"),
+        ),
+        (
+            issuer.replace("https://idp.example/keys", "http://idp.example/keys"),
+            Some(
+                "identity assertions of \"https://idp.example\": must be https, or http on a loopback host",
+            ),
+        ),
+    ] {
+        let found = told(&folder, &told_of);
+        assert_eq!(found, Vec::from_iter(expected), "{told_of}");
+    }
+}
+
+#[test]
 fn what_is_wrong_with_a_client_is_said_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let short = folder.path().join("short");

@@ -12,7 +12,7 @@ use super::error::{ConfigError, ConfigErrors};
 use super::graph::{everything_consented, graph_url, prover};
 use crate::access_token::AccessTokenVerifier;
 use crate::authorization_server::{
-    ConsentMode, PreregisteredClients, RateLimits, ScopePolicy, TrustedProxies,
+    ConsentMode, PreregisteredClients, RateLimits, ScopePolicy, TrustedIssuer, TrustedProxies,
 };
 use crate::entra::AppRegistration;
 use crate::entra::scope::ScopeNames;
@@ -57,6 +57,7 @@ pub(in crate::provider) struct Checked {
     pub(in crate::provider) allowed_redirects: AllowedRedirects,
     pub(in crate::provider) document_hosts: DocumentHosts,
     pub(in crate::provider) clients: PreregisteredClients,
+    pub(in crate::provider) trusted_issuers: Vec<TrustedIssuer>,
     pub(in crate::provider) rate_limits: RateLimits,
     pub(in crate::provider) trusted_proxies: TrustedProxies,
     pub(in crate::provider) allowed_origins: Vec<AllowedOrigin>,
@@ -104,7 +105,8 @@ impl AzureConfig {
         let scopes = self.scopes(&mut found);
         let allowed_redirects = self.allowed_redirects(&mut found);
         let document_hosts = self.document_hosts(&mut found);
-        let clients = self.clients(&allowed_redirects, &mut found);
+        let clients = self.clients(&allowed_redirects, scopes.as_ref(), &mut found);
+        let trusted_issuers = self.trusted_issuers(&mut found);
         let pre_approved = self.pre_approved(&mut found);
         let trusted_proxies = self.proxies(&mut found);
         let allowed_origins = self.origins(&mut found);
@@ -148,6 +150,7 @@ impl AzureConfig {
             allowed_redirects,
             document_hosts,
             clients,
+            trusted_issuers,
             rate_limits: self.rate_limits,
             trusted_proxies,
             allowed_origins,
@@ -320,16 +323,32 @@ impl AzureConfig {
         DocumentHosts::Only(parsed.collect())
     }
 
-    fn clients(&self, allowed: &AllowedRedirects, found: &mut Findings) -> PreregisteredClients {
+    fn clients(
+        &self,
+        allowed: &AllowedRedirects,
+        scopes: Option<&ScopePolicy>,
+        found: &mut Findings,
+    ) -> PreregisteredClients {
         let mut clients = PreregisteredClients::default();
         for client in &self.clients {
-            let added = clients.add(client.clone(), allowed);
+            let added = clients.add(client.clone(), allowed, scopes);
             found.note(added.map_err(|source| ConfigError::Client {
                 client_id: client.client_id().to_owned(),
                 source,
             }));
         }
         clients
+    }
+
+    fn trusted_issuers(&self, found: &mut Findings) -> Vec<TrustedIssuer> {
+        let parse = |(issuer, jwks_uri): &(String, String)| {
+            TrustedIssuer::parse(issuer, jwks_uri).map_err(|source| ConfigError::TrustedIssuer {
+                issuer: issuer.clone(),
+                source,
+            })
+        };
+        let issuers = self.trusted_issuers.iter().map(parse);
+        issuers.filter_map(|issuer| found.note(issuer)).collect()
     }
 
     fn pre_approved(&self, found: &mut Findings) -> HashSet<ClientId> {

@@ -162,6 +162,14 @@ pub enum ConfigError {
         /// Why.
         source: PreregisteredClientError,
     },
+    /// An issuer of identity assertions cannot be one.
+    #[error("identity assertions of {issuer:?}: {source}")]
+    TrustedIssuer {
+        /// Which one.
+        issuer: String,
+        /// Why.
+        source: IssuerError,
+    },
     /// A pre-approved client cannot be one.
     #[error(
         "pre_approved_clients: {0:?} is no client id: write that of the client, or the URL of its document"

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 const TABLES: &str = include_str!("../../../../../docs/ATTACKS.md");
 
-const TESTS: [&str; 15] = [
+const TESTS: [&str; 16] = [
     include_str!("approvals.rs"),
     include_str!("codes.rs"),
     include_str!("consent.rs"),
@@ -13,6 +13,7 @@ const TESTS: [&str; 15] = [
     include_str!("guard.rs"),
     include_str!("login.rs"),
     include_str!("on_behalf_of.rs"),
+    include_str!("programs.rs"),
     include_str!("public_web.rs"),
     include_str!("redirects.rs"),
     include_str!("refresh.rs"),
