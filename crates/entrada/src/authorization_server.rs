@@ -50,7 +50,7 @@ mod sign_in_again;
 mod token;
 
 pub use authorize::{AnswerTo, AuthorizeError};
-pub use callback::{CallbackError, UpstreamError};
+pub use callback::{CallbackError, UpstreamError, UpstreamRefusal};
 pub use client_address::{TrustedProxies, TrustedProxyError};
 pub use client_auth::ClientAuthError;
 pub use clients::ClientError;

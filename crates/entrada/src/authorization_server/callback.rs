@@ -1,5 +1,8 @@
 //! `GET` on the redirect path: Entra sends the user back.
 
+use std::error::Error;
+use std::fmt;
+
 use axum::extract::{Extension, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
@@ -11,7 +14,7 @@ use super::pages::{self, Words};
 use super::sign_in_again::{self, SignInAgainError};
 use super::{AuthorizationServer, answer, cookie, token};
 use crate::causes::Causes;
-use crate::entra::error::{EntraError, Remedy};
+use crate::entra::error::{EntraError, Remedy, advice_on};
 use crate::grant::{
     ConsentedRequest, EntraLogin, GrantId, NeededInteraction, PendingLogin, SignedIn,
 };
@@ -40,10 +43,11 @@ pub enum CallbackError {
     #[error(transparent)]
     Store(StoreError),
     /// Entra's own error, sent through the browser.
-    #[error("entra sent the user back with an error: {error}")]
+    #[error("entra sent the user back with an error")]
     Entra {
         /// What it is.
-        error: UpstreamError,
+        #[source]
+        error: UpstreamRefusal,
         /// Whom to tell.
         to: AnswerTo,
     },
@@ -100,6 +104,62 @@ impl UpstreamError {
     }
 }
 
+/// What Entra's authorization endpoint sent back in place of a code. Of its description the number
+/// is kept alone: anybody can write the rest, and Entra names people in it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UpstreamRefusal {
+    error: UpstreamError,
+    /// The number after `AADSTS`.
+    aadsts: Option<u32>,
+    /// What was asked for, in Entra's spelling.
+    scope: String,
+}
+
+impl UpstreamRefusal {
+    /// Reads `error` and, where there is one, `error_description`; `scope` was asked for.
+    pub fn new(error: &str, description: Option<&str>, scope: impl Into<String>) -> Self {
+        Self {
+            error: UpstreamError::parse(error),
+            aadsts: description.and_then(aadsts),
+            scope: scope.into(),
+        }
+    }
+
+    /// What it comes to.
+    pub fn error(&self) -> UpstreamError {
+        self.error
+    }
+
+    /// What helps, in a sentence for whoever runs the server, where Entra gave a number.
+    pub fn advice(&self) -> Option<&'static str> {
+        self.aadsts.map(advice_on)
+    }
+
+    /// What was asked for, in Entra's spelling.
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+}
+
+impl Error for UpstreamRefusal {}
+
+impl fmt::Display for UpstreamRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.error)?;
+        match self.aadsts {
+            Some(aadsts) => write!(f, ", AADSTS{aadsts}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The first number after `AADSTS`.
+fn aadsts(description: &str) -> Option<u32> {
+    let (_, rest) = description.split_once("AADSTS")?;
+    let end = rest.find(|letter: char| !letter.is_ascii_digit());
+    rest.get(..end.unwrap_or(rest.len()))?.parse().ok()
+}
+
 impl CallbackError {
     fn answer_to(&self) -> Option<&AnswerTo> {
         match self {
@@ -140,7 +200,7 @@ impl From<&CallbackError> for ErrorResponse {
                 (ErrorCode::InvalidRequest, "no such login is under way")
             }
             CallbackError::Store(_) | CallbackError::StoreCode { .. } => unavailable,
-            CallbackError::Entra { error, .. } => match error {
+            CallbackError::Entra { error, .. } => match error.error() {
                 UpstreamError::AccessDenied => denied,
                 UpstreamError::TemporarilyUnavailable => unavailable,
                 UpstreamError::Other => misconfigured,
@@ -243,8 +303,8 @@ struct IssuedTo {
 /// Why Entra signed nobody in.
 #[derive(Debug, thiserror::Error)]
 enum NotSignedIn {
-    #[error("entra sent the user back with an error: {0}")]
-    Entra(UpstreamError),
+    #[error("entra sent the user back with an error")]
+    Entra(#[source] UpstreamRefusal),
     #[error("there is no code")]
     NoCode,
     #[error("the login could not be completed")]
@@ -318,7 +378,10 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<SignedIn, NotSignedIn> {
         if let Some(error) = params.get("error") {
-            return Err(NotSignedIn::Entra(UpstreamError::parse(error)));
+            let description = params.get("error_description");
+            let scope = self.0.entra.login_scope(login).to_string();
+            let refusal = UpstreamRefusal::new(error, description, scope);
+            return Err(NotSignedIn::Entra(refusal));
         }
         let code = params.get("code").map(EntraCode::new);
         let code = code.ok_or(NotSignedIn::NoCode)?;
@@ -340,7 +403,8 @@ impl AuthorizationServer {
             (Ok(signed_in), _) => signed_in,
             // What lacks is asked for again when it is needed.
             (Err(error), Some(before)) => {
-                tracing::info!(cause = %Causes(&error), "the user did not bring what was needed, and is signed in without");
+                let (advice, scope) = answer::on_entra(&error);
+                tracing::info!(advice, scope, cause = %Causes(&error), "the user did not bring what was needed, and is signed in without");
                 before.clone()
             }
             (Err(error), None) => return Err(error.told(to)),

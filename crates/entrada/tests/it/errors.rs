@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use entrada::authorization_server::{
     ClientAuthError, LimitError, RegisterError, RenewalError, RevokeError, SignInAgainError,
-    TokenError, UpstreamError,
+    TokenError, UpstreamRefusal,
 };
 use entrada::client_documents::{ClientFetchError, ClientKeysError};
 use entrada::entra::error::EntraError;
@@ -118,6 +118,10 @@ macro_rules! table {
 
 fn store() -> StoreError {
     StoreError::new("an outage")
+}
+
+fn sent_back(error: &str) -> UpstreamRefusal {
+    UpstreamRefusal::new(error, None, "")
 }
 
 fn unavailable() -> RenewalError {
@@ -382,9 +386,9 @@ fn sign_in_again(surface: &mut Surface) {
         SignInAgainError::Expired;
         SignInAgainError::GrantEnded;
         SignInAgainError::OtherUser;
-        SignInAgainError::Entra(UpstreamError::AccessDenied);
-        SignInAgainError::Entra(UpstreamError::TemporarilyUnavailable);
-        SignInAgainError::Entra(UpstreamError::Other);
+        SignInAgainError::Entra(sent_back("access_denied"));
+        SignInAgainError::Entra(sent_back("temporarily_unavailable"));
+        SignInAgainError::Entra(sent_back("invalid_client"));
         SignInAgainError::Redeem(EntraError::Malformed);
         SignInAgainError::Store(store());
     }
