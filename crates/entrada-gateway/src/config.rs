@@ -47,6 +47,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// What may be meant, and is to be looked at.
+    pub warnings: Vec<Problem>,
 }
 
 /// How requests are passed on.
@@ -122,6 +124,7 @@ impl Settings {
         let provider = provider(&mut sources, upstreams.as_deref().unwrap_or_default());
         let server = server(&mut sources);
         let log = log(&mut sources);
+        let warnings = sources.take_warnings();
         let mut problems = sources.into_problems();
         if let (Some(upstreams), []) = (upstreams, &*problems) {
             return Ok(Self {
@@ -129,6 +132,7 @@ impl Settings {
                 upstreams,
                 server,
                 log,
+                warnings,
             });
         }
         let found = provider.rehearse(&problems);
@@ -270,10 +274,13 @@ fn exchange(sources: &mut Sources<'_>) -> Option<Exchange> {
     let header = sources.parsed("upstream_token_header", Exchange::parse_header);
     let fallback = sources.parsed("upstream_app_only_fallback", value::switch);
     sources.needs("upstream_token_header", &["upstream_scope"]);
+    let applications = ["required_app_roles", "allowed_applications"];
     if fallback == Some(true) {
         sources.needs("upstream_app_only_fallback", &["upstream_scope"]);
-        let applications = ["required_app_roles", "allowed_applications"];
         sources.needs("upstream_app_only_fallback", &applications);
+    }
+    if fallback.is_none() && applications.iter().any(|name| sources.is_given(name)) {
+        sources.warn("upstream_scope", NO_FALLBACK);
     }
     let exchange = match header {
         Some(header) => exchange?.header(header),
@@ -285,6 +292,11 @@ fn exchange(sources: &mut Sources<'_>) -> Option<Exchange> {
         exchange
     })
 }
+
+/// What applications make of a server that gets a token, where nobody says.
+const NO_FALLBACK: &str = "applications are let in, and refused at this server, for there is no user \
+                           to get a token for: set upstream_app_only_fallback to true, or to false \
+                           if that is meant";
 
 fn server(sources: &mut Sources<'_>) -> ServerSettings {
     let listen = sources.parsed("listen", address);

@@ -25,6 +25,9 @@ use crate::telemetry::{self, WithCauses};
 pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let mut settings = Settings::read(flags, &Environment::of_process())?;
     telemetry::init(&settings.log);
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
     let signals = StopSignals::listen().map_err(CommandError::Signals)?;
     let provider = settings.provider.provider()?;
     let base = path_of(&settings.provider.base_url)?;

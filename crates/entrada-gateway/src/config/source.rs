@@ -38,6 +38,8 @@ pub(super) struct Sources<'a> {
     /// The route whose settings are asked for.
     route: Option<RouteTable>,
     problems: Vec<Problem>,
+    /// What may be meant.
+    warnings: Vec<Problem>,
 }
 
 impl<'a> Sources<'a> {
@@ -58,6 +60,7 @@ impl<'a> Sources<'a> {
             clients: Vec::new(),
             route: None,
             problems: environment.problems().collect(),
+            warnings: Vec::new(),
         };
         if let Some(config) = sources.given("config") {
             match file::read(Path::new(&config.value)) {
@@ -185,6 +188,18 @@ impl<'a> Sources<'a> {
             let what = format!("means nothing without {}", others.join(" or "));
             self.wrong(name, &given.origin, &what);
         }
+    }
+
+    /// Warns of `what` the setting means, where it is set: that may be meant.
+    pub(super) fn warn(&mut self, name: &str, what: &str) {
+        let warning = Setting::named(name).zip(self.given(name));
+        let warning = warning.map(|(setting, given)| Problem::wrong(setting, &given.origin, what));
+        self.warnings.extend(warning);
+    }
+
+    /// What there is to warn of.
+    pub(super) fn take_warnings(&mut self) -> Vec<Problem> {
+        std::mem::take(&mut self.warnings)
     }
 
     /// A variable of Azure's, which is no setting of ours.

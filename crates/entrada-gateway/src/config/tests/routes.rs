@@ -29,15 +29,16 @@ fn of_file(text: &str, least: &[(&str, &str)]) -> Result<Settings, ConfigError> 
 
 fn problems_of_file(text: &str, least: &[(&str, &str)]) -> Vec<String> {
     let error = of_file(text, least).unwrap_err();
-    let told = |problem: &Problem| {
-        let text = problem.to_string();
-        match text.find(": ").filter(|_| text.starts_with('/')) {
-            // The name of the file is another each time.
-            Some(end) => text[text[..end].rfind(':').unwrap()..].to_owned(),
-            None => text,
-        }
-    };
     error.problems().iter().map(told).collect()
+}
+
+/// A problem without the name of the file, which is another each time.
+fn told(problem: &Problem) -> String {
+    let text = problem.to_string();
+    match text.find(": ").filter(|_| text.starts_with('/')) {
+        Some(end) => text[text[..end].rfind(':').unwrap()..].to_owned(),
+        None => text,
+    }
 }
 
 /// [`LEAST`], but for the upstream.
@@ -163,6 +164,43 @@ fn a_route_that_leads_nowhere_is_a_problem() {
         problems_of_file(&taken, &LEAST),
         [":2: path: another server has that path"]
     );
+}
+
+#[test]
+fn applications_that_are_let_in_and_then_refused_are_warned_of() {
+    const DAEMON: &str = "allowed_applications = \"30000000-0000-4000-8000-000000000004\"\n";
+    let route = |more: &str| {
+        let upstream = "upstream = \"http://127.0.0.1:1\"";
+        format!("[[route]]\npath = \"/mcp/a\"\n{upstream}\nupstream_scope = \"api://a/b\"\n{more}")
+    };
+    let warning = |place: &str| {
+        format!(
+            "{place}upstream_scope: applications are let in, and refused at this server, for there \
+             is no user to get a token for: set upstream_app_only_fallback to true, or to false if \
+             that is meant"
+        )
+    };
+    let outside = "upstream_scope = \"api://c/d\"\n";
+    for (text, expected) in [
+        (route(""), vec![]),
+        (format!("{DAEMON}{}", route("")), vec![warning(":5: ")]),
+        (
+            format!("{DAEMON}{outside}{}", route("")),
+            vec![warning(":2: "), warning(":6: ")],
+        ),
+        (
+            format!("{DAEMON}{}", route("upstream_app_only_fallback = true")),
+            vec![],
+        ),
+        (
+            format!("{DAEMON}{}", route("upstream_app_only_fallback = false")),
+            vec![],
+        ),
+    ] {
+        let settings = of_file(&text, &LEAST).unwrap();
+        let told: Vec<_> = settings.warnings.iter().map(told).collect();
+        assert_eq!(told, expected, "{text}");
+    }
 }
 
 #[test]
