@@ -20,6 +20,7 @@ mod consent;
 mod continuous_access;
 mod credential;
 mod direct;
+mod entra_ready;
 mod errors;
 mod incremental_consent;
 mod keys;
