@@ -9,11 +9,13 @@ mod credential;
 mod environment;
 mod file;
 mod flags;
+mod ourselves;
 mod problem;
 mod provider;
 mod source;
 mod spelling;
 mod table;
+mod together;
 mod value;
 
 use std::net::SocketAddr;
@@ -24,6 +26,7 @@ use url::Url;
 
 pub use crate::config::environment::Environment;
 pub use crate::config::flags::Flags;
+use crate::config::ourselves::Ourselves;
 pub use crate::config::problem::{ConfigError, Problem};
 pub use crate::config::provider::ProviderSettings;
 use crate::config::source::Sources;
@@ -122,6 +125,7 @@ impl Settings {
         let mut sources = Sources::open(flags, environment).map_err(ConfigError::new)?;
         let upstreams = upstreams(&mut sources);
         let provider = provider(&mut sources, upstreams.as_deref().unwrap_or_default());
+        together::look(&mut sources, &provider);
         let server = server(&mut sources);
         let log = log(&mut sources);
         let warnings = sources.take_warnings();
@@ -159,14 +163,14 @@ pub fn data_dir(config: Option<&str>, environment: &Environment) -> Result<PathB
 fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> ProviderSettings {
     ProviderSettings {
         tenant_id: sources.required("tenant_id"),
-        allowed_tenants: sources.list("allowed_tenants"),
+        allowed_tenants: sources.only("allowed_tenants"),
         client_id: sources.required("client_id"),
         credential: credential::read(sources),
         base_url: sources.required("base_url"),
         required_scopes: sources.required_list("required_scopes"),
         optional_scopes: sources.list("optional_scopes"),
         required_app_roles: sources.list("required_app_roles"),
-        allowed_applications: sources.list("allowed_applications"),
+        allowed_applications: sources.only("allowed_applications"),
         additional_scopes: additional_scopes(sources, upstreams),
         incremental_scopes: sources.list("incremental_scopes"),
         continuous_access_evaluation: sources.parsed("continuous_access_evaluation", value::switch)
@@ -180,12 +184,8 @@ fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> Provid
         redirect_path: sources
             .parsed("redirect_path", value::path)
             .unwrap_or_default(),
-        allowed_client_redirect_uris: sources.list("allowed_client_redirect_uris"),
-        client_document_hosts: sources.is_given("client_document_hosts").then(|| {
-            let mut hosts = sources.list("client_document_hosts");
-            hosts.retain(|host| host != "none");
-            hosts
-        }),
+        allowed_client_redirect_uris: sources.only("allowed_client_redirect_uris"),
+        client_document_hosts: document_hosts(sources),
         egress_proxy: sources.parsed("egress_proxy", value::proxy),
         insecure_document_addresses: sources
             .parsed("insecure_document_addresses", value::addresses)
@@ -207,6 +207,13 @@ fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> Provid
         signing_algorithm: sources.parsed("signing_algorithm", signing_algorithm),
         allowed_origins: sources.list("allowed_origins"),
     }
+}
+
+fn document_hosts(sources: &mut Sources<'_>) -> Option<Vec<String>> {
+    let name = "client_document_hosts";
+    let hosts = sources.only(name);
+    let hosts = sources.check(name, value::document_hosts(hosts));
+    sources.is_given(name).then_some(hosts)
 }
 
 /// What the servers need is asked for at the first login, unless it is to be asked for later.
@@ -250,7 +257,8 @@ fn upstreams(sources: &mut Sources<'_>) -> Option<Vec<UpstreamSettings>> {
 }
 
 fn upstream(sources: &mut Sources<'_>, path: Option<String>) -> Option<UpstreamSettings> {
-    let url = sources.required_as("upstream", value::upstream);
+    let ourselves = Ourselves::of(sources);
+    let url = sources.required_as("upstream", |text| ourselves.refuse(value::upstream(text)?));
     let host_header = sources.parsed("host_header", str::parse);
     let identity = sources.parsed("forward_identity", IdentityHeader::parse_list);
     let exchange = exchange(sources);

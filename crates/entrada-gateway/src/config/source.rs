@@ -174,6 +174,29 @@ impl<'a> Sources<'a> {
             .collect()
     }
 
+    /// The setting as a list of the only ones there are; a problem where it was set and is empty, which
+    /// could be all as well as none.
+    pub(super) fn only(&mut self, name: &str) -> Vec<String> {
+        let list = self.list(name);
+        if let Some(given) = self.given(name).filter(|_| list.is_empty()) {
+            let what =
+                "the list is empty, which is neither all nor none: leave it out, or name one";
+            self.wrong(name, &given.origin, what);
+        }
+        list
+    }
+
+    /// A problem with the setting, if there is one.
+    pub(super) fn check<T: Default>(&mut self, name: &str, checked: Result<T, String>) -> T {
+        checked.unwrap_or_else(|what| {
+            let origin = self
+                .given(name)
+                .map_or(Origin::Default, |given| given.origin);
+            self.wrong(name, &origin, &what);
+            T::default()
+        })
+    }
+
     /// Whether the setting was set.
     pub(super) fn is_given(&self, name: &str) -> bool {
         self.given(name).is_some()

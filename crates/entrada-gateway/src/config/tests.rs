@@ -9,6 +9,7 @@ mod clients;
 mod documents;
 mod keys;
 mod limits;
+mod meant;
 mod routes;
 mod upstream_token;
 
@@ -21,6 +22,9 @@ const LEAST: [(&str, &str); 6] = [
     ("ENTRADA_CLIENT_ID", "30000000-0000-4000-8000-000000000001"),
     ("ENTRADA_BASE_URL", "https://mcp.example.com"),
 ];
+
+/// A managed identity.
+const IDENTITY: &str = "40000000-0000-4000-8000-000000000001";
 
 fn flags(line: &[&str]) -> Flags {
     let command = Flags::augment_args(Command::new("serve").no_binary_name(true));
@@ -247,12 +251,12 @@ fn a_credential_may_be_other_than_a_secret() {
     let password = password.path().to_str().unwrap();
     let certificate = ("ENTRADA_CLIENT_CERTIFICATE", "/run/app.pfx");
     let app_service = [
-        ("ENTRADA_MANAGED_IDENTITY", "the-id"),
+        ("ENTRADA_MANAGED_IDENTITY", IDENTITY),
         ("IDENTITY_ENDPOINT", "http://127.0.0.1:41/msi/token"),
         ("IDENTITY_HEADER", "s3cret"),
     ];
     let emulated = [
-        ("ENTRADA_MANAGED_IDENTITY", "the-id"),
+        ("ENTRADA_MANAGED_IDENTITY", IDENTITY),
         ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:42"),
     ];
     for (variables, expected) in [
@@ -298,7 +302,7 @@ fn a_credential_may_be_other_than_a_secret() {
 fn there_is_one_credential() {
     let certificate = ("ENTRADA_CLIENT_CERTIFICATE", "/run/app.pfx");
     let token = ("ENTRADA_FEDERATED_TOKEN_FILE", "/run/token");
-    let identity = ("ENTRADA_MANAGED_IDENTITY", "the-id");
+    let identity = ("ENTRADA_MANAGED_IDENTITY", IDENTITY);
     let password = ("ENTRADA_CLIENT_CERTIFICATE_PASSWORD", "s3cret");
     for (variables, expected) in [
         (
@@ -367,10 +371,10 @@ fn values_are_read_as_people_write_them() {
     for text in ["", "0", "-1", "1.5h", "h", "15 m", "99999999999999999999d"] {
         assert!(duration(text).is_err(), "{text}");
     }
-    for (text, bytes) in [("0", 0), ("512", 512), ("64KiB", 65536), ("4MiB", 4 << 20)] {
+    for (text, bytes) in [("1", 1), ("512", 512), ("64KiB", 65536), ("4MiB", 4 << 20)] {
         assert_eq!(value::size(text), Ok(bytes));
     }
-    for text in ["", "4MB", "MiB", "99999999999999999999"] {
+    for text in ["", "0", "0KiB", "4MB", "MiB", "99999999999999999999"] {
         assert!(value::size(text).is_err(), "{text}");
     }
     assert_eq!(value::timeout("none"), Ok(None));
