@@ -1,4 +1,5 @@
 use clap::{Args as _, Command, FromArgMatches as _};
+use entra_emulator::builtin;
 
 use super::*;
 use crate::config::flags::secret_tip;
@@ -478,6 +479,24 @@ fn the_files_in_the_readme_are_right_together() {
     assert_eq!(settings.provider.rehearse(&[]), []);
     assert_eq!(settings.upstreams.len(), 3);
     assert_eq!(settings.provider.clients.len(), 1);
+}
+
+#[test]
+fn the_command_in_the_readme_of_the_emulator_is_right() {
+    let readme = include_str!("../../../entra-emulator/README.md");
+    let (before, command) = readme.split_once("$ entrada serve ").unwrap();
+    let (command, _) = command.split_once("```").unwrap();
+    let line = command.split_whitespace().filter(|word| *word != "\\");
+    let (_, secret) = before.rsplit_once("ENTRADA_CLIENT_SECRET='").unwrap();
+    let (secret, _) = secret.split_once('\'').unwrap();
+    assert_eq!(secret, builtin::CLIENT_SECRET);
+    let variables = [("ENTRADA_CLIENT_SECRET", secret)];
+    let settings = read(&line.collect::<Vec<_>>(), &variables).unwrap();
+    assert_eq!(settings.provider.client_id, builtin::CLIENT_ID);
+    assert_eq!(settings.provider.rehearse(&[]), []);
+    assert_eq!(settings.warnings, []);
+    let host = settings.provider.authority_host.unwrap();
+    assert!(before.contains(&format!("entra-emulator --http {host} --no-https")));
 }
 
 #[test]
