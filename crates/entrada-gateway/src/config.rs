@@ -8,6 +8,7 @@
 mod credential;
 mod environment;
 mod file;
+mod findings;
 mod flags;
 mod ourselves;
 mod problem;
