@@ -182,6 +182,24 @@ fn a_port_that_is_taken_ends_with_status_1() {
 }
 
 #[test]
+fn help_of_a_subcommand_is_had_either_way() {
+    let told = |arguments: &[&str]| {
+        let output = entrada(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for subcommand in ["serve", "demo", "keys"] {
+        let help = told(&["help", subcommand]);
+        assert_eq!(help, told(&[subcommand, "--help"]));
+        assert!(
+            help.contains(&format!("Usage: entrada {subcommand}")),
+            "{help}"
+        );
+    }
+    assert_eq!(told(&["help"]), told(&["--help"]));
+}
+
+#[test]
 fn help_names_every_variable() {
     let help = entrada(&["serve", "--help"]).output().unwrap();
     assert!(help.status.success());
