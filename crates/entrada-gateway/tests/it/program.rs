@@ -176,7 +176,9 @@ fn a_port_that_is_taken_ends_with_status_1() {
     let mut stderr = demo.0.stderr.take().unwrap();
     stderr.read_to_string(&mut said).unwrap();
     assert!(
-        said.contains(&format!("cannot listen on {address}")),
+        said.contains(&format!(
+            "cannot listen on {address} (--listen names another"
+        )),
         "{said}"
     );
 }
