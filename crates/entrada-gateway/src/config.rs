@@ -162,7 +162,9 @@ pub fn data_dir(config: Option<&str>, environment: &Environment) -> Result<PathB
 }
 
 fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> ProviderSettings {
+    let origins = sources.origins();
     ProviderSettings {
+        origins,
         tenant_id: sources.required("tenant_id"),
         allowed_tenants: sources.only("allowed_tenants"),
         client_id: sources.required("client_id"),

@@ -1,13 +1,19 @@
 //! What the library finds wrong, in the words of the gateway.
 
+use entrada::authorization_server::PreregisteredClientError;
 use entrada::provider::ConfigError as Finding;
 
 use crate::config::credential;
 use crate::config::problem::Problem;
+use crate::config::provider::ProviderSettings;
 use crate::telemetry::WithCauses;
 
 /// What the library found, without what follows from a problem `reported` already.
-pub(super) fn problems(found: &[Finding], reported: &[Problem]) -> Vec<Problem> {
+pub(super) fn problems(
+    found: &[Finding],
+    reported: &[Problem],
+    settings: &ProviderSettings,
+) -> Vec<Problem> {
     let fresh = |finding: &&Finding| {
         let causes = causes(finding);
         !reported
@@ -20,11 +26,11 @@ pub(super) fn problems(found: &[Finding], reported: &[Problem]) -> Vec<Problem> 
         .iter()
         .any(|other| matches!(other, Finding::BaseUrl(_)));
     let findings = findings.filter(|finding| !(base && matches!(finding, Finding::ResourceUrl(_))));
-    findings.map(problem).collect()
+    findings.map(|finding| problem(finding, settings)).collect()
 }
 
-/// A finding of the library's, with why, and with our name for the setting.
-fn problem(finding: &Finding) -> Problem {
+/// A finding of the library's, with why, with our name for the setting, and with where it was set.
+fn problem(finding: &Finding, settings: &ProviderSettings) -> Problem {
     let mut text = WithCauses::of(finding).to_string();
     for (theirs, ours) in [
         ("resource_url: ", "resource_path: "),
@@ -34,8 +40,59 @@ fn problem(finding: &Finding) -> Problem {
     ] {
         text = text.replace(theirs, ours);
     }
-    Problem::new(text)
+    if let Finding::Client { client_id, source } = finding {
+        return of_client(client_id, source, &text, settings);
+    }
+    match text.split_once(": ") {
+        Some((theirs, what)) => settings.problem_with(ours(theirs, finding, settings), what),
+        None => Problem::new(text),
+    }
 }
+
+/// What is wrong with a client of the file; `text` says it without the place.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what is wrong with no file is told as it is"
+)]
+fn of_client(
+    client_id: &str,
+    source: &PreregisteredClientError,
+    text: &str,
+    settings: &ProviderSettings,
+) -> Problem {
+    let key = match source {
+        PreregisteredClientError::Secret => "secret_file: ",
+        PreregisteredClientError::Keys => "jwks_file: ",
+        _ => "",
+    };
+    match settings.origins.of_client(client_id) {
+        Some(place) => Problem::new(format!("{place}: {key}{text}")),
+        None => Problem::new(text),
+    }
+}
+
+/// The setting that the library calls `theirs`: the one that was set, where it has one name for several.
+fn ours<'a>(theirs: &'a str, finding: &Finding, settings: &ProviderSettings) -> &'a str {
+    let lists = [
+        ("required_scopes", &settings.required_scopes),
+        ("optional_scopes", &settings.optional_scopes),
+        ("additional_scopes", &settings.additional_scopes),
+        ("incremental_scopes", &settings.incremental_scopes),
+    ];
+    let is_set = |name: &&&'static str| settings.origins.of(name).is_some();
+    let found = match (theirs, finding) {
+        ("client_secret" | "credential", _) => credential::SETTINGS.iter().find(is_set).copied(),
+        ("lifetimes", _) => LIFETIMES.iter().find(is_set).copied(),
+        (_, Finding::Scope(scope)) => {
+            let holds = |(_, list): &&(&'static str, &Vec<String>)| list.contains(scope);
+            lists.iter().find(holds).map(|(name, _)| *name)
+        }
+        _ => None,
+    };
+    found.unwrap_or(theirs)
+}
+
+const LIFETIMES: [&str; 2] = ["access_token_lifetime", "refresh_token_lifetime"];
 
 /// The settings a finding may come from.
 #[expect(

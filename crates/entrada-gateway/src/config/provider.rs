@@ -20,6 +20,8 @@ use url::Url;
 
 use crate::config::findings::problems;
 use crate::config::problem::{ConfigError, Problem};
+use crate::config::source::Origins;
+use crate::config::table::Setting;
 use crate::telemetry::WithCauses;
 
 /// What the library is told. It checks most of the values itself, so they are as they were
@@ -95,6 +97,8 @@ pub struct ProviderSettings {
     pub signing_algorithm: Option<Algorithm>,
     /// Origins whose pages may call the protected server.
     pub allowed_origins: Vec<String>,
+    /// Where all that was found.
+    pub(super) origins: Origins,
 }
 
 impl ProviderSettings {
@@ -105,11 +109,11 @@ impl ProviderSettings {
     /// [`ConfigError`] with everything the library finds wrong.
     pub fn provider(&self) -> Result<AzureProvider, ConfigError> {
         let platform = self.platform().map_err(|error| {
-            let what = format!("ca_file: {}", WithCauses::of(&error));
-            ConfigError::new(vec![Problem::new(what)])
+            let what = WithCauses::of(&error).to_string();
+            ConfigError::new(vec![self.problem_with("ca_file", &what)])
         })?;
         self.assemble(self.azure_config(), platform)
-            .map_err(|found| ConfigError::new(problems(&found, &[])))
+            .map_err(|found| ConfigError::new(problems(&found, &[], self)))
     }
 
     /// The provider by `config`, with applications let in that may be.
@@ -181,7 +185,15 @@ impl ProviderSettings {
         let config = self.azure_config().keys(Keys::new(ring));
         let config = config.store(Arc::new(MemoryStore::default()));
         let found = self.assemble(config, platform).err();
-        found.map_or_else(Vec::new, |found| problems(&found, reported))
+        found.map_or_else(Vec::new, |found| problems(&found, reported, self))
+    }
+
+    /// A problem with the setting `name`, with where it was set.
+    pub(super) fn problem_with(&self, name: &str, what: &str) -> Problem {
+        match Setting::named(name).zip(self.origins.of(name)) {
+            Some((setting, origin)) => Problem::wrong(setting, origin, what),
+            None => Problem::new(format!("{name}: {what}")),
+        }
     }
 
     fn platform(&self) -> Result<Platform, SystemHttpError> {

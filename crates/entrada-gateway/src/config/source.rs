@@ -1,15 +1,16 @@
 //! Where values come from, and which one counts.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use entrada::authorization_server::PreregisteredClient;
 use entrada::secret::ClientSecret;
 
 use crate::config::environment::Environment;
-use crate::config::file::{self, RouteTable, Values};
+use crate::config::file::{self, PlacedClient, RouteTable, Values};
 use crate::config::flags::Flags;
 use crate::config::problem::Problem;
-use crate::config::table::{OfRoute, Place, Setting};
+use crate::config::table::{OfRoute, Place, SETTINGS, Setting};
 
 /// Where a value was found.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,13 +29,34 @@ pub(super) struct Given {
     pub(super) origin: Origin,
 }
 
+/// Where the values were found.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origins {
+    /// By the name of the setting.
+    settings: BTreeMap<&'static str, Origin>,
+    /// File and line, by the id of the client.
+    clients: BTreeMap<String, String>,
+}
+
+impl Origins {
+    /// Where the setting was found, if it was set or has a default.
+    pub(super) fn of(&self, name: &str) -> Option<&Origin> {
+        self.settings.get(name)
+    }
+
+    /// Where the client was found.
+    pub(super) fn of_client(&self, client_id: &str) -> Option<&str> {
+        self.clients.get(client_id).map(String::as_str)
+    }
+}
+
 /// All places together, and what was wrong in them so far.
 pub(super) struct Sources<'a> {
     flags: &'a Flags,
     environment: &'a Environment,
     file: Values,
     routes: Vec<RouteTable>,
-    clients: Vec<PreregisteredClient>,
+    clients: Vec<PlacedClient>,
     /// The route whose settings are asked for.
     route: Option<RouteTable>,
     problems: Vec<Problem>,
@@ -117,7 +139,22 @@ impl<'a> Sources<'a> {
 
     /// The clients of the file.
     pub(super) fn take_clients(&mut self) -> Vec<PreregisteredClient> {
-        std::mem::take(&mut self.clients)
+        let clients = std::mem::take(&mut self.clients);
+        clients.into_iter().map(|(client, _)| client).collect()
+    }
+
+    /// Where everything was found that is set outside of routes.
+    pub(super) fn origins(&self) -> Origins {
+        let settings = SETTINGS.iter().filter_map(|setting| {
+            let given = self.given(setting.name)?;
+            Some((setting.name, given.origin))
+        });
+        let clients = self.clients.iter();
+        let clients = clients.map(|(client, place)| (client.client_id().to_owned(), place.clone()));
+        Origins {
+            settings: settings.collect(),
+            clients: clients.collect(),
+        }
     }
 
     /// What `read` makes of the settings of `route`.

@@ -7,6 +7,7 @@ use crate::telemetry::LogLevel;
 
 mod clients;
 mod documents;
+mod findings;
 mod keys;
 mod limits;
 mod meant;
@@ -162,7 +163,7 @@ fn everything_wrong_is_told_at_once() {
             .to_owned(),
         "--listen: write an IP address and a port, such as 127.0.0.1:8000".to_owned(),
         // The library's own finding.
-        "additional_scopes: write \"User.Read\" with its API, https://graph.microsoft.com/User.Read"
+        "ENTRADA_ADDITIONAL_SCOPES: write \"User.Read\" with its API, https://graph.microsoft.com/User.Read"
             .to_owned(),
     ];
     let mut sorted = found.clone();
@@ -332,7 +333,7 @@ fn there_is_one_credential() {
     assert_eq!(found.len(), 1, "{found:?}");
     let told = found[0].to_string();
     assert!(
-        told.starts_with("credential: /run/app.pfx cannot be read: No such"),
+        told.starts_with("ENTRADA_CLIENT_CERTIFICATE: /run/app.pfx cannot be read: No such"),
         "{told}"
     );
 }
@@ -409,7 +410,7 @@ fn a_base_url_that_is_wrong_is_told_once() {
     let settings = read(&[], &[&LEAST[..5], &base].concat()).unwrap();
     let found = settings.provider.rehearse(&[]);
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].to_string().starts_with("base_url: "));
+    assert!(found[0].to_string().starts_with("ENTRADA_BASE_URL: "));
 }
 
 #[test]
@@ -422,14 +423,14 @@ fn tenants_and_clouds_are_checked_with_the_rest() {
         ),
         (
             vec![("ENTRADA_ALLOWED_TENANTS", tenant)],
-            "allowed_tenants: only organizations",
+            "ENTRADA_ALLOWED_TENANTS: only organizations",
         ),
         (
             vec![
                 ("ENTRADA_TENANT_ID", "organizations"),
                 ("ENTRADA_ALLOWED_TENANTS", "contoso.com"),
             ],
-            "allowed_tenants: \"contoso.com\"",
+            "ENTRADA_ALLOWED_TENANTS: \"contoso.com\"",
         ),
         (
             vec![("ENTRADA_GROUPS_FROM_GRAPH", "1")],
@@ -460,7 +461,7 @@ fn a_data_directory_that_cannot_be_used_says_why() {
     let path = ("ENTRADA_DATA_DIR", file.path().to_str().unwrap());
     let settings = read(&[], &least_and(&[path])).unwrap();
     let error = settings.provider.provider().unwrap_err().to_string();
-    assert!(error.contains("data_dir: "), "{error}");
+    assert!(error.contains("ENTRADA_DATA_DIR: "), "{error}");
     assert!(error.contains("(os error "), "{error}");
 }
 

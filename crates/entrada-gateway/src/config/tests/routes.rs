@@ -231,12 +231,12 @@ fn applications_are_let_in_by_role_or_by_name() {
         ),
         (
             vec![("ENTRADA_ALLOWED_APPLICATIONS", "daemon")],
-            vec!["allowed_applications: \"daemon\" is no Application (client) ID, a GUID"],
+            vec!["ENTRADA_ALLOWED_APPLICATIONS: \"daemon\" is no Application (client) ID, a GUID"],
         ),
         (
             vec![roles, ("ENTRADA_TENANT_ID", "organizations")],
             vec![
-                "required_app_roles: every tenant's administrators give their applications your \
+                "ENTRADA_REQUIRED_APP_ROLES: every tenant's administrators give their applications your \
                  app roles: name the tenants (allowed_tenants), or the applications \
                  (allowed_applications)",
             ],
@@ -255,7 +255,9 @@ fn applications_are_let_in_by_role_or_by_name() {
         // What is wrong with both is told once.
         (
             vec![roles, ("ENTRADA_CLIENT_ID", "mcp")],
-            vec!["client_id: take the Application (client) ID of the app registration, a GUID"],
+            vec![
+                "ENTRADA_CLIENT_ID: take the Application (client) ID of the app registration, a GUID",
+            ],
         ),
     ] {
         let overridden = |name| variables.iter().any(|(other, _)| other == name);
