@@ -166,7 +166,7 @@ impl EntraError {
     }
 
     /// With the scope that was asked for, where Entra refused.
-    pub(super) fn to_request_for(mut self, scope: &str) -> Self {
+    pub(super) fn asked_for(mut self, scope: &str) -> Self {
         if let Self::Refused(refusal) = &mut self {
             refusal.scope = Some(scope.to_owned());
         }
