@@ -65,14 +65,13 @@ impl Options {
                 ring.revoked(new.algorithm(ring), &random, now).map(Some)
             }),
         };
-        let ring = ring.map_err(|error| match error {
-            KeyFileError::Io { ref source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                CommandError::NoKeys {
-                    directory,
-                    source: error,
-                }
+        let ring = ring.map_err(|error| {
+            if is_of_no_file(&error) {
+                let source = error;
+                CommandError::NoKeys { directory, source }
+            } else {
+                error.into()
             }
-            error => error.into(),
         });
         tell(&ring?, now, out).map_err(CommandError::Output)
     }
@@ -94,6 +93,10 @@ impl New {
             .or(newest)
             .unwrap_or(Algorithm::Es256)
     }
+}
+
+fn is_of_no_file(error: &KeyFileError) -> bool {
+    matches!(error, KeyFileError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
 /// A line for each key.

@@ -41,7 +41,7 @@ fn problem(finding: &Finding, settings: &ProviderSettings) -> Problem {
         text = text.replace(theirs, ours);
     }
     if let Finding::Client { client_id, source } = finding {
-        return of_client(client_id, source, &text, settings);
+        return of_client(client_id, *source, &text, settings);
     }
     match text.split_once(": ") {
         Some((theirs, what)) => settings.problem_with(ours(theirs, finding, settings), what),
@@ -56,7 +56,7 @@ fn problem(finding: &Finding, settings: &ProviderSettings) -> Problem {
 )]
 fn of_client(
     client_id: &str,
-    source: &PreregisteredClientError,
+    source: PreregisteredClientError,
     text: &str,
     settings: &ProviderSettings,
 ) -> Problem {
