@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use entrada::keys::KeyFileError;
 use entrada::platform::SystemHttpError;
@@ -24,7 +25,7 @@ pub enum CommandError {
     #[error("the upstream cannot be used")]
     Upstream(#[from] UpstreamError),
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}")]
+    #[error("cannot listen on {address} (--listen names another; port 0 takes a free one)")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -38,6 +39,18 @@ pub enum CommandError {
     /// There are no threads to run on.
     #[error("cannot start")]
     Runtime(#[source] io::Error),
+    /// There are no keys where they are looked for.
+    #[error(
+        "there are no keys in {}: say where they are with --data-dir, or with --config",
+        directory.display()
+    )]
+    NoKeys {
+        /// Where there are none.
+        directory: PathBuf,
+        /// What the system said.
+        #[source]
+        source: KeyFileError,
+    },
     /// The keys cannot be read or changed.
     #[error(transparent)]
     Keys(#[from] KeyFileError),

@@ -8,12 +8,15 @@
 mod credential;
 mod environment;
 mod file;
+mod findings;
 mod flags;
+mod ourselves;
 mod problem;
 mod provider;
 mod source;
 mod spelling;
 mod table;
+mod together;
 mod value;
 
 use std::net::SocketAddr;
@@ -25,6 +28,7 @@ use url::Url;
 
 pub use crate::config::environment::Environment;
 pub use crate::config::flags::Flags;
+use crate::config::ourselves::Ourselves;
 pub use crate::config::problem::{ConfigError, Problem};
 pub use crate::config::provider::ProviderSettings;
 use crate::config::source::Sources;
@@ -48,6 +52,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// What may be meant, and is to be looked at.
+    pub warnings: Vec<Problem>,
 }
 
 /// How requests are passed on.
@@ -121,8 +127,10 @@ impl Settings {
         let mut sources = Sources::open(flags, environment).map_err(ConfigError::new)?;
         let upstreams = upstreams(&mut sources);
         let provider = provider(&mut sources, upstreams.as_deref().unwrap_or_default());
+        together::look(&mut sources, &provider);
         let server = server(&mut sources);
         let log = log(&mut sources);
+        let warnings = sources.take_warnings();
         let mut problems = sources.into_problems();
         if let (Some(upstreams), []) = (upstreams, &*problems) {
             return Ok(Self {
@@ -130,6 +138,7 @@ impl Settings {
                 upstreams,
                 server,
                 log,
+                warnings,
             });
         }
         let found = provider.rehearse(&problems);
@@ -154,16 +163,18 @@ pub fn data_dir(config: Option<&str>, environment: &Environment) -> Result<PathB
 }
 
 fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> ProviderSettings {
+    let origins = sources.origins();
     ProviderSettings {
+        origins,
         tenant_id: sources.required("tenant_id"),
-        allowed_tenants: sources.list("allowed_tenants"),
+        allowed_tenants: sources.only("allowed_tenants"),
         client_id: sources.required("client_id"),
         credential: credential::read(sources),
         base_url: sources.required("base_url"),
         required_scopes: sources.required_list("required_scopes"),
         optional_scopes: sources.list("optional_scopes"),
         required_app_roles: sources.list("required_app_roles"),
-        allowed_applications: sources.list("allowed_applications"),
+        allowed_applications: sources.only("allowed_applications"),
         additional_scopes: additional_scopes(sources, upstreams),
         incremental_scopes: sources.list("incremental_scopes"),
         continuous_access_evaluation: sources.parsed("continuous_access_evaluation", value::switch)
@@ -177,12 +188,8 @@ fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> Provid
         redirect_path: sources
             .parsed("redirect_path", value::path)
             .unwrap_or_default(),
-        allowed_client_redirect_uris: sources.list("allowed_client_redirect_uris"),
-        client_document_hosts: sources.is_given("client_document_hosts").then(|| {
-            let mut hosts = sources.list("client_document_hosts");
-            hosts.retain(|host| host != "none");
-            hosts
-        }),
+        allowed_client_redirect_uris: sources.only("allowed_client_redirect_uris"),
+        client_document_hosts: document_hosts(sources),
         egress_proxy: sources.parsed("egress_proxy", value::proxy),
         insecure_document_addresses: sources
             .parsed("insecure_document_addresses", value::addresses)
@@ -235,6 +242,13 @@ fn consent(sources: &mut Sources<'_>) -> ConsentMode {
     }
 }
 
+fn document_hosts(sources: &mut Sources<'_>) -> Option<Vec<String>> {
+    let name = "client_document_hosts";
+    let hosts = sources.only(name);
+    let hosts = sources.check(name, value::document_hosts(hosts));
+    sources.is_given(name).then_some(hosts)
+}
+
 /// What the servers need is asked for at the first login, unless it is to be asked for later.
 fn additional_scopes(sources: &Sources<'_>, upstreams: &[UpstreamSettings]) -> Vec<String> {
     let mut scopes = sources.list("additional_scopes");
@@ -276,7 +290,8 @@ fn upstreams(sources: &mut Sources<'_>) -> Option<Vec<UpstreamSettings>> {
 }
 
 fn upstream(sources: &mut Sources<'_>, path: Option<String>) -> Option<UpstreamSettings> {
-    let url = sources.required_as("upstream", value::upstream);
+    let ourselves = Ourselves::of(sources);
+    let url = sources.required_as("upstream", |text| ourselves.refuse(value::upstream(text)?));
     let host_header = sources.parsed("host_header", str::parse);
     let identity = sources.parsed("forward_identity", IdentityHeader::parse_list);
     let exchange = exchange(sources);
@@ -300,10 +315,13 @@ fn exchange(sources: &mut Sources<'_>) -> Option<Exchange> {
     let header = sources.parsed("upstream_token_header", Exchange::parse_header);
     let fallback = sources.parsed("upstream_app_only_fallback", value::switch);
     sources.needs("upstream_token_header", &["upstream_scope"]);
+    let applications = ["required_app_roles", "allowed_applications"];
     if fallback == Some(true) {
         sources.needs("upstream_app_only_fallback", &["upstream_scope"]);
-        let applications = ["required_app_roles", "allowed_applications"];
         sources.needs("upstream_app_only_fallback", &applications);
+    }
+    if fallback.is_none() && applications.iter().any(|name| sources.is_given(name)) {
+        sources.warn("upstream_scope", NO_FALLBACK);
     }
     let exchange = match header {
         Some(header) => exchange?.header(header),
@@ -315,6 +333,11 @@ fn exchange(sources: &mut Sources<'_>) -> Option<Exchange> {
         exchange
     })
 }
+
+/// What applications make of a server that gets a token, where nobody says.
+const NO_FALLBACK: &str = "applications are let in, and refused at this server, for there is no user \
+                           to get a token for: set upstream_app_only_fallback to true, or to false \
+                           if that is meant";
 
 fn server(sources: &mut Sources<'_>) -> ServerSettings {
     let listen = sources.parsed("listen", address);

@@ -21,7 +21,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     version,
     max_term_width = 100,
     arg_required_else_help = true,
-    disable_help_subcommand = true,
     after_help = AFTER_HELP
 )]
 struct Arguments {
@@ -110,7 +109,8 @@ file alone; the password of a certificate file may be in ENTRADA_CLIENT_CERTIFIC
 The MCP server learns who calls from X-Entrada-Subject, X-Entrada-Object-Id and their like. It never
 gets the client's token, nor anybody else's X-Entrada headers: let nothing but the gateway reach it.
 
-GET /healthz answers while the process lives, GET /readyz while the store does. Entra is not asked.
+GET /healthz answers while the process lives, GET /readyz while the store does. Entra is not asked:
+the log says right after the start whether it answers and knows the tenant.
 
 Exit codes:
   0  it was told to stop, and did

@@ -116,6 +116,13 @@ pub fn init(settings: &LogSettings) {
     let lines = tracing_subscriber::fmt()
         .with_writer(stderr)
         .with_env_filter(filter);
+    // On a terminal lines are coloured, unless NO_COLOR says otherwise: that is read where `with_ansi` is
+    // not called.
+    let lines = if terminal {
+        lines
+    } else {
+        lines.with_ansi(false)
+    };
     let format = settings.format.unwrap_or(if terminal {
         LogFormat::Text
     } else {
@@ -130,7 +137,7 @@ pub fn init(settings: &LogSettings) {
             .with_span_list(false)
             .finish()
             .try_init(),
-        LogFormat::Text => lines.with_ansi(terminal).finish().try_init(),
+        LogFormat::Text => lines.finish().try_init(),
     };
 }
 

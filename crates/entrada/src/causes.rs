@@ -23,6 +23,20 @@ impl fmt::Display for Causes<'_> {
     }
 }
 
+/// The error of type `E` that is `error` or among its causes.
+pub(crate) fn among_causes<'e, E: Error + 'static>(
+    error: &'e (dyn Error + 'static),
+) -> Option<&'e E> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -98,11 +98,7 @@ impl EntraClient {
     /// Where the user's browser goes to sign in.
     pub(crate) fn login_url(&self, login: &EntraLogin) -> url::Url {
         let needed = login.needed();
-        let mut scope = self.names.to_entra(login.scope()).union(&self.additional);
-        if let Some(needed) = needed {
-            scope = scope.union(needed.scope());
-        }
-        let scope = scope.union(&scope::openid_connect()).to_string();
+        let scope = self.login_scope(login).to_string();
         login.url(&Upstream {
             authorization_endpoint: self.app.authority().authorization_endpoint(),
             client_id: self.app.client_id(),
@@ -116,6 +112,15 @@ impl EntraClient {
     pub(crate) fn login_origin(&self) -> String {
         let endpoint = self.app.authority().authorization_endpoint();
         endpoint.origin().ascii_serialization()
+    }
+
+    /// What a login asks Entra for, in its spelling.
+    pub(crate) fn login_scope(&self, login: &EntraLogin) -> Scope {
+        let mut scope = self.names.to_entra(login.scope()).union(&self.additional);
+        if let Some(needed) = login.needed() {
+            scope = scope.union(needed.scope());
+        }
+        scope.union(&scope::openid_connect())
     }
 
     /// Scopes asked for besides those of our own API.

@@ -16,6 +16,7 @@ use url::Url;
 use crate::access_token::AccessTokenVerifier;
 use crate::authorization_server::{AuthorizationServer, AuthorizationServerConfig, TrustedProxies};
 use crate::entra::EntraClient;
+use crate::entra::error::EntraError;
 use crate::entra::groups::{GroupResolver, WithGroups};
 use crate::jwt::jwks::Algorithm;
 use crate::keys::{KeyFile, KeyFileError, KeyRing, Keys};
@@ -187,6 +188,16 @@ impl AzureProvider {
     /// [`StoreError`] if it does not.
     pub async fn ready(&self) -> Result<(), StoreError> {
         self.0.server.ready().await
+    }
+
+    /// Whether Entra is where the configuration says, and knows the tenant: it is asked once for what it
+    /// publishes. Nothing else asks it before the first login.
+    ///
+    /// # Errors
+    ///
+    /// [`EntraError`], whose [`advice`](EntraError::advice) says what helps.
+    pub async fn entra_ready(&self) -> Result<(), EntraError> {
+        self.0.server.entra().app().ready().await
     }
 
     /// Makes new keys: a signing key that is published at once and signs ten minutes later, and a

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use entrada::jwt::jwks::Algorithm;
-use entrada::keys::{HONOUR_AFTER, KeyFacts, KeyFile, KeyRing};
+use entrada::keys::{HONOUR_AFTER, KeyFacts, KeyFile, KeyFileError, KeyRing};
 use entrada::platform::{Clock as _, SystemClock, SystemRandom, Timestamp};
 
 use crate::command::CommandError;
@@ -53,7 +53,8 @@ impl Options {
     ///
     /// [`CommandError`] if the key file cannot be used, or it is not clear which it is.
     pub fn run(&self, environment: &Environment, out: &mut dyn Write) -> Result<(), CommandError> {
-        let file = KeyFile::new(self.directory(environment)?.join("keys.json"));
+        let directory = self.directory(environment)?;
+        let file = KeyFile::new(directory.join("keys.json"));
         let (now, random) = (SystemClock::default().now(), SystemRandom::default());
         let ring = match self.action {
             Action::List => file.load(now),
@@ -64,6 +65,14 @@ impl Options {
                 ring.revoked(new.algorithm(ring), &random, now).map(Some)
             }),
         };
+        let ring = ring.map_err(|error| {
+            if is_of_no_file(&error) {
+                let source = error;
+                CommandError::NoKeys { directory, source }
+            } else {
+                error.into()
+            }
+        });
         tell(&ring?, now, out).map_err(CommandError::Output)
     }
 
@@ -84,6 +93,10 @@ impl New {
             .or(newest)
             .unwrap_or(Algorithm::Es256)
     }
+}
+
+fn is_of_no_file(error: &KeyFileError) -> bool {
+    matches!(error, KeyFileError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
 /// A line for each key.
@@ -212,7 +225,14 @@ mod tests {
             signing_algorithm: None,
         };
         // There must be keys: a wrong directory is to be noticed.
-        assert!(run(Action::Rotate(new), &mut Vec::new()).is_err());
+        for action in [Action::List, Action::Rotate(new), Action::Revoke(new)] {
+            let error = run(action, &mut Vec::new()).unwrap_err();
+            let told = error.to_string();
+            let folder = folder.path().display();
+            let expected =
+                format!("there are no keys in {folder}: say where they are with --data-dir");
+            assert!(told.starts_with(&expected), "{told}");
+        }
         let now = SystemClock::default().now();
         file.load_or_create(Algorithm::EdDsa, &SystemRandom::default(), now)
             .unwrap();

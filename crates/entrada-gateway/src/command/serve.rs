@@ -25,6 +25,9 @@ use crate::telemetry::{self, WithCauses};
 pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let mut settings = Settings::read(flags, &Environment::of_process())?;
     telemetry::init(&settings.log);
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
     let signals = StopSignals::listen().map_err(CommandError::Signals)?;
     let provider = settings.provider.provider()?;
     let base = path_of(&settings.provider.base_url)?;
@@ -45,10 +48,22 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let stop = CancellationToken::new();
     let server = Server::new(listener, router, settings.server.drain_timeout);
     let mut tending = JoinSet::new();
+    tending.spawn(look_at_entra(provider.clone()));
     tending.spawn(tend_keys(provider, settings.server.key_rotation));
     signals.govern(server.run(stop.clone()), stop).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Says whether Entra can be used: nothing waits for it, and nothing else asks it before the first login.
+async fn look_at_entra(provider: AzureProvider) {
+    match provider.entra_ready().await {
+        Ok(()) => tracing::info!("entra answers, and knows the tenant"),
+        Err(error) => {
+            let (advice, cause) = (error.advice(), WithCauses::of(&error));
+            tracing::warn!(advice, %cause, "as it is, nobody can sign in with entra");
+        }
+    }
 }
 
 /// Looks after the keys until it is dropped. The first look is a while after the start, which has

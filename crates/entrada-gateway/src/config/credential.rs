@@ -5,6 +5,7 @@ use entrada::entra::credential::{CertificateFile, ClientCredential, ManagedIdent
 use crate::config::problem::Problem;
 use crate::config::source::Sources;
 use crate::config::table::Setting;
+use crate::config::value;
 
 /// The settings that say so, the ways in which they do.
 pub(super) const SETTINGS: [&str; 5] = [
@@ -50,7 +51,7 @@ pub(super) fn read(sources: &mut Sources<'_>) -> Option<ClientCredential> {
             Some(ClientCredential::federated_token_file(path))
         }
         ["managed_identity"] => {
-            let client_id = sources.text("managed_identity")?;
+            let client_id = sources.parsed("managed_identity", value::client_id)?;
             let identity = ManagedIdentity::from_variables(|name| sources.azure(name));
             Some(identity.client_id(client_id).into())
         }

@@ -27,13 +27,16 @@ const PATH: &str = "path";
 /// The values in a file, by the name of their setting.
 pub(super) type Values = BTreeMap<&'static str, Given>;
 
+/// A client, and the file and line where it begins.
+pub(super) type PlacedClient = (PreregisteredClient, String);
+
 /// What a file says.
 #[derive(Default)]
 pub(super) struct Content {
     /// What is set outside of routes.
     pub(super) values: Values,
     pub(super) routes: Vec<RouteTable>,
-    pub(super) clients: Vec<PreregisteredClient>,
+    pub(super) clients: Vec<PlacedClient>,
     /// Issuers whose assertions are taken, each with where its keys are.
     pub(super) trusted_issuers: Vec<(String, String)>,
     /// Which settings are wrong.

@@ -18,8 +18,10 @@ use entrada::store::MemoryStore;
 use entrada::{AzureJwtConfig, AzureJwtVerifier};
 use url::Url;
 
-use crate::config::credential;
+use crate::config::findings::problems;
 use crate::config::problem::{ConfigError, Problem};
+use crate::config::source::Origins;
+use crate::config::table::Setting;
 use crate::telemetry::WithCauses;
 
 /// What the library is told. It checks most of the values itself, so they are as they were
@@ -101,6 +103,8 @@ pub struct ProviderSettings {
     pub signing_algorithm: Option<Algorithm>,
     /// Origins whose pages may call the protected server.
     pub allowed_origins: Vec<String>,
+    /// Where all that was found.
+    pub(super) origins: Origins,
 }
 
 impl ProviderSettings {
@@ -111,11 +115,11 @@ impl ProviderSettings {
     /// [`ConfigError`] with everything the library finds wrong.
     pub fn provider(&self) -> Result<AzureProvider, ConfigError> {
         let platform = self.platform().map_err(|error| {
-            let what = format!("ca_file: {}", WithCauses::of(&error));
-            ConfigError::new(vec![Problem::new(what)])
+            let what = WithCauses::of(&error).to_string();
+            ConfigError::new(vec![self.problem_with("ca_file", &what)])
         })?;
         self.assemble(self.azure_config(), platform)
-            .map_err(|found| ConfigError::new(problems(&found, &[])))
+            .map_err(|found| ConfigError::new(problems(&found, &[], self)))
     }
 
     /// The provider by `config`, with applications let in that may be.
@@ -187,7 +191,15 @@ impl ProviderSettings {
         let config = self.azure_config().keys(Keys::new(ring));
         let config = config.store(Arc::new(MemoryStore::default()));
         let found = self.assemble(config, platform).err();
-        found.map_or_else(Vec::new, |found| problems(&found, reported))
+        found.map_or_else(Vec::new, |found| problems(&found, reported, self))
+    }
+
+    /// A problem with the setting `name`, with where it was set.
+    pub(super) fn problem_with(&self, name: &str, what: &str) -> Problem {
+        match Setting::named(name).zip(self.origins.of(name)) {
+            Some((setting, origin)) => Problem::wrong(setting, origin, what),
+            None => Problem::new(format!("{name}: {what}")),
+        }
     }
 
     fn platform(&self) -> Result<Platform, SystemHttpError> {
@@ -276,62 +288,5 @@ impl ProviderSettings {
             config = config.signing_algorithm(algorithm);
         }
         config
-    }
-}
-
-/// What the library found, without what follows from a problem `reported` already.
-fn problems(found: &[Finding], reported: &[Problem]) -> Vec<Problem> {
-    let fresh = |finding: &&Finding| {
-        let causes = causes(finding);
-        !reported
-            .iter()
-            .any(|problem| causes.iter().any(|name| problem.is_about(name)))
-    };
-    let findings = found.iter().filter(fresh);
-    // We build the resource's URL upon the base URL: what is wrong with the one is with the other.
-    let base = found
-        .iter()
-        .any(|other| matches!(other, Finding::BaseUrl(_)));
-    let findings = findings.filter(|finding| !(base && matches!(finding, Finding::ResourceUrl(_))));
-    findings.map(problem).collect()
-}
-
-/// A finding of the library's, with why, and with our name for the setting.
-fn problem(finding: &Finding) -> Problem {
-    let mut text = WithCauses::of(finding).to_string();
-    for (theirs, ours) in [
-        ("resource_url: ", "resource_path: "),
-        ("app_only: ", "required_app_roles: "),
-        ("allowed_clients", "allowed_applications"),
-        ("identifier_uris: ", "identifier_uri: "),
-    ] {
-        text = text.replace(theirs, ours);
-    }
-    Problem::new(text)
-}
-
-/// The settings a finding may come from.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "a finding we do not know of is reported, whatever else is"
-)]
-fn causes(finding: &Finding) -> &'static [&'static str] {
-    match finding {
-        Finding::Tenant(_) => &["tenant_id"],
-        Finding::AllowedTenants => &["tenant_id", "allowed_tenants"],
-        Finding::ClientId => &["client_id"],
-        Finding::IdentifierUri => &["client_id", "identifier_uri"],
-        Finding::NoCredential => &credential::SETTINGS,
-        Finding::RequiredScopes(_) => &["required_scopes"],
-        Finding::OptionalScopes(_) => &["optional_scopes"],
-        Finding::AdditionalScope(_) => &["additional_scopes", "upstream_scope"],
-        Finding::IncrementalScope(_) => &["incremental_scopes"],
-        Finding::BaseUrl(_) => &["base_url"],
-        Finding::IssuerUrl(_) => &["base_url", "issuer_url"],
-        Finding::ResourceUrl(_) | Finding::ResourceOrigin | Finding::ResourcePath => {
-            &["base_url", "resource_path"]
-        }
-        Finding::RedirectPath => &["redirect_path"],
-        _ => &[],
     }
 }

@@ -1,15 +1,16 @@
 //! Where values come from, and which one counts.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use entrada::authorization_server::PreregisteredClient;
 use entrada::secret::ClientSecret;
 
 use crate::config::environment::Environment;
-use crate::config::file::{self, RouteTable, Values};
+use crate::config::file::{self, PlacedClient, RouteTable, Values};
 use crate::config::flags::Flags;
 use crate::config::problem::Problem;
-use crate::config::table::{OfRoute, Place, Setting};
+use crate::config::table::{OfRoute, Place, SETTINGS, Setting};
 
 /// Where a value was found.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,17 +29,40 @@ pub(super) struct Given {
     pub(super) origin: Origin,
 }
 
+/// Where the values were found.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origins {
+    /// By the name of the setting.
+    settings: BTreeMap<&'static str, Origin>,
+    /// File and line, by the id of the client.
+    clients: BTreeMap<String, String>,
+}
+
+impl Origins {
+    /// Where the setting was found, if it was set or has a default.
+    pub(super) fn of(&self, name: &str) -> Option<&Origin> {
+        self.settings.get(name)
+    }
+
+    /// Where the client was found.
+    pub(super) fn of_client(&self, client_id: &str) -> Option<&str> {
+        self.clients.get(client_id).map(String::as_str)
+    }
+}
+
 /// All places together, and what was wrong in them so far.
 pub(super) struct Sources<'a> {
     flags: &'a Flags,
     environment: &'a Environment,
     file: Values,
     routes: Vec<RouteTable>,
-    clients: Vec<PreregisteredClient>,
+    clients: Vec<PlacedClient>,
     trusted_issuers: Vec<(String, String)>,
     /// The route whose settings are asked for.
     route: Option<RouteTable>,
     problems: Vec<Problem>,
+    /// What may be meant.
+    warnings: Vec<Problem>,
 }
 
 impl<'a> Sources<'a> {
@@ -60,6 +84,7 @@ impl<'a> Sources<'a> {
             trusted_issuers: Vec::new(),
             route: None,
             problems: environment.problems().collect(),
+            warnings: Vec::new(),
         };
         if let Some(config) = sources.given("config") {
             match file::read(Path::new(&config.value)) {
@@ -117,7 +142,22 @@ impl<'a> Sources<'a> {
 
     /// The clients of the file.
     pub(super) fn take_clients(&mut self) -> Vec<PreregisteredClient> {
-        std::mem::take(&mut self.clients)
+        let clients = std::mem::take(&mut self.clients);
+        clients.into_iter().map(|(client, _)| client).collect()
+    }
+
+    /// Where everything was found that is set outside of routes.
+    pub(super) fn origins(&self) -> Origins {
+        let settings = SETTINGS.iter().filter_map(|setting| {
+            let given = self.given(setting.name)?;
+            Some((setting.name, given.origin))
+        });
+        let clients = self.clients.iter();
+        let clients = clients.map(|(client, place)| (client.client_id().to_owned(), place.clone()));
+        Origins {
+            settings: settings.collect(),
+            clients: clients.collect(),
+        }
     }
 
     /// The issuers of the file whose assertions are taken.
@@ -179,6 +219,29 @@ impl<'a> Sources<'a> {
             .collect()
     }
 
+    /// The setting as a list of the only ones there are; a problem where it was set and is empty, which
+    /// could be all as well as none.
+    pub(super) fn only(&mut self, name: &str) -> Vec<String> {
+        let list = self.list(name);
+        if let Some(given) = self.given(name).filter(|_| list.is_empty()) {
+            let what =
+                "the list is empty, which is neither all nor none: leave it out, or name one";
+            self.wrong(name, &given.origin, what);
+        }
+        list
+    }
+
+    /// A problem with the setting, if there is one.
+    pub(super) fn check<T: Default>(&mut self, name: &str, checked: Result<T, String>) -> T {
+        checked.unwrap_or_else(|what| {
+            let origin = self
+                .given(name)
+                .map_or(Origin::Default, |given| given.origin);
+            self.wrong(name, &origin, &what);
+            T::default()
+        })
+    }
+
     /// Whether the setting was set.
     pub(super) fn is_given(&self, name: &str) -> bool {
         self.given(name).is_some()
@@ -193,6 +256,18 @@ impl<'a> Sources<'a> {
             let what = format!("means nothing without {}", others.join(" or "));
             self.wrong(name, &given.origin, &what);
         }
+    }
+
+    /// Warns of `what` the setting means, where it is set: that may be meant.
+    pub(super) fn warn(&mut self, name: &str, what: &str) {
+        let warning = Setting::named(name).zip(self.given(name));
+        let warning = warning.map(|(setting, given)| Problem::wrong(setting, &given.origin, what));
+        self.warnings.extend(warning);
+    }
+
+    /// What there is to warn of.
+    pub(super) fn take_warnings(&mut self) -> Vec<Problem> {
+        std::mem::take(&mut self.warnings)
     }
 
     /// A variable of Azure's, which is no setting of ours.

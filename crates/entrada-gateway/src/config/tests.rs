@@ -1,6 +1,4 @@
 use clap::{Args as _, Command, FromArgMatches as _};
-use entrada::jwt::jwks::Algorithm;
-use entrada::jwt::sign::SigningKey;
 
 use super::*;
 use crate::config::flags::secret_tip;
@@ -10,8 +8,11 @@ use crate::telemetry::LogLevel;
 mod clients;
 mod consent;
 mod documents;
+mod findings;
 mod keys;
 mod limits;
+mod meant;
+mod readmes;
 mod routes;
 mod upstream_token;
 
@@ -24,6 +25,9 @@ const LEAST: [(&str, &str); 6] = [
     ("ENTRADA_CLIENT_ID", "30000000-0000-4000-8000-000000000001"),
     ("ENTRADA_BASE_URL", "https://mcp.example.com"),
 ];
+
+/// A managed identity.
+const IDENTITY: &str = "40000000-0000-4000-8000-000000000001";
 
 fn flags(line: &[&str]) -> Flags {
     let command = Flags::augment_args(Command::new("serve").no_binary_name(true));
@@ -160,7 +164,7 @@ fn everything_wrong_is_told_at_once() {
             .to_owned(),
         "--listen: write an IP address and a port, such as 127.0.0.1:8000".to_owned(),
         // The library's own finding.
-        "additional_scopes: write \"User.Read\" with its API, https://graph.microsoft.com/User.Read"
+        "ENTRADA_ADDITIONAL_SCOPES: write \"User.Read\" with its API, https://graph.microsoft.com/User.Read"
             .to_owned(),
     ];
     let mut sorted = found.clone();
@@ -250,12 +254,12 @@ fn a_credential_may_be_other_than_a_secret() {
     let password = password.path().to_str().unwrap();
     let certificate = ("ENTRADA_CLIENT_CERTIFICATE", "/run/app.pfx");
     let app_service = [
-        ("ENTRADA_MANAGED_IDENTITY", "the-id"),
+        ("ENTRADA_MANAGED_IDENTITY", IDENTITY),
         ("IDENTITY_ENDPOINT", "http://127.0.0.1:41/msi/token"),
         ("IDENTITY_HEADER", "s3cret"),
     ];
     let emulated = [
-        ("ENTRADA_MANAGED_IDENTITY", "the-id"),
+        ("ENTRADA_MANAGED_IDENTITY", IDENTITY),
         ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:42"),
     ];
     for (variables, expected) in [
@@ -301,7 +305,7 @@ fn a_credential_may_be_other_than_a_secret() {
 fn there_is_one_credential() {
     let certificate = ("ENTRADA_CLIENT_CERTIFICATE", "/run/app.pfx");
     let token = ("ENTRADA_FEDERATED_TOKEN_FILE", "/run/token");
-    let identity = ("ENTRADA_MANAGED_IDENTITY", "the-id");
+    let identity = ("ENTRADA_MANAGED_IDENTITY", IDENTITY);
     let password = ("ENTRADA_CLIENT_CERTIFICATE_PASSWORD", "s3cret");
     for (variables, expected) in [
         (
@@ -330,7 +334,7 @@ fn there_is_one_credential() {
     assert_eq!(found.len(), 1, "{found:?}");
     let told = found[0].to_string();
     assert!(
-        told.starts_with("credential: /run/app.pfx cannot be read: No such"),
+        told.starts_with("ENTRADA_CLIENT_CERTIFICATE: /run/app.pfx cannot be read: No such"),
         "{told}"
     );
 }
@@ -370,10 +374,10 @@ fn values_are_read_as_people_write_them() {
     for text in ["", "0", "-1", "1.5h", "h", "15 m", "99999999999999999999d"] {
         assert!(duration(text).is_err(), "{text}");
     }
-    for (text, bytes) in [("0", 0), ("512", 512), ("64KiB", 65536), ("4MiB", 4 << 20)] {
+    for (text, bytes) in [("1", 1), ("512", 512), ("64KiB", 65536), ("4MiB", 4 << 20)] {
         assert_eq!(value::size(text), Ok(bytes));
     }
-    for text in ["", "4MB", "MiB", "99999999999999999999"] {
+    for text in ["", "0", "0KiB", "4MB", "MiB", "99999999999999999999"] {
         assert!(value::size(text).is_err(), "{text}");
     }
     assert_eq!(value::timeout("none"), Ok(None));
@@ -407,7 +411,7 @@ fn a_base_url_that_is_wrong_is_told_once() {
     let settings = read(&[], &[&LEAST[..5], &base].concat()).unwrap();
     let found = settings.provider.rehearse(&[]);
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].to_string().starts_with("base_url: "));
+    assert!(found[0].to_string().starts_with("ENTRADA_BASE_URL: "));
 }
 
 #[test]
@@ -420,14 +424,14 @@ fn tenants_and_clouds_are_checked_with_the_rest() {
         ),
         (
             vec![("ENTRADA_ALLOWED_TENANTS", tenant)],
-            "allowed_tenants: only organizations",
+            "ENTRADA_ALLOWED_TENANTS: only organizations",
         ),
         (
             vec![
                 ("ENTRADA_TENANT_ID", "organizations"),
                 ("ENTRADA_ALLOWED_TENANTS", "contoso.com"),
             ],
-            "allowed_tenants: \"contoso.com\"",
+            "ENTRADA_ALLOWED_TENANTS: \"contoso.com\"",
         ),
         (
             vec![("ENTRADA_GROUPS_FROM_GRAPH", "1")],
@@ -458,31 +462,8 @@ fn a_data_directory_that_cannot_be_used_says_why() {
     let path = ("ENTRADA_DATA_DIR", file.path().to_str().unwrap());
     let settings = read(&[], &least_and(&[path])).unwrap();
     let error = settings.provider.provider().unwrap_err().to_string();
-    assert!(error.contains("data_dir: "), "{error}");
+    assert!(error.contains("ENTRADA_DATA_DIR: "), "{error}");
     assert!(error.contains("(os error "), "{error}");
-}
-
-#[test]
-fn the_files_in_the_readme_are_right_together() {
-    let readme = include_str!("../../README.md");
-    let examples = readme.split("```toml\n").skip(1);
-    let examples = examples.map(|example| example.split_once("```").unwrap().0);
-    let example: String = examples.collect();
-    let secret = file("t8sG2zO0xS1nVn3l9yW7r4Qk6cJ5bH0d");
-    let secret = secret.path().to_str().unwrap();
-    let example = example.replace("/run/secrets/entrada", secret);
-    let example = example.replace("/run/secrets/agents", secret);
-    let example = example.replace("/run/secrets/nightly-jobs", secret);
-    let key = SigningKey::generate(Algorithm::Es256).unwrap();
-    let keys = file(&key.jwks().unwrap());
-    let keys = keys.path().to_str().unwrap();
-    let example = example.replace("/etc/entrada/assistant.json", keys);
-    let file = file(&example);
-    let settings = read(&["--config", file.path().to_str().unwrap()], &[]).unwrap();
-    assert_eq!(settings.provider.rehearse(&[]), []);
-    assert_eq!(settings.upstreams.len(), 3);
-    assert_eq!(settings.provider.clients.len(), 3);
-    assert_eq!(settings.provider.trusted_issuers.len(), 1);
 }
 
 #[test]

@@ -93,9 +93,12 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     ];
     let (number, unit) = split(text);
     let bytes = units.iter().find(|(name, _)| *name == unit);
-    bytes
-        .and_then(|(_, bytes)| number.parse::<u64>().ok()?.checked_mul(*bytes))
-        .ok_or_else(|| "write a size such as 512KiB or 4MiB".to_owned())
+    let bytes = bytes.and_then(|(_, bytes)| number.parse::<u64>().ok()?.checked_mul(*bytes));
+    match bytes {
+        Some(0) => Err("lets no request in: write a size such as 512KiB or 4MiB".to_owned()),
+        Some(bytes) => Ok(bytes),
+        None => Err("write a size such as 512KiB or 4MiB".to_owned()),
+    }
 }
 
 /// A path on this gateway.
@@ -129,6 +132,28 @@ pub(super) fn route_path(
         return Err("another server has that path".to_owned());
     }
     Ok(path)
+}
+
+/// The client id of an identity.
+pub(super) fn client_id(text: &str) -> Result<String, String> {
+    let groups = text.split('-').map(str::len);
+    let plain = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
+    if groups.eq([8, 4, 4, 4, 12]) && text.bytes().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("write the identity's client id, a GUID".to_owned())
+    }
+}
+
+/// The hosts whose documents are believed; none for `none`.
+pub(super) fn document_hosts(hosts: Vec<String>) -> Result<Vec<String>, String> {
+    match &*hosts {
+        [none] if none == "none" => Ok(Vec::new()),
+        _ if hosts.iter().any(|host| host == "none") => {
+            Err("none stands alone: take it out, or the hosts".to_owned())
+        }
+        _ => Ok(hosts),
+    }
 }
 
 /// The URL of a proxy.

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 
 use axum::body::Body;
+use entra_emulator::{Emulator, Listen, Options, builtin};
 use http::{Request, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -84,6 +85,68 @@ async fn the_demo_is_ready_when_it_says_so_and_stops_when_told() {
     assert!(demo.stop().success());
 }
 
+/// What a server with `tenant` and `more` settings logs once it knows whether Entra answers at `host`.
+async fn said_of_entra(host: &str, tenant: &str, more: &[&str]) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = [
+        "serve",
+        "--listen=127.0.0.1:0",
+        "--upstream=http://127.0.0.1:1/mcp",
+        "--base-url=http://127.0.0.1:8000",
+        "--required-scopes=mcp.read",
+        "--log-format=json",
+        &format!("--client-id={}", builtin::CLIENT_ID),
+        &format!("--tenant-id={tenant}"),
+        &format!("--authority-host={host}"),
+        &format!("--data-dir={}", folder.path().display()),
+    ];
+    let mut command = entrada(&[&arguments, more].concat());
+    command.env("ENTRADA_CLIENT_SECRET", builtin::CLIENT_SECRET);
+    let mut serve = Running(command.stdout(Stdio::null()).spawn().unwrap());
+    let lines = BufReader::new(serve.0.stderr.take().unwrap()).lines();
+    let found = tokio::task::spawn_blocking(|| {
+        let lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        let mut after = lines.skip_while(|line| line["message"] != "ready").skip(1);
+        after.next().unwrap()
+    });
+    found.await.unwrap()
+}
+
+#[tokio::test]
+async fn whether_entra_answers_is_said_right_after_the_start() {
+    let emulator = Emulator::new(Options::default());
+    let entra = emulator.serve(Listen::http()).await.unwrap();
+    let host = entra.authority_host();
+    let plain = ["--insecure-http-authority"];
+    let line = said_of_entra(host, builtin::TENANT_ID, &plain).await;
+    assert_eq!(line["level"], "INFO", "{line}");
+    assert_eq!(line["message"], "entra answers, and knows the tenant");
+    for (tenant, more, advice, cause) in [
+        (
+            "nobody.example",
+            &plain[..],
+            "there is no such tenant at this authority",
+            "AADSTS90002",
+        ),
+        // TLS, where there is none.
+        (
+            builtin::TENANT_ID,
+            &[],
+            "entra cannot be reached: check the network",
+            "no complete response from 127.0.0.1",
+        ),
+    ] {
+        let line = said_of_entra(host, tenant, more).await;
+        assert_eq!(line["level"], "WARN", "{line}");
+        assert!(
+            line["advice"].as_str().unwrap().starts_with(advice),
+            "{line}"
+        );
+        assert!(line["cause"].as_str().unwrap().contains(cause), "{line}");
+    }
+    entra.shutdown().await;
+}
+
 #[test]
 fn a_wrong_configuration_ends_with_status_2_and_every_reason() {
     let mut serve = entrada(&["serve", "--listen", "nowhere"]);
@@ -113,9 +176,29 @@ fn a_port_that_is_taken_ends_with_status_1() {
     let mut stderr = demo.0.stderr.take().unwrap();
     stderr.read_to_string(&mut said).unwrap();
     assert!(
-        said.contains(&format!("cannot listen on {address}")),
+        said.contains(&format!(
+            "cannot listen on {address} (--listen names another"
+        )),
         "{said}"
     );
+}
+
+#[test]
+fn help_of_a_subcommand_is_had_either_way() {
+    let told = |arguments: &[&str]| {
+        let output = entrada(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for subcommand in ["serve", "demo", "keys"] {
+        let help = told(&["help", subcommand]);
+        assert_eq!(help, told(&[subcommand, "--help"]));
+        assert!(
+            help.contains(&format!("Usage: entrada {subcommand}")),
+            "{help}"
+        );
+    }
+    assert_eq!(told(&["help"]), told(&["--help"]));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, header};
 use serde::{Deserialize, Serialize};
 
 use super::approvals::days_ago;
-use super::callback::{NotSignedIn, UpstreamError};
+use super::callback::{NotSignedIn, UpstreamError, UpstreamRefusal};
 use super::consent::ConsentError;
 use super::correlation::CorrelationId;
 use super::pages::{self, ApprovedApp, ApprovedAppsPage, SignInPage, Words};
@@ -51,8 +51,8 @@ pub enum ApprovedAppsError {
     #[error("the user has no object id")]
     Nobody,
     /// Entra's own error, sent through the browser.
-    #[error("entra sent the user back with an error: {0}")]
-    Entra(UpstreamError),
+    #[error("entra sent the user back with an error")]
+    Entra(#[source] UpstreamRefusal),
     /// Entra did not take its own code, or gave nothing that holds.
     #[error("the login could not be completed")]
     Redeem(#[source] EntraError),
@@ -71,6 +71,7 @@ impl From<&ApprovedAppsError> for ErrorResponse {
             ErrorCode::TemporarilyUnavailable,
             "signing in is not possible now, try again later",
         );
+        let not_completed = (ErrorCode::ServerError, "the login could not be completed");
         let (code, description) = match error {
             E::Form => (ErrorCode::InvalidRequest, "the form is not one we showed"),
             E::OtherBrowser => (
@@ -80,15 +81,17 @@ impl From<&ApprovedAppsError> for ErrorResponse {
             E::Expired => (ErrorCode::InvalidRequest, "the page has expired"),
             E::SignedOut => (ErrorCode::AccessDenied, "nobody is signed in"),
             E::Nobody => (ErrorCode::AccessDenied, "the user has no object id"),
-            E::Entra(UpstreamError::AccessDenied) => (
-                ErrorCode::AccessDenied,
-                "Microsoft Entra did not sign the user in",
-            ),
-            E::Entra(UpstreamError::TemporarilyUnavailable) | E::Store(_) => unavailable,
+            E::Entra(refusal) => match refusal.error() {
+                UpstreamError::AccessDenied => (
+                    ErrorCode::AccessDenied,
+                    "Microsoft Entra did not sign the user in",
+                ),
+                UpstreamError::TemporarilyUnavailable => unavailable,
+                UpstreamError::Other => not_completed,
+            },
+            E::Store(_) => unavailable,
             E::Redeem(error) if matches!(error.remedy(), Remedy::Retry(_)) => unavailable,
-            E::Entra(UpstreamError::Other) | E::Redeem(_) | E::Seal(_) => {
-                (ErrorCode::ServerError, "the login could not be completed")
-            }
+            E::Redeem(_) | E::Seal(_) => not_completed,
         };
         Self::new(code, description)
     }
@@ -319,7 +322,7 @@ pub(super) fn page(error: &ApprovedAppsError, correlation: &CorrelationId) -> Re
                       yours.",
             advice: "Ask whoever runs this server to end what you allowed.",
         },
-        E::Entra(UpstreamError::AccessDenied) => Words {
+        E::Entra(refusal) if refusal.error() == UpstreamError::AccessDenied => Words {
             title: "Microsoft did not sign you in",
             message: "You said no, or a policy of your organisation did. Nothing was changed.",
             advice: AGAIN,

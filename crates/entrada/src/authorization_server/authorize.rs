@@ -4,10 +4,12 @@ use axum::body::Bytes;
 use axum::extract::{Extension, RawQuery, State};
 use axum::response::Response;
 use http::{HeaderMap, header};
+use url::Url;
 
 use super::correlation::CorrelationId;
 use super::pages::{self, ConsentPage};
 use super::{AuthorizationServer, ScopePolicy, answer, approved_apps};
+use crate::access_token::Claimed;
 use crate::grant::{AuthorizationRequest, LoginHints};
 use crate::keys::Purpose;
 use crate::oauth::client::{Client, ClientId, GrantType};
@@ -247,8 +249,12 @@ fn decide(
     let ours = |text: &str| {
         ResourceIndicator::parse(text).is_ok_and(|asked| asked.names_same(policy.resource))
     };
-    if !params.resources().all(ours) {
-        return Err(E::Target(to));
+    if let Some(asked) = params.resources().find(|asked| !ours(asked)) {
+        return Err(E::Target {
+            to,
+            expected: policy.resource.as_str().to_owned(),
+            got: without_secrets(asked),
+        });
     }
     let hint = |name| {
         params
@@ -274,6 +280,17 @@ fn decide(
         browser: drawn.browser,
         asked_at: now,
     })
+}
+
+/// A resource that a client asked for, for the log: some write a password into URLs.
+fn without_secrets(resource: &str) -> Claimed {
+    let Ok(mut url) = Url::parse(resource) else {
+        return Claimed::new("no URL");
+    };
+    url.set_query(None);
+    url.set_fragment(None);
+    let told = url.set_username("").and_then(|()| url.set_password(None));
+    Claimed::new(told.map_or("no URL of a server", |()| url.as_str()))
 }
 
 /// Whether `prompt` holds `value` (OpenID Connect Core §3.1.2.1). Entra never sees the

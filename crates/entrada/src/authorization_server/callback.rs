@@ -23,6 +23,10 @@ use crate::platform::Timestamp;
 use crate::secret::{AuthorizationCode, BrowserBinding, EntraCode, UpstreamState};
 use crate::store::StoreError;
 
+mod refusal;
+
+pub use refusal::{UpstreamError, UpstreamRefusal};
+
 /// Why a login came to nothing.
 ///
 /// What holds an [`AnswerTo`] goes back to the client; what holds none ends on a page.
@@ -42,10 +46,11 @@ pub enum CallbackError {
     #[error(transparent)]
     Store(StoreError),
     /// Entra's own error, sent through the browser.
-    #[error("entra sent the user back with an error: {error}")]
+    #[error("entra sent the user back with an error")]
     Entra {
         /// What it is.
-        error: UpstreamError,
+        #[source]
+        error: UpstreamRefusal,
         /// Whom to tell.
         to: AnswerTo,
     },
@@ -76,33 +81,6 @@ pub enum CallbackError {
         /// Whom to tell.
         to: AnswerTo,
     },
-}
-
-/// The errors Entra's authorization endpoint sends back (RFC 6749 §4.1.2.1).
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum UpstreamError {
-    /// The user, or a policy, said no.
-    #[error("access_denied")]
-    AccessDenied,
-    /// Entra is not available now.
-    #[error("temporarily_unavailable")]
-    TemporarilyUnavailable,
-    /// Anything else: our app registration or our request is wrong.
-    #[error("the app registration does not fit the request")]
-    Other,
-}
-
-impl UpstreamError {
-    fn parse(error: &str) -> Self {
-        match error {
-            "access_denied" | "consent_required" | "interaction_required" | "login_required" => {
-                Self::AccessDenied
-            }
-            "temporarily_unavailable" | "server_error" => Self::TemporarilyUnavailable,
-            _ => Self::Other,
-        }
-    }
 }
 
 impl CallbackError {
@@ -146,7 +124,7 @@ impl From<&CallbackError> for ErrorResponse {
                 (ErrorCode::InvalidRequest, "no such login is under way")
             }
             CallbackError::Store(_) | CallbackError::StoreCode { .. } => unavailable,
-            CallbackError::Entra { error, .. } => match error {
+            CallbackError::Entra { error, .. } => match error.error() {
                 UpstreamError::AccessDenied => denied,
                 UpstreamError::TemporarilyUnavailable => unavailable,
                 UpstreamError::Other => misconfigured,
@@ -256,8 +234,8 @@ struct IssuedTo {
 /// Why Entra signed nobody in.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotSignedIn {
-    #[error("entra sent the user back with an error: {0}")]
-    Entra(UpstreamError),
+    #[error("entra sent the user back with an error")]
+    Entra(#[source] UpstreamRefusal),
     #[error("there is no code")]
     NoCode,
     #[error("the login could not be completed")]
@@ -338,7 +316,10 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<SignedIn, NotSignedIn> {
         if let Some(error) = params.get("error") {
-            return Err(NotSignedIn::Entra(UpstreamError::parse(error)));
+            let description = params.get("error_description");
+            let scope = self.0.entra.login_scope(login).to_string();
+            let refusal = UpstreamRefusal::new(error, description, scope);
+            return Err(NotSignedIn::Entra(refusal));
         }
         let code = params.get("code").map(EntraCode::new);
         let code = code.ok_or(NotSignedIn::NoCode)?;
@@ -360,7 +341,8 @@ impl AuthorizationServer {
             (Ok(signed_in), _) => signed_in,
             // What lacks is asked for again when it is needed.
             (Err(error), Some(before)) => {
-                tracing::info!(cause = %Causes(&error), "the user did not bring what was needed, and is signed in without");
+                let (advice, scope) = answer::on_entra(&error);
+                tracing::info!(advice, scope, cause = %Causes(&error), "the user did not bring what was needed, and is signed in without");
                 before.clone()
             }
             (Err(error), None) => return Err(error.told(to)),

@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::AuthorizationServer;
 use crate::access_token::{
-    AccessTokenVerifier, Backs, PresentedToken, TokenFacts, TokenKey, VerifiedToken, VerifyError,
+    AccessTokenVerifier, Backs, Claimed, PresentedToken, TokenFacts, TokenKey, VerifiedToken,
+    VerifyError,
 };
 use crate::grant::{Grant, GrantId};
 use crate::jwt::jwks::Algorithm;
@@ -252,7 +253,8 @@ impl IssuedVerifier {
     ) -> Result<Vouched, VerifyError> {
         let ring = self.0.keys.current();
         let ours = (&self.0.issuer, &self.0.resource);
-        let claims = check(presented, &ring, ours, now)?;
+        let claims = check(presented, &ring, ours, now);
+        let claims = claims.map_err(|error| self.of_another_issuer(presented, error))?;
         let read = |claims: Claims| {
             Some(Vouched {
                 grant: GrantId::parse(&claims.sid?).ok()?,
@@ -263,6 +265,23 @@ impl IssuedVerifier {
             })
         };
         read(claims).ok_or(VerifyError::Token(JwtError::Claims))
+    }
+
+    /// Where a token's key is unknown, for another issued it: who that is, by its own word.
+    fn of_another_issuer(&self, presented: PresentedToken<'_>, error: JwtError) -> VerifyError {
+        let expected = self.0.issuer.as_str();
+        let jwt = presented
+            .jwt()
+            .ok()
+            .filter(|_| error == JwtError::UnknownKey);
+        let origin = jwt.and_then(|jwt| jwt.origin());
+        match origin.filter(|origin| origin.issuer != expected) {
+            Some(origin) => VerifyError::Issuer {
+                expected: expected.to_owned(),
+                got: Claimed::new(&origin.issuer),
+            },
+            None => error.into(),
+        }
     }
 
     fn facts(&self, vouched: Vouched, grant: &Grant) -> TokenFacts {

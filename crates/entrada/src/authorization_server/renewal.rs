@@ -281,7 +281,8 @@ impl Renewer {
             Remedy::FixConfiguration => Duration::from_secs(60),
         };
         if now < grant.entra_token_expires_at() {
-            tracing::warn!(grant = %grant.id(), cause = %Causes(&error), "refreshing without entra");
+            let advice = error.advice();
+            tracing::warn!(grant = %grant.id(), advice, scope = error.scope(), cause = %Causes(&error), "refreshing without entra");
             return Ok(None);
         }
         Err(RenewalError::Unavailable { error, retry_after })

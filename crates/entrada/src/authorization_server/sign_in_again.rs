@@ -7,7 +7,7 @@ use axum::response::Response;
 use http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
-use super::callback::UpstreamError;
+use super::callback::{UpstreamError, UpstreamRefusal};
 use super::consent::ConsentError;
 use super::correlation::CorrelationId;
 use super::pages::{self, SignInAgainPage, Words};
@@ -56,8 +56,8 @@ pub enum SignInAgainError {
     #[error("another user signed in than the one who gave the grant")]
     OtherUser,
     /// Entra's own error, sent through the browser.
-    #[error("entra sent the user back with an error: {0}")]
-    Entra(UpstreamError),
+    #[error("entra sent the user back with an error")]
+    Entra(#[source] UpstreamRefusal),
     /// Entra did not take its own code, or gave nothing that holds.
     #[error("the login could not be completed")]
     Redeem(#[source] EntraError),
@@ -73,6 +73,7 @@ impl From<&SignInAgainError> for ErrorResponse {
             ErrorCode::TemporarilyUnavailable,
             "signing in is not possible now, try again later",
         );
+        let not_completed = (ErrorCode::ServerError, "the login could not be completed");
         let (code, description) = match error {
             E::Link => (ErrorCode::InvalidRequest, "the link is not one we made"),
             E::NothingNeeded => (
@@ -86,15 +87,17 @@ impl From<&SignInAgainError> for ErrorResponse {
             E::Expired => (ErrorCode::InvalidRequest, "the page has expired"),
             E::GrantEnded => (ErrorCode::InvalidRequest, "the grant has ended"),
             E::OtherUser => (ErrorCode::AccessDenied, "somebody else gave the grant"),
-            E::Entra(UpstreamError::AccessDenied) => (
-                ErrorCode::AccessDenied,
-                "Microsoft Entra did not sign the user in",
-            ),
-            E::Entra(UpstreamError::TemporarilyUnavailable) | E::Store(_) => unavailable,
+            E::Entra(refusal) => match refusal.error() {
+                UpstreamError::AccessDenied => (
+                    ErrorCode::AccessDenied,
+                    "Microsoft Entra did not sign the user in",
+                ),
+                UpstreamError::TemporarilyUnavailable => unavailable,
+                UpstreamError::Other => not_completed,
+            },
+            E::Store(_) => unavailable,
             E::Redeem(error) if matches!(error.remedy(), Remedy::Retry(_)) => unavailable,
-            E::Entra(UpstreamError::Other) | E::Redeem(_) => {
-                (ErrorCode::ServerError, "the login could not be completed")
-            }
+            E::Redeem(_) => not_completed,
         };
         Self::new(code, description)
     }
@@ -319,7 +322,7 @@ pub(super) fn page(error: &SignInAgainError, correlation: &CorrelationId) -> Res
             advice: "Open the link again and choose the account you use in your app. If somebody \
                      sent you the link, do not use it.",
         },
-        E::Entra(UpstreamError::AccessDenied) => Words {
+        E::Entra(refusal) if refusal.error() == UpstreamError::AccessDenied => Words {
             title: "Microsoft did not sign you in",
             message: "You said no, or a policy of your organisation did. Nothing was changed.",
             advice: "Open the link again, or ask an administrator of your organisation.",

@@ -1,6 +1,8 @@
 //! Our app registration at Entra's token endpoint.
 
+use bytes::Bytes;
 use http::Uri;
+use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::authority::Authority;
@@ -20,6 +22,13 @@ pub(crate) struct EntraApp {
     /// What we say we are capable of, with every request.
     capabilities: Option<ClaimsRequest>,
     platform: Platform,
+}
+
+/// What every OpenID configuration has.
+#[derive(Deserialize)]
+struct Configuration {
+    #[serde(rename = "issuer")]
+    _issuer: String,
 }
 
 impl EntraApp {
@@ -71,6 +80,24 @@ impl EntraApp {
             .extend_pairs(redirect_uri.map(|uri| ("redirect_uri", uri)));
         let endpoint = self.authority.admin_consent_endpoint(tenant_id);
         format!("{endpoint}?{}", query.finish())
+    }
+
+    /// Asks for the OpenID configuration (OpenID Connect Discovery §4), of which nothing is kept: Entra is
+    /// there, and knows the tenant.
+    ///
+    /// # Errors
+    ///
+    /// [`EntraError`]: Entra refused or could not be asked, or something else answered.
+    pub(crate) async fn ready(&self) -> Result<(), EntraError> {
+        let mut request = http::Request::new(Bytes::new());
+        let configuration = self.authority.openid_configuration();
+        request.uri_mut().clone_from(configuration);
+        let response = self.platform.http.send(request).await?;
+        if !response.status().is_success() {
+            return Err(EntraError::from_http(&response));
+        }
+        let read = serde_json::from_slice::<Configuration>(response.body());
+        read.map(drop).map_err(|_| EntraError::Malformed)
     }
 
     /// What a request for tokens asks of them, `claims` included.

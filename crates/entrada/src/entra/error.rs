@@ -77,6 +77,8 @@ pub struct Refusal {
     pub correlation_id: Option<String>,
     /// `trace_id`, for Microsoft's support
     pub trace_id: Option<String>,
+    /// The scope that was asked for, where it is known
+    pub scope: Option<String>,
 }
 
 // As one looks it up: `"invalid_client", AADSTS7000215 (…)`. Entra's words are quoted, so that they
@@ -157,8 +159,31 @@ impl EntraError {
                 claims: claims.and_then(|claims| ClaimsRequest::parse(&claims).ok()),
                 correlation_id,
                 trace_id,
+                scope: None,
             })),
             Err(_) => Self::Malformed,
+        }
+    }
+
+    /// With the scope that was asked for, where Entra refused.
+    pub(super) fn asked_for(mut self, scope: &str) -> Self {
+        if let Self::Refused(refusal) = &mut self {
+            refusal.scope = Some(scope.to_owned());
+        }
+        self
+    }
+
+    /// The scope that was asked for, where Entra refused.
+    pub(crate) fn scope(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => refusal.scope.as_deref(),
+            Self::Transport(_)
+            | Self::Unavailable { .. }
+            | Self::Malformed
+            | Self::Published(_)
+            | Self::Credential(_)
+            | Self::IdToken(_)
+            | Self::WrongLogin => None,
         }
     }
 
@@ -263,14 +288,19 @@ impl Refusal {
             "temporarily_unavailable" | "server_error" => {
                 (Remedy::Retry(DEFAULT_RETRY_AFTER), "entra is in trouble")
             }
-            _ => (
-                Remedy::FixConfiguration,
-                "look the number up at https://login.microsoftonline.com/error",
-            ),
+            _ => (Remedy::FixConfiguration, LOOK_UP),
         };
         Meaning { remedy, advice }
     }
 }
+
+/// What helps against the error with this number after `AADSTS`, in a sentence for whoever runs the
+/// server.
+pub(crate) fn advice_on(aadsts: u32) -> &'static str {
+    aadsts::meaning(&[aadsts]).map_or(LOOK_UP, |meaning| meaning.advice)
+}
+
+const LOOK_UP: &str = "look the number up at https://login.microsoftonline.com/error";
 
 const CONSENT: &str = "nobody consented to this permission for our app registration";
 

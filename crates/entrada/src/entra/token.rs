@@ -113,6 +113,7 @@ impl TokenRequest<'_> {
         let asked = AssertionRequest::new(self.client_id, self.endpoint, now);
         let proof = self.credential.proof(asked, platform).await?;
         EntraTokens::from_http(&platform.http.send(self.to_http(&proof)).await?)
+            .map_err(|error| error.asked_for(self.scope))
     }
 }
 

@@ -10,7 +10,7 @@ use http::{HeaderValue, header};
 use super::request::DownstreamScopeError;
 use crate::access_token::{Interaction, Lack, PrincipalKind, Shortfall};
 use crate::authorization_server::RenewalError;
-use crate::causes::Causes;
+use crate::causes::{Causes, among_causes};
 use crate::entra::error::{EntraError, Remedy};
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::resource_server::Unguarded;
@@ -197,7 +197,8 @@ impl IntoResponse for OboError {
         let answer = ErrorResponse::from(&self);
         let status = answer.error.status();
         let cause = Causes(&self);
-        tracing::error!(status = status.as_u16(), %cause, "no downstream token");
+        let advice = among_causes(&self).map(EntraError::advice);
+        tracing::error!(status = status.as_u16(), advice, %cause, "no downstream token");
         let mut response = (status, Json(answer)).into_response();
         if let Some(after) = self.retry_after() {
             let seconds = HeaderValue::from(after.as_secs());

@@ -1,6 +1,7 @@
 //! What a tool asks for.
 
 use crate::entra::scope;
+use crate::jwt::verify::is_guid;
 use crate::oauth::claims_request::ClaimsRequest;
 use crate::oauth::scope::{Scope, ScopeToken};
 
@@ -31,6 +32,12 @@ pub enum DownstreamScopeError {
     /// It does not say of which API it is.
     #[error("write the scope with its api, such as https://graph.microsoft.com/Mail.Read")]
     NoApi,
+    /// It names an API, and nothing of it.
+    #[error(
+        "write the scope's name behind its api, such as https://graph.microsoft.com/Mail.Read or \
+         api://orders/.default"
+    )]
+    NoName,
     /// It names scopes of several APIs.
     #[error("a token is for one api: ask for one token each")]
     SeveralApis,
@@ -107,9 +114,9 @@ impl DownstreamScope {
         if tokens.iter().any(|token| scope::is_openid_connect(token)) {
             return Err(DownstreamScopeError::OpenIdConnect);
         }
-        if api.is_empty() {
-            return Err(DownstreamScopeError::NoApi);
-        }
+        tokens
+            .iter()
+            .try_for_each(|token| names_both(token.as_str()))?;
         if tokens.iter().any(|token| scope::api(token) != api) {
             return Err(DownstreamScopeError::SeveralApis);
         }
@@ -137,6 +144,25 @@ impl DownstreamScope {
     }
 }
 
+/// Whether a scope names an API and something of it. The API has the form of a URI, or is named by its
+/// application id.
+fn names_both(token: &str) -> Result<(), DownstreamScopeError> {
+    let (scheme, rest) = token.split_once("://").unwrap_or(("", token));
+    let (api, name) = match rest.rsplit_once('/') {
+        Some(parts) => parts,
+        None if scheme.is_empty() => ("", rest),
+        None => (rest, ""),
+    };
+    let is_uri = !scheme.is_empty() || api.contains(':');
+    if api.is_empty() || !(is_uri || is_guid(api)) {
+        return Err(DownstreamScopeError::NoApi);
+    }
+    if name.is_empty() {
+        return Err(DownstreamScopeError::NoName);
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +179,19 @@ mod tests {
             ("a\"b", Err(E::NotAScope)),
             ("https://g/Mail.Read api://o/a", Err(E::SeveralApis)),
             ("https://g/Mail.Read User.Read", Err(E::NoApi)),
+            ("orders/read", Err(E::NoApi)),
+            ("/read", Err(E::NoApi)),
+            ("://read", Err(E::NoApi)),
+            ("api:///read", Err(E::NoApi)),
+            ("urn:orders/read", Ok("urn:orders/read")),
+            (
+                "00000003-0000-0000-c000-000000000000/.default",
+                Ok("00000003-0000-0000-c000-000000000000/.default"),
+            ),
+            ("api://orders", Err(E::NoName)),
+            ("https://g", Err(E::NoName)),
+            ("https://g/", Err(E::NoName)),
+            ("https://g/Mail.Read https://g/", Err(E::NoName)),
             ("api://o/.default api://o/a", Err(E::DefaultAndOthers)),
             ("openid", Err(E::OpenIdConnect)),
             ("User.Read offline_access", Err(E::OpenIdConnect)),

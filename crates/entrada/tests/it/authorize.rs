@@ -7,6 +7,7 @@ use url::{Url, form_urlencoded};
 
 use crate::browser::Page;
 use crate::client::{Answer, Client, parameter};
+use crate::log::Log;
 use crate::world::{BASE_URL, CALLBACK, RESOURCE, World};
 
 /// Asks, and expects to be sent back to the client.
@@ -66,6 +67,30 @@ async fn what_a_client_gets_wrong_goes_back_to_it_with_state_and_issuer() {
         assert_eq!(parameter(&location, "state").as_deref(), Some("a+b c&d"));
     }
     assert_eq!(world.entra.calls(Endpoint::Authorize), 0);
+}
+
+#[tokio::test]
+async fn the_log_names_the_resource_that_a_client_asked_for() {
+    let (log, _guard) = Log::begin();
+    let world = World::new().await;
+    let client = world.client().await;
+    for (asked, told) in [
+        ("https://other.example/mcp", "\"https://other.example/mcp\""),
+        (
+            "https://user:hush@other.example/b?key=hush#hush",
+            "\"https://other.example/b\"",
+        ),
+        ("mailto:hush@other.example", "\"no URL of a server\""),
+        ("hush", "\"no URL\""),
+    ] {
+        let location = sent_back(&world, &client, &[("resource", asked)]).await;
+        assert!(!location.as_str().contains("other.example"), "{location}");
+        let text = log.text();
+        let line = text.lines().last().unwrap();
+        let expected = format!("resource is not this server: expected {RESOURCE}, got {told}");
+        assert!(line.contains(&expected), "{line}");
+    }
+    assert!(!log.text().contains("hush"));
 }
 
 #[tokio::test]

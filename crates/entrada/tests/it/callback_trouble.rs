@@ -7,6 +7,8 @@ use entra_emulator::{Endpoint, Failure, builtin};
 use crate::browser::Stop;
 use crate::callback::{CODE_GRANT, Login, assert_error};
 use crate::client::{CHALLENGE, parameter};
+use crate::log::Log;
+use crate::refresh_trouble::refusal;
 use crate::world::World;
 
 #[tokio::test]
@@ -76,14 +78,69 @@ async fn trouble_at_entra_is_told_as_passing_trouble() {
 async fn a_registration_that_needs_mending_is_no_fault_of_the_client() {
     let world = World::new().await;
     let mut login = Login::new(&world).await;
-    let failure = Failure::Error {
-        aadsts: 7_000_222,
-        error: "invalid_client".to_owned(),
-        suberror: None,
-        claims: None,
-    };
+    let failure = refusal("invalid_client", 7_000_222);
     world.entra.fail_next(CODE_GRANT, 1, failure);
     assert_error(&login.finish().await.left(), "server_error");
+}
+
+/// What the last line of the log says beside the cause.
+fn last_line(log: &Log) -> String {
+    log.text().lines().last().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn whoever_runs_the_server_is_told_what_helps_at_a_login() {
+    const SCOPE: &str = "scope=\"api://30000000-0000-4000-8000-000000000001/mcp.read ";
+    let (log, _guard) = Log::begin();
+    let world = World::new().await;
+    let mut login = Login::new(&world).await;
+    let unknown = [
+        ("error", "invalid_client"),
+        (
+            "error_description",
+            "AADSTS650053: <secret> asked for what is not there",
+        ),
+    ];
+    assert_error(&login.finish_with(&unknown).await.left(), "server_error");
+    let line = last_line(&log);
+    for word in [
+        "ERROR",
+        "AADSTS650053",
+        "the api has no such scope",
+        SCOPE,
+        "the app registration does not fit the request",
+    ] {
+        assert!(line.contains(word), "{word}: {line}");
+    }
+    assert!(!log.text().contains("<secret>"));
+    for (aadsts, advice) in [
+        (7_000_215, "the client secret is wrong"),
+        (7_000_222, "the client secret has expired"),
+    ] {
+        let mut login = Login::new(&world).await;
+        world
+            .entra
+            .fail_next(CODE_GRANT, 1, refusal("invalid_client", aadsts));
+        assert_error(&login.finish().await.left(), "server_error");
+        let line = last_line(&log);
+        for word in ["ERROR", &format!("AADSTS{aadsts}"), advice, SCOPE] {
+            assert!(line.contains(word), "{word}: {line}");
+        }
+    }
+    // Nothing is made up where Entra gives no number.
+    for description in ["AADSTS", "AADSTSx1", "AADSTS99999999999", "nothing"] {
+        let mut login = Login::new(&world).await;
+        let without = [
+            ("error", "invalid_client"),
+            ("error_description", description),
+        ];
+        assert_error(&login.finish_with(&without).await.left(), "server_error");
+        let line = last_line(&log);
+        assert!(
+            !line.contains("AADSTS") && !line.contains("advice"),
+            "{line}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use entrada::authorization_server::{
     ApprovedAppsError, ClientAuthError, LimitError, RegisterError, RenewalError, RevokeError,
-    SignInAgainError, TokenError, UpstreamError,
+    SignInAgainError, TokenError, UpstreamRefusal,
 };
 use entrada::client_documents::{ClientFetchError, ClientKeysError};
 use entrada::entra::error::EntraError;
@@ -119,6 +119,10 @@ macro_rules! table {
 
 fn store() -> StoreError {
     StoreError::new("an outage")
+}
+
+fn sent_back(error: &str) -> UpstreamRefusal {
+    UpstreamRefusal::new(error, None, "")
 }
 
 fn unavailable() -> RenewalError {
@@ -387,9 +391,9 @@ fn sign_in_again(surface: &mut Surface) {
         SignInAgainError::Expired;
         SignInAgainError::GrantEnded;
         SignInAgainError::OtherUser;
-        SignInAgainError::Entra(UpstreamError::AccessDenied);
-        SignInAgainError::Entra(UpstreamError::TemporarilyUnavailable);
-        SignInAgainError::Entra(UpstreamError::Other);
+        SignInAgainError::Entra(sent_back("access_denied"));
+        SignInAgainError::Entra(sent_back("temporarily_unavailable"));
+        SignInAgainError::Entra(sent_back("invalid_client"));
         SignInAgainError::Redeem(EntraError::Malformed);
         SignInAgainError::Store(store());
     }
@@ -403,9 +407,9 @@ fn approved_apps(surface: &mut Surface) {
         ApprovedAppsError::Expired;
         ApprovedAppsError::SignedOut;
         ApprovedAppsError::Nobody;
-        ApprovedAppsError::Entra(UpstreamError::AccessDenied);
-        ApprovedAppsError::Entra(UpstreamError::TemporarilyUnavailable);
-        ApprovedAppsError::Entra(UpstreamError::Other);
+        ApprovedAppsError::Entra(sent_back("access_denied"));
+        ApprovedAppsError::Entra(sent_back("temporarily_unavailable"));
+        ApprovedAppsError::Entra(sent_back("invalid_client"));
         ApprovedAppsError::Redeem(EntraError::Malformed);
         ApprovedAppsError::Store(store());
         ApprovedAppsError::Seal(RecordError::Unwritable);

@@ -22,6 +22,7 @@ mod consent;
 mod continuous_access;
 mod credential;
 mod direct;
+mod entra_ready;
 mod errors;
 mod identity_assertion;
 mod incremental_consent;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use entra_emulator::builtin;
+use entra_emulator::{TokenOrder, builtin};
 use entrada::authorization_server::{GRANT_CACHE_TTL, STORE_OUTAGE_GRACE};
 use http::{Method, StatusCode};
 use serde_json::json;
 use url::form_urlencoded;
 
 use crate::client::Answer;
+use crate::log::Log;
 use crate::outage::Outage;
 use crate::world::{BASE_URL, RESOURCE, SECOND, World};
 
@@ -45,6 +46,25 @@ async fn without_credentials_the_client_is_told_where_to_get_some() {
         .await
         .ok();
     assert_eq!(document["resource"], json!(RESOURCE));
+}
+
+#[tokio::test]
+async fn the_log_names_who_issued_a_token_that_is_not_ours() {
+    let (log, _guard) = Log::begin();
+    let world = World::new().await;
+    let order = TokenOrder::app_only(builtin::DAEMON_CLIENT_ID, builtin::CLIENT_ID);
+    let token = world.entra.mint(&order);
+    let answer = call_as(&world, &format!("Bearer {token}")).await;
+    assert_eq!(answer.status, 401);
+    let challenge = answer.header("www-authenticate").unwrap();
+    assert!(challenge.contains("error=\"invalid_token\""), "{challenge}");
+    assert!(!challenge.contains("login.emulator.test"), "{challenge}");
+    let text = log.text();
+    let told = format!(
+        "the token is from another issuer: expected {BASE_URL}, got \"https://login.emulator.test/{}/v2.0\"",
+        builtin::TENANT_ID
+    );
+    assert!(text.contains(&told), "{text}");
 }
 
 #[tokio::test]

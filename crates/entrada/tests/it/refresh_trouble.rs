@@ -7,13 +7,14 @@ use entra_emulator::{Failure, builtin};
 use serde_json::json;
 
 use crate::client::Session;
+use crate::log::Log;
 use crate::outage::Outage;
 use crate::refresh::{REFRESH_GRANT, assert_ended};
 use crate::world::{SECOND, World};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-fn refusal(error: &str, aadsts: u32) -> Failure {
+pub(crate) fn refusal(error: &str, aadsts: u32) -> Failure {
     Failure::Error {
         aadsts,
         error: error.to_owned(),
@@ -39,6 +40,32 @@ fn passing() -> [(Failure, &'static str); 7] {
 async fn session(world: &World) -> Session {
     world.entra.set_token_lifetime(HOUR / 2);
     world.log_in("alice").await
+}
+
+#[tokio::test]
+async fn whoever_runs_the_server_is_told_what_helps_at_a_refresh() {
+    let (log, _guard) = Log::begin();
+    let world = World::new().await;
+    let session = session(&world).await;
+    let expired = || refusal("invalid_client", 7_000_222);
+    world.entra.fail_next(REFRESH_GRANT, 1, expired());
+    let session = session.refreshed().await;
+    // The same when Entra's own token is over.
+    world.advance(HOUR);
+    world.entra.fail_next(REFRESH_GRANT, 1, expired());
+    let refused = session.refresh().await;
+    refused.assert_refused(503, "temporarily_unavailable");
+    let text = log.text();
+    for message in ["refreshing without entra", "request failed"] {
+        let line = text.lines().find(|line| line.contains(message)).unwrap();
+        for word in [
+            "AADSTS7000222",
+            "the client secret has expired",
+            "/mcp.read",
+        ] {
+            assert!(line.contains(word), "{word}: {line}");
+        }
+    }
 }
 
 #[tokio::test]

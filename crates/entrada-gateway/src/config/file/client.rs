@@ -5,7 +5,7 @@ use std::fs;
 use entrada::authorization_server::PreregisteredClient;
 use toml::de::{DeTable, DeValue};
 
-use super::{CLIENT, tables, text_of};
+use super::{CLIENT, PlacedClient, tables, text_of};
 use crate::config::problem::Problem;
 use crate::config::spelling::nearest_of;
 use crate::config::value::switch;
@@ -26,15 +26,16 @@ pub(super) fn read(
     clients: &DeValue<'_>,
     place: &str,
     at: &dyn Fn(usize) -> String,
-) -> Result<Vec<PreregisteredClient>, Vec<Problem>> {
+) -> Result<Vec<PlacedClient>, Vec<Problem>> {
     let Some(tables) = tables(clients) else {
         let what = format!("{place}: write [[{CLIENT}]] before what is said of each");
         return Err(vec![Problem::new(what)]);
     };
     let (mut found, mut problems) = (Vec::new(), Vec::new());
     for (table, span) in tables {
-        match client(table, &at(span.start), at) {
-            Ok(client) => found.push(client),
+        let place = at(span.start);
+        match client(table, &place, at) {
+            Ok(client) => found.push((client, place)),
             Err(problem) => problems.push(problem),
         }
     }

@@ -162,7 +162,7 @@ fn what_is_wrong_with_a_client_is_said_with_its_line() {
         ),
         (
             "[[client]]\nclient_id = \"a\"\nredirect_uris = \"http://a.example/cb\"",
-            "client \"a\": no member of redirect_uris is acceptable",
+            "1: client \"a\": no member of redirect_uris is acceptable",
         ),
     ] {
         assert_eq!(told(&folder, clients), [expected], "{clients}");
@@ -172,7 +172,7 @@ fn what_is_wrong_with_a_client_is_said_with_its_line() {
     );
     assert_eq!(
         told(&folder, &with_secret),
-        ["client \"a\": its secret must have 32 characters at least"]
+        ["1: secret_file: client \"a\": its secret must have 32 characters at least"]
     );
     let with_both = format!("{with_secret}\njwks_file = \"{short}\"");
     assert_eq!(

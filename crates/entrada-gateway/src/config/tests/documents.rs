@@ -22,7 +22,7 @@ fn what_is_no_host_proxy_or_address_is_a_problem() {
         (
             "ENTRADA_CLIENT_DOCUMENT_HOSTS",
             "https://claude.ai",
-            "client_document_hosts: \"https://claude.ai\": write a host such as claude.ai, or \
+            "ENTRADA_CLIENT_DOCUMENT_HOSTS: \"https://claude.ai\": write a host such as claude.ai, or \
              *.example.com for all below it",
         ),
         (

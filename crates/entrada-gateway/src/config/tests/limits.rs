@@ -30,13 +30,13 @@ fn what_is_no_limit_or_proxy_is_a_problem() {
         (
             "ENTRADA_TRUSTED_PROXIES",
             "proxy.internal",
-            "trusted_proxies: \"proxy.internal\": write an IP address such as 10.0.0.4, or a \
+            "ENTRADA_TRUSTED_PROXIES: \"proxy.internal\": write an IP address such as 10.0.0.4, or a \
              network such as 10.0.0.0/8",
         ),
         (
             "ENTRADA_TRUSTED_PROXIES",
             "0.0.0.0/0",
-            "trusted_proxies: \"0.0.0.0/0\": a network of all addresses would let every client say \
+            "ENTRADA_TRUSTED_PROXIES: \"0.0.0.0/0\": a network of all addresses would let every client say \
              where it comes from",
         ),
     ] {

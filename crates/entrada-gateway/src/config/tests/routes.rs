@@ -29,15 +29,16 @@ fn of_file(text: &str, least: &[(&str, &str)]) -> Result<Settings, ConfigError> 
 
 fn problems_of_file(text: &str, least: &[(&str, &str)]) -> Vec<String> {
     let error = of_file(text, least).unwrap_err();
-    let told = |problem: &Problem| {
-        let text = problem.to_string();
-        match text.find(": ").filter(|_| text.starts_with('/')) {
-            // The name of the file is another each time.
-            Some(end) => text[text[..end].rfind(':').unwrap()..].to_owned(),
-            None => text,
-        }
-    };
     error.problems().iter().map(told).collect()
+}
+
+/// A problem without the name of the file, which is another each time.
+fn told(problem: &Problem) -> String {
+    let text = problem.to_string();
+    match text.find(": ").filter(|_| text.starts_with('/')) {
+        Some(end) => text[text[..end].rfind(':').unwrap()..].to_owned(),
+        None => text,
+    }
 }
 
 /// [`LEAST`], but for the upstream.
@@ -166,6 +167,43 @@ fn a_route_that_leads_nowhere_is_a_problem() {
 }
 
 #[test]
+fn applications_that_are_let_in_and_then_refused_are_warned_of() {
+    const DAEMON: &str = "allowed_applications = \"30000000-0000-4000-8000-000000000004\"\n";
+    let route = |more: &str| {
+        let upstream = "upstream = \"http://127.0.0.1:1\"";
+        format!("[[route]]\npath = \"/mcp/a\"\n{upstream}\nupstream_scope = \"api://a/b\"\n{more}")
+    };
+    let warning = |place: &str| {
+        format!(
+            "{place}upstream_scope: applications are let in, and refused at this server, for there \
+             is no user to get a token for: set upstream_app_only_fallback to true, or to false if \
+             that is meant"
+        )
+    };
+    let outside = "upstream_scope = \"api://c/d\"\n";
+    for (text, expected) in [
+        (route(""), vec![]),
+        (format!("{DAEMON}{}", route("")), vec![warning(":5: ")]),
+        (
+            format!("{DAEMON}{outside}{}", route("")),
+            vec![warning(":2: "), warning(":6: ")],
+        ),
+        (
+            format!("{DAEMON}{}", route("upstream_app_only_fallback = true")),
+            vec![],
+        ),
+        (
+            format!("{DAEMON}{}", route("upstream_app_only_fallback = false")),
+            vec![],
+        ),
+    ] {
+        let settings = of_file(&text, &LEAST).unwrap();
+        let told: Vec<_> = settings.warnings.iter().map(told).collect();
+        assert_eq!(told, expected, "{text}");
+    }
+}
+
+#[test]
 fn applications_are_let_in_by_role_or_by_name() {
     const DAEMON: &str = "30000000-0000-4000-8000-000000000004";
     let scope = ("ENTRADA_UPSTREAM_SCOPE", "api://orders/.default");
@@ -193,12 +231,12 @@ fn applications_are_let_in_by_role_or_by_name() {
         ),
         (
             vec![("ENTRADA_ALLOWED_APPLICATIONS", "daemon")],
-            vec!["allowed_applications: \"daemon\" is no Application (client) ID, a GUID"],
+            vec!["ENTRADA_ALLOWED_APPLICATIONS: \"daemon\" is no Application (client) ID, a GUID"],
         ),
         (
             vec![roles, ("ENTRADA_TENANT_ID", "organizations")],
             vec![
-                "required_app_roles: every tenant's administrators give their applications your \
+                "ENTRADA_REQUIRED_APP_ROLES: every tenant's administrators give their applications your \
                  app roles: name the tenants (allowed_tenants), or the applications \
                  (allowed_applications)",
             ],
@@ -217,7 +255,9 @@ fn applications_are_let_in_by_role_or_by_name() {
         // What is wrong with both is told once.
         (
             vec![roles, ("ENTRADA_CLIENT_ID", "mcp")],
-            vec!["client_id: take the Application (client) ID of the app registration, a GUID"],
+            vec![
+                "ENTRADA_CLIENT_ID: take the Application (client) ID of the app registration, a GUID",
+            ],
         ),
     ] {
         let overridden = |name| variables.iter().any(|(other, _)| other == name);

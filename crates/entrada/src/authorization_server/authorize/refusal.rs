@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{
     AuthorizationServer, CorrelationId, ErrorCode, ErrorResponse, ParamsError, StoreError,
 };
+use crate::access_token::Claimed;
 use crate::authorization_server::answer;
 use crate::authorization_server::clients::ClientError;
 use crate::authorization_server::pages::{self, Words};
@@ -82,8 +83,15 @@ pub enum AuthorizeError {
     #[error("no such scope")]
     Scope(AnswerTo),
     /// `resource` is not this server.
-    #[error("resource is not this server")]
-    Target(AnswerTo),
+    #[error("resource is not this server: expected {expected}, got {got}")]
+    Target {
+        /// Whom to tell.
+        to: AnswerTo,
+        /// Our own.
+        expected: String,
+        /// What was asked for.
+        got: Claimed,
+    },
     /// `prompt=none` was asked for, and the user has to be asked.
     #[error("consent is needed and prompt is none")]
     ConsentRequired(AnswerTo),
@@ -116,7 +124,7 @@ impl AuthorizeError {
             | Self::ChallengeMethod(to)
             | Self::Challenge(to)
             | Self::Scope(to)
-            | Self::Target(to)
+            | Self::Target { to, .. }
             | Self::ConsentRequired(to) => Some(to),
         }
     }
@@ -161,7 +169,7 @@ impl From<&AuthorizeError> for ErrorResponse {
                 "code_challenge must be a SHA-256 in base64url",
             ),
             E::Scope(_) => (ErrorCode::InvalidScope, "none of the scopes exists here"),
-            E::Target(_) => (ErrorCode::InvalidTarget, "resource must name this server"),
+            E::Target { .. } => (ErrorCode::InvalidTarget, "resource must name this server"),
             E::ConsentRequired(_) => (
                 ErrorCode::ConsentRequired,
                 "the user must be asked, and prompt is none",
@@ -215,7 +223,7 @@ pub(super) fn page(error: &AuthorizeError, correlation: &CorrelationId) -> Respo
         | E::ChallengeMethod(_)
         | E::Challenge(_)
         | E::Scope(_)
-        | E::Target(_)
+        | E::Target { .. }
         | E::ConsentRequired(_) => Words {
             title: pages::NOT_COMPLETE,
             message: "The app sent you here with a request this server cannot read.",

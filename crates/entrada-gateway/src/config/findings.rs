@@ -1,0 +1,121 @@
+//! What the library finds wrong, in the words of the gateway.
+
+use entrada::authorization_server::PreregisteredClientError;
+use entrada::provider::ConfigError as Finding;
+
+use crate::config::credential;
+use crate::config::problem::Problem;
+use crate::config::provider::ProviderSettings;
+use crate::telemetry::WithCauses;
+
+/// What the library found, without what follows from a problem `reported` already.
+pub(super) fn problems(
+    found: &[Finding],
+    reported: &[Problem],
+    settings: &ProviderSettings,
+) -> Vec<Problem> {
+    let fresh = |finding: &&Finding| {
+        let causes = causes(finding);
+        !reported
+            .iter()
+            .any(|problem| causes.iter().any(|name| problem.is_about(name)))
+    };
+    let findings = found.iter().filter(fresh);
+    // We build the resource's URL upon the base URL: what is wrong with the one is with the other.
+    let base = found
+        .iter()
+        .any(|other| matches!(other, Finding::BaseUrl(_)));
+    let findings = findings.filter(|finding| !(base && matches!(finding, Finding::ResourceUrl(_))));
+    findings.map(|finding| problem(finding, settings)).collect()
+}
+
+/// A finding of the library's, with why, with our name for the setting, and with where it was set.
+fn problem(finding: &Finding, settings: &ProviderSettings) -> Problem {
+    let mut text = WithCauses::of(finding).to_string();
+    for (theirs, ours) in [
+        ("resource_url: ", "resource_path: "),
+        ("app_only: ", "required_app_roles: "),
+        ("allowed_clients", "allowed_applications"),
+        ("identifier_uris: ", "identifier_uri: "),
+    ] {
+        text = text.replace(theirs, ours);
+    }
+    if let Finding::Client { client_id, source } = finding {
+        return of_client(client_id, *source, &text, settings);
+    }
+    match text.split_once(": ") {
+        Some((theirs, what)) => settings.problem_with(ours(theirs, finding, settings), what),
+        None => Problem::new(text),
+    }
+}
+
+/// What is wrong with a client of the file; `text` says it without the place.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what is wrong with no file is told as it is"
+)]
+fn of_client(
+    client_id: &str,
+    source: PreregisteredClientError,
+    text: &str,
+    settings: &ProviderSettings,
+) -> Problem {
+    let key = match source {
+        PreregisteredClientError::Secret => "secret_file: ",
+        PreregisteredClientError::Keys => "jwks_file: ",
+        _ => "",
+    };
+    match settings.origins.of_client(client_id) {
+        Some(place) => Problem::new(format!("{place}: {key}{text}")),
+        None => Problem::new(text),
+    }
+}
+
+/// The setting that the library calls `theirs`: the one that was set, where it has one name for several.
+fn ours<'a>(theirs: &'a str, finding: &Finding, settings: &ProviderSettings) -> &'a str {
+    let lists = [
+        ("required_scopes", &settings.required_scopes),
+        ("optional_scopes", &settings.optional_scopes),
+        ("additional_scopes", &settings.additional_scopes),
+        ("incremental_scopes", &settings.incremental_scopes),
+    ];
+    let is_set = |name: &&&'static str| settings.origins.of(name).is_some();
+    let found = match (theirs, finding) {
+        ("client_secret" | "credential", _) => credential::SETTINGS.iter().find(is_set).copied(),
+        ("lifetimes", _) => LIFETIMES.iter().find(is_set).copied(),
+        (_, Finding::Scope(scope)) => {
+            let holds = |(_, list): &&(&'static str, &Vec<String>)| list.contains(scope);
+            lists.iter().find(holds).map(|(name, _)| *name)
+        }
+        _ => None,
+    };
+    found.unwrap_or(theirs)
+}
+
+const LIFETIMES: [&str; 2] = ["access_token_lifetime", "refresh_token_lifetime"];
+
+/// The settings a finding may come from.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a finding we do not know of is reported, whatever else is"
+)]
+fn causes(finding: &Finding) -> &'static [&'static str] {
+    match finding {
+        Finding::Tenant(_) => &["tenant_id"],
+        Finding::AllowedTenants => &["tenant_id", "allowed_tenants"],
+        Finding::ClientId => &["client_id"],
+        Finding::IdentifierUri => &["client_id", "identifier_uri"],
+        Finding::NoCredential => &credential::SETTINGS,
+        Finding::RequiredScopes(_) => &["required_scopes"],
+        Finding::OptionalScopes(_) => &["optional_scopes"],
+        Finding::AdditionalScope(_) => &["additional_scopes", "upstream_scope"],
+        Finding::IncrementalScope(_) => &["incremental_scopes"],
+        Finding::BaseUrl(_) => &["base_url"],
+        Finding::IssuerUrl(_) => &["base_url", "issuer_url"],
+        Finding::ResourceUrl(_) | Finding::ResourceOrigin | Finding::ResourcePath => {
+            &["base_url", "resource_path"]
+        }
+        Finding::RedirectPath => &["redirect_path"],
+        _ => &[],
+    }
+}

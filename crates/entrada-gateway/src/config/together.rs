@@ -1,0 +1,53 @@
+//! What settings come to that are each right by themselves: what may be meant is warned of.
+
+use url::Url;
+
+use crate::config::provider::ProviderSettings;
+use crate::config::source::Sources;
+
+/// Scopes of Microsoft Graph that let one read the groups one is in (Microsoft, *directoryObject:
+/// getMemberGroups*).
+const READ_GROUPS: [&str; 7] = [
+    "User.Read",
+    "User.ReadWrite",
+    "User.Read.All",
+    "User.ReadWrite.All",
+    "GroupMember.Read.All",
+    "Group.Read.All",
+    "Directory.Read.All",
+];
+
+/// Looks for what may be meant, and warns of it.
+pub(super) fn look(sources: &mut Sources<'_>, provider: &ProviderSettings) {
+    if repeats(&provider.base_url, &provider.resource_path) {
+        let what = "ends with the resource_path, which is put behind it once more: take it out, \
+                    unless that is meant";
+        sources.warn("base_url", what);
+    }
+    let graph = provider.cloud.unwrap_or_default().graph_host();
+    let asked = [&provider.additional_scopes, &provider.incremental_scopes];
+    let mut asked = asked.into_iter().flatten();
+    if provider.groups_from_graph && !asked.any(|scope| reads_groups(scope, graph)) {
+        let what = format!(
+            "users are not asked to consent to it: put https://{graph}/User.Read among the \
+             additional_scopes, unless an administrator consented for everybody"
+        );
+        sources.warn("groups_from_graph", &what);
+    }
+}
+
+/// Whether the path of `base_url` ends with `resource_path`.
+fn repeats(base_url: &str, resource_path: &str) -> bool {
+    let path = resource_path.trim_end_matches('/');
+    let base = Url::parse(base_url).ok();
+    let base = base.as_ref().map(|url| url.path().trim_end_matches('/'));
+    !path.is_empty() && base.is_some_and(|base| base.ends_with(path))
+}
+
+/// Whether `scope` is one of Microsoft Graph that reads groups.
+fn reads_groups(scope: &str, graph: &str) -> bool {
+    let (api, name) = scope.rsplit_once('/').unwrap_or(("", scope));
+    let mut known = READ_GROUPS.iter();
+    api.strip_prefix("https://") == Some(graph)
+        && known.any(|known| known.eq_ignore_ascii_case(name))
+}

@@ -1,0 +1,89 @@
+//! What Entra sends back in place of a code.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::entra::error::advice_on;
+
+/// The errors Entra's authorization endpoint sends back (RFC 6749 §4.1.2.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpstreamError {
+    /// The user, or a policy, said no.
+    #[error("access_denied")]
+    AccessDenied,
+    /// Entra is not available now.
+    #[error("temporarily_unavailable")]
+    TemporarilyUnavailable,
+    /// Anything else: our app registration or our request is wrong.
+    #[error("the app registration does not fit the request")]
+    Other,
+}
+
+impl UpstreamError {
+    fn parse(error: &str) -> Self {
+        match error {
+            "access_denied" | "consent_required" | "interaction_required" | "login_required" => {
+                Self::AccessDenied
+            }
+            "temporarily_unavailable" | "server_error" => Self::TemporarilyUnavailable,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What Entra's authorization endpoint sent back in place of a code. Of its description the number
+/// is kept alone: anybody can write the rest, and Entra names people in it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UpstreamRefusal {
+    error: UpstreamError,
+    /// The number after `AADSTS`.
+    aadsts: Option<u32>,
+    /// What was asked for, in Entra's spelling.
+    scope: String,
+}
+
+impl UpstreamRefusal {
+    /// Reads `error` and, where there is one, `error_description`; `scope` was asked for.
+    pub fn new(error: &str, description: Option<&str>, scope: impl Into<String>) -> Self {
+        Self {
+            error: UpstreamError::parse(error),
+            aadsts: description.and_then(aadsts),
+            scope: scope.into(),
+        }
+    }
+
+    /// What it comes to.
+    pub fn error(&self) -> UpstreamError {
+        self.error
+    }
+
+    /// What helps, in a sentence for whoever runs the server, where Entra gave a number.
+    pub fn advice(&self) -> Option<&'static str> {
+        self.aadsts.map(advice_on)
+    }
+
+    /// What was asked for, in Entra's spelling.
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+}
+
+impl Error for UpstreamRefusal {}
+
+impl fmt::Display for UpstreamRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.error)?;
+        match self.aadsts {
+            Some(aadsts) => write!(f, ", AADSTS{aadsts}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The first number after `AADSTS`.
+fn aadsts(description: &str) -> Option<u32> {
+    let (_, rest) = description.split_once("AADSTS")?;
+    let end = rest.find(|letter: char| !letter.is_ascii_digit());
+    rest.get(..end.unwrap_or(rest.len()))?.parse().ok()
+}
