@@ -1,5 +1,6 @@
 //! Codes: stolen, replayed, and taken to where they do not belong.
 
+use http::Method;
 use tokio::task::JoinSet;
 
 use super::evil_client;
@@ -205,4 +206,31 @@ async fn resource_of_another_server_is_refused() {
         let refreshed = session.refresh_with(&[("resource", other)]).await;
         refreshed.assert_refused(400, "invalid_target");
     }
+}
+
+#[tokio::test]
+async fn grant_for_one_server_gives_nothing_at_its_sibling() {
+    // Two servers of one operator share store, keys and app registration. The user let a client in
+    // at the first; neither asks for a resource at the second's token endpoint.
+    const OTHER: &str = "https://mcp.example.com/other";
+    let world = World::new().await;
+    let sibling = world.replica_with(|config| config.resource_url(OTHER));
+    let client = world.client().await;
+    let session = client.log_in(&mut world.browser(), "alice").await;
+    let bearer = format!("Bearer {}", session.access_token);
+    let call = [("authorization", &*bearer)];
+    let answer = sibling.ask(Method::POST, OTHER, &call, "{}").await;
+    answer.assert_unauthorized("invalid_token");
+    let refreshed = session.at(&sibling).refresh().await;
+    refreshed.assert_refused(400, "invalid_target");
+    let code = client.code(&mut world.browser(), "alice").await;
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("client_id", &*client.id),
+        ("code", &*code),
+        ("code_verifier", VERIFIER),
+    ];
+    let redeemed = client.at(&sibling).token(&form).await;
+    redeemed.assert_refused(400, "invalid_target");
+    session.refreshed().await.call_tool().await.ok();
 }
