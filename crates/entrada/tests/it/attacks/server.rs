@@ -206,6 +206,18 @@ async fn client_named_in_two_ways_is_refused() {
         let answer = world.ask(Method::POST, "/token", &headers, &body).await;
         answer.assert_refused(400, "invalid_request");
     }
+    // A proxy may read the other of two headers.
+    let (own, others) = (basic(&client.id, ""), basic(&other.id, ""));
+    for twice in [[&own, &others], [&others, &own], [&own, &own]] {
+        let headers = [
+            FORM,
+            ("authorization", twice[0]),
+            ("authorization", twice[1]),
+        ];
+        let body = form(&client.id);
+        let answer = world.ask(Method::POST, "/token", &headers, &body).await;
+        answer.assert_refused(400, "invalid_request");
+    }
     // A secret nobody gave the client proves nothing, and is not ignored.
     let with_secret = format!("{}&client_secret=guess", form(&client.id));
     let answer = world
