@@ -9,6 +9,7 @@ mod forger;
 mod guard;
 mod listed;
 mod login;
+mod offered;
 mod on_behalf_of;
 mod public_web;
 mod redirects;
