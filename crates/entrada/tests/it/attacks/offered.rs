@@ -1,5 +1,7 @@
 //! What the server offers, publishes and gives, which must not be more than it says.
 
+use std::sync::Arc;
+
 use entra_emulator::{Endpoint, builtin};
 use entrada::{AzureConfig, AzureProvider};
 use serde_json::{Value, json};
@@ -71,7 +73,9 @@ async fn published_urls_are_plain_and_lead_to_us() {
     ] {
         let config = AzureConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID, base_url)
             .client_secret(builtin::CLIENT_SECRET)
-            .required_scopes(["mcp.read"]);
+            .required_scopes(["mcp.read"])
+            .store(Arc::clone(&world.store))
+            .keys(world.keys.clone());
         assert!(
             AzureProvider::new(config, world.platform()).is_err(),
             "{base_url}"
