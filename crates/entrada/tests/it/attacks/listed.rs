@@ -6,11 +6,12 @@ const DOCUMENT: &str = include_str!("../../../../../docs/ATTACKS.md");
 const POLICY: &str = include_str!("../../../../../SECURITY.md");
 
 /// Tests that carry out an attack each.
-const ATTACKS: [&str; 15] = [
+const ATTACKS: [&str; 16] = [
     include_str!("codes.rs"),
     include_str!("consent.rs"),
     include_str!("direct.rs"),
     include_str!("documents.rs"),
+    include_str!("floods.rs"),
     include_str!("guard.rs"),
     include_str!("login.rs"),
     include_str!("offered.rs"),
