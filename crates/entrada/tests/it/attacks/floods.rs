@@ -1,10 +1,12 @@
 //! Whoever comes again and again, and says to be somebody else.
 
+use entrada::authorization_server::RateLimits;
 use http::Method;
 use serde_json::json;
 
 use super::server::FORM;
-use crate::world::{SECOND, World};
+use crate::client::Client;
+use crate::world::{CALLBACK, SECOND, World};
 
 #[tokio::test]
 async fn registrations_are_rationed() {
@@ -37,6 +39,39 @@ async fn registrations_are_rationed() {
     // Those that nobody used are forgotten.
     world.advance(91 * 24 * 3600 * SECOND);
     assert!(world.provider.sweep().await.unwrap() > taken);
+}
+
+/// Day and night, from all the addresses it takes.
+#[tokio::test]
+async fn flood_of_registrations_does_not_fill_the_store() {
+    let mut limits = RateLimits::NONE;
+    limits.register = 4;
+    let world = World::with(|config| config.rate_limits(limits)).await;
+    let metadata = json!({"redirect_uris": [CALLBACK]});
+    let json = [("content-type", "application/json")];
+    let register = (Method::POST, "/register");
+    let mut taken = 0;
+    let mut last = None;
+    for minute in 0..4 {
+        for n in 0..250 {
+            let peer = format!("10.{minute}.{}.{}", n / 100, n % 100);
+            let body = metadata.to_string();
+            let answer = world.ask_from(&peer, register.clone(), &json, &body).await;
+            if answer.status.is_success() {
+                taken += 1;
+                last = Some(answer.json);
+            }
+        }
+        world.advance(60 * SECOND);
+    }
+    assert_eq!(taken, 4 * 200);
+    // Whoever came in the midst of it, and signed in.
+    let client = Client::registered(world.hosts.clone(), &last.unwrap());
+    client.log_in(&mut world.browser(), "alice").await;
+    world.advance(3600 * SECOND);
+    let forgotten = world.provider.sweep().await.unwrap();
+    assert!(forgotten >= 800 - 400 - 1, "{forgotten}");
+    client.log_in(&mut world.browser(), "alice").await;
 }
 
 /// All of them: whoever has many addresses is held, too, and others still get in.
