@@ -129,16 +129,17 @@ fn index_names_tests_that_are_there_and_leaves_no_section_out() {
 #[test]
 fn every_promise_has_its_tests() {
     let written = as_set(&[written(&ATTACKS), written(&ELSEWHERE)].concat());
-    let (_, promised) = POLICY.split_once("\n## What is promised\n").unwrap();
-    let (promised, _) = promised.split_once("\n## ").unwrap();
-    let promises = promised.split("\n- ").skip(1);
+    let (_, policy) = POLICY.split_once("\n## What is promised\n").unwrap();
+    let (section, _) = policy.split_once("\n## ").unwrap();
+    let promises = section.split("\n- ").skip(1);
+    // The compiler sees to this one.
     for promise in promises.filter(|promise| !promise.starts_with("There is no `unsafe`")) {
-        let is_test = |name: &&str| name.contains('_') && written.contains(*name);
+        let is_test = |name: &&str| written.contains(*name);
         assert!(quoted(promise).iter().any(is_test), "{promise}");
     }
-    let names = quoted(promised)
-        .into_iter()
-        .filter(|name| name.contains('_'));
-    let missing: Vec<_> = names.filter(|name| !written.contains(name)).collect();
+    let names = quoted(section).into_iter();
+    let missing: Vec<_> = names
+        .filter(|name| name.contains('_') && !written.contains(name))
+        .collect();
     assert!(missing.is_empty(), "{missing:?}");
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use entra_emulator::{Endpoint, builtin};
 use entrada::{AzureConfig, AzureProvider};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::client::{Client, parameter};
 use crate::world::{BASE_URL, CALLBACK, World};
@@ -45,9 +45,9 @@ async fn published_urls_are_plain_and_lead_to_us() {
     ] {
         let document = world.get(path).await.ok();
         let values = document.as_object().unwrap().values();
-        let strings = values.flat_map(|value| match value {
-            Value::Array(values) => values.clone(),
-            value => vec![value.clone()],
+        let strings = values.flat_map(|value| match value.as_array() {
+            Some(values) => values.clone(),
+            None => vec![value.clone()],
         });
         published.extend(strings.filter_map(|value| value.as_str().map(str::to_owned)));
     }
