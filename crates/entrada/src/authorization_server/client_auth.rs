@@ -37,7 +37,7 @@ pub enum ClientAuthError {
         /// Whether it used the `Authorization` header, and must be answered in kind.
         basic: bool,
     },
-    /// Header and body name different clients, or the header cannot be read.
+    /// Header and body name different clients, the header cannot be read, or there are two.
     #[error("the request names its client in two ways")]
     Ambiguous,
     /// A secret or an assertion was sent, and the client has none.
@@ -229,7 +229,8 @@ fn presented(headers: &HeaderMap, params: &Params) -> Result<Presented, ClientAu
     if assertion.is_some() && params.get("client_assertion_type") != Some(ASSERTION_TYPE) {
         return Err(ClientAuthError::AssertionType);
     }
-    let Some(value) = headers.get(header::AUTHORIZATION) else {
+    let mut credentials = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = credentials.next() else {
         // RFC 7521 §4.2: an assertion names its client by itself.
         let named =
             || client_assertion::unverified_subject(&UnverifiedJwt::parse(assertion?).ok()?);
@@ -246,7 +247,7 @@ fn presented(headers: &HeaderMap, params: &Params) -> Result<Presented, ClientAu
         .ok()
         .and_then(basic)
         .ok_or(ClientAuthError::Ambiguous)?;
-    let twice = body_secret.is_some() || assertion.is_some();
+    let twice = body_secret.is_some() || assertion.is_some() || credentials.next().is_some();
     if twice || in_body.is_some_and(|in_body| in_body != id) {
         return Err(ClientAuthError::Ambiguous);
     }

@@ -36,6 +36,9 @@ const UNDER_PRESSURE: u32 = 10;
 /// All together may do as much as so many addresses.
 const MOST_OF_ALL: u32 = 50;
 
+/// Where more register in a day than so many times what one address may in a minute, it is a flood.
+const FLOOD: u32 = 100;
+
 /// How many requests one address may make in a minute. All together may make fifty times as many;
 /// from ten times as many on each has a tenth of its own, so that a flood from many addresses
 /// leaves room for whoever does little.
@@ -44,7 +47,8 @@ const MOST_OF_ALL: u32 = 50;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct RateLimits {
-    /// Registrations: 60. An office that starts its day may be one address.
+    /// Registrations: 60. An office that starts its day may be one address. After a hundred times as
+    /// many in a day, of all together, one that nobody signs in with is forgotten within the hour.
     pub register: u32,
     /// Requests of a browser that signs in, of which there are three to a login: 600.
     pub authorize: u32,
@@ -136,6 +140,7 @@ pub(super) struct Limits {
     most: RateLimits,
     trusted_proxies: TrustedProxies,
     of_all: Counts,
+    registered: Count,
     of_address: Cache<IpAddr, Arc<Counts>>,
     warned: AtomicBool,
 }
@@ -165,6 +170,7 @@ impl Limits {
             most,
             trusted_proxies,
             of_all: Counts::default(),
+            registered: Count::of_a_day(),
             of_address: Cache::new(MOST_ADDRESSES),
             warned: AtomicBool::new(false),
         }
@@ -196,6 +202,12 @@ impl Limits {
         let most = of_one.saturating_mul(MOST_OF_ALL);
         let spent = self.of_all.of(what).spend(most, now);
         spent.map_err(|retry_after| LimitError::All { retry_after })
+    }
+
+    /// Counts a registration; whether there were so many that somebody fills the store with them.
+    pub(super) fn is_flooded(&self, now: Timestamp) -> bool {
+        let most = self.most.register.saturating_mul(FLOOD);
+        self.registered.spend(most, now).is_err()
     }
 
     /// Takes note that a request of `address` was refused.

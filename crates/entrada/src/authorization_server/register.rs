@@ -25,6 +25,9 @@ use crate::store::StoreError;
 /// this bounds what a flood of them fills.
 const UNUSED_LIFETIME: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
+/// How long one is kept in a flood: long enough to sign in, and to be kept for that.
+const FLOOD_LIFETIME: Duration = Duration::from_secs(60 * 60);
+
 /// How long a registration is kept after it was last used.
 pub(super) const USED_LIFETIME: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
@@ -107,10 +110,12 @@ impl AuthorizationServer {
         let metadata = asked.check(&self.0.config.allowed_redirects)?;
         self.sweep_if_due(now).await;
         let client = Client::register(draw_id(&*self.0.platform.random), metadata, now);
-        self.0
-            .store
-            .put_client(&client, now + UNUSED_LIFETIME)
-            .await?;
+        let unused = if self.0.limits.is_flooded(now) {
+            FLOOD_LIFETIME
+        } else {
+            UNUSED_LIFETIME
+        };
+        self.0.store.put_client(&client, now + unused).await?;
         Ok(client)
     }
 

@@ -387,6 +387,17 @@ impl AuthorizationServer {
             scope,
         })
     }
+
+    /// The resources a token request is about (RFC 8707 §2.2): those it names, and ours, which its
+    /// tokens will be for whatever it names. The grant may be of another server that shares the store.
+    fn resources(&self, params: &Params) -> Result<Vec<ResourceIndicator>, TokenError> {
+        let named = params.resources().map(ResourceIndicator::parse);
+        let mut resources: Vec<_> = named
+            .collect::<Result<_, _>>()
+            .map_err(|_| TokenError::Resource)?;
+        resources.push(self.0.config.resource.clone());
+        Ok(resources)
+    }
 }
 
 /// Reads a form that says it is one.
@@ -395,12 +406,4 @@ pub(super) fn form(headers: &HeaderMap, body: &[u8]) -> Result<Params, TokenErro
         return Err(TokenError::NotAForm);
     }
     Ok(Params::parse(body)?)
-}
-
-/// The resources a token request names (RFC 8707 §2.2).
-fn resources(params: &Params) -> Result<Vec<ResourceIndicator>, TokenError> {
-    let parsed = params.resources().map(ResourceIndicator::parse);
-    parsed
-        .collect::<Result<_, _>>()
-        .map_err(|_| TokenError::Resource)
 }

@@ -87,12 +87,12 @@ fn programs_need_no_redirect_uri_but_a_proof() {
         ),
         (
             program("client_credentials = \"mcp.read\""),
-            Some("client \"jobs\": give it a secret or keys: it acts without anybody signing in"),
+            Some("1: client \"jobs\": give it a secret or keys: it acts without anybody signing in"),
         ),
         (
             program(&format!("client_credentials = \"mcp.other\"\n{secret}")),
             Some(
-                "client \"jobs\": its scopes must be among the required and optional ones, and hold \
+                "1: client \"jobs\": its scopes must be among the required and optional ones, and hold \
                  all that are required",
             ),
         ),
@@ -101,7 +101,7 @@ fn programs_need_no_redirect_uri_but_a_proof() {
                 "redirect_uris = \"https://a.example/\"\napp_roles = \"R\"\n{secret}"
             )),
             Some(
-                "client \"jobs\": app roles are of clients that act for themselves \
+                "1: client \"jobs\": app roles are of clients that act for themselves \
                  (client_credentials)",
             ),
         ),

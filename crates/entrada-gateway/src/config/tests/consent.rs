@@ -65,11 +65,11 @@ fn what_has_no_use_is_a_problem() {
         ),
         (
             vec![remembering, ("ENTRADA_CONSENT_LIFETIME", "401d")],
-            "consent_lifetime: consent is remembered one minute to 400 days",
+            "ENTRADA_CONSENT_LIFETIME: consent is remembered one minute to 400 days",
         ),
         (
             vec![("ENTRADA_PRE_APPROVED_CLIENTS", "agents\u{e9}")],
-            "pre_approved_clients: \"agents\u{e9}\" is no client id: write that of the client, or the \
+            "ENTRADA_PRE_APPROVED_CLIENTS: \"agents\u{e9}\" is no client id: write that of the client, or the \
              URL of its document",
         ),
     ] {

@@ -1,7 +1,7 @@
 //! `grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer` with an ID-JAG (RFC 7523 §2.1; MCP,
 //! *Enterprise-Managed Authorization*).
 
-use super::{Issued, TokenError, resources};
+use super::{Issued, TokenError};
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::correlation::CorrelationId;
 use crate::grant::{AuthenticatedClient, OwnPrincipal};
@@ -25,7 +25,7 @@ impl AuthorizationServer {
     ) -> Result<Issued, TokenError> {
         let presented = params.get("assertion");
         let presented = presented.ok_or(TokenError::Missing("assertion"))?;
-        self.is_resource(&resources(params)?)?;
+        self.is_resource(&self.resources(params)?)?;
         let assertion = self.verified(presented, client, now).await?;
         let scope = self.granted(params, self.asserted_scope(&assertion).as_ref())?;
         // Last: what is wrong with the request must not use it up.

@@ -1,6 +1,6 @@
 //! `grant_type=refresh_token` (RFC 6749 §6).
 
-use super::{Issued, TokenError, resources};
+use super::{Issued, TokenError};
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::correlation::CorrelationId;
 use crate::authorization_server::renewal::RenewalError;
@@ -22,7 +22,7 @@ impl AuthorizationServer {
             .get("refresh_token")
             .ok_or(TokenError::Missing("refresh_token"))?;
         let scope = self.narrower(params)?;
-        let request = RefreshRequest::new(scope, resources(params)?);
+        let request = RefreshRequest::new(scope, self.resources(params)?);
         let ring = self.0.keys.current();
         let presented =
             PresentedRefreshToken::authenticate(RefreshToken::new(token), ring.sealing())

@@ -1,5 +1,7 @@
 //! Codes: stolen, replayed, and taken to where they do not belong.
 
+use http::Method;
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::evil_client;
@@ -82,6 +84,46 @@ async fn pkce_cannot_be_left_out_or_downgraded() {
         let error = parameter(&answer, "error");
         assert_eq!(error.as_deref(), Some("invalid_request"), "{changes:?}");
     }
+}
+
+#[tokio::test]
+async fn nothing_but_a_code_comes_through_the_browser() {
+    let world = World::new().await;
+    let client = world.client().await;
+    let mut browser = world.browser();
+    for (changes, error) in [
+        (("response_type", "token"), "unsupported_response_type"),
+        (("response_type", "id_token"), "unsupported_response_type"),
+        (("response_type", "code token"), "unsupported_response_type"),
+        (
+            ("response_type", "code id_token"),
+            "unsupported_response_type",
+        ),
+        (("response_type", "none"), "unsupported_response_type"),
+        (("response_mode", "fragment"), "invalid_request"),
+        (("response_mode", "form_post"), "invalid_request"),
+        (("response_mode", "web_message"), "invalid_request"),
+    ] {
+        let answer = browser.get(&client.authorize_url(&[changes])).await.left();
+        let got = parameter(&answer, "error");
+        assert_eq!(got.as_deref(), Some(error), "{changes:?}");
+        assert_eq!(answer.fragment(), None);
+    }
+    let answer = client.authorize(&mut browser, "alice").await;
+    let names: Vec<_> = answer
+        .query_pairs()
+        .map(|(name, _)| name.into_owned())
+        .collect();
+    assert_eq!(names, ["code", "state", "iss"]);
+    assert_eq!(answer.fragment(), None);
+    let metadata = world.get("/.well-known/oauth-authorization-server").await;
+    let metadata = metadata.ok();
+    assert_eq!(metadata["response_types_supported"], json!(["code"]));
+    assert_eq!(metadata["response_modes_supported"], json!(["query"]));
+    assert_eq!(
+        metadata["code_challenge_methods_supported"],
+        json!(["S256"])
+    );
 }
 
 #[tokio::test]
@@ -205,4 +247,31 @@ async fn resource_of_another_server_is_refused() {
         let refreshed = session.refresh_with(&[("resource", other)]).await;
         refreshed.assert_refused(400, "invalid_target");
     }
+}
+
+#[tokio::test]
+async fn grant_for_one_server_gives_nothing_at_its_sibling() {
+    // Two servers of one operator share store, keys and app registration. The user let a client in
+    // at the first; neither asks for a resource at the second's token endpoint.
+    const OTHER: &str = "https://mcp.example.com/other";
+    let world = World::new().await;
+    let sibling = world.replica_with(|config| config.resource_url(OTHER));
+    let client = world.client().await;
+    let session = client.log_in(&mut world.browser(), "alice").await;
+    let bearer = format!("Bearer {}", session.access_token);
+    let call = [("authorization", &*bearer)];
+    let answer = sibling.ask(Method::POST, OTHER, &call, "{}").await;
+    answer.assert_unauthorized("invalid_token");
+    let refreshed = session.at(&sibling).refresh().await;
+    refreshed.assert_refused(400, "invalid_target");
+    let code = client.code(&mut world.browser(), "alice").await;
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("client_id", &*client.id),
+        ("code", &*code),
+        ("code_verifier", VERIFIER),
+    ];
+    let redeemed = client.at(&sibling).token(&form).await;
+    redeemed.assert_refused(400, "invalid_target");
+    session.refreshed().await.call_tool().await.ok();
 }

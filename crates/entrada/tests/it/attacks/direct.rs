@@ -268,18 +268,12 @@ async fn remembered_token_ends_when_the_token_does() {
     let world = Direct::new(config());
     let end = world.clock.now().as_unix() + 10;
     let token = world.entra.mint(&good().claim("exp", end));
-    assert_eq!(world.call(&token).await.status, 200);
-    world.advance(Duration::from_secs(50));
-    assert_eq!(
-        world.call(&token).await.status,
-        200,
-        "clocks may differ by a minute"
-    );
-    world.advance(Duration::from_secs(20));
-    world
-        .call(&token)
-        .await
-        .assert_unauthorized("invalid_token");
+    // Verified late, so that the verdict is still young when its token is over.
+    for (later, status) in [(30, 200), (39, 200), (1, 401)] {
+        world.advance(Duration::from_secs(later));
+        let answer = world.call(&token).await;
+        assert_eq!(answer.status, status, "clocks may differ by a minute");
+    }
 }
 
 #[tokio::test]

@@ -109,6 +109,27 @@ async fn errors_cannot_be_injected_at_the_callback() {
 }
 
 #[tokio::test]
+async fn login_that_was_refused_is_over() {
+    // The browser, the cookie and the code are the right ones; an error came first.
+    let world = World::new().await;
+    let client = world.client().await;
+    let mut browser = world.browser();
+    let callback = callback_url(&client, &mut browser, "alice").await;
+    let mut before = browser.clone();
+    let state = parameter(&callback, "state").unwrap();
+    let refused = format!("{BASE_URL}{REDIRECT_PATH}?error=access_denied&state={state}");
+    let location = browser.get(&refused).await.left();
+    assert_eq!(
+        parameter(&location, "error").as_deref(),
+        Some("access_denied")
+    );
+    world.entra.reset_calls();
+    assert_stopped(&before.get(callback.as_str()).await.page(), 400);
+    assert_stopped(&before.get(&refused).await.page(), 403);
+    assert_eq!(world.entra.calls(Endpoint::Token), 0);
+}
+
+#[tokio::test]
 async fn entra_code_of_another_login_is_refused() {
     // The attacker's code at Entra in the victim's login would sign the victim in as the attacker.
     let world = World::new().await;

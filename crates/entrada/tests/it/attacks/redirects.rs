@@ -291,3 +291,18 @@ async fn pattern_lets_in_no_more_than_it_says() {
         assert_eq!(register(uri).await, 400, "{uri}");
     }
 }
+
+#[tokio::test]
+async fn redirect_uri_of_before_is_held_against_the_list_of_today() {
+    // It was registered, and nobody kept a list then.
+    let world = World::new().await;
+    let client = client_at(&world, "https://evil.example/cb").await;
+    let listed = world
+        .replica_with(|config| config.allowed_client_redirect_uris(["https://client.example/**"]));
+    let answer = listed.get(&client.authorize_url(&[])).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.header("location").is_none());
+    let good = client_at(&world, "https://client.example/cb").await;
+    let asked = listed.get(&good.authorize_url(&[])).await;
+    assert_eq!(asked.status, 200);
+}

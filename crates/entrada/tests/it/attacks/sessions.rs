@@ -59,6 +59,19 @@ async fn session_of_another_user_is_refused() {
 }
 
 #[tokio::test]
+async fn session_alone_lets_nobody_in() {
+    let world = World::new().await;
+    let session = world.log_in("alice").await;
+    let opened = session.call_tool().await;
+    let id = opened.header("mcp-session-id").unwrap();
+    for method in [Method::POST, Method::GET, Method::DELETE] {
+        let headers = [("mcp-session-id", id), ("last-event-id", "7")];
+        let answer = session.client.call(method, &headers).await;
+        assert_eq!(answer.status, 401);
+    }
+}
+
+#[tokio::test]
 async fn events_are_not_resumed_without_a_session() {
     let world = World::new().await;
     let session = world.log_in("alice").await;

@@ -14,8 +14,9 @@ use entrada::keys::KeyFile;
 use entrada::oauth::client::ClientId;
 use entrada::platform::{SystemRandom, Timestamp};
 use entrada::secret::{
-    AccessToken, AuthorizationCode, BrowserBinding, ClientSecret, CodeVerifier, EntraAccessToken,
-    EntraCode, EntraIdToken, EntraRefreshToken, Hashed, Nonce, RefreshToken, UpstreamState,
+    AccessToken, AuthorizationCode, BrowserBinding, CertificatePassword, ClientAssertion,
+    ClientSecret, CodeVerifier, EntraAccessToken, EntraCode, EntraIdToken, EntraRefreshToken,
+    Hashed, IdentityHeader, McpClientSecret, Nonce, RefreshToken, UpstreamState,
 };
 use entrada::store::{
     EmbeddedStore, Entry, MemoryStore, Redeemed, Sealed, Store, StoreError, Written,
@@ -83,15 +84,17 @@ async fn records_cannot_change_places() {
     let store = Arc::new(Tampered::default());
     let world = World::on(Arc::clone(&store) as Arc<dyn Store>, |config| config).await;
     let alice = world.log_in("alice").await;
-    let bob = world.log_in("bob").await;
+    // Of one client, so that nothing but the seal tells their grants apart.
+    let bob = alice.client.log_in(&mut world.browser(), "bob").await;
     alice.call_tool().await.ok();
+    let other = world.client().await;
     world.advance(120 * SECOND);
-    // Alice's grant and client answer for everybody's.
+    // Alice's grant answers for everybody's, and her client for every client.
     store.swapped.store(true, Ordering::SeqCst);
     let answer = bob.call_tool().await;
     assert!(!answer.status.is_success(), "{}", answer.json);
     assert!(!bob.refresh().await.status.is_success());
-    let asked = world.get(&bob.client.authorize_url(&[])).await;
+    let asked = world.get(&other.authorize_url(&[])).await;
     assert!(!asked.status.is_success(), "{}", asked.text);
     store.swapped.store(false, Ordering::SeqCst);
     bob.call_tool().await.ok();
@@ -288,12 +291,16 @@ fn secrets_are_compared_by_digest_alone() {
         AccessToken,
         AuthorizationCode,
         BrowserBinding,
+        CertificatePassword,
+        ClientAssertion,
         ClientSecret,
         CodeVerifier,
         EntraAccessToken,
         EntraCode,
         EntraIdToken,
         EntraRefreshToken,
+        IdentityHeader,
+        McpClientSecret,
         Nonce,
         RefreshToken,
         UpstreamState,
