@@ -196,6 +196,9 @@ fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> Provid
             .unwrap_or_default(),
         clients: sources.take_clients(),
         trusted_issuers: sources.take_trusted_issuers(),
+        client_registrations: sources
+            .parsed("client_registrations", value::client_registrations)
+            .unwrap_or_default(),
         consent: consent(sources),
         pre_approved_clients: sources.list("pre_approved_clients"),
         rate_limits: sources

@@ -40,6 +40,7 @@ mod clients;
 mod consent;
 mod cookie;
 mod correlation;
+mod held_registration;
 mod issuer;
 mod limits;
 mod media_type;
@@ -62,6 +63,7 @@ pub use client_auth::ClientAuthError;
 pub use clients::ClientError;
 pub use consent::ConsentError;
 pub use correlation::{CorrelationId, CorrelationIdError};
+pub use held_registration::ClientRegistrations;
 pub use issuer::{GRANT_CACHE_TTL, STORE_OUTAGE_GRACE};
 pub use limits::{LimitError, RateLimits};
 pub(crate) use preregistered::PreregisteredClients;
@@ -139,6 +141,8 @@ pub(crate) struct AuthorizationServerConfig {
     pub(crate) allowed_redirects: AllowedRedirects,
     /// Whose documents describe clients.
     pub(crate) document_hosts: DocumentHosts,
+    /// Where what clients register is kept.
+    pub(crate) client_registrations: ClientRegistrations,
     /// Clients that need not register.
     pub(crate) clients: PreregisteredClients,
     /// Issuers whose word on who a user is is taken.

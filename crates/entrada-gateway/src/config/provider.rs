@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use entrada::authorization_server::{ConsentMode, PreregisteredClient, RateLimits};
+use entrada::authorization_server::{
+    ClientRegistrations, ConsentMode, PreregisteredClient, RateLimits,
+};
 use entrada::entra::cloud::Cloud;
 use entrada::entra::credential::ClientCredential;
 use entrada::entra::verifier::AppOnlyTokens;
@@ -75,6 +77,8 @@ pub struct ProviderSettings {
     pub clients: Vec<PreregisteredClient>,
     /// Issuers whose assertions are taken, each with where its keys are.
     pub trusted_issuers: Vec<(String, String)>,
+    /// Where what clients register is kept.
+    pub client_registrations: ClientRegistrations,
     /// When users are asked.
     pub consent: ConsentMode,
     /// Clients whose users are not asked.
@@ -229,6 +233,7 @@ impl ProviderSettings {
             .redirect_path(&self.redirect_path)
             .allowed_origins(&self.allowed_origins)
             .allowed_tenants(&self.allowed_tenants)
+            .client_registrations(self.client_registrations)
             .consent(self.consent)
             .pre_approved_clients(&self.pre_approved_clients)
             .rate_limits(self.rate_limits)

@@ -343,6 +343,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     .or("90d"),
     setting(
         TOKENS,
+        "client_registrations",
+        "MODE",
+        "stored: what clients register is kept here; held: it is their id, sealed, so that registering \
+         costs no room",
+    )
+    .or("stored"),
+    setting(
+        TOKENS,
         "consent",
         "MODE",
         "always: users are asked at every login; remember: once for each app, and again when it wants \

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use entrada::authorization_server::{ConsentMode, RateLimits};
+use entrada::authorization_server::{ClientRegistrations, ConsentMode, RateLimits};
 use entrada::entra::cloud::Cloud;
 use entrada::grant::Remember;
 use entrada::jwt::jwks::Algorithm;
@@ -163,6 +163,15 @@ pub(super) fn proxy(text: &str) -> Result<Url, String> {
     let url = url.ok_or_else(|| "write a URL such as http://proxy.internal:3128".to_owned())?;
     without_credentials(&url)?;
     Ok(url)
+}
+
+/// Where what clients register is kept.
+pub(super) fn client_registrations(text: &str) -> Result<ClientRegistrations, String> {
+    match text {
+        "stored" => Ok(ClientRegistrations::Stored),
+        "held" => Ok(ClientRegistrations::Held),
+        _ => Err("write stored or held".to_owned()),
+    }
 }
 
 /// When users are asked.

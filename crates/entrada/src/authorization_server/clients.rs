@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::register::USED_LIFETIME;
-use super::{AuthorizationServer, CorrelationId};
+use super::{AuthorizationServer, CorrelationId, held_registration};
 use crate::causes::Causes;
 use crate::client_documents::ClientFetchError;
 use crate::oauth::client::{Client, ClientId};
@@ -50,6 +50,9 @@ impl AuthorizationServer {
         if let Some(client) = self.0.config.clients.get(id) {
             return Ok(client.clone());
         }
+        if held_registration::is_held(id) {
+            return self.holder(id).ok_or(ClientError::Unknown);
+        }
         if !id.is_document_url() {
             let client = self.0.store.client(id, now).await?;
             return client.ok_or(ClientError::Unknown);
@@ -90,10 +93,11 @@ impl AuthorizationServer {
     /// Keeps a client that is in use. Code or token is spent by now: that this may fail must not cost
     /// the client its answer.
     pub(super) async fn keep(&self, client: &Client, now: Timestamp, correlation: &CorrelationId) {
-        if self.0.config.clients.get(client.id()).is_some() {
+        let id = client.id();
+        if self.0.config.clients.get(id).is_some() || held_registration::is_held(id) {
             return;
         }
-        let used = if client.id().is_document_url() {
+        let used = if id.is_document_url() {
             let first = self.0.documents.is_first_use(client);
             first.then(|| client.clone())
         } else {

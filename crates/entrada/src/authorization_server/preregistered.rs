@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::ScopePolicy;
+use super::{ScopePolicy, held_registration};
 use crate::jwt::jwks::Jwks;
 use crate::oauth::client::{
     Client, ClientAuthentication, ClientId, ClientKeys, ClientMetadata, ClientMetadataError,
@@ -47,7 +47,9 @@ enum Credential {
 #[non_exhaustive]
 pub enum PreregisteredClientError {
     /// The id is none.
-    #[error("its id must be visible ASCII, 256 characters at most, and not begin with https://")]
+    #[error(
+        "its id must be visible ASCII, 1,024 characters at most, and not begin with https:// or held."
+    )]
     Id,
     /// Another has the same id.
     #[error("another client has its id")]
@@ -166,7 +168,7 @@ impl PreregisteredClient {
     ) -> Result<Known, PreregisteredClientError> {
         use PreregisteredClientError as E;
         let id = ClientId::parse(&self.client_id).map_err(|_| E::Id)?;
-        if id.is_document_url() {
+        if id.is_document_url() || held_registration::is_held(&id) {
             return Err(E::Id);
         }
         let authentication = match self.credential {

@@ -108,6 +108,10 @@ impl AuthorizationServer {
         let asked: UnverifiedClientMetadata =
             serde_json::from_slice(body).map_err(|_| RegisterError::Malformed)?;
         let metadata = asked.check(&self.0.config.allowed_redirects)?;
+        let metadata = match self.held_by_its_client(metadata, now) {
+            Ok(client) => return Ok(client),
+            Err(metadata) => metadata,
+        };
         self.sweep_if_due(now).await;
         let client = Client::register(draw_id(&*self.0.platform.random), metadata, now);
         let unused = if self.0.limits.is_flooded(now) {

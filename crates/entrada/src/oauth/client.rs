@@ -22,8 +22,11 @@ const USE_NOTED_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a client's name may be, in characters.
 const LONGEST_NAME: usize = 100;
 
-/// How long an identifier may be; ours are far shorter.
-const LONGEST_ID: usize = 256;
+/// How long an identifier may be: one of ours may hold what its client registered.
+pub(crate) const LONGEST_ID: usize = 1024;
+
+/// How long one may be that is the URL of a document.
+const LONGEST_DOCUMENT_URL: usize = 256;
 
 /// A client identifier (RFC 6749 §2.2).
 #[derive(Clone, Debug, Eq, Hash, PartialEq, Deserialize, Serialize)]
@@ -43,8 +46,13 @@ impl ClientId {
     ///
     /// [`ClientIdError`] if it is empty, too long, or holds anything but visible ASCII.
     pub fn parse(text: &str) -> Result<Self, ClientIdError> {
+        let longest = if text.starts_with("https://") {
+            LONGEST_DOCUMENT_URL
+        } else {
+            LONGEST_ID
+        };
         let fits = !text.is_empty()
-            && text.len() <= LONGEST_ID
+            && text.len() <= longest
             && text.bytes().all(|byte| byte.is_ascii_graphic());
         if fits {
             Ok(Self(text.to_owned()))
@@ -159,6 +167,30 @@ pub struct ClientMetadata {
 /// How a client is written into a record that is about to be sealed, and read again.
 #[derive(Deserialize, Serialize)]
 pub(crate) struct ClientRecord(#[serde(with = "SealedClient")] pub(crate) Client);
+
+/// What a client registered that holds it itself, in its id.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct HeldRegistration {
+    #[serde(with = "SealedMetadata")]
+    metadata: ClientMetadata,
+    at: Timestamp,
+}
+
+impl HeldRegistration {
+    pub(crate) fn new(metadata: ClientMetadata, now: Timestamp) -> Self {
+        Self { metadata, at: now }
+    }
+
+    /// The client that holds it under `id`.
+    pub(crate) fn client(self, id: ClientId) -> Client {
+        Client::register(id, self.metadata, self.at)
+    }
+
+    /// What was registered.
+    pub(crate) fn into_metadata(self) -> ClientMetadata {
+        self.metadata
+    }
+}
 
 #[derive(Deserialize, Serialize)]
 #[serde(remote = "Client")]

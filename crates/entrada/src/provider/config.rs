@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access_token::AccessTokenVerifier;
-use crate::authorization_server::{ConsentMode, PreregisteredClient, RateLimits};
+use crate::authorization_server::{
+    ClientRegistrations, ConsentMode, PreregisteredClient, RateLimits,
+};
 use crate::entra::cloud::Cloud;
 use crate::entra::credential::ClientCredential;
 use crate::grant::Lifetimes;
@@ -48,6 +50,7 @@ pub struct AzureConfig {
     redirect_path: String,
     allowed_client_redirect_uris: Option<Vec<String>>,
     client_document_hosts: Option<Vec<String>>,
+    client_registrations: ClientRegistrations,
     clients: Vec<PreregisteredClient>,
     trusted_issuers: Vec<(String, String)>,
     rate_limits: RateLimits,
@@ -108,6 +111,7 @@ impl AzureConfig {
             redirect_path: "/auth/callback".to_owned(),
             allowed_client_redirect_uris: None,
             client_document_hosts: None,
+            client_registrations: ClientRegistrations::default(),
             clients: Vec::new(),
             trusted_issuers: Vec::new(),
             rate_limits: RateLimits::default(),
@@ -188,6 +192,8 @@ setters! { AzureConfig:
         Some(client_document_hosts.into_iter().map(Into::into).collect());
     /// Whether users are asked before a client gets their tokens: at every login, unless told otherwise.
     consent(consent: ConsentMode) = consent;
+    /// Where what clients register is kept: in the store, unless told otherwise.
+    client_registrations(client_registrations: ClientRegistrations) = client_registrations;
     /// Clients whose users are not asked, by id: of the client, or of its document.
     ///
     /// # Security

@@ -24,6 +24,7 @@ mod credential;
 mod direct;
 mod entra_ready;
 mod errors;
+mod held_registration;
 mod identity_assertion;
 mod incremental_consent;
 mod keys;

@@ -1,6 +1,6 @@
 //! The settings of how often clients may come, and from where.
 
-use entrada::authorization_server::RateLimits;
+use entrada::authorization_server::{ClientRegistrations, RateLimits};
 
 use super::*;
 
@@ -47,4 +47,21 @@ fn what_is_no_limit_or_proxy_is_a_problem() {
         let told: Vec<_> = found.iter().map(Problem::to_string).collect();
         assert_eq!(told, [expected], "{variable}");
     }
+}
+
+#[test]
+fn registrations_are_stored_unless_their_clients_hold_them() {
+    let kept = |told: &[(&str, &str)]| {
+        let settings = read(&[], &least_and(told));
+        settings.map(|settings| settings.provider.client_registrations)
+    };
+    let name = "ENTRADA_CLIENT_REGISTRATIONS";
+    assert_eq!(kept(&[]).unwrap(), ClientRegistrations::Stored);
+    assert_eq!(kept(&[(name, "held")]).unwrap(), ClientRegistrations::Held);
+    let error = kept(&[(name, "none")]).unwrap_err();
+    let problems: Vec<_> = error.problems().iter().map(Problem::to_string).collect();
+    assert_eq!(
+        problems,
+        ["ENTRADA_CLIENT_REGISTRATIONS: write stored or held"]
+    );
 }

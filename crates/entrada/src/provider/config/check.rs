@@ -12,7 +12,8 @@ use super::error::{ConfigError, ConfigErrors};
 use super::graph::{everything_consented, graph_url, prover};
 use crate::access_token::AccessTokenVerifier;
 use crate::authorization_server::{
-    ConsentMode, PreregisteredClients, RateLimits, ScopePolicy, TrustedIssuer, TrustedProxies,
+    ClientRegistrations, ConsentMode, PreregisteredClients, RateLimits, ScopePolicy, TrustedIssuer,
+    TrustedProxies,
 };
 use crate::entra::AppRegistration;
 use crate::entra::scope::ScopeNames;
@@ -56,6 +57,7 @@ pub(in crate::provider) struct Checked {
     pub(in crate::provider) pre_approved: HashSet<ClientId>,
     pub(in crate::provider) allowed_redirects: AllowedRedirects,
     pub(in crate::provider) document_hosts: DocumentHosts,
+    pub(in crate::provider) client_registrations: ClientRegistrations,
     pub(in crate::provider) clients: PreregisteredClients,
     pub(in crate::provider) trusted_issuers: Vec<TrustedIssuer>,
     pub(in crate::provider) rate_limits: RateLimits,
@@ -149,6 +151,7 @@ impl AzureConfig {
             pre_approved,
             allowed_redirects,
             document_hosts,
+            client_registrations: self.client_registrations,
             clients,
             trusted_issuers,
             rate_limits: self.rate_limits,

@@ -1,11 +1,14 @@
 //! Where answers go.
 
+use entrada::jwt::jwks::Algorithm;
+use entrada::platform::SystemRandom;
 use http::Method;
 use serde_json::json;
 
 use super::{allowed, assert_stopped, callback_url, fetch, post_form, text};
 use crate::browser::Stop;
 use crate::client::{Client, parameter};
+use crate::held_registration;
 use crate::world::{BASE_URL, World};
 
 async fn client_at(world: &World, redirect_uri: &str) -> Client {
@@ -305,4 +308,35 @@ async fn redirect_uri_of_before_is_held_against_the_list_of_today() {
     let good = client_at(&world, "https://client.example/cb").await;
     let asked = listed.get(&good.authorize_url(&[])).await;
     assert_eq!(asked.status, 200);
+}
+
+#[tokio::test]
+async fn what_a_client_registered_cannot_be_made_up() {
+    // Its id holds it: an id that was changed, made elsewhere or for something else is nobody's.
+    let world = held_registration::world().await;
+    let elsewhere = held_registration::world().await;
+    let client = world.client().await;
+    let page = client.ask(&mut world.browser()).await;
+    let form = page.form().1.remove(0).1;
+    let id = client.id.clone();
+    let changed = (5..id.len()).step_by(13).map(|at| {
+        let with = if &id[at..=at] == "A" { "B" } else { "A" };
+        format!("{}{with}{}", &id[..at], &id[at + 1..])
+    });
+    let mut forged: Vec<String> = changed.collect();
+    forged.push(elsewhere.client().await.id);
+    forged.push(format!("held.{}", &form[..form.len().min(900)]));
+    forged.push(id.replace("held.", ""));
+    forged.push("held.".to_owned());
+    for id in &forged {
+        let url = client.authorize_url(&[("client_id", id)]);
+        let page = world.browser().get(&url).await.page();
+        assert_stopped(&page, 400);
+    }
+    // Who has read the keys makes no more of them once they are revoked.
+    let (random, now) = (SystemRandom::default(), world.now());
+    let revoked = world.keys.current().revoked(Algorithm::Es256, &random, now);
+    world.keys.replace(revoked.unwrap());
+    let page = client.ask(&mut world.browser()).await;
+    assert_stopped(&page, 400);
 }
