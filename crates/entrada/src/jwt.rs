@@ -8,5 +8,6 @@ pub mod client_assertion;
 pub mod jwks;
 pub mod sign;
 pub(crate) mod text;
+pub mod thumbprint;
 pub mod unverified;
 pub mod verify;
