@@ -5,6 +5,7 @@
 //! keys parsed once (RFC 8725; `docs/adr/0010-own-jose.md`).
 
 pub mod client_assertion;
+pub mod dpop;
 pub mod jwks;
 pub mod sign;
 pub(crate) mod text;

@@ -171,11 +171,40 @@ impl SigningKey {
             typ,
             kid: &self.kid,
         };
+        self.sign_under(&header, claims)
+    }
+
+    /// Signs `claims` as a proof that somebody has this key (RFC 9449 §4.2).
+    ///
+    /// # Errors
+    ///
+    /// [`SigningKeyError::Failed`] if the crypto library fails.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn prove(&self, claims: &impl Serialize) -> Result<String, SigningKeyError> {
+        let Jwk { kty, crv, x, y, .. } = self.jwk.clone();
+        let jwk = Jwk {
+            kty,
+            crv,
+            x,
+            y,
+            ..Jwk::default()
+        };
+        let alg = self.algorithm().as_str();
+        let header = serde_json::json!({ "alg": alg, "typ": "dpop+jwt", "jwk": jwk });
+        self.sign_under(&header, claims)
+    }
+
+    /// Signs `claims` under `header`.
+    pub(super) fn sign_under(
+        &self,
+        header: &impl Serialize,
+        claims: &impl Serialize,
+    ) -> Result<String, SigningKeyError> {
         let part = |json: serde_json::Result<Vec<u8>>| {
             json.map(|json| URL_SAFE_NO_PAD.encode(json))
                 .map_err(|_| SigningKeyError::Failed)
         };
-        let mut token = part(serde_json::to_vec(&header))?;
+        let mut token = part(serde_json::to_vec(header))?;
         token.push('.');
         token.push_str(&part(serde_json::to_vec(claims))?);
         let signature = match &*self.key {

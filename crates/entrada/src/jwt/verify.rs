@@ -58,6 +58,8 @@ pub enum ExpectedType {
     /// `JWT`, `client-authentication+jwt` or none: what clients write on what they prove themselves
     /// with (RFC 7523, and its revision).
     ClientAssertion,
+    /// `dpop+jwt`: a proof that a client holds a key (RFC 9449 §4.2).
+    Proof,
     /// Either: what issuers write that follow RFC 9068, or do not.
     Any,
 }
@@ -296,6 +298,10 @@ impl ExpectedType {
             // RFC 7515 §4.1.9: a media type, compared without case, `application/` left out.
             Self::AccessToken => typ.is_some_and(|typ| {
                 typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt")
+            }),
+            Self::Proof => typ.is_some_and(|typ| {
+                typ.eq_ignore_ascii_case("dpop+jwt")
+                    || typ.eq_ignore_ascii_case("application/dpop+jwt")
             }),
             Self::Jwt => typ.is_none_or(|typ| typ.eq_ignore_ascii_case("jwt")),
             Self::ClientAssertion => {
