@@ -70,7 +70,7 @@ fn octets(member: Option<&String>) -> Option<&str> {
     URL_SAFE_NO_PAD.decode(text).ok().map(|_| text)
 }
 
-/// A number, in as few octets as it takes (RFC 7518 §2, *Base64urlUInt*).
+/// A number, in as few octets as it takes (RFC 7518 §6.3.1).
 fn number(member: Option<&String>) -> Option<&str> {
     let text = member?.as_str();
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;

@@ -32,11 +32,9 @@ fn claims() -> Value {
 fn changed(good: &Value, changes: &Value) -> Value {
     let mut members: Map<_, _> = good.as_object().unwrap().clone();
     for (name, value) in changes.as_object().unwrap() {
-        match value {
-            Value::Null => drop(members.remove(name)),
-            value => drop(members.insert(name.clone(), value.clone())),
-        }
+        members.insert(name.clone(), value.clone());
     }
+    members.retain(|_, value| !value.is_null());
     members.into()
 }
 
