@@ -18,6 +18,7 @@ use crate::access_token::{
 use crate::grant::{Grant, GrantId};
 use crate::jwt::jwks::Algorithm;
 use crate::jwt::sign::SigningKeyError;
+use crate::jwt::thumbprint::JwkThumbprint;
 use crate::jwt::unverified::{UnverifiedJwt, UnverifiedOrigin};
 use crate::jwt::verify::{Claims, Expected, ExpectedType, JwtError, VerifiedClaims, verify};
 use crate::keys::{KeyRing, Keys};
@@ -157,6 +158,7 @@ struct Vouched {
     scope: Scope,
     subject: String,
     expires_at: Timestamp,
+    bound_to: Option<JwkThumbprint>,
 }
 
 impl IssuedVerifier {
@@ -256,6 +258,7 @@ impl IssuedVerifier {
                 scope: Scope::parse(&claims.scope?).ok()?,
                 subject: claims.sub?,
                 expires_at: claims.exp,
+                bound_to: claims.cnf.map(|cnf| cnf.jkt),
             })
         };
         read(claims).ok_or(VerifyError::Token(JwtError::Claims))
@@ -269,12 +272,14 @@ impl IssuedVerifier {
             expires_at,
             scope,
             grant: id,
+            bound_to,
         } = vouched;
         let mut facts = TokenFacts::new(issuer, subject, client_id, expires_at);
         // What Entra took back from the grant since, the token does not give either.
         facts.scope = scope.intersection(grant.scope());
         facts.principal = grant.principal().clone();
         facts.grant = Some(id.to_string());
+        facts.bound_to = bound_to;
         facts
     }
 }
@@ -287,6 +292,7 @@ impl Verdict {
             scope: self.token.scope.clone(),
             subject: self.token.subject.clone(),
             expires_at: self.token.expires_at,
+            bound_to: self.token.bound_to,
         }
     }
 }

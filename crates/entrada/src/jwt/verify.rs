@@ -4,9 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::jwks::{Algorithm, VerificationKey};
+use super::thumbprint::JwkThumbprint;
 use super::unverified::{MalformedJwt, UnverifiedJwt};
 use crate::platform::Timestamp;
 
@@ -107,6 +108,22 @@ pub struct Claims {
     pub client_id: Option<String>,
     pub scope: Option<String>,
     pub sid: Option<String>,
+    pub cnf: Option<Confirmation>,
+}
+
+/// What a token is bound to (RFC 7800 §3.1): a key, and nothing else that we would know.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[non_exhaustive]
+pub struct Confirmation {
+    /// The thumbprint of the key (RFC 9449 §6.1).
+    pub jkt: JwkThumbprint,
+}
+
+impl Confirmation {
+    /// Binds a token to `key`.
+    pub(crate) const fn new(key: JwkThumbprint) -> Self {
+        Self { jkt: key }
+    }
 }
 
 /// One audience or several (RFC 7519 §4.1.3).
