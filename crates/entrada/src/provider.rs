@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::access_token::AccessTokenVerifier;
 use crate::authorization_server::{AuthorizationServer, AuthorizationServerConfig, TrustedProxies};
+use crate::dpop;
 use crate::entra::EntraClient;
 use crate::entra::groups::{GroupResolver, WithGroups};
 use crate::jwt::jwks::Algorithm;
@@ -83,6 +84,7 @@ impl AzureProvider {
             requirement,
             graph,
             also_accepted,
+            proofs,
             store,
             keys,
             key_file,
@@ -92,6 +94,10 @@ impl AzureProvider {
         let mut metadata = ProtectedResourceMetadata::new(&resource, vec![issuer.clone()]);
         metadata.scopes_supported = required_scope.iter().cloned().collect();
         metadata.resource_name = Some(resource_name.clone());
+        if let Some(proofs) = &proofs {
+            metadata.dpop_signing_alg_values_supported = Some(dpop::algorithms());
+            metadata.dpop_bound_access_tokens_required = proofs.are_required().then_some(true);
+        }
         let entra = Arc::new(EntraClient::new(app, platform.clone()));
         let store = SealedStore::new(store, keys.clone(), Arc::clone(&platform.random));
         let server = AuthorizationServer::new(
@@ -109,6 +115,7 @@ impl AzureProvider {
                 clients,
                 rate_limits,
                 trusted_proxies,
+                proofs: proofs.clone(),
             },
             entra,
             store,
@@ -120,6 +127,7 @@ impl AzureProvider {
         protection.requirement = requirement;
         protection.allowed_origins = allowed_origins;
         protection.session_keys = Some(keys.clone());
+        protection.proofs = proofs;
         let on_behalf_of = OnBehalfOf::of_grants(server.clone(), platform.clone());
         let own = own_verifier(&server, graph, (&on_behalf_of, &platform));
         let verifier = MultiAuth::first(own, also_accepted);

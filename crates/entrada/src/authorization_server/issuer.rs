@@ -20,7 +20,9 @@ use crate::jwt::jwks::Algorithm;
 use crate::jwt::sign::SigningKeyError;
 use crate::jwt::thumbprint::JwkThumbprint;
 use crate::jwt::unverified::{UnverifiedJwt, UnverifiedOrigin};
-use crate::jwt::verify::{Claims, Expected, ExpectedType, JwtError, VerifiedClaims, verify};
+use crate::jwt::verify::{
+    Claims, Confirmation, Expected, ExpectedType, JwtError, VerifiedClaims, verify,
+};
 use crate::keys::{KeyRing, Keys};
 use crate::oauth::client::ClientId;
 use crate::oauth::issuer::Issuer;
@@ -57,15 +59,17 @@ struct AccessTokenClaims<'a> {
     iat: Timestamp,
     exp: Timestamp,
     jti: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation>,
 }
 
 impl AuthorizationServer {
-    /// Mints an access token under `grant`.
+    /// Mints an access token under `grant`, bound to `key` if there is one (RFC 9449 §6.1).
     pub(super) fn mint(
         &self,
         grant: &Grant,
         scope: &Scope,
-        lifetime: Duration,
+        (lifetime, key): (Duration, Option<JwkThumbprint>),
         now: Timestamp,
     ) -> Result<AccessToken, SigningKeyError> {
         let mut jti = [0; JTI_LEN];
@@ -80,6 +84,7 @@ impl AuthorizationServer {
             iat: now,
             exp: now + lifetime,
             jti: URL_SAFE_NO_PAD.encode(jti),
+            cnf: key.map(Confirmation::new),
         };
         let ring = self.0.keys.current();
         let key = ring.signer(now).ok_or(SigningKeyError::Failed)?;

@@ -53,6 +53,9 @@ pub enum PreregisteredClientError {
     /// Its keys are none.
     #[error("its keys must be a JWK Set with a key for ES256, RS256 or EdDSA")]
     Keys,
+    /// It wants no tokens but those bound to a key, and none are given.
+    #[error("its tokens must be bound to a key, and dpop is off")]
+    Dpop,
     /// What it may do breaks a rule.
     #[error(transparent)]
     Metadata(#[from] ClientMetadataError),
@@ -95,6 +98,19 @@ impl PreregisteredClient {
     pub fn private_key_jwt(mut self, jwks: impl Into<String>) -> Self {
         self.credential = Credential::Keys(jwks.into());
         self
+    }
+
+    /// It is given no access tokens but those bound to a key of its own (`dpop_bound_access_tokens`,
+    /// RFC 9449 §5.2), which are of no use to whoever steals them.
+    #[must_use]
+    pub fn dpop_bound_access_tokens(mut self) -> Self {
+        self.metadata.dpop_bound_access_tokens = Some(true);
+        self
+    }
+
+    /// Whether it wants tokens bound to a key.
+    pub(crate) fn wants_bound_tokens(&self) -> bool {
+        self.metadata.dpop_bound_access_tokens == Some(true)
     }
 
     /// Its id, as it was given.

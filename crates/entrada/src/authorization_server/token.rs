@@ -15,7 +15,8 @@ use super::client_auth::ClientAuthError;
 use super::correlation::CorrelationId;
 use super::renewal::RenewalError;
 use super::{AuthorizationServer, answer, media_type};
-use crate::grant::{Grant, RedeemError, RefreshError};
+use crate::dpop::ProofError;
+use crate::grant::{AuthenticatedClient, Grant, RedeemError, RefreshError};
 use crate::jwt::sign::SigningKeyError;
 use crate::oauth::client::GrantType;
 use crate::oauth::error::{ErrorCode, ErrorResponse};
@@ -27,6 +28,7 @@ use crate::secret::{AccessToken, RefreshToken};
 use crate::store::StoreError;
 
 mod authorization_code;
+mod proof;
 mod refresh_token;
 
 /// How long a spent code is remembered, so that a replay revokes: long enough for one who stole
@@ -46,6 +48,9 @@ pub enum TokenError {
     /// The client is not authenticated.
     #[error(transparent)]
     Client(#[from] ClientAuthError),
+    /// Its proof of possession is missing or wrong.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
     /// A parameter the grant needs is missing.
     #[error("{0} is missing")]
     Missing(&'static str),
@@ -99,6 +104,7 @@ impl From<&TokenError> for ErrorResponse {
             ),
             E::Params(_) => (ErrorCode::InvalidRequest, "the parameters cannot be read"),
             E::Client(error) => return error.into(),
+            E::Proof(error) => return proof::answer(*error),
             E::Missing(_) => (ErrorCode::InvalidRequest, "a required parameter is missing"),
             E::UnsupportedGrantType => (
                 ErrorCode::UnsupportedGrantType,
@@ -121,6 +127,10 @@ impl From<&TokenError> for ErrorResponse {
                     ErrorCode::InvalidGrant,
                     "redirect_uri differs from the authorization request",
                 ),
+                RedeemError::WrongKey => (
+                    ErrorCode::InvalidGrant,
+                    "the code is bound to another key: see dpop_jkt",
+                ),
                 RedeemError::WrongClient | RedeemError::Expired => {
                     (ErrorCode::InvalidGrant, "the code is not valid")
                 }
@@ -132,6 +142,10 @@ impl From<&TokenError> for ErrorResponse {
                     "the scope exceeds what was granted",
                 ),
                 RenewalError::Refused(RefreshError::WrongResource) => other_resource,
+                RenewalError::Refused(RefreshError::WrongKey) => (
+                    ErrorCode::InvalidGrant,
+                    "the refresh token is bound to another key: sign in again",
+                ),
                 RenewalError::Refused(RefreshError::WrongClient | RefreshError::Expired)
                 | RenewalError::Ended
                 | RenewalError::Replayed => {
@@ -165,6 +179,7 @@ impl TokenError {
             }
             Self::NotAForm
             | Self::Params(_)
+            | Self::Proof(_)
             | Self::Missing(_)
             | Self::UnsupportedGrantType
             | Self::UnauthorizedClient
@@ -184,6 +199,7 @@ impl TokenError {
 #[derive(Debug)]
 struct Issued {
     access_token: AccessToken,
+    token_type: &'static str,
     expires_in: Duration,
     refresh_token: Option<RefreshToken>,
     scope: Scope,
@@ -203,7 +219,7 @@ impl Issued {
         }
         Body {
             access_token: self.access_token.expose(),
-            token_type: "Bearer",
+            token_type: self.token_type,
             expires_in: self.expires_in.as_secs(),
             refresh_token: self.refresh_token.as_ref().map(RefreshToken::expose),
             scope: &self.scope,
@@ -228,7 +244,11 @@ pub(super) async fn post(
             refusal
         }
     };
-    answer::uncached(answer)
+    let mut answer = answer::uncached(answer);
+    if let Some(proofs) = &server.0.config.proofs {
+        proofs.give_nonce(answer.headers_mut(), server.now());
+    }
+    answer
 }
 
 impl AuthorizationServer {
@@ -242,6 +262,7 @@ impl AuthorizationServer {
         self.sweep_if_due(now).await;
         let params = form(headers, body)?;
         let (client, registered) = self.authenticate(headers, &params, now).await?;
+        let client = client.with_key(self.proven_key(headers, &registered, now)?);
         let may = |grant_type| {
             let registered = registered.may_use(grant_type);
             registered
@@ -266,17 +287,20 @@ impl AuthorizationServer {
         }
     }
 
-    /// Mints an access token for `grant` and puts the answer together.
+    /// Mints an access token for `client` under `grant` and puts the answer together.
     fn issued(
         &self,
         grant: &Grant,
-        scope: Scope,
-        (refresh_token, lifetime): (Option<RefreshToken>, Duration),
+        client: &AuthenticatedClient,
+        (scope, refresh_token, lifetime): (Scope, Option<RefreshToken>, Duration),
         now: Timestamp,
     ) -> Result<Issued, TokenError> {
-        let access_token = self.mint(grant, &scope, lifetime, now)?;
+        let key = client.key();
+        let access_token = self.mint(grant, &scope, (lifetime, key), now)?;
         Ok(Issued {
             access_token,
+            // RFC 9449 §5.
+            token_type: key.map_or("Bearer", |_| "DPoP"),
             expires_in: lifetime,
             refresh_token,
             scope,

@@ -150,6 +150,7 @@ pub struct ClientMetadata {
     application_type: ApplicationType,
     grant_types: Vec<GrantType>,
     authentication: ClientAuthentication,
+    bound_tokens: bool,
 }
 
 /// How a client is written into a record that is about to be sealed, and read again.
@@ -175,6 +176,8 @@ struct SealedMetadata {
     grant_types: Vec<GrantType>,
     #[serde(default)]
     authentication: ClientAuthentication,
+    #[serde(default)]
+    bound_tokens: bool,
 }
 
 /// A registration request as it comes over the wire (RFC 7591 §2): nothing in it is checked.
@@ -196,6 +199,8 @@ pub struct UnverifiedClientMetadata {
     pub response_types: Option<Vec<String>>,
     /// How it wants to prove itself.
     pub token_endpoint_auth_method: Option<String>,
+    /// Whether it wants no tokens but those bound to a key (RFC 9449 §5.2).
+    pub dpop_bound_access_tokens: Option<bool>,
 }
 
 /// Why metadata was refused.
@@ -312,6 +317,7 @@ impl UnverifiedClientMetadata {
             application_type,
             grant_types: grant_types(self.grant_types.as_deref())?,
             authentication: ClientAuthentication::None,
+            bound_tokens: self.dpop_bound_access_tokens == Some(true),
         })
     }
 }
@@ -381,6 +387,11 @@ impl ClientMetadata {
     /// How it proves itself there.
     pub fn authentication(&self) -> &ClientAuthentication {
         &self.authentication
+    }
+
+    /// Whether it wants no tokens but those bound to a key (RFC 9449 §5.2).
+    pub fn wants_bound_tokens(&self) -> bool {
+        self.bound_tokens
     }
 
     /// The same, of a client that proves itself so.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::access_token::AccessTokenVerifier;
 use crate::authorization_server::{ConsentMode, PreregisteredClient, RateLimits};
+use crate::dpop::Dpop;
 use crate::entra::cloud::Cloud;
 use crate::entra::credential::ClientCredential;
 use crate::grant::Lifetimes;
@@ -17,6 +18,7 @@ use crate::store::Store;
 mod authority;
 mod check;
 mod direct;
+mod dpop;
 mod error;
 mod graph;
 mod remote;
@@ -54,6 +56,8 @@ pub struct AzureConfig {
     allowed_origins: Vec<String>,
     lifetimes: Lifetimes,
     consent: ConsentMode,
+    dpop: Dpop,
+    dpop_nonce: bool,
     signing_algorithm: Algorithm,
     data_dir: PathBuf,
     requirement: Requirement,
@@ -112,6 +116,8 @@ impl AzureConfig {
             allowed_origins: Vec::new(),
             lifetimes: Lifetimes::default(),
             consent: ConsentMode::default(),
+            dpop: Dpop::default(),
+            dpop_nonce: false,
             signing_algorithm: Algorithm::Es256,
             data_dir: PathBuf::from("entrada-data"),
             requirement: Requirement::default(),
@@ -213,6 +219,9 @@ setters! { AzureConfig:
     access_token_lifetime(lifetimes.access_token: Duration) = access_token_lifetime;
     /// How long a refresh token may lie unused: 90 days, as Entra's own.
     refresh_token_lifetime(lifetimes.refresh_token: Duration) = refresh_token_lifetime;
+    /// Whether clients bind their tokens to a key (RFC 9449), so that they are of no use to whoever
+    /// steals them: those may that can, unless told otherwise. Entra's own tokens are never bound.
+    dpop(dpop: Dpop) = dpop;
     /// What access tokens are signed with: ES256, unless told otherwise. Takes effect with the
     /// next key that is made.
     signing_algorithm(signing_algorithm: Algorithm) = signing_algorithm;
@@ -248,6 +257,15 @@ impl AzureConfig {
     #[must_use]
     pub fn continuous_access_evaluation(mut self) -> Self {
         self.continuous_access_evaluation = true;
+        self
+    }
+
+    /// Wants in each proof of a key what this server gave the client within the last five minutes
+    /// (`DPoP-Nonce`, RFC 9449 §8 and §9): who has the key for a moment cannot make proofs for later.
+    /// A client's first request, and one after a pause, then takes two.
+    #[must_use]
+    pub fn dpop_nonce(mut self) -> Self {
+        self.dpop_nonce = true;
         self
     }
 

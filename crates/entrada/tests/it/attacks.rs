@@ -5,6 +5,7 @@ mod codes;
 mod consent;
 mod direct;
 mod documents;
+mod dpop;
 mod forger;
 mod guard;
 mod listed;

@@ -78,6 +78,9 @@ pub enum AuthorizeError {
     /// `code_challenge` is not a digest.
     #[error("code_challenge is not an S256 challenge")]
     Challenge(AnswerTo),
+    /// `dpop_jkt` is not the thumbprint of a key.
+    #[error("dpop_jkt is not a thumbprint")]
+    Thumbprint(AnswerTo),
     /// None of the scopes asked for exists.
     #[error("no such scope")]
     Scope(AnswerTo),
@@ -115,6 +118,7 @@ impl AuthorizeError {
             | Self::NoChallenge(to)
             | Self::ChallengeMethod(to)
             | Self::Challenge(to)
+            | Self::Thumbprint(to)
             | Self::Scope(to)
             | Self::Target(to)
             | Self::ConsentRequired(to) => Some(to),
@@ -159,6 +163,10 @@ impl From<&AuthorizeError> for ErrorResponse {
             E::Challenge(_) => (
                 ErrorCode::InvalidRequest,
                 "code_challenge must be a SHA-256 in base64url",
+            ),
+            E::Thumbprint(_) => (
+                ErrorCode::InvalidRequest,
+                "dpop_jkt must be the SHA-256 thumbprint of a key in base64url",
             ),
             E::Scope(_) => (ErrorCode::InvalidScope, "none of the scopes exists here"),
             E::Target(_) => (ErrorCode::InvalidTarget, "resource must name this server"),
@@ -214,6 +222,7 @@ pub(super) fn page(error: &AuthorizeError, correlation: &CorrelationId) -> Respo
         | E::NoChallenge(_)
         | E::ChallengeMethod(_)
         | E::Challenge(_)
+        | E::Thumbprint(_)
         | E::Scope(_)
         | E::Target(_)
         | E::ConsentRequired(_) => Words {

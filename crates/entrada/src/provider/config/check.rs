@@ -12,6 +12,7 @@ use crate::access_token::AccessTokenVerifier;
 use crate::authorization_server::{
     ConsentMode, PreregisteredClients, RateLimits, ScopePolicy, TrustedProxies,
 };
+use crate::dpop::Proofs;
 use crate::entra::AppRegistration;
 use crate::entra::scope::ScopeNames;
 use crate::grant::Lifetimes;
@@ -56,6 +57,7 @@ pub(in crate::provider) struct Checked {
     /// Where groups are looked up, and with which scope.
     pub(in crate::provider) graph: Option<(String, String)>,
     pub(in crate::provider) also_accepted: Vec<Arc<dyn AccessTokenVerifier>>,
+    pub(in crate::provider) proofs: Option<Proofs>,
     pub(in crate::provider) store: Arc<dyn Store>,
     pub(in crate::provider) keys: Keys,
     /// Where the keys came from.
@@ -108,6 +110,7 @@ impl AzureConfig {
         if !self.lifetimes_hold() {
             found.0.push(ConfigError::Lifetimes);
         }
+        self.dpop_holds(&mut found);
         let graph = self.graph(&mut found);
         let (Some((app, redirect_path)), Some(places), Some(scopes), true) =
             (app, places, scopes, found.0.is_empty())
@@ -144,6 +147,7 @@ impl AzureConfig {
             requirement: self.requirement,
             graph,
             also_accepted: self.also_accepted,
+            proofs: Proofs::wanted(self.dpop, self.dpop_nonce.then(|| keys.clone())),
             store,
             keys,
             key_file,
@@ -405,10 +409,13 @@ mod tests {
     use super::super::authority::{AuthoritySettings, Directory};
     use super::*;
     use crate::authorization_server::PreregisteredClient;
+    use crate::dpop::Dpop;
     use crate::entra::cloud::Cloud;
     use crate::entra::credential::{ClientCredential, ManagedIdentity};
+    use crate::entra::verifier::AzureJwtVerifier;
     use crate::keys::KeyRing;
     use crate::platform::{SystemRandom, Timestamp};
+    use crate::provider::AzureJwtConfig;
     use crate::store::MemoryStore;
 
     const CLIENT_ID: &str = "11111111-2222-3333-4444-555555555555";
@@ -624,6 +631,30 @@ mod tests {
                 errors.len() == 1 && told.starts_with(expected),
                 "{errors:?}"
             );
+        }
+    }
+
+    #[test]
+    fn proofs_are_not_asked_for_and_turned_away_at_once() {
+        let client = PreregisteredClient::new("agents", ["https://agents.example/callback"]);
+        let bound = client.clone().dpop_bound_access_tokens();
+        let machines = || {
+            let config = AzureJwtConfig::new("contoso.com", CLIENT_ID).required_scopes(["x"]);
+            AzureJwtVerifier::new(config, Platform::system().unwrap()).unwrap()
+        };
+        let off = || least().dpop(Dpop::Off);
+        assert_mistake(off().dpop_nonce(), "dpop_nonce: ");
+        assert_mistake(off().client(bound.clone()), "client \"agents\": ");
+        let required = || least().dpop(Dpop::Required);
+        assert_mistake(required().also_accept(machines()), "dpop: ");
+        for good in [
+            off().client(client),
+            least().client(bound).dpop_nonce(),
+            least().also_accept(machines()),
+            off().also_accept(machines()),
+            required().dpop_nonce(),
+        ] {
+            assert!(check(good).is_ok());
         }
     }
 

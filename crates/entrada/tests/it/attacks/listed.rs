@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 const TABLES: &str = include_str!("../../../../../docs/ATTACKS.md");
 
-const TESTS: [&str; 14] = [
+const TESTS: [&str; 15] = [
     include_str!("codes.rs"),
     include_str!("consent.rs"),
     include_str!("direct.rs"),
     include_str!("documents.rs"),
+    include_str!("dpop.rs"),
     include_str!("guard.rs"),
     include_str!("login.rs"),
     include_str!("on_behalf_of.rs"),
