@@ -7,6 +7,7 @@ use crate::telemetry::LogLevel;
 
 mod clients;
 mod documents;
+mod dpop;
 mod keys;
 mod limits;
 mod routes;

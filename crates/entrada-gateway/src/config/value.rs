@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use entrada::authorization_server::RateLimits;
+use entrada::dpop::Dpop;
 use entrada::entra::cloud::Cloud;
 use entrada::jwt::jwks::Algorithm;
 use url::Url;
@@ -137,6 +138,16 @@ pub(super) fn proxy(text: &str) -> Result<Url, String> {
     let url = url.ok_or_else(|| "write a URL such as http://proxy.internal:3128".to_owned())?;
     without_credentials(&url)?;
     Ok(url)
+}
+
+/// Whether clients bind their tokens to a key.
+pub(super) fn dpop(text: &str) -> Result<Dpop, String> {
+    match text {
+        "off" => Ok(Dpop::Off),
+        "optional" => Ok(Dpop::Optional),
+        "required" => Ok(Dpop::Required),
+        _ => Err("write off, optional or required".to_owned()),
+    }
 }
 
 /// Whether requests are counted.

@@ -8,13 +8,15 @@ use toml::de::{DeTable, DeValue};
 use super::{CLIENT, tables, text_of};
 use crate::config::problem::Problem;
 use crate::config::spelling::nearest_of;
+use crate::config::value::switch;
 
-const KEYS: [&str; 5] = [
+const KEYS: [&str; 6] = [
     "client_id",
     "client_name",
     "redirect_uris",
     "secret_file",
     "jwks_file",
+    "dpop_bound_access_tokens",
 ];
 
 /// Reads the clients; `place` is where the first stands, `at` names any other place.
@@ -71,6 +73,12 @@ fn client(
     let mut client = PreregisteredClient::new(id, redirect_uris.split_whitespace());
     if let Some((name, _)) = value("client_name")? {
         client = client.name(name);
+    }
+    if let Some((text, place)) = value("dpop_bound_access_tokens")? {
+        let wanted = switch(&text).map_err(|what| wrong(&place, "dpop_bound_access_tokens", &what));
+        if wanted? {
+            client = client.dpop_bound_access_tokens();
+        }
     }
     match (value("secret_file")?, value("jwks_file")?) {
         (Some(_), Some((_, place))) => Err(wrong(&place, "jwks_file", "secret_file is set, too")),
