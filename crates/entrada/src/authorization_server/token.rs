@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::client_auth::ClientAuthError;
 use super::correlation::CorrelationId;
+use super::limits::NoFailure;
 use super::renewal::RenewalError;
 use super::{AuthorizationServer, answer, media_type};
 use crate::dpop::ProofError;
@@ -240,6 +241,9 @@ pub(super) async fn post(
             let mut refusal = answer::refuse(&error, (&error).into(), retry_after, &correlation);
             if matches!(&error, TokenError::Client(error) if error.wants_basic()) {
                 answer::challenge_basic(&mut refusal);
+            }
+            if matches!(&error, TokenError::Proof(ProofError::Nonce)) {
+                refusal.extensions_mut().insert(NoFailure);
             }
             refusal
         }

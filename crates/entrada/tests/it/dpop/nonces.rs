@@ -1,6 +1,7 @@
 //! Proofs that hold what the server gave the client (RFC 9449 §8 and §9).
 
 use entrada::AzureConfig;
+use entrada::authorization_server::RateLimits;
 use entrada::dpop::Dpop;
 use http::Method;
 
@@ -93,4 +94,33 @@ async fn a_client_without_a_key_needs_no_nonce() {
     nonce_of(&answer);
     let nothing = world.ask(Method::POST, "/mcp", &[], "{}").await;
     assert_eq!(nothing.status, 401);
+}
+
+/// The first request of each client is refused: an address with many of them has done nothing wrong.
+#[tokio::test]
+async fn to_be_told_of_a_nonce_is_no_failure() {
+    let mut limits = RateLimits::default();
+    limits.failures = 2;
+    let world = World::with(|config| config.dpop_nonce().rate_limits(limits)).await;
+    let (client, prover) = (world.client().await, Prover::new());
+    let body = format!(
+        "grant_type=authorization_code&client_id={}&code=x",
+        client.id
+    );
+    let ask = async |proof: &str| {
+        let headers = [
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("dpop", proof),
+        ];
+        let token = (Method::POST, "/token");
+        world.ask_from("203.0.113.5", token, &headers, &body).await
+    };
+    for _ in 0..5 {
+        let answer = ask(&prover.for_token(&world)).await;
+        answer.assert_refused(400, "use_dpop_nonce");
+    }
+    for _ in 0..2 {
+        ask("x").await.assert_refused(400, "invalid_dpop_proof");
+    }
+    assert_eq!(ask("x").await.status, 429);
 }
