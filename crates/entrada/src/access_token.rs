@@ -100,7 +100,9 @@ pub struct TokenFacts {
     pub grant: Option<String>,
     /// When it ends.
     pub expires_at: Timestamp,
-    /// The key it is bound to (RFC 9449 §6): the guard asks whoever presents it for a proof.
+    /// The key it is bound to (RFC 9449 §6): the guard of an [`AzureProvider`](crate::AzureProvider)
+    /// asks whoever presents it for a proof, unless it was told otherwise, and any other lets nobody in
+    /// with it.
     pub bound_to: Option<JwkThumbprint>,
     /// Everything else it says, where it is a token of Entra's or of another issuer: our own say
     /// nothing else.
