@@ -43,10 +43,7 @@ impl RequireBearerLayer {
             protection.allowed_origins,
             &protection.resource_metadata_url,
         );
-        let possession = Possession {
-            proofs: protection.proofs,
-            origin: protection.resource_metadata_url,
-        };
+        let possession = Possession::new(protection.proofs, protection.resource_metadata_url);
         let guard = Guard {
             verifier,
             clock,
