@@ -12,6 +12,7 @@ import time
 import unittest
 
 from direct import DAEMON, people, programs, sign_in, token
+from dpop import KEYS, KeyedClient
 from tenant import CLIENT_ID, CLIENT_SECRET, PASSWORD, TENANT, USERNAME
 from oauth import Client, send
 from programs import ARTEFACTS, DEBUG, ROOT, emulator, free_port, stop, wait_for
@@ -19,6 +20,8 @@ from programs import ARTEFACTS, DEBUG, ROOT, emulator, free_port, stop, wait_for
 
 # The same server once more, which here gets a token for Microsoft Graph.
 ROUTES = """
+dpop_nonce = true
+
 [[route]]
 path = "/mcp/graph"
 upstream = "http://127.0.0.1:{port}/mcp"
@@ -129,6 +132,22 @@ class Gateway(unittest.TestCase):
         application = people(f"https://{self.entra['authority_host']}/{TENANT}", self.entra["ca_file"])
         client.tokens = {"access_token": token(sign_in(application, [f"api://{CLIENT_ID}/mcp.read"]))}
         self.assertEqual(client.initialize().status, 403)
+
+    def test_tokens_bound_to_a_key_are_of_use_with_it_alone(self):
+        for algorithm in KEYS:
+            with self.subTest(algorithm):
+                client = KeyedClient(f"{self.base_url}/mcp", algorithm)
+                client.sign_in(USERNAME, PASSWORD)
+                self.assertEqual(client.refresh().status, 200)
+                seen = json.loads(client.call("headers"))
+                self.assertEqual(seen["x-entrada-preferred-username"], USERNAME)
+                self.assertNotIn("authorization", seen)
+                self.assertNotIn("dpop", seen)
+                for thief in Client(client.mcp_url), KeyedClient(client.mcp_url):
+                    thief.tokens, thief.nonce = client.tokens, client.nonce
+                    self.assertEqual(thief.initialize().status, 401)
+                    thief.client_id = client.client_id
+                    self.assertEqual(thief.refresh().json()["error"], "invalid_grant")
 
     def test_events_come_as_they_are_sent(self):
         client = self.signed_in()

@@ -123,11 +123,14 @@ class Client:
         with self.open(method, params, session) as response:
             return read(response)
 
+    def credentials(self) -> dict[str, str]:
+        """The headers of a call that say who calls."""
+        return {"Authorization": f"Bearer {self.tokens['access_token']}"} if self.tokens else {}
+
     def open(self, method: str, params: dict, session: str | None = None):
         """Sends a message; the response may be a stream of events."""
         headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream", **self.headers}
-        if self.tokens:
-            headers["Authorization"] = f"Bearer {self.tokens['access_token']}"
+        headers |= self.credentials()
         if session:
             headers["Mcp-Session-Id"] = session
             headers["MCP-Protocol-Version"] = "2025-06-18"

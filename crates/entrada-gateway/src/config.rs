@@ -215,6 +215,8 @@ fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> Provid
         access_token_lifetime: sources.parsed("access_token_lifetime", duration),
         refresh_token_lifetime: sources.parsed("refresh_token_lifetime", duration),
         signing_algorithm: sources.parsed("signing_algorithm", signing_algorithm),
+        dpop: sources.parsed("dpop", value::dpop).unwrap_or_default(),
+        dpop_nonce: sources.parsed("dpop_nonce", value::switch) == Some(true),
         allowed_origins: sources.list("allowed_origins"),
     }
 }

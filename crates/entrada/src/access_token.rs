@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::jwt::thumbprint::JwkThumbprint;
 use crate::jwt::unverified::UnverifiedOrigin;
 use crate::oauth::client::ClientId;
 use crate::oauth::scope::Scope;
@@ -31,7 +32,8 @@ pub use principal::{Agent, Principal, PrincipalKind};
 ///
 /// [`verify`](Self::verify) decides who gets in. An implementation must check the signature with
 /// a key it already trusts, the issuer, the audience, the kind of token and its times, and must
-/// answer [`VerifyError::Unavailable`] for its own troubles, never for a bad token: a client told
+/// say in [`TokenFacts::bound_to`] if the token is bound to a key or refuse it, and answer
+/// [`VerifyError::Unavailable`] for its own troubles, never for a bad token: a client told
 /// `invalid_token` throws its session away.
 #[async_trait]
 pub trait AccessTokenVerifier: Debug + Send + Sync {
@@ -98,6 +100,10 @@ pub struct TokenFacts {
     pub grant: Option<String>,
     /// When it ends.
     pub expires_at: Timestamp,
+    /// The key it is bound to (RFC 9449 §6): the guard of an [`AzureProvider`](crate::AzureProvider)
+    /// asks whoever presents it for a proof, unless it was told otherwise, and any other lets nobody in
+    /// with it.
+    pub bound_to: Option<JwkThumbprint>,
     /// Everything else it says, where it is a token of Entra's or of another issuer: our own say
     /// nothing else.
     pub claims: TokenClaims,
@@ -119,6 +125,7 @@ impl TokenFacts {
             principal: Principal::default(),
             grant: None,
             expires_at,
+            bound_to: None,
             claims: TokenClaims::default(),
         }
     }

@@ -18,8 +18,10 @@ use url::Url;
 
 use crate::access_token::Backs;
 use crate::client_documents::ClientDocuments;
+use crate::dpop::{DPOP_NONCE, Proofs};
 use crate::entra::EntraClient;
 use crate::grant::{GrantId, Lifetimes, Remember};
+use crate::jwt::dpop::ProofTarget;
 use crate::keys::Keys;
 use crate::oauth::client::ClientId;
 use crate::oauth::client_document::DocumentHosts;
@@ -151,6 +153,8 @@ pub(crate) struct AuthorizationServerConfig {
     pub(crate) rate_limits: RateLimits,
     /// Whose word is taken on what that address is.
     pub(crate) trusted_proxies: TrustedProxies,
+    /// What judges proofs of possession, where they are wanted.
+    pub(crate) proofs: Option<Proofs>,
 }
 
 /// The authorization server that MCP clients talk to; cheap to clone.
@@ -179,14 +183,20 @@ struct Endpoints {
     base: String,
     prefix: String,
     secure: bool,
+    /// Where proofs say that token requests go.
+    token: ProofTarget,
 }
 
 impl Endpoints {
     fn new(base_url: &Url) -> Self {
+        let prefix = base_url.path().trim_end_matches('/').to_owned();
+        let mut token = base_url.clone();
+        token.set_path(&format!("{prefix}/token"));
         Self {
             base: base_url.as_str().trim_end_matches('/').to_owned(),
-            prefix: base_url.path().trim_end_matches('/').to_owned(),
+            prefix,
             secure: base_url.scheme() == "https",
+            token: ProofTarget::of(&token),
         }
     }
 
@@ -383,6 +393,6 @@ fn cross_origin() -> CorsLayer {
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([header::WWW_AUTHENTICATE, header::RETRY_AFTER])
+        .expose_headers([header::WWW_AUTHENTICATE, header::RETRY_AFTER, DPOP_NONCE])
         .max_age(Duration::from_secs(600))
 }

@@ -30,6 +30,7 @@ use crate::platform::{SecureRandom, Timestamp};
 use crate::secret::{EntraAccessToken, EntraRefreshToken, Hashed, RefreshToken, sealable};
 
 mod approvals;
+mod binding;
 mod code;
 mod entra_login;
 mod interaction;
@@ -55,6 +56,7 @@ pub(crate) use sign_in_again::{
 
 pub(crate) use without_login::{OwnPrincipal, WithoutLogin};
 
+use binding::{Binding, Holds};
 use refresh_token::SealedSuccessor;
 
 /// How long a rotated refresh token is still answered, for a client whose response was lost.
@@ -201,6 +203,9 @@ pub(crate) struct Grant {
     resource: ResourceIndicator,
     held: Option<HeldTokens>,
     refresh: Option<Rotation>,
+    /// What its refresh tokens are bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bound: Option<Binding>,
     issued_at: Timestamp,
     expires_at: Timestamp,
 }
@@ -239,6 +244,10 @@ pub enum RefreshError {
     /// The token was issued to another client: `invalid_grant`.
     #[error("the refresh token was issued to another client")]
     WrongClient,
+    /// The token is bound to a key that the client did not prove to have: `invalid_grant`. The grant
+    /// stands.
+    #[error("the refresh token is bound to another key")]
+    WrongKey,
     /// The grant was not used for too long: `invalid_grant`.
     #[error("the grant has expired")]
     Expired,
@@ -359,7 +368,7 @@ impl Grant {
     ///
     /// # Errors
     ///
-    /// [`RefreshError`] if client, age, scope or resource do not fit.
+    /// [`RefreshError`] if client, key, age, scope or resource do not fit.
     pub(crate) fn refresh(
         &self,
         presented: &PresentedRefreshToken,
@@ -372,6 +381,10 @@ impl Grant {
         }
         if !self.is_live(now) {
             return Err(RefreshError::Expired);
+        }
+        let holds = Binding::holds(self.bound, client);
+        if holds == Holds::Nothing {
+            return Err(RefreshError::WrongKey);
         }
         if request
             .scope
@@ -391,8 +404,14 @@ impl Grant {
         let Some(rotation) = &self.refresh else {
             return Ok(RefreshDecision::Revoke);
         };
-        if hashed == rotation.current {
-            return Ok(RefreshDecision::Rotate);
+        match (holds, hashed == rotation.current) {
+            (Holds::Key, true) => return Ok(RefreshDecision::Rotate),
+            (Holds::Key, false) => {}
+            // An older token was good without a key: it may be a thief who bound the next.
+            (Holds::NotTheLater, false) => return Ok(RefreshDecision::Revoke),
+            (Holds::NotTheLater, true) | (Holds::Nothing, _) => {
+                return Err(RefreshError::WrongKey);
+            }
         }
         let repeated = rotation
             .previous
@@ -400,6 +419,16 @@ impl Grant {
             .filter(|last| last.token == hashed && now.since(last.at) <= ROTATION_GRACE)
             .and_then(|last| presented.open_successor(&last.successor));
         Ok(repeated.map_or(RefreshDecision::Revoke, RefreshDecision::Repeat))
+    }
+
+    /// The grant, whose next refresh token is bound to the key that `client` proved to have
+    /// (RFC 9449 §5).
+    #[must_use]
+    pub(crate) fn bound_by(self, client: &AuthenticatedClient) -> Self {
+        Self {
+            bound: Binding::next(self.bound, client),
+            ..self
+        }
     }
 
     /// Puts the successor in place of the presented token (RFC 9700 §4.14.2), with what Entra said

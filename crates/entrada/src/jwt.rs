@@ -5,9 +5,11 @@
 //! keys parsed once (RFC 8725; `docs/adr/0010-own-jose.md`).
 
 pub mod client_assertion;
+pub mod dpop;
 pub mod identity_assertion;
 pub mod jwks;
 pub mod sign;
 pub(crate) mod text;
+pub mod thumbprint;
 pub mod unverified;
 pub mod verify;

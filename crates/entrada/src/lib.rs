@@ -4,6 +4,7 @@ pub mod access_token;
 pub mod authorization_server;
 pub mod causes;
 pub mod client_documents;
+pub mod dpop;
 pub mod entra;
 pub mod grant;
 pub mod jwt;

@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::access_token::AccessTokenVerifier;
 use crate::authorization_server::{AuthorizationServer, AuthorizationServerConfig, TrustedProxies};
+use crate::dpop;
 use crate::entra::EntraClient;
 use crate::entra::error::EntraError;
 use crate::entra::groups::{GroupResolver, WithGroups};
@@ -66,23 +67,8 @@ impl AzureProvider {
     pub fn new(config: AzureConfig, platform: Platform) -> Result<Self, ConfigErrors> {
         let Checked {
             app,
-            issuer,
-            base_url,
-            redirect_path,
-            resource,
+            server,
             resource_url,
-            resource_name,
-            scopes,
-            lifetimes,
-            consent,
-            pre_approved,
-            allowed_redirects,
-            document_hosts,
-            client_registrations,
-            clients,
-            trusted_issuers,
-            rate_limits,
-            trusted_proxies,
             allowed_origins,
             requirement,
             graph,
@@ -92,41 +78,16 @@ impl AzureProvider {
             key_file,
             signing_algorithm,
         } = config.check(&platform)?;
-        let required_scope = scopes.required().clone();
-        let mut metadata = ProtectedResourceMetadata::new(&resource, vec![issuer.clone()]);
-        metadata.scopes_supported = required_scope.iter().cloned().collect();
-        metadata.resource_name = Some(resource_name.clone());
-        let entra = Arc::new(EntraClient::new(app, platform.clone()));
-        let store = SealedStore::new(store, keys.clone(), Arc::clone(&platform.random));
-        let server = AuthorizationServer::new(
-            AuthorizationServerConfig {
-                issuer,
-                base_url,
-                redirect_path,
-                resource,
-                resource_name,
-                scopes,
-                lifetimes,
-                consent,
-                pre_approved,
-                allowed_redirects,
-                document_hosts,
-                client_registrations,
-                clients,
-                trusted_issuers,
-                rate_limits,
-                trusted_proxies,
-            },
-            entra,
-            store,
-            keys.clone(),
-            platform.clone(),
-        );
         let mut protection = Protection::new(resource_metadata_url(&resource_url));
-        protection.required_scope = required_scope;
+        protection.required_scope = server.scopes.required().clone();
         protection.requirement = requirement;
         protection.allowed_origins = allowed_origins;
         protection.session_keys = Some(keys.clone());
+        protection.proofs.clone_from(&server.proofs);
+        let metadata = metadata(&server);
+        let entra = Arc::new(EntraClient::new(app, platform.clone()));
+        let store = SealedStore::new(store, keys.clone(), Arc::clone(&platform.random));
+        let server = AuthorizationServer::new(server, entra, store, keys.clone(), platform.clone());
         let on_behalf_of = OnBehalfOf::of_grants(server.clone(), platform.clone());
         let own = own_verifier(&server, graph, (&on_behalf_of, &platform));
         let verifier = MultiAuth::first(own, also_accepted);
@@ -279,6 +240,19 @@ impl AzureProvider {
     pub async fn sweep(&self) -> Result<u64, StoreError> {
         self.0.server.sweep().await
     }
+}
+
+/// What the protected server says of itself.
+fn metadata(server: &AuthorizationServerConfig) -> ProtectedResourceMetadata {
+    let issuers = vec![server.issuer.clone()];
+    let mut metadata = ProtectedResourceMetadata::new(&server.resource, issuers);
+    metadata.scopes_supported = server.scopes.required().iter().cloned().collect();
+    metadata.resource_name = Some(server.resource_name.clone());
+    if let Some(proofs) = &server.proofs {
+        metadata.dpop_signing_alg_values_supported = Some(dpop::algorithms());
+        metadata.dpop_bound_access_tokens_required = proofs.are_required().then_some(true);
+    }
+    metadata
 }
 
 /// What verifies our own tokens, and looks groups up where that is wanted.

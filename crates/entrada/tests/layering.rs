@@ -16,6 +16,7 @@ const LAYERS: &[&str] = &[
     "client_documents",
     "private_file",
     "keys",
+    "dpop",
     "access_token",
     "verdicts",
     "policy",

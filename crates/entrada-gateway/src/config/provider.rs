@@ -9,6 +9,7 @@ use std::time::Duration;
 use entrada::authorization_server::{
     ClientRegistrations, ConsentMode, PreregisteredClient, RateLimits,
 };
+use entrada::dpop::Dpop;
 use entrada::entra::cloud::Cloud;
 use entrada::entra::credential::ClientCredential;
 use entrada::entra::verifier::AppOnlyTokens;
@@ -29,6 +30,10 @@ use crate::telemetry::WithCauses;
 /// What the library is told. It checks most of the values itself, so they are as they were
 /// written.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own in the settings"
+)]
 #[non_exhaustive]
 pub struct ProviderSettings {
     /// The tenant: its id or a domain of it.
@@ -105,6 +110,10 @@ pub struct ProviderSettings {
     pub refresh_token_lifetime: Option<Duration>,
     /// What access tokens are signed with.
     pub signing_algorithm: Option<Algorithm>,
+    /// Whether clients bind their tokens to a key.
+    pub dpop: Dpop,
+    /// Whether their proofs must hold a nonce.
+    pub dpop_nonce: bool,
     /// Origins whose pages may call the protected server.
     pub allowed_origins: Vec<String>,
     /// Where all that was found.
@@ -238,6 +247,7 @@ impl ProviderSettings {
             .pre_approved_clients(&self.pre_approved_clients)
             .rate_limits(self.rate_limits)
             .trusted_proxies(&self.trusted_proxies)
+            .dpop(self.dpop)
             .data_dir(&self.data_dir);
         if let Some(credential) = &self.credential {
             config = config.credential(credential.clone());
@@ -262,6 +272,9 @@ impl ProviderSettings {
         }
         if self.insecure_http_authority {
             config = config.insecure_http_authority();
+        }
+        if self.dpop_nonce {
+            config = config.dpop_nonce();
         }
         self.optional(config)
     }

@@ -335,6 +335,21 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         TOKENS,
+        "dpop",
+        "MODE",
+        "optional: clients may bind their tokens to a key (DPoP), which makes them useless to whoever \
+         steals them; required: all must; off: none can",
+    )
+    .or("optional"),
+    setting(
+        TOKENS,
+        "dpop_nonce",
+        "BOOL",
+        "Want in each proof of a key what this gateway gave the client within the last five minutes, \
+         so that none can be made ahead",
+    ),
+    setting(
+        TOKENS,
         "key_rotation",
         "TIME",
         "How old the newest key becomes before a new one replaces it, or none; old ones are honoured \

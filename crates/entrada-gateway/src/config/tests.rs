@@ -8,6 +8,7 @@ use crate::telemetry::LogLevel;
 mod clients;
 mod consent;
 mod documents;
+mod dpop;
 mod findings;
 mod keys;
 mod limits;

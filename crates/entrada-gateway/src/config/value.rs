@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use entrada::authorization_server::{ClientRegistrations, ConsentMode, RateLimits};
+use entrada::dpop::Dpop;
 use entrada::entra::cloud::Cloud;
 use entrada::grant::Remember;
 use entrada::jwt::jwks::Algorithm;
@@ -181,6 +182,16 @@ pub(super) fn consent(text: &str) -> Result<ConsentMode, String> {
         "remember" => Ok(ConsentMode::Remember(Remember::default())),
         "external" => Ok(ConsentMode::External),
         _ => Err("write always, remember or external".to_owned()),
+    }
+}
+
+/// Whether clients bind their tokens to a key.
+pub(super) fn dpop(text: &str) -> Result<Dpop, String> {
+    match text {
+        "off" => Ok(Dpop::Off),
+        "optional" => Ok(Dpop::Optional),
+        "required" => Ok(Dpop::Required),
+        _ => Err("write off, optional or required".to_owned()),
     }
 }
 

@@ -61,6 +61,8 @@ pub fn clean_request(headers: &mut HeaderMap, host: HostHeader, authority: Optio
 pub fn clean_response(headers: &mut HeaderMap) {
     strip_connection(headers);
     headers.remove(PROXY_AUTHENTICATE);
+    // No proof reaches the server, so none is to hold what it says; the client would take it for ours.
+    headers.remove("dpop-nonce");
     // The browser would keep it beside the cookies that bind sign-ins to it, and could never send
     // it back: requests lose theirs.
     headers.remove(SET_COOKIE);

@@ -11,6 +11,7 @@ use super::pages::{self, ConsentPage};
 use super::{AuthorizationServer, ScopePolicy, answer, approved_apps};
 use crate::access_token::Claimed;
 use crate::grant::{AuthorizationRequest, LoginHints};
+use crate::jwt::thumbprint::JwkThumbprint;
 use crate::keys::Purpose;
 use crate::oauth::client::{Client, ClientId, GrantType};
 use crate::oauth::error::{ErrorCode, ErrorResponse};
@@ -66,6 +67,8 @@ struct Drawn {
 struct Policy<'a> {
     scopes: &'a ScopePolicy,
     resource: &'a ResourceIndicator,
+    /// Whether codes can be bound to a key.
+    binds: bool,
 }
 
 impl AuthorizationServer {
@@ -133,6 +136,7 @@ impl AuthorizationServer {
         let policy = Policy {
             scopes: &config.scopes,
             resource: &config.resource,
+            binds: config.proofs.is_some(),
         };
         let request = decide(&params, &client, redirect, &policy, (drawn, now))?;
         // The user must be asked, here or which account they use, and may not be.
@@ -204,7 +208,7 @@ impl AuthorizationServer {
 }
 
 /// Decides an authorization request whose client and redirect URI are known (RFC 6749 §4.1.1,
-/// RFC 7636 §4.3, RFC 8707 §2).
+/// RFC 7636 §4.3, RFC 8707 §2, RFC 9449 §10).
 fn decide(
     params: &Params,
     client: &Client,
@@ -243,6 +247,10 @@ fn decide(
     let Ok(challenge) = CodeChallenge::parse(challenge) else {
         return Err(E::Challenge(to));
     };
+    let dpop_jkt = params.get("dpop_jkt").filter(|_| policy.binds);
+    let Ok(dpop_jkt) = dpop_jkt.map(JwkThumbprint::parse).transpose() else {
+        return Err(E::Thumbprint(to));
+    };
     let Ok(scope) = policy.scopes.effective(params.get("scope")) else {
         return Err(E::Scope(to));
     };
@@ -269,6 +277,7 @@ fn decide(
         redirect: to.redirect,
         state: to.state,
         challenge,
+        dpop_jkt,
         scope,
         resource: policy.resource.clone(),
         hints: LoginHints {

@@ -197,7 +197,14 @@ impl AuthorizationServer {
                 return Err(ClientAuthError::NoAssertion);
             }
         }
-        Ok((AuthenticatedClient::assertion(id), client))
+        let authenticated = AuthenticatedClient::assertion(id);
+        let authenticated = match client.metadata().authentication() {
+            ClientAuthentication::None => authenticated,
+            ClientAuthentication::Secret(_) | ClientAuthentication::PrivateKeyJwt(_) => {
+                authenticated.confidential()
+            }
+        };
+        Ok((authenticated, client))
     }
 
     /// Holds an assertion against the client's keys, and uses it up.

@@ -18,8 +18,11 @@ use crate::access_token::{
 use crate::grant::{Grant, GrantId};
 use crate::jwt::jwks::Algorithm;
 use crate::jwt::sign::SigningKeyError;
+use crate::jwt::thumbprint::JwkThumbprint;
 use crate::jwt::unverified::{UnverifiedJwt, UnverifiedOrigin};
-use crate::jwt::verify::{Claims, Expected, ExpectedType, JwtError, VerifiedClaims, verify};
+use crate::jwt::verify::{
+    Claims, Confirmation, Expected, ExpectedType, JwtError, VerifiedClaims, verify,
+};
 use crate::keys::{KeyRing, Keys};
 use crate::oauth::client::ClientId;
 use crate::oauth::issuer::Issuer;
@@ -56,15 +59,17 @@ struct AccessTokenClaims<'a> {
     iat: Timestamp,
     exp: Timestamp,
     jti: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation>,
 }
 
 impl AuthorizationServer {
-    /// Mints an access token under `grant`.
+    /// Mints an access token under `grant`, bound to `key` if there is one (RFC 9449 §6.1).
     pub(super) fn mint(
         &self,
         grant: &Grant,
         scope: &Scope,
-        lifetime: Duration,
+        (lifetime, key): (Duration, Option<JwkThumbprint>),
         now: Timestamp,
     ) -> Result<AccessToken, SigningKeyError> {
         let mut jti = [0; JTI_LEN];
@@ -79,6 +84,7 @@ impl AuthorizationServer {
             iat: now,
             exp: now + lifetime,
             jti: URL_SAFE_NO_PAD.encode(jti),
+            cnf: key.map(Confirmation::new),
         };
         let ring = self.0.keys.current();
         let key = ring.signer(now).ok_or(SigningKeyError::Failed)?;
@@ -162,6 +168,7 @@ struct Vouched {
     scope: Scope,
     subject: String,
     expires_at: Timestamp,
+    bound_to: Option<JwkThumbprint>,
 }
 
 impl IssuedVerifier {
@@ -262,6 +269,7 @@ impl IssuedVerifier {
                 scope: Scope::parse(&claims.scope?).ok()?,
                 subject: claims.sub?,
                 expires_at: claims.exp,
+                bound_to: claims.cnf.map(|cnf| cnf.jkt),
             })
         };
         read(claims).ok_or(VerifyError::Token(JwtError::Claims))
@@ -292,12 +300,14 @@ impl IssuedVerifier {
             expires_at,
             scope,
             grant: id,
+            bound_to,
         } = vouched;
         let mut facts = TokenFacts::new(issuer, subject, client_id, expires_at);
         // What Entra took back from the grant since, the token does not give either.
         facts.scope = scope.intersection(grant.scope());
         facts.principal = grant.principal().clone();
         facts.grant = Some(id.to_string());
+        facts.bound_to = bound_to;
         facts
     }
 }
@@ -310,6 +320,7 @@ impl Verdict {
             scope: self.token.scope.clone(),
             subject: self.token.subject.clone(),
             expires_at: self.token.expires_at,
+            bound_to: self.token.bound_to,
         }
     }
 }

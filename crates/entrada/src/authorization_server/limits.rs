@@ -55,7 +55,8 @@ pub struct RateLimits {
     /// Requests to the token and the revocation endpoint: 1,200. The servers of a hosted client are
     /// a few addresses for all of its users.
     pub token: u32,
-    /// Requests to any of these that are refused: 300.
+    /// Requests to any of these that are refused: 300. That a proof must hold a nonce
+    /// (`use_dpop_nonce`) is no refusal.
     pub failures: u32,
 }
 
@@ -272,11 +273,17 @@ pub(super) async fn limit(
         return refuse(&error, what, request.headers(), &correlation);
     }
     let response = next.run(request).await;
-    if let (Some(address), true) = (address, response.status().is_client_error()) {
+    let told = response.extensions().get::<NoFailure>().is_some();
+    let failed = response.status().is_client_error() && !told;
+    if let (Some(address), true) = (address, failed) {
         limits.fail(address, now);
     }
     response
 }
+
+/// Marks a refusal that tells a client how to ask, and is part of asking.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NoFailure;
 
 fn refuse(
     error: &LimitError,

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::AuthorizationServer;
 use super::token::JWT_BEARER;
+use crate::dpop;
 use crate::jwt::client_assertion::ALGORITHMS;
 use crate::jwt::jwks::Algorithm;
 use crate::keys::PUBLISH_AHEAD;
@@ -106,6 +107,12 @@ impl AuthorizationServer {
             code_challenge_methods_supported: &["S256"],
             authorization_response_iss_parameter_supported: true,
             client_id_metadata_document_supported: documented,
+            dpop_signing_alg_values_supported: self
+                .0
+                .config
+                .proofs
+                .as_ref()
+                .map(|_| dpop::algorithms()),
         }
     }
 }

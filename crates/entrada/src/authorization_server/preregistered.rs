@@ -71,6 +71,9 @@ pub enum PreregisteredClientError {
         "its scopes must be among the required and optional ones, and hold all that are required"
     )]
     Scopes,
+    /// It wants no tokens but those bound to a key, and none are given.
+    #[error("its tokens must be bound to a key, and dpop is off")]
+    Dpop,
     /// What it may do breaks a rule.
     #[error(transparent)]
     Metadata(#[from] ClientMetadataError),
@@ -156,6 +159,19 @@ impl PreregisteredClient {
         self
     }
 
+    /// It is given no access tokens but those bound to a key of its own (`dpop_bound_access_tokens`,
+    /// RFC 9449 §5.2), which are of no use to whoever steals them.
+    #[must_use]
+    pub fn dpop_bound_access_tokens(mut self) -> Self {
+        self.metadata.dpop_bound_access_tokens = Some(true);
+        self
+    }
+
+    /// Whether it wants tokens bound to a key.
+    pub(crate) fn wants_bound_tokens(&self) -> bool {
+        self.metadata.dpop_bound_access_tokens == Some(true)
+    }
+
     /// Its id, as it was given.
     pub fn client_id(&self) -> &str {
         &self.client_id
@@ -171,6 +187,7 @@ impl PreregisteredClient {
         if id.is_document_url() || held_registration::is_held(&id) {
             return Err(E::Id);
         }
+        let bound = self.wants_bound_tokens();
         let authentication = match self.credential {
             Credential::None => ClientAuthentication::None,
             Credential::Secret(secret) if secret.expose().len() < SHORTEST_SECRET => {
@@ -193,7 +210,7 @@ impl PreregisteredClient {
             return Err(E::Roles);
         }
         let mut metadata = if acts_alone && self.metadata.redirect_uris.is_none() {
-            ClientMetadata::of_program(self.metadata.client_name.as_deref())
+            ClientMetadata::of_program(self.metadata.client_name.as_deref(), bound)
         } else {
             self.metadata.check(allowed)?
         };

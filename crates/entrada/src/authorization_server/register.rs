@@ -73,6 +73,8 @@ struct Registration<'a> {
     grant_types: &'a [GrantType],
     response_types: &'static [&'static str],
     token_endpoint_auth_method: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dpop_bound_access_tokens: Option<bool>,
     scope: String,
 }
 
@@ -138,6 +140,13 @@ impl AuthorizationServer {
             grant_types: metadata.grant_types(),
             response_types: &["code"],
             token_endpoint_auth_method: "none",
+            dpop_bound_access_tokens: self
+                .0
+                .config
+                .proofs
+                .is_some()
+                .then(|| metadata.wants_bound_tokens())
+                .filter(|wanted| *wanted),
             scope: self.0.config.scopes.advertised().to_string(),
         }
     }

@@ -175,6 +175,7 @@ impl Renewer {
             };
             // The turn and Entra took their time: the grace of the old token begins here.
             let now = self.clock.now();
+            let grant = grant.bound_by(client);
             let (next, token) = self.succeed(&grant, presented, renewal, now)?;
             match self.store.put_grant(&next).await? {
                 Written::Yes => {

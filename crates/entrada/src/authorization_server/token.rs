@@ -13,8 +13,10 @@ use serde::Serialize;
 
 use super::client_auth::ClientAuthError;
 use super::correlation::CorrelationId;
+use super::limits::NoFailure;
 use super::renewal::RenewalError;
 use super::{AuthorizationServer, answer, media_type};
+use crate::dpop::ProofError;
 use crate::grant::{
     AuthenticatedClient, Grant, GrantId, OwnPrincipal, RedeemError, RefreshError, WithoutLogin,
 };
@@ -33,6 +35,7 @@ use crate::store::{StoreError, Written};
 mod authorization_code;
 mod client_credentials;
 mod identity_assertion;
+mod proof;
 mod refresh_token;
 
 /// The grant type of assertions (RFC 7523 §2.1).
@@ -55,6 +58,9 @@ pub enum TokenError {
     /// The client is not authenticated.
     #[error(transparent)]
     Client(#[from] ClientAuthError),
+    /// Its proof of possession is missing or wrong.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
     /// A parameter the grant needs is missing.
     #[error("{0} is missing")]
     Missing(&'static str),
@@ -109,10 +115,6 @@ impl From<&TokenError> for ErrorResponse {
     fn from(error: &TokenError) -> Self {
         use TokenError as E;
         let unavailable = (ErrorCode::TemporarilyUnavailable, "try again later");
-        let other_resource = (
-            ErrorCode::InvalidTarget,
-            "the grant is for another resource",
-        );
         let (code, description) = match error {
             E::NotAForm => (
                 ErrorCode::InvalidRequest,
@@ -120,6 +122,7 @@ impl From<&TokenError> for ErrorResponse {
             ),
             E::Params(_) => (ErrorCode::InvalidRequest, "the parameters cannot be read"),
             E::Client(error) => return error.into(),
+            E::Proof(error) => return proof::answer(*error),
             E::Missing(_) => (ErrorCode::InvalidRequest, "a required parameter is missing"),
             E::UnsupportedGrantType => (
                 ErrorCode::UnsupportedGrantType,
@@ -133,7 +136,10 @@ impl From<&TokenError> for ErrorResponse {
             E::Resource => (ErrorCode::InvalidTarget, "resource must be an absolute URL"),
             E::UnknownCode | E::ReplayedCode => (ErrorCode::InvalidGrant, "the code is not valid"),
             E::Redeem(error) => match error {
-                RedeemError::WrongResource => other_resource,
+                RedeemError::WrongResource => (
+                    ErrorCode::InvalidTarget,
+                    "the grant is for another resource",
+                ),
                 RedeemError::WrongVerifier => (
                     ErrorCode::InvalidGrant,
                     "code_verifier does not answer the code_challenge",
@@ -142,32 +148,16 @@ impl From<&TokenError> for ErrorResponse {
                     ErrorCode::InvalidGrant,
                     "redirect_uri differs from the authorization request",
                 ),
+                RedeemError::WrongKey => (
+                    ErrorCode::InvalidGrant,
+                    "the code is bound to another key: see dpop_jkt",
+                ),
                 RedeemError::WrongClient | RedeemError::Expired => {
                     (ErrorCode::InvalidGrant, "the code is not valid")
                 }
             },
             E::UnknownRefreshToken => (ErrorCode::InvalidGrant, "the refresh token is not valid"),
-            E::Renewal(error) => match error {
-                RenewalError::Refused(RefreshError::ScopeExceeded) => (
-                    ErrorCode::InvalidScope,
-                    "the scope exceeds what was granted",
-                ),
-                RenewalError::Refused(RefreshError::WrongResource) => other_resource,
-                RenewalError::Refused(RefreshError::WrongClient | RefreshError::Expired)
-                | RenewalError::Ended
-                | RenewalError::Replayed => {
-                    (ErrorCode::InvalidGrant, "the refresh token is not valid")
-                }
-                RenewalError::SignInAgain(_)
-                | RenewalError::Interaction(_)
-                | RenewalError::Challenged => {
-                    (ErrorCode::InvalidGrant, "the user must sign in again")
-                }
-                RenewalError::Unavailable { .. }
-                | RenewalError::Contended
-                | RenewalError::Store(_) => unavailable,
-                RenewalError::Crypto => (ErrorCode::ServerError, "internal error"),
-            },
+            E::Renewal(error) => on_renewal(error),
             E::IdentityAssertion(_) => (
                 ErrorCode::InvalidGrant,
                 "the assertion is not valid, not for this client and server, or was used before",
@@ -184,6 +174,35 @@ impl From<&TokenError> for ErrorResponse {
     }
 }
 
+/// What a client is told whose refresh token gives no new tokens.
+fn on_renewal(error: &RenewalError) -> (ErrorCode, &'static str) {
+    use RenewalError as E;
+    match error {
+        E::Refused(RefreshError::ScopeExceeded) => (
+            ErrorCode::InvalidScope,
+            "the scope exceeds what was granted",
+        ),
+        E::Refused(RefreshError::WrongResource) => (
+            ErrorCode::InvalidTarget,
+            "the grant is for another resource",
+        ),
+        E::Refused(RefreshError::WrongKey) => (
+            ErrorCode::InvalidGrant,
+            "the refresh token is bound to another key: sign in again",
+        ),
+        E::Refused(RefreshError::WrongClient | RefreshError::Expired) | E::Ended | E::Replayed => {
+            (ErrorCode::InvalidGrant, "the refresh token is not valid")
+        }
+        E::SignInAgain(_) | E::Interaction(_) | E::Challenged => {
+            (ErrorCode::InvalidGrant, "the user must sign in again")
+        }
+        E::Unavailable { .. } | E::Contended | E::Store(_) => {
+            (ErrorCode::TemporarilyUnavailable, "try again later")
+        }
+        E::Crypto => (ErrorCode::ServerError, "internal error"),
+    }
+}
+
 impl TokenError {
     /// When to try again, where trying again helps.
     fn retry_after(&self) -> Option<Duration> {
@@ -197,6 +216,7 @@ impl TokenError {
             }
             Self::NotAForm
             | Self::Params(_)
+            | Self::Proof(_)
             | Self::Missing(_)
             | Self::UnsupportedGrantType
             | Self::UnauthorizedClient
@@ -219,6 +239,7 @@ impl TokenError {
 #[derive(Debug)]
 struct Issued {
     access_token: AccessToken,
+    token_type: &'static str,
     expires_in: Duration,
     refresh_token: Option<RefreshToken>,
     scope: Scope,
@@ -238,7 +259,7 @@ impl Issued {
         }
         Body {
             access_token: self.access_token.expose(),
-            token_type: "Bearer",
+            token_type: self.token_type,
             expires_in: self.expires_in.as_secs(),
             refresh_token: self.refresh_token.as_ref().map(RefreshToken::expose),
             scope: &self.scope,
@@ -260,10 +281,17 @@ pub(super) async fn post(
             if matches!(&error, TokenError::Client(error) if error.wants_basic()) {
                 answer::challenge_basic(&mut refusal);
             }
+            if matches!(&error, TokenError::Proof(ProofError::Nonce)) {
+                refusal.extensions_mut().insert(NoFailure);
+            }
             refusal
         }
     };
-    answer::uncached(answer)
+    let mut answer = answer::uncached(answer);
+    if let Some(proofs) = &server.0.config.proofs {
+        proofs.give_nonce(answer.headers_mut(), server.now());
+    }
+    answer
 }
 
 impl AuthorizationServer {
@@ -277,6 +305,7 @@ impl AuthorizationServer {
         self.sweep_if_due(now).await;
         let params = form(headers, body)?;
         let (client, registered) = self.authenticate(headers, &params, now).await?;
+        let client = client.with_key(self.proven_key(headers, &registered, now)?);
         let may = |grant_type| {
             let registered = registered.may_use(grant_type);
             registered
@@ -368,20 +397,24 @@ impl AuthorizationServer {
             subject = grant.subject(),
             "grant issued without a login"
         );
-        self.issued(&grant, grant.scope().clone(), (None, lifetime), now)
+        let scope = grant.scope().clone();
+        self.issued(&grant, client, (scope, None, lifetime), now)
     }
 
-    /// Mints an access token for `grant` and puts the answer together.
+    /// Mints an access token for `client` under `grant` and puts the answer together.
     fn issued(
         &self,
         grant: &Grant,
-        scope: Scope,
-        (refresh_token, lifetime): (Option<RefreshToken>, Duration),
+        client: &AuthenticatedClient,
+        (scope, refresh_token, lifetime): (Scope, Option<RefreshToken>, Duration),
         now: Timestamp,
     ) -> Result<Issued, TokenError> {
-        let access_token = self.mint(grant, &scope, lifetime, now)?;
+        let key = client.key();
+        let access_token = self.mint(grant, &scope, (lifetime, key), now)?;
         Ok(Issued {
             access_token,
+            // RFC 9449 §5.
+            token_type: key.map_or("Bearer", |_| "DPoP"),
             expires_in: lifetime,
             refresh_token,
             scope,

@@ -50,7 +50,8 @@ pub enum AppOnlyTokens {
 ///
 /// Signature, issuer, tenant, audience, version and times must hold, and the token must be an
 /// access token: of a user with all required scopes, or of an application with all required app
-/// roles where those are let in. Keys are fetched when the first token comes, and renewed in the
+/// roles where those are let in. One that is bound to a key (`cnf`) is refused: proofs (RFC 9449) go
+/// with tokens that we issue. Keys are fetched when the first token comes, and renewed in the
 /// background.
 #[derive(Clone, Debug)]
 pub struct AzureJwtVerifier(Arc<Inner>);

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::binding::Binding;
 use super::{AuthorizationRequest, Grant, GrantId, HeldTokens, RefreshTerm, Rotation, SignedIn};
 use crate::access_token::Principal;
+use crate::jwt::thumbprint::JwkThumbprint;
 use crate::oauth::client::ClientId;
 use crate::oauth::resource::ResourceIndicator;
 use crate::oauth::scope::Scope;
@@ -64,6 +66,9 @@ pub enum RedeemError {
     /// The verifier does not answer the challenge: `invalid_grant`.
     #[error("code_verifier does not answer the code_challenge")]
     WrongVerifier,
+    /// The code is bound to a key that the client did not prove to have: `invalid_grant`.
+    #[error("the code is bound to another key")]
+    WrongKey,
     /// The code is too old: `invalid_grant`.
     #[error("the code has expired")]
     Expired,
@@ -76,17 +81,49 @@ pub enum RedeemError {
 ///
 /// Made by client authentication only: see `authorization_server/client_auth.rs`.
 #[derive(Clone, Debug)]
-pub(crate) struct AuthenticatedClient(ClientId);
+pub(crate) struct AuthenticatedClient {
+    id: ClientId,
+    is_confidential: bool,
+    key: Option<JwkThumbprint>,
+}
 
 impl AuthenticatedClient {
-    /// Claims the proof. Called by client authentication, and nowhere else.
+    /// Claims the proof, of a client that is known by its name. Called by client authentication, and
+    /// nowhere else.
     pub(crate) fn assertion(id: ClientId) -> Self {
-        Self(id)
+        Self {
+            id,
+            is_confidential: false,
+            key: None,
+        }
+    }
+
+    /// The same of one that has a secret or keys, and used them.
+    pub(crate) fn confidential(self) -> Self {
+        Self {
+            is_confidential: true,
+            ..self
+        }
+    }
+
+    /// The same of one that proved to have `key` (RFC 9449 §5).
+    pub(crate) fn with_key(self, key: Option<JwkThumbprint>) -> Self {
+        Self { key, ..self }
     }
 
     /// Which client it is.
     pub(crate) fn id(&self) -> &ClientId {
-        &self.0
+        &self.id
+    }
+
+    /// The key that its access token is bound to.
+    pub(crate) fn key(&self) -> Option<JwkThumbprint> {
+        self.key
+    }
+
+    /// The key that its refresh token is bound to.
+    pub(super) fn refresh_key(&self) -> Option<JwkThumbprint> {
+        self.key.filter(|_| !self.is_confidential)
     }
 }
 
@@ -131,7 +168,7 @@ impl IssuedCode {
     ///
     /// # Errors
     ///
-    /// [`RedeemError`] if client, redirect URI, verifier, age or resource do not fit.
+    /// [`RedeemError`] if client, redirect URI, verifier, key, age or resource do not fit.
     pub(crate) fn redeem(
         self,
         presented: &CodeRequest,
@@ -155,6 +192,10 @@ impl IssuedCode {
         }
         if !request.challenge.is_answered_by(&presented.code_verifier) {
             return Err(RedeemError::WrongVerifier);
+        }
+        // RFC 9449 §10.
+        if request.dpop_jkt.is_some() && request.dpop_jkt != client.key() {
+            return Err(RedeemError::WrongKey);
         }
         if now.since(self.issued_at) > CODE_LIFETIME {
             return Err(RedeemError::Expired);
@@ -181,6 +222,7 @@ impl IssuedCode {
                 current: first.token,
                 previous: None,
             }),
+            bound: Binding::first(client),
             issued_at: now,
             expires_at,
         })

@@ -10,6 +10,7 @@ use super::{
     Remembered, Wanted,
 };
 use crate::access_token::Principal;
+use crate::jwt::thumbprint::JwkThumbprint;
 use crate::oauth::client::ClientId;
 use crate::oauth::pkce::CodeChallenge;
 use crate::oauth::redirect_uri::{self, TrustedRedirect};
@@ -34,6 +35,9 @@ pub(crate) struct AuthorizationRequest {
     pub(crate) redirect: TrustedRedirect,
     pub(crate) state: Option<String>,
     pub(crate) challenge: CodeChallenge,
+    /// The key that the client will prove to have (RFC 9449 §10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dpop_jkt: Option<JwkThumbprint>,
     pub(crate) scope: Scope,
     pub(crate) resource: ResourceIndicator,
     pub(crate) hints: LoginHints,

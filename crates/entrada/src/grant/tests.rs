@@ -51,6 +51,7 @@ fn request() -> AuthorizationRequest {
         redirect: registered.trusted_redirect(None).unwrap(),
         state: Some("xyz".to_owned()),
         challenge: CodeChallenge::of(&CodeVerifier::new("verifier")),
+        dpop_jkt: None,
         scope: scope("read write"),
         resource: resource("https://mcp.example/mcp"),
         hints: LoginHints::default(),

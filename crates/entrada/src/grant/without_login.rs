@@ -94,6 +94,7 @@ impl Grant {
             resource: new.resource,
             held: None,
             refresh: None,
+            bound: None,
             issued_at: now,
             expires_at: new.expires_at,
         }

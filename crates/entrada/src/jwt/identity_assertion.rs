@@ -3,16 +3,15 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-
 use super::jwks::{Algorithm, VerificationKey};
+use super::thumbprint::JwkThumbprint;
 use super::unverified::{MalformedJwt, UnverifiedJwt};
 use super::verify::{Audience, ExpectedType, JwtError, Times, authentic_payload};
 use crate::oauth::client::ClientId;
 use crate::oauth::resource::ResourceIndicator;
 use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
+use serde::Deserialize;
 
 /// What may sign one; the key decides which it was.
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
@@ -48,7 +47,7 @@ pub enum IdentityAssertionError {
     /// It has no identifier, and so could be used again.
     #[error("jti is missing or too long")]
     NoId,
-    /// It is bound to a key.
+    /// It is bound to a key that its client did not prove to have.
     #[error("it is bound to a key, and nobody proved to have it")]
     SenderConstrained,
     /// It was used before.
@@ -91,6 +90,8 @@ pub(crate) struct ExpectedAssertion<'a> {
     pub(crate) client: &'a ClientId,
     /// What we issue tokens for.
     pub(crate) resource: &'a ResourceIndicator,
+    /// The key that the client proved to have.
+    pub(crate) key: Option<JwkThumbprint>,
 }
 
 #[derive(Deserialize)]
@@ -107,7 +108,13 @@ struct Claims {
     scope: Option<String>,
     tenant: Option<String>,
     email: Option<String>,
-    cnf: Option<IgnoredAny>,
+    cnf: Option<Bound>,
+}
+
+/// What it is bound to: a key, or something we do not know.
+#[derive(Deserialize)]
+struct Bound {
+    jkt: Option<String>,
 }
 
 /// One resource, or a list of them.
@@ -169,8 +176,11 @@ pub(crate) fn verify(
     if !resource.is_some_and(|it| it.is_ok_and(|it| it.names_same(expected.resource))) {
         return Err(E::OtherResource);
     }
-    if claims.cnf.is_some() {
-        return Err(E::SenderConstrained);
+    if let Some(Bound { jkt }) = claims.cnf {
+        let bound_to = jkt.and_then(|jkt| JwkThumbprint::parse(&jkt).ok());
+        if bound_to.is_none() || bound_to != expected.key {
+            return Err(E::SenderConstrained);
+        }
     }
     let fits = |text: &String| !text.is_empty() && text.len() <= LONGEST_NAME;
     if !fits(&claims.sub) || !claims.tenant.as_ref().is_none_or(fits) {
@@ -207,6 +217,7 @@ mod tests {
             audience: "https://mcp.example",
             client: &client,
             resource: &resource,
+            key: JwkThumbprint::parse(&"A".repeat(43)).ok(),
         };
         let jwt = UnverifiedJwt::parse(token)?;
         let now = Timestamp::from_unix(NOW);
@@ -287,7 +298,17 @@ mod tests {
                 Err(E::OtherResource),
             ),
             (json!({ "resource": null }), Err(JwtError::Claims.into())),
+            (json!({ "cnf": { "jkt": "A".repeat(43) } }), Ok(())),
+            (
+                json!({ "cnf": { "jkt": format!("E{}", "A".repeat(42)) } }),
+                Err(E::SenderConstrained),
+            ),
             (json!({ "cnf": { "jkt": "x" } }), Err(E::SenderConstrained)),
+            (
+                json!({ "cnf": { "x5t#S256": "x" } }),
+                Err(E::SenderConstrained),
+            ),
+            (json!({ "cnf": {} }), Err(E::SenderConstrained)),
             (json!({ "sub": "" }), Err(JwtError::Claims.into())),
             (json!({ "sub": null }), Err(JwtError::Claims.into())),
             (json!({ "sub": long }), Err(JwtError::Claims.into())),

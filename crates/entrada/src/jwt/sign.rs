@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
@@ -14,6 +13,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::jwks::{Algorithm, Jwk, VerificationKey};
+use super::thumbprint::JwkThumbprint;
 
 /// A private key of ours, named by its thumbprint (RFC 7638).
 #[derive(Clone)]
@@ -73,7 +73,7 @@ impl SigningKey {
     /// [`SigningKeyError`] if it is not a private key of `algorithm`.
     pub fn from_pkcs8(algorithm: Algorithm, pkcs8: &[u8]) -> Result<Self, SigningKeyError> {
         let encode = |bytes: &[u8]| Some(URL_SAFE_NO_PAD.encode(bytes));
-        let (key, mut jwk, thumbprint) = match algorithm {
+        let (key, mut jwk) = match algorithm {
             Algorithm::Es256 => {
                 let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8)
                     .map_err(|_| SigningKeyError::Rejected)?;
@@ -82,41 +82,30 @@ impl SigningKey {
                     .get(1..33)
                     .zip(point.get(33..65))
                     .ok_or(SigningKeyError::Rejected)?;
-                let (x, y) = (encode(x), encode(y));
                 let jwk = Jwk {
                     kty: "EC".to_owned(),
                     crv: Some("P-256".to_owned()),
-                    x,
-                    y,
+                    x: encode(x),
+                    y: encode(y),
                     ..Jwk::default()
                 };
-                let thumbprint = format!(
-                    r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#,
-                    jwk.x.as_deref().unwrap_or_default(),
-                    jwk.y.as_deref().unwrap_or_default()
-                );
-                (KeyPair::Es256(key), jwk, thumbprint)
+                (KeyPair::Es256(key), jwk)
             }
             Algorithm::EdDsa => {
                 let key =
                     Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| SigningKeyError::Rejected)?;
-                let x = encode(key.public_key().as_ref());
                 let jwk = Jwk {
                     kty: "OKP".to_owned(),
                     crv: Some("Ed25519".to_owned()),
-                    x,
+                    x: encode(key.public_key().as_ref()),
                     ..Jwk::default()
                 };
-                let thumbprint = format!(
-                    r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#,
-                    jwk.x.as_deref().unwrap_or_default()
-                );
-                (KeyPair::EdDsa(key), jwk, thumbprint)
+                (KeyPair::EdDsa(key), jwk)
             }
             Algorithm::Rs256 => return Err(SigningKeyError::Algorithm),
         };
-        // RFC 7638 §3: the digest of the required members in order.
-        let kid = URL_SAFE_NO_PAD.encode(digest(&SHA256, thumbprint.as_bytes()));
+        let kid = JwkThumbprint::of(&jwk).ok_or(SigningKeyError::Rejected)?;
+        let kid = kid.to_string();
         jwk.kid = Some(kid.clone());
         jwk.usage = Some("sig".to_owned());
         jwk.alg = Some(algorithm.as_str().to_owned());
@@ -182,11 +171,40 @@ impl SigningKey {
             typ,
             kid: &self.kid,
         };
+        self.sign_under(&header, claims)
+    }
+
+    /// Signs `claims` as a proof that somebody has this key (RFC 9449 §4.2).
+    ///
+    /// # Errors
+    ///
+    /// [`SigningKeyError::Failed`] if the crypto library fails.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn prove(&self, claims: &impl Serialize) -> Result<String, SigningKeyError> {
+        let Jwk { kty, crv, x, y, .. } = self.jwk.clone();
+        let jwk = Jwk {
+            kty,
+            crv,
+            x,
+            y,
+            ..Jwk::default()
+        };
+        let alg = self.algorithm().as_str();
+        let header = serde_json::json!({ "alg": alg, "typ": "dpop+jwt", "jwk": jwk });
+        self.sign_under(&header, claims)
+    }
+
+    /// Signs `claims` under `header`.
+    pub(super) fn sign_under(
+        &self,
+        header: &impl Serialize,
+        claims: &impl Serialize,
+    ) -> Result<String, SigningKeyError> {
         let part = |json: serde_json::Result<Vec<u8>>| {
             json.map(|json| URL_SAFE_NO_PAD.encode(json))
                 .map_err(|_| SigningKeyError::Failed)
         };
-        let mut token = part(serde_json::to_vec(&header))?;
+        let mut token = part(serde_json::to_vec(header))?;
         token.push('.');
         token.push_str(&part(serde_json::to_vec(claims))?);
         let signature = match &*self.key {

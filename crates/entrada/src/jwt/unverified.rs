@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 use super::text::Text;
@@ -138,6 +138,13 @@ impl<'a> UnverifiedJwt<'a> {
     /// check their signature.
     pub(crate) fn has_nonce(&self) -> bool {
         self.header.nonce.is_some()
+    }
+
+    /// The header once more, read for what not every token has in it.
+    pub(super) fn header<T: DeserializeOwned>(&self) -> Option<T> {
+        let (header, _) = self.signing_input.split_once('.')?;
+        let header = URL_SAFE_NO_PAD.decode(header).ok()?;
+        serde_json::from_slice(&header).ok()
     }
 
     /// Where the token says it comes from; `None` if it does not say.

@@ -4,9 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::jwks::{Algorithm, VerificationKey};
+use super::thumbprint::JwkThumbprint;
 use super::unverified::{MalformedJwt, UnverifiedJwt};
 use crate::platform::Timestamp;
 
@@ -60,6 +61,8 @@ pub enum ExpectedType {
     ClientAssertion,
     /// `oauth-id-jag+jwt`: what an issuer vouches for.
     IdentityAssertion,
+    /// `dpop+jwt`: a proof that a client holds a key (RFC 9449 §4.2).
+    Proof,
     /// Either: what issuers write that follow RFC 9068, or do not.
     Any,
 }
@@ -107,6 +110,22 @@ pub struct Claims {
     pub client_id: Option<String>,
     pub scope: Option<String>,
     pub sid: Option<String>,
+    pub cnf: Option<Confirmation>,
+}
+
+/// What a token is bound to (RFC 7800 §3.1): a key, and nothing else that we would know.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
+#[non_exhaustive]
+pub struct Confirmation {
+    /// The thumbprint of the key (RFC 9449 §6.1).
+    pub jkt: JwkThumbprint,
+}
+
+impl Confirmation {
+    /// Binds a token to `key`.
+    pub(crate) const fn new(key: JwkThumbprint) -> Self {
+        Self { jkt: key }
+    }
 }
 
 /// One audience or several (RFC 7519 §4.1.3).
@@ -298,6 +317,10 @@ impl ExpectedType {
             // RFC 7515 §4.1.9: a media type, compared without case, `application/` left out.
             Self::AccessToken => typ.is_some_and(|typ| {
                 typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt")
+            }),
+            Self::Proof => typ.is_some_and(|typ| {
+                typ.eq_ignore_ascii_case("dpop+jwt")
+                    || typ.eq_ignore_ascii_case("application/dpop+jwt")
             }),
             Self::Jwt => typ.is_none_or(|typ| typ.eq_ignore_ascii_case("jwt")),
             Self::ClientAssertion => {

@@ -162,6 +162,7 @@ pub struct ClientMetadata {
     application_type: ApplicationType,
     grant_types: Vec<GrantType>,
     authentication: ClientAuthentication,
+    bound_tokens: bool,
 }
 
 /// How a client is written into a record that is about to be sealed, and read again.
@@ -211,6 +212,8 @@ struct SealedMetadata {
     grant_types: Vec<GrantType>,
     #[serde(default)]
     authentication: ClientAuthentication,
+    #[serde(default)]
+    bound_tokens: bool,
 }
 
 /// A registration request as it comes over the wire (RFC 7591 §2): nothing in it is checked.
@@ -232,6 +235,8 @@ pub struct UnverifiedClientMetadata {
     pub response_types: Option<Vec<String>>,
     /// How it wants to prove itself.
     pub token_endpoint_auth_method: Option<String>,
+    /// Whether it wants no tokens but those bound to a key (RFC 9449 §5.2).
+    pub dpop_bound_access_tokens: Option<bool>,
 }
 
 /// Why metadata was refused.
@@ -348,6 +353,7 @@ impl UnverifiedClientMetadata {
             application_type,
             grant_types: grant_types(self.grant_types.as_deref())?,
             authentication: ClientAuthentication::None,
+            bound_tokens: self.dpop_bound_access_tokens == Some(true),
         })
     }
 }
@@ -420,13 +426,14 @@ impl ClientMetadata {
     }
 
     /// Of a program that nobody signs in with.
-    pub(crate) fn of_program(name: Option<&str>) -> Self {
+    pub(crate) fn of_program(name: Option<&str>, bound_tokens: bool) -> Self {
         Self {
             redirect_uris: Vec::new(),
             name: name.and_then(presentable),
             application_type: ApplicationType::Web,
             grant_types: Vec::new(),
             authentication: ClientAuthentication::None,
+            bound_tokens,
         }
     }
 
@@ -434,6 +441,11 @@ impl ClientMetadata {
     pub(crate) fn and_may_use(mut self, grant_type: GrantType) -> Self {
         self.grant_types.push(grant_type);
         self
+    }
+
+    /// Whether it wants no tokens but those bound to a key (RFC 9449 §5.2).
+    pub fn wants_bound_tokens(&self) -> bool {
+        self.bound_tokens
     }
 
     /// The same, of a client that proves itself so.

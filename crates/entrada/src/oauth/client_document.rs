@@ -145,6 +145,7 @@ pub struct UnverifiedClientDocument<'a> {
     response_types: Option<Vec<String>>,
     token_endpoint_auth_method: Option<String>,
     client_secret: Option<IgnoredAny>,
+    dpop_bound_access_tokens: Option<bool>,
     #[serde(borrow)]
     jwks: Option<&'a RawValue>,
     jwks_uri: Option<String>,
@@ -244,6 +245,7 @@ impl<'a> UnverifiedClientDocument<'a> {
             grant_types: self.grant_types,
             response_types: self.response_types,
             token_endpoint_auth_method: None,
+            dpop_bound_access_tokens: self.dpop_bound_access_tokens,
         };
         let metadata = metadata.check(allowed)?;
         if metadata.unverified_name().is_none() {

@@ -19,6 +19,8 @@ pub enum ErrorCode {
     InvalidClient,
     /// `invalid_client_metadata` (RFC 7591 §3.2.2)
     InvalidClientMetadata,
+    /// `invalid_dpop_proof` (RFC 9449 §5 and §7.1)
+    InvalidDpopProof,
     /// `invalid_grant` (RFC 6749 §5.2)
     InvalidGrant,
     /// `invalid_redirect_uri` (RFC 7591 §3.2.2)
@@ -43,6 +45,8 @@ pub enum ErrorCode {
     UnsupportedGrantType,
     /// `unsupported_response_type` (RFC 6749 §4.1.2.1)
     UnsupportedResponseType,
+    /// `use_dpop_nonce` (RFC 9449 §8 and §9)
+    UseDpopNonce,
 }
 
 impl ErrorCode {
@@ -55,6 +59,7 @@ impl ErrorCode {
             Self::InsufficientScope => "insufficient_scope",
             Self::InvalidClient => "invalid_client",
             Self::InvalidClientMetadata => "invalid_client_metadata",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
             Self::InvalidGrant => "invalid_grant",
             Self::InvalidRedirectUri => "invalid_redirect_uri",
             Self::InvalidRequest => "invalid_request",
@@ -66,15 +71,18 @@ impl ErrorCode {
             Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::UseDpopNonce => "use_dpop_nonce",
         }
     }
 
     /// The HTTP status where the error is the response itself: 400 unless a specification says
-    /// otherwise (RFC 6749 §5.2, RFC 6750 §3.1).
+    /// otherwise (RFC 6749 §5.2, RFC 6750 §3.1). The guard answers with 401 what is wrong with a proof
+    /// (RFC 9449 §7.1).
     pub const fn status(self) -> StatusCode {
         match self {
             Self::ConsentRequired
             | Self::InvalidClientMetadata
+            | Self::InvalidDpopProof
             | Self::InvalidGrant
             | Self::InvalidRedirectUri
             | Self::InvalidRequest
@@ -82,7 +90,8 @@ impl ErrorCode {
             | Self::InvalidTarget
             | Self::UnauthorizedClient
             | Self::UnsupportedGrantType
-            | Self::UnsupportedResponseType => StatusCode::BAD_REQUEST,
+            | Self::UnsupportedResponseType
+            | Self::UseDpopNonce => StatusCode::BAD_REQUEST,
             Self::InsufficientClaims | Self::InvalidClient | Self::InvalidToken => {
                 StatusCode::UNAUTHORIZED
             }

@@ -49,6 +49,9 @@ pub struct AuthorizationServerMetadata {
     pub authorization_response_iss_parameter_supported: bool,
     /// Whether a client may be named by the URL of a document that describes it.
     pub client_id_metadata_document_supported: bool,
+    /// What may sign a proof of possession, where tokens can be bound to a key (RFC 9449 §5.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dpop_signing_alg_values_supported: Option<Vec<&'static str>>,
 }
 
 /// Protected resource metadata (RFC 9728 §2). Nothing that is unset is written.
@@ -66,6 +69,12 @@ pub struct ProtectedResourceMetadata {
     /// What people call it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_name: Option<String>,
+    /// What may sign a proof of possession, where it takes tokens bound to a key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dpop_signing_alg_values_supported: Option<Vec<&'static str>>,
+    /// Whether it takes no others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dpop_bound_access_tokens_required: Option<bool>,
 }
 
 impl ProtectedResourceMetadata {
@@ -78,6 +87,8 @@ impl ProtectedResourceMetadata {
             scopes_supported: Vec::new(),
             bearer_methods_supported: &["header"],
             resource_name: None,
+            dpop_signing_alg_values_supported: None,
+            dpop_bound_access_tokens_required: None,
         }
     }
 }

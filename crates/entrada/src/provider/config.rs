@@ -8,6 +8,7 @@ use crate::access_token::AccessTokenVerifier;
 use crate::authorization_server::{
     ClientRegistrations, ConsentMode, PreregisteredClient, RateLimits,
 };
+use crate::dpop::Dpop;
 use crate::entra::cloud::Cloud;
 use crate::entra::credential::ClientCredential;
 use crate::grant::Lifetimes;
@@ -19,6 +20,7 @@ use crate::store::Store;
 mod authority;
 mod check;
 mod direct;
+mod dpop;
 mod error;
 mod graph;
 mod remote;
@@ -59,6 +61,8 @@ pub struct AzureConfig {
     lifetimes: Lifetimes,
     consent: ConsentMode,
     pre_approved_clients: Vec<String>,
+    dpop: Dpop,
+    dpop_nonce: bool,
     signing_algorithm: Algorithm,
     data_dir: PathBuf,
     requirement: Requirement,
@@ -120,6 +124,8 @@ impl AzureConfig {
             lifetimes: Lifetimes::default(),
             consent: ConsentMode::default(),
             pre_approved_clients: Vec::new(),
+            dpop: Dpop::default(),
+            dpop_nonce: false,
             signing_algorithm: Algorithm::Es256,
             data_dir: PathBuf::from("entrada-data"),
             requirement: Requirement::default(),
@@ -233,6 +239,9 @@ setters! { AzureConfig:
     access_token_lifetime(lifetimes.access_token: Duration) = access_token_lifetime;
     /// How long a refresh token may lie unused: 90 days, as Entra's own.
     refresh_token_lifetime(lifetimes.refresh_token: Duration) = refresh_token_lifetime;
+    /// Whether clients bind their tokens to a key (RFC 9449), so that they are of no use to whoever
+    /// steals them: those may that can, unless told otherwise. Entra's own tokens are never bound.
+    dpop(dpop: Dpop) = dpop;
     /// What access tokens are signed with: ES256, unless told otherwise. Takes effect with the
     /// next key that is made.
     signing_algorithm(signing_algorithm: Algorithm) = signing_algorithm;
@@ -268,6 +277,15 @@ impl AzureConfig {
     #[must_use]
     pub fn continuous_access_evaluation(mut self) -> Self {
         self.continuous_access_evaluation = true;
+        self
+    }
+
+    /// Wants in each proof of a key what this server gave the client within the last five minutes
+    /// (`DPoP-Nonce`, RFC 9449 §8 and §9): who has the key for a moment cannot make proofs for later.
+    /// A client's first request, and one after a pause, then takes two.
+    #[must_use]
+    pub fn dpop_nonce(mut self) -> Self {
+        self.dpop_nonce = true;
         self
     }
 

@@ -5,18 +5,21 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, Request, Response};
+use http::{HeaderMap, Request, Response};
 use tower::{Layer, Service};
 use zeroize::Zeroizing;
 
 use super::body::ResponseBody;
 use super::cors;
+use super::credentials::{Presentation, Scheme, credentials};
 use super::future::{ResponseFuture, Verdict};
 use super::origin::Origins;
+use super::possession::Possession;
 use super::protection::Protection;
 use super::refusal::{Answers, Refusal};
 use super::session::SessionBinding;
 use crate::access_token::{AccessTokenVerifier, Caller, PresentedToken, VerifiedToken};
+use crate::dpop::DPOP;
 use crate::platform::{Clock, Timestamp};
 use crate::policy::Requirement;
 
@@ -40,12 +43,14 @@ impl RequireBearerLayer {
             protection.allowed_origins,
             &protection.resource_metadata_url,
         );
+        let possession = Possession::new(protection.proofs, protection.resource_metadata_url);
         let guard = Guard {
             verifier,
             clock,
             answers,
             origins,
             requirement,
+            possession,
             sessions: protection.session_keys.map(SessionBinding::new),
         };
         Self {
@@ -66,7 +71,8 @@ impl<S> Layer<S> for RequireBearerLayer {
 }
 
 /// Lets requests through to a service if they carry a good access token in the one place for it,
-/// the `Authorization` header (RFC 6750 §2.1).
+/// the `Authorization` header (RFC 6750 §2.1), and with it a proof if the token is bound to a key
+/// (RFC 9449 §7.1).
 ///
 /// The service finds a [`VerifiedToken`] in the request extensions, and neither the token nor a
 /// proof of possession in the headers. What is refused carries a [`Refusal`] in the response
@@ -98,30 +104,32 @@ where
         // MCP transports, *Security Warning*: the origin is looked at before anything else.
         let origin = match guard.origins.admit(request.headers()) {
             Ok(origin) => origin,
-            Err(refusal) => return ResponseFuture::refused(guard, None, refusal),
+            Err(refusal) => return ResponseFuture::refused(guard, None, refusal.into()),
         };
         if origin.is_some() && cors::is_preflight(request.method(), request.headers()) {
             let response = cors::preflight(request.headers());
             return ResponseFuture::answered(guard, origin, response);
         }
-        let presented = match bearer_token(request.headers()) {
+        let (scheme, presented) = match guard.credentials(request.headers()) {
             Ok(presented) => presented,
-            Err(refusal) => return ResponseFuture::refused(guard, origin, refusal),
+            Err(refusal) => return ResponseFuture::refused(guard, origin, refusal.into()),
         };
         let now = guard.clock.now();
+        let presentation = Presentation { scheme, at: now };
         let Some(token) = guard.verifier.recall(presented, now) else {
             let verdict = guard.verdict(presented, now);
             // The clone has not been polled ready, the service has.
             let next = self.inner.clone();
             let ready = std::mem::replace(&mut self.inner, next);
-            return ResponseFuture::verifying(guard, origin, verdict, (ready, request));
+            let waiting = (ready, request, presentation);
+            return ResponseFuture::verifying(guard, origin, verdict, waiting);
         };
-        match guard.admit(&token, &mut request) {
+        match guard.admit(&token, presentation, &mut request) {
             Ok(()) => {
                 let response = self.inner.call(request);
                 ResponseFuture::running(guard, origin, token, response)
             }
-            Err(refusal) => ResponseFuture::refused(guard, origin, refusal),
+            Err(refusal) => ResponseFuture::refused(guard, origin, (refusal, scheme)),
         }
     }
 }
@@ -134,16 +142,31 @@ pub(super) struct Guard {
     answers: Answers,
     origins: Origins,
     requirement: Requirement,
+    possession: Possession,
     sessions: Option<SessionBinding>,
 }
 
 impl Guard {
+    /// What a request presents; a scheme that is off is none.
+    fn credentials<'h>(
+        &self,
+        headers: &'h HeaderMap,
+    ) -> Result<(Scheme, PresentedToken<'h>), Refusal> {
+        let presented = credentials(headers)?;
+        match (presented.0, &self.possession.proofs) {
+            (Scheme::Bearer, _) | (Scheme::Dpop, Some(_)) => Ok(presented),
+            (Scheme::Dpop, None) => Err(Refusal::NotBearer),
+        }
+    }
+
     /// Lets a request of whoever `token` speaks for through.
     pub(super) fn admit<B>(
         &self,
         token: &VerifiedToken,
+        presentation: Presentation,
         request: &mut Request<B>,
     ) -> Result<(), Refusal> {
+        self.possession.admit(token, presentation, request)?;
         if let Err(shortfall) = self.requirement.decide(token) {
             return Err(Refusal::Forbidden(Caller::of(token), shortfall));
         }
@@ -163,10 +186,24 @@ impl Guard {
         if let Some(sessions) = &self.sessions {
             sessions.tag(headers, token);
         }
+        if token.bound_to.is_some() {
+            self.give_nonce(headers);
+        }
     }
 
-    pub(super) fn refuse(&self, refusal: Refusal) -> Response<Bytes> {
-        self.answers.refuse(refusal)
+    pub(super) fn refuse(&self, (refusal, scheme): (Refusal, Scheme)) -> Response<Bytes> {
+        let mut response = self.answers.refuse(refusal, scheme);
+        if scheme == Scheme::Dpop {
+            self.give_nonce(response.headers_mut());
+        }
+        response
+    }
+
+    /// What the client's next proof must hold (RFC 9449 §8.2).
+    fn give_nonce(&self, headers: &mut HeaderMap) {
+        if let Some(proofs) = &self.possession.proofs {
+            proofs.give_nonce(headers, self.clock.now());
+        }
     }
 
     fn verdict(self: &Arc<Self>, presented: PresentedToken<'_>, now: Timestamp) -> Verdict {
@@ -177,77 +214,5 @@ impl Guard {
             let presented = PresentedToken::with_signed(&token, signed);
             guard.verifier.verify(presented, now).await
         })
-    }
-}
-
-/// The token in the one `Authorization` header (RFC 6750 §2.1).
-fn bearer_token(headers: &HeaderMap) -> Result<PresentedToken<'_>, Refusal> {
-    let mut presented = headers.get_all(AUTHORIZATION).iter();
-    let credentials = match (presented.next(), presented.next()) {
-        (None, _) => return Err(Refusal::NoCredentials),
-        (Some(credentials), None) => credentials,
-        // RFC 6750 §3.1: what repeats a parameter is invalid_request. Nothing less is: clients
-        // of two revisions take a 400 for a server that does not know theirs.
-        (Some(_), Some(_)) => return Err(Refusal::SeveralCredentials),
-    };
-    let credentials = std::str::from_utf8(credentials.as_bytes()).ok();
-    let (scheme, token) = credentials
-        .and_then(|credentials| credentials.split_once(' '))
-        .ok_or(Refusal::NotBearer)?;
-    let token = token.trim_start_matches(' ');
-    // RFC 9110 §11.1: schemes fold case.
-    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
-        Ok(PresentedToken::new(token))
-    } else {
-        Err(Refusal::NotBearer)
-    }
-}
-
-/// `DPoP` (RFC 9449 §4.1).
-const DPOP: HeaderName = HeaderName::from_static("dpop");
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn one_bearer_token_is_taken_from_one_header() {
-        for (presented, expected) in [
-            (vec![], Err("there are no credentials")),
-            (vec!["Bearer abc"], Ok("abc")),
-            (vec!["bearer abc"], Ok("abc")),
-            (vec!["BEARER  abc"], Ok("abc")),
-            (vec!["Bearer a b"], Ok("a b")),
-            (vec!["Bearer"], Err("the credentials are no bearer token")),
-            (vec!["Bearer "], Err("the credentials are no bearer token")),
-            (
-                vec!["Bearerabc"],
-                Err("the credentials are no bearer token"),
-            ),
-            (
-                vec!["Basic YTpi"],
-                Err("the credentials are no bearer token"),
-            ),
-            (vec!["DPoP abc"], Err("the credentials are no bearer token")),
-            (vec![""], Err("the credentials are no bearer token")),
-            (
-                vec!["Bearer abc", "Bearer abc"],
-                Err("there is more than one Authorization header"),
-            ),
-            (
-                vec!["Basic YTpi", "Bearer abc"],
-                Err("there is more than one Authorization header"),
-            ),
-        ] {
-            let mut headers = HeaderMap::new();
-            for value in &presented {
-                headers.append(AUTHORIZATION, HeaderValue::from_static(value));
-            }
-            let found = bearer_token(&headers).map(PresentedToken::expose);
-            let found = found.map_err(|refusal| refusal.to_string());
-            assert_eq!(found, expected.map_err(str::to_owned), "{presented:?}");
-        }
     }
 }

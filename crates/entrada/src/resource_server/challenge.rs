@@ -1,15 +1,20 @@
-//! The `WWW-Authenticate` header of the Bearer scheme.
+//! The `WWW-Authenticate` header.
 
 use http::HeaderValue;
 use url::Url;
 
+use super::credentials::Scheme;
+use crate::dpop;
 use crate::oauth::claims_request::ClaimsRequest;
 use crate::oauth::error::ErrorResponse;
 use crate::oauth::scope::Scope;
 
-/// What a client must do to get in (RFC 6750 §3, RFC 9728 §5.1; Microsoft, *claims challenges*).
+/// What a client must do to get in (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1; Microsoft, *claims
+/// challenges*).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Challenge<'a> {
+    /// How it must present its token.
+    pub(super) scheme: Scheme,
     /// What was wrong; nothing if no credentials came (RFC 6750 §3.1).
     pub(super) error: Option<ErrorResponse>,
     /// What the next token must say, where the client asks Entra itself.
@@ -21,9 +26,9 @@ pub(super) struct Challenge<'a> {
 }
 
 impl Challenge<'_> {
-    /// The value of the header, `Bearer` first: clients overlook a challenge that stands later.
+    /// The value of the header, which holds one challenge: some clients read the first alone.
     pub(super) fn to_header_value(self) -> HeaderValue {
-        let mut attributes = Vec::with_capacity(5);
+        let mut attributes = Vec::with_capacity(6);
         if let Some(error) = self.error {
             attributes.push(attribute("error", error.error.as_str()));
             attributes.push(attribute("error_description", error.error_description));
@@ -38,7 +43,11 @@ impl Challenge<'_> {
             "resource_metadata",
             self.resource_metadata.as_str(),
         ));
-        HeaderValue::try_from(format!("Bearer {}", attributes.join(", ")))
+        if self.scheme == Scheme::Dpop {
+            attributes.push(attribute("algs", &dpop::algorithms().join(" ")));
+        }
+        let scheme = self.scheme.as_str();
+        HeaderValue::try_from(format!("{scheme} {}", attributes.join(", ")))
             .expect("attributes hold visible ASCII and spaces")
     }
 }
@@ -64,6 +73,7 @@ mod tests {
 
     fn challenge(error: Option<ErrorResponse>, scope: &str) -> String {
         let challenge = Challenge {
+            scheme: Scheme::Bearer,
             error,
             claims: None,
             scope: &Scope::parse(scope).unwrap(),
@@ -101,6 +111,7 @@ mod tests {
     fn claims_are_told_as_microsoft_documents_it() {
         let claims = ClaimsRequest::parse(r#"{"a":1}"#).unwrap();
         let challenge = Challenge {
+            scheme: Scheme::Bearer,
             error: Some(ErrorResponse::new(ErrorCode::InsufficientClaims, "more")),
             claims: Some(&claims),
             scope: &Scope::default(),

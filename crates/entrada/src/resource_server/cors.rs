@@ -67,7 +67,7 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
 const EXPOSED: HeaderValue =
-    HeaderValue::from_static("www-authenticate, mcp-session-id, mcp-protocol-version");
+    HeaderValue::from_static("www-authenticate, mcp-session-id, mcp-protocol-version, dpop-nonce");
 
 const PARAMETER: &str = "mcp-param-";
 

@@ -13,11 +13,15 @@ use tower::Service;
 use super::bearer::Guard;
 use super::body::ResponseBody;
 use super::cors;
+use super::credentials::{Presentation, Scheme};
 use super::refusal::Refusal;
 use crate::access_token::{Caller, Shortfall, VerifiedToken, VerifyError};
 
 /// A verification that takes time.
 pub(super) type Verdict = Pin<Box<dyn Future<Output = Result<VerifiedToken, VerifyError>> + Send>>;
+
+/// What waits for a verdict.
+type Waiting<S, B> = (S, Request<B>, Presentation);
 
 pin_project! {
     /// The response of a guarded service, or of its guard.
@@ -40,7 +44,7 @@ pin_project! {
         S: Service<Request<B>>,
     {
         Answered { response: Option<Response<Bytes>> },
-        Verifying { verdict: Verdict, waiting: Option<(S, Request<B>)> },
+        Verifying { verdict: Verdict, waiting: Option<Waiting<S, B>> },
         Running { token: VerifiedToken, #[pin] response: S::Future },
     }
 }
@@ -52,7 +56,7 @@ where
     pub(super) fn refused(
         guard: Arc<Guard>,
         origin: Option<HeaderValue>,
-        refusal: Refusal,
+        refusal: (Refusal, Scheme),
     ) -> Self {
         let response = guard.refuse(refusal);
         Self::answered(guard, origin, response)
@@ -75,7 +79,7 @@ where
         guard: Arc<Guard>,
         origin: Option<HeaderValue>,
         verdict: Verdict,
-        waiting: (S, Request<B>),
+        waiting: Waiting<S, B>,
     ) -> Self {
         let waiting = Some(waiting);
         Self {
@@ -120,6 +124,7 @@ where
                     // What stands behind the guard says what is lacking, the guard how one asks.
                     if let Some(shortfall) = response.extensions_mut().remove::<Shortfall>() {
                         let refusal = Refusal::Forbidden(Caller::of(token), shortfall);
+                        let refusal = (refusal, Scheme::of(token));
                         break this.guard.refuse(refusal).map(ResponseBody::of_guard);
                     }
                     this.guard.release(response.headers_mut(), token);
@@ -144,21 +149,23 @@ where
 fn resume<S, B>(
     guard: &Guard,
     verdict: Result<VerifiedToken, VerifyError>,
-    (mut service, mut request): (S, Request<B>),
+    (mut service, mut request, presentation): Waiting<S, B>,
 ) -> State<S, B>
 where
     S: Service<Request<B>>,
 {
-    let admitted = verdict
-        .map_err(Refusal::of)
-        .and_then(|token| guard.admit(&token, &mut request).map(|()| token));
+    let admitted = verdict.map_err(Refusal::of).and_then(|token| {
+        guard
+            .admit(&token, presentation, &mut request)
+            .map(|()| token)
+    });
     match admitted {
         Ok(token) => State::Running {
             token,
             response: service.call(request),
         },
         Err(refusal) => State::Answered {
-            response: Some(guard.refuse(refusal)),
+            response: Some(guard.refuse((refusal, presentation.scheme))),
         },
     }
 }

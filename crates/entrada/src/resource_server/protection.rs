@@ -3,6 +3,7 @@
 use url::Url;
 
 use super::origin::AllowedOrigin;
+use crate::dpop::Proofs;
 use crate::entra::scope::ScopeNames;
 use crate::keys::Keys;
 use crate::oauth::scope::Scope;
@@ -31,6 +32,9 @@ pub struct Protection {
     /// Whoever learns a session id may use the session unless the server behind the guard ties
     /// sessions to their user itself.
     pub session_keys: Option<Keys>,
+    /// What judges proofs of possession, where tokens can be bound to a key. Elsewhere one that is gets
+    /// nobody in.
+    pub(crate) proofs: Option<Proofs>,
     /// How clients must spell scopes, where they ask Entra itself.
     pub(crate) scope_names: Option<ScopeNames>,
 }
@@ -44,6 +48,7 @@ impl Protection {
             allowed_origins: Vec::new(),
             requirement: Requirement::default(),
             session_keys: None,
+            proofs: None,
             scope_names: None,
         }
     }

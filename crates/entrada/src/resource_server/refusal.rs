@@ -10,10 +10,13 @@ use serde::Serialize;
 use url::Url;
 
 use super::challenge::Challenge;
+use super::credentials::Scheme;
 use super::protection::Protection;
 use crate::access_token::{Caller, Interaction, Lack, Shortfall, VerifyError};
 use crate::causes::Causes;
+use crate::dpop::ProofError;
 use crate::entra::scope::ScopeNames;
+use crate::jwt::dpop::DpopError;
 use crate::oauth::claims_request::ClaimsRequest;
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::oauth::scope::Scope;
@@ -37,6 +40,17 @@ pub enum Refusal {
     /// Its token does not get anybody in (401 `invalid_token`), or cannot be judged now (503).
     #[error(transparent)]
     Unverified(Arc<VerifyError>),
+    /// Its token is bound to a key, and came by itself: 401 `invalid_token` (RFC 9449 §7.2).
+    #[error("the token is bound to a key, and came as a bearer token")]
+    BoundToken(Caller),
+    /// Its token is bound to no key, and came with a proof, or is not enough here: 401
+    /// `invalid_token`.
+    #[error("the token is bound to no key")]
+    UnboundToken(Caller),
+    /// Its token is bound to a key that it does not prove to have: 401 `invalid_dpop_proof`,
+    /// `use_dpop_nonce`, or `invalid_token` where it is another key (RFC 9449 §7.1).
+    #[error("the token is bound to a key: {1}")]
+    Proof(Caller, ProofError),
     /// Its token is good and not for this: 403 `insufficient_scope` where scopes would help, 401
     /// `invalid_token` or `insufficient_claims` where its user must sign in again, 403
     /// `access_denied` where nothing helps that a client can ask for.
@@ -63,6 +77,9 @@ impl Refusal {
     fn caller(&self) -> Option<&Caller> {
         match self {
             Self::Forbidden(caller, _)
+            | Self::BoundToken(caller)
+            | Self::UnboundToken(caller)
+            | Self::Proof(caller, _)
             | Self::ForeignSession(caller)
             | Self::SeveralSessions(caller) => Some(caller),
             Self::Origin
@@ -89,13 +106,32 @@ impl Refusal {
     }
 }
 
-/// What each kind of refusal is answered with, written once.
+// A request is refused under the scheme it used; without a token that is the first.
+impl From<Refusal> for (Refusal, Scheme) {
+    fn from(refusal: Refusal) -> Self {
+        (refusal, Scheme::Bearer)
+    }
+}
+
+/// What each kind of refusal is answered with under each scheme, written once.
 #[derive(Clone, Debug)]
 pub(super) struct Answers {
+    bearer: Sheet,
+    dpop: Sheet,
+}
+
+/// What is answered under one scheme.
+#[derive(Clone, Debug)]
+struct Sheet {
     origin: Answer,
     no_credentials: Answer,
     several_credentials: Answer,
     invalid_token: Answer,
+    bound_token: Answer,
+    unbound_token: Answer,
+    other_key: Answer,
+    invalid_proof: Answer,
+    use_nonce: Answer,
     unavailable: Answer,
     access_denied: Answer,
     sign_in_again: Answer,
@@ -106,31 +142,61 @@ pub(super) struct Answers {
 
 impl Answers {
     pub(super) fn new(protection: &Protection) -> Self {
-        let challenged = |error| Answer::challenged(error, protection);
         Self {
-            origin: Answer::plain(StatusCode::FORBIDDEN, "this origin is not allowed\n"),
-            no_credentials: challenged(None),
-            several_credentials: challenged(Some(SEVERAL_CREDENTIALS)),
-            invalid_token: challenged(Some(INVALID_TOKEN)),
-            unavailable: Answer::error(UNAVAILABLE)
-                .with(RETRY_AFTER, HeaderValue::from_static("5")),
-            access_denied: Answer::error(ACCESS_DENIED),
-            sign_in_again: challenged(Some(SIGN_IN_AGAIN)),
-            step_up: StepUp::new(protection),
-            foreign_session: Answer::plain(StatusCode::NOT_FOUND, "no such session\n"),
-            several_sessions: Answer::error(SEVERAL_SESSIONS),
+            bearer: Sheet::new(Scheme::Bearer, protection),
+            dpop: Sheet::new(Scheme::Dpop, protection),
         }
     }
 
-    /// Answers `refusal`, and logs it.
-    pub(super) fn refuse(&self, refusal: Refusal) -> Response<Bytes> {
-        let answer = self.answer(&refusal);
+    /// Answers `refusal` of a request under `scheme`, and logs it.
+    pub(super) fn refuse(&self, refusal: Refusal, scheme: Scheme) -> Response<Bytes> {
+        let sheet = match scheme {
+            Scheme::Bearer => &self.bearer,
+            Scheme::Dpop => &self.dpop,
+        };
+        let answer = sheet.answer(&refusal);
         refusal.log(answer.status);
         let mut response = Response::new(answer.body.clone());
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers.clone();
         response.extensions_mut().insert(refusal);
         response
+    }
+}
+
+impl Sheet {
+    fn new(scheme: Scheme, protection: &Protection) -> Self {
+        let challenged = |error| Answer::challenged(error, scheme, protection);
+        // RFC 9449 §7.1: whoever could have used either is told of both, and of `Bearer` first, for
+        // clients overlook a challenge that stands behind one they do not know.
+        let offered = |error| {
+            let answer = challenged(error);
+            match (scheme, &protection.proofs) {
+                (Scheme::Bearer, Some(_)) => {
+                    let other = Answer::challenged(error, Scheme::Dpop, protection);
+                    answer.and_challenges_of(&other)
+                }
+                (Scheme::Bearer, None) | (Scheme::Dpop, _) => answer,
+            }
+        };
+        Self {
+            origin: Answer::plain(StatusCode::FORBIDDEN, "this origin is not allowed\n"),
+            no_credentials: offered(None),
+            several_credentials: challenged(Some(SEVERAL_CREDENTIALS)),
+            invalid_token: challenged(Some(INVALID_TOKEN)),
+            bound_token: offered(Some(BOUND_TOKEN)),
+            unbound_token: offered(Some(UNBOUND_TOKEN)),
+            other_key: challenged(Some(OTHER_KEY)),
+            invalid_proof: challenged(Some(INVALID_PROOF)).unauthorized(),
+            use_nonce: challenged(Some(USE_NONCE)).unauthorized(),
+            unavailable: Answer::error(UNAVAILABLE)
+                .with(RETRY_AFTER, HeaderValue::from_static("5")),
+            access_denied: Answer::error(ACCESS_DENIED),
+            sign_in_again: challenged(Some(SIGN_IN_AGAIN)),
+            step_up: StepUp::new(scheme, protection),
+            foreign_session: Answer::plain(StatusCode::NOT_FOUND, "no such session\n"),
+            several_sessions: Answer::error(SEVERAL_SESSIONS),
+        }
     }
 
     fn answer(&self, refusal: &Refusal) -> Cow<'_, Answer> {
@@ -155,6 +221,12 @@ impl Answers {
                 | VerifyError::Forbidden(..)
                 | VerifyError::GrantEnded => &self.invalid_token,
             },
+            Refusal::BoundToken(_) => &self.bound_token,
+            Refusal::UnboundToken(_) => &self.unbound_token,
+            // RFC 9449 §7.1: another proof would not help, another token does.
+            Refusal::Proof(_, ProofError::Wrong(DpopError::OtherKey)) => &self.other_key,
+            Refusal::Proof(_, ProofError::Nonce) => &self.use_nonce,
+            Refusal::Proof(..) => &self.invalid_proof,
             Refusal::Forbidden(_, Shortfall::Scope(scope)) => {
                 return Cow::Owned(self.step_up.to(scope));
             }
@@ -180,14 +252,16 @@ impl Answers {
 /// What a client is told whose token allows too little.
 #[derive(Clone, Debug)]
 struct StepUp {
+    scheme: Scheme,
     required_scope: Scope,
     scope_names: Option<ScopeNames>,
     resource_metadata: Url,
 }
 
 impl StepUp {
-    fn new(protection: &Protection) -> Self {
+    fn new(scheme: Scheme, protection: &Protection) -> Self {
         Self {
+            scheme,
             required_scope: protection.required_scope.clone(),
             scope_names: protection.scope_names.clone(),
             resource_metadata: protection.resource_metadata_url.clone(),
@@ -214,6 +288,7 @@ impl StepUp {
         claims: Option<&ClaimsRequest>,
     ) -> Answer {
         let challenge = Challenge {
+            scheme: self.scheme,
             error: Some(error),
             claims,
             scope: &told(scope, self.scope_names.as_ref()),
@@ -282,12 +357,30 @@ impl Answer {
         Self { body, ..self }
     }
 
-    fn challenged(error: Option<ErrorResponse>, protection: &Protection) -> Self {
+    /// The same as 401, whatever the code stands for elsewhere.
+    fn unauthorized(self) -> Self {
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            ..self
+        }
+    }
+
+    /// The same with the challenge of `other` behind its own, in a header of its own: some clients
+    /// read the first alone.
+    fn and_challenges_of(mut self, other: &Self) -> Self {
+        for challenge in other.headers.get_all(WWW_AUTHENTICATE) {
+            self.headers.append(WWW_AUTHENTICATE, challenge.clone());
+        }
+        self
+    }
+
+    fn challenged(error: Option<ErrorResponse>, scheme: Scheme, protection: &Protection) -> Self {
         let answer = error.map_or_else(
             || Self::new(StatusCode::UNAUTHORIZED, Bytes::new()),
             Self::error,
         );
         let challenge = Challenge {
+            scheme,
             error,
             claims: None,
             scope: &told(&protection.required_scope, protection.scope_names.as_ref()),
@@ -306,6 +399,31 @@ const SEVERAL_SESSIONS: ErrorResponse =
 const INVALID_TOKEN: ErrorResponse = ErrorResponse::new(
     ErrorCode::InvalidToken,
     "the access token is expired, revoked or not valid here: refresh it, or sign in again",
+);
+
+const BOUND_TOKEN: ErrorResponse = ErrorResponse::new(
+    ErrorCode::InvalidToken,
+    "the access token is bound to a key: send it with a proof of that key",
+);
+
+const UNBOUND_TOKEN: ErrorResponse = ErrorResponse::new(
+    ErrorCode::InvalidToken,
+    "the access token is bound to no key: get one with a DPoP proof",
+);
+
+const OTHER_KEY: ErrorResponse = ErrorResponse::new(
+    ErrorCode::InvalidToken,
+    "the access token is bound to another key than the proof has",
+);
+
+const INVALID_PROOF: ErrorResponse = ErrorResponse::new(
+    ErrorCode::InvalidDpopProof,
+    "the DPoP header must hold one proof, made just now for this method, URL and access token",
+);
+
+const USE_NONCE: ErrorResponse = ErrorResponse::new(
+    ErrorCode::UseDpopNonce,
+    "the proof must hold the nonce that DPoP-Nonce has",
 );
 
 const INSUFFICIENT_SCOPE: ErrorResponse = ErrorResponse::new(

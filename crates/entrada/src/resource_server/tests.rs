@@ -350,7 +350,7 @@ async fn pages_of_allowed_origins_may_read_answers_and_challenges() {
         let exposed = header(response.headers(), "access-control-expose-headers");
         assert_eq!(
             exposed,
-            "www-authenticate, mcp-session-id, mcp-protocol-version"
+            "www-authenticate, mcp-session-id, mcp-protocol-version, dpop-nonce"
         );
     }
     let response = send(

@@ -6,6 +6,7 @@ mod codes;
 mod consent;
 mod direct;
 mod documents;
+mod dpop;
 mod floods;
 mod forger;
 mod guard;

@@ -186,24 +186,34 @@ impl Client {
     }
 
     pub(crate) async fn redeem(&self, code: &str) -> Answer {
-        self.token(&[
+        self.redeem_with(code, &[]).await
+    }
+
+    /// The same with these headers.
+    pub(crate) async fn redeem_with(&self, code: &str, headers: &[(&str, &str)]) -> Answer {
+        let form = [
             ("grant_type", "authorization_code"),
             ("client_id", &self.id),
             ("code", code),
             ("code_verifier", VERIFIER),
             ("redirect_uri", &self.redirect_uri),
             ("resource", RESOURCE),
-        ])
-        .await
+        ];
+        self.post_with("/token", &form, headers).await
     }
 
     pub(crate) async fn refresh(&self, token: &str) -> Answer {
-        self.token(&[
+        self.refresh_with(token, &[]).await
+    }
+
+    /// The same with these headers.
+    pub(crate) async fn refresh_with(&self, token: &str, headers: &[(&str, &str)]) -> Answer {
+        let form = [
             ("grant_type", "refresh_token"),
             ("client_id", &self.id),
             ("refresh_token", token),
-        ])
-        .await
+        ];
+        self.post_with("/token", &form, headers).await
     }
 
     pub(crate) async fn revoke(&self, token: &str) -> Answer {
@@ -216,13 +226,24 @@ impl Client {
     }
 
     pub(crate) async fn post(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+        self.post_with(path, form, &[]).await
+    }
+
+    pub(crate) async fn post_with(
+        &self,
+        path: &str,
+        form: &[(&str, &str)],
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let body = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(form)
             .finish();
-        let request = Request::post(format!("{BASE_URL}{path}"))
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(Body::from(body))
-            .unwrap();
+        let mut request = Request::post(format!("{BASE_URL}{path}"))
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body)).unwrap();
         Answer::read(self.hosts.send(request).await.unwrap()).await
     }
 

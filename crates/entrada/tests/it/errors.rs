@@ -12,9 +12,11 @@ use entrada::authorization_server::{
     SignInAgainError, TokenError, UpstreamRefusal,
 };
 use entrada::client_documents::{ClientFetchError, ClientKeysError};
+use entrada::dpop::ProofError;
 use entrada::entra::error::EntraError;
 use entrada::grant::{RedeemError, RefreshError};
 use entrada::jwt::client_assertion::ClientAssertionError;
+use entrada::jwt::dpop::DpopError;
 use entrada::jwt::identity_assertion::IdentityAssertionError;
 use entrada::jwt::sign::SigningKeyError;
 use entrada::oauth::client::ClientMetadataError;
@@ -229,6 +231,7 @@ async fn authorize(surface: &mut Surface) {
         ("NoChallenge", "code_challenge", ""),
         ("ChallengeMethod", "code_challenge_method", "plain"),
         ("Challenge", "code_challenge", "x"),
+        ("Thumbprint", "dpop_jkt", "x"),
         ("Scope", "scope", "other"),
         ("Target", "resource", "https://other.example/"),
         ("ConsentRequired", "prompt", "none"),
@@ -348,6 +351,11 @@ fn token(surface: &mut Surface) {
         TokenError::Client(ClientAuthError::Document(Arc::new(ClientFetchError::Host)));
         TokenError::Client(ClientAuthError::Document(Arc::new(absent())));
         TokenError::Client(ClientAuthError::Store(store()));
+        TokenError::Proof(ProofError::Missing);
+        TokenError::Proof(ProofError::Several);
+        TokenError::Proof(ProofError::Wrong(DpopError::Time));
+        TokenError::Proof(ProofError::Replayed);
+        TokenError::Proof(ProofError::Nonce);
         TokenError::Missing("code");
         TokenError::UnsupportedGrantType;
         TokenError::UnauthorizedClient;
@@ -358,12 +366,14 @@ fn token(surface: &mut Surface) {
         TokenError::Redeem(RedeemError::WrongClient);
         TokenError::Redeem(RedeemError::WrongRedirectUri);
         TokenError::Redeem(RedeemError::WrongVerifier);
+        TokenError::Redeem(RedeemError::WrongKey);
         TokenError::Redeem(RedeemError::Expired);
         TokenError::Redeem(RedeemError::WrongResource);
         TokenError::UnknownRefreshToken;
         TokenError::Renewal(RenewalError::Ended);
         TokenError::Renewal(RenewalError::Replayed);
         TokenError::Renewal(RenewalError::Refused(RefreshError::WrongClient));
+        TokenError::Renewal(RenewalError::Refused(RefreshError::WrongKey));
         TokenError::Renewal(RenewalError::Refused(RefreshError::Expired));
         TokenError::Renewal(RenewalError::Refused(RefreshError::ScopeExceeded));
         TokenError::Renewal(RenewalError::Refused(RefreshError::WrongResource));

@@ -48,6 +48,7 @@ async fn metadata_stands_at_the_origin_and_is_whole() {
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": true,
             "client_id_metadata_document_supported": true,
+            "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "RS256"],
         })
     );
 }
@@ -65,6 +66,7 @@ async fn the_resource_names_its_server_at_path_and_root() {
                 "scopes_supported": ["mcp.read"],
                 "bearer_methods_supported": ["header"],
                 "resource_name": "Contoso tools",
+                "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "RS256"],
             })
         );
     }

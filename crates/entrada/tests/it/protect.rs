@@ -123,7 +123,7 @@ async fn what_is_no_access_token_of_ours_is_refused() {
         let challenge = answer.header("www-authenticate").unwrap();
         assert!(challenge.ends_with(&format!("scope=\"mcp.read\", {METADATA}")));
     }
-    for credentials in ["Basic YTpi", "Bearer", "Bearer ", "DPoP x", ""] {
+    for credentials in ["Basic YTpi", "Bearer", "Bearer ", "DPoP", ""] {
         call_as(&world, credentials)
             .await
             .assert_unauthorized("invalid_token");

@@ -10,7 +10,7 @@ use crate::config::problem::Problem;
 use crate::config::spelling::nearest_of;
 use crate::config::value::switch;
 
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
     "client_id",
     "client_name",
     "redirect_uris",
@@ -19,6 +19,7 @@ const KEYS: [&str; 8] = [
     "client_credentials",
     "app_roles",
     "identity_assertions",
+    "dpop_bound_access_tokens",
 ];
 
 /// Reads the clients; `place` is where the first stands, `at` names any other place.
@@ -97,6 +98,12 @@ fn client(
     }
     if let Some((name, _)) = value("client_name")? {
         client = client.name(name);
+    }
+    if let Some((text, place)) = value("dpop_bound_access_tokens")? {
+        let wanted = switch(&text).map_err(|what| wrong(&place, "dpop_bound_access_tokens", &what));
+        if wanted? {
+            client = client.dpop_bound_access_tokens();
+        }
     }
     match (value("secret_file")?, value("jwks_file")?) {
         (Some(_), Some((_, place))) => Err(wrong(&place, "jwks_file", "secret_file is set, too")),

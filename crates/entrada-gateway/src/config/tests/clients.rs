@@ -38,6 +38,7 @@ fn clients_stand_in_the_file_and_their_secrets_in_files_of_their_own() {
         client_id = "editor"
         client_name = "Our editor"
         redirect_uris = "http://127.0.0.1/callback"
+        dpop_bound_access_tokens = true
 
         [[client]]
         client_id = "agents"
@@ -157,6 +158,10 @@ fn what_is_wrong_with_a_client_is_said_with_its_line() {
         (
             "[[client]]\nclient_id = \"a\"\nredirect_uris = \"https://a.example/cb\"\nsecret = \"x\"",
             "4: there is no setting \"secret\"",
+        ),
+        (
+            "[[client]]\nclient_id = \"a\"\nredirect_uris = \"https://a.example/cb\"\ndpop_bound_access_tokens = \"x\"",
+            "4: dpop_bound_access_tokens: write true or false",
         ),
         (
             "[[client]]\nclient_id = \"a\"\nredirect_uris = 1.5",

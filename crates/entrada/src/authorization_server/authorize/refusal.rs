@@ -79,6 +79,9 @@ pub enum AuthorizeError {
     /// `code_challenge` is not a digest.
     #[error("code_challenge is not an S256 challenge")]
     Challenge(AnswerTo),
+    /// `dpop_jkt` is not the thumbprint of a key.
+    #[error("dpop_jkt is not a thumbprint")]
+    Thumbprint(AnswerTo),
     /// None of the scopes asked for exists.
     #[error("no such scope")]
     Scope(AnswerTo),
@@ -123,6 +126,7 @@ impl AuthorizeError {
             | Self::NoChallenge(to)
             | Self::ChallengeMethod(to)
             | Self::Challenge(to)
+            | Self::Thumbprint(to)
             | Self::Scope(to)
             | Self::Target { to, .. }
             | Self::ConsentRequired(to) => Some(to),
@@ -167,6 +171,10 @@ impl From<&AuthorizeError> for ErrorResponse {
             E::Challenge(_) => (
                 ErrorCode::InvalidRequest,
                 "code_challenge must be a SHA-256 in base64url",
+            ),
+            E::Thumbprint(_) => (
+                ErrorCode::InvalidRequest,
+                "dpop_jkt must be the SHA-256 thumbprint of a key in base64url",
             ),
             E::Scope(_) => (ErrorCode::InvalidScope, "none of the scopes exists here"),
             E::Target { .. } => (ErrorCode::InvalidTarget, "resource must name this server"),
@@ -222,6 +230,7 @@ pub(super) fn page(error: &AuthorizeError, correlation: &CorrelationId) -> Respo
         | E::NoChallenge(_)
         | E::ChallengeMethod(_)
         | E::Challenge(_)
+        | E::Thumbprint(_)
         | E::Scope(_)
         | E::Target { .. }
         | E::ConsentRequired(_) => Words {

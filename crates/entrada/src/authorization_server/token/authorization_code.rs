@@ -54,7 +54,8 @@ impl AuthorizationServer {
             "grant issued"
         );
         let lifetime = grant.access_token_lifetime(lifetimes, now);
-        self.issued(&grant, grant.scope().clone(), (token, lifetime), now)
+        let scope = grant.scope().clone();
+        self.issued(&grant, client, (scope, token, lifetime), now)
     }
 }
 

@@ -55,6 +55,7 @@ impl AuthorizationServer {
             audience: config.issuer.as_str(),
             client: client.id(),
             resource: &config.resource,
+            key: client.key(),
         };
         Ok(verify(&jwt, &key, &expected, now)?)
     }

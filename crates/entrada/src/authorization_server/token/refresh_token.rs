@@ -49,7 +49,8 @@ impl AuthorizationServer {
             |narrower| narrower.intersection(grant.scope()),
         );
         let lifetime = rotated.access_token_lifetime(self.0.config.lifetimes, now);
-        self.issued(grant, scope, (Some(rotated.token), lifetime), now)
+        let terms = (scope, Some(rotated.token), lifetime);
+        self.issued(grant, client, terms, now)
     }
 
     /// The scope asked for, in our spelling; what OpenID Connect adds does not count.

@@ -12,9 +12,10 @@ use super::error::{ConfigError, ConfigErrors};
 use super::graph::{everything_consented, graph_url, prover};
 use crate::access_token::AccessTokenVerifier;
 use crate::authorization_server::{
-    ClientRegistrations, ConsentMode, PreregisteredClients, RateLimits, ScopePolicy, TrustedIssuer,
+    AuthorizationServerConfig, ConsentMode, PreregisteredClients, ScopePolicy, TrustedIssuer,
     TrustedProxies,
 };
+use crate::dpop::Proofs;
 use crate::entra::AppRegistration;
 use crate::entra::scope::ScopeNames;
 use crate::grant::Lifetimes;
@@ -45,23 +46,8 @@ const CONSENT_LIFETIMES: RangeInclusive<Duration> =
 #[derive(Debug)]
 pub(in crate::provider) struct Checked {
     pub(in crate::provider) app: AppRegistration,
-    pub(in crate::provider) issuer: Issuer,
-    pub(in crate::provider) base_url: Url,
-    pub(in crate::provider) redirect_path: String,
-    pub(in crate::provider) resource: ResourceIndicator,
+    pub(in crate::provider) server: AuthorizationServerConfig,
     pub(in crate::provider) resource_url: Url,
-    pub(in crate::provider) resource_name: String,
-    pub(in crate::provider) scopes: ScopePolicy,
-    pub(in crate::provider) lifetimes: Lifetimes,
-    pub(in crate::provider) consent: ConsentMode,
-    pub(in crate::provider) pre_approved: HashSet<ClientId>,
-    pub(in crate::provider) allowed_redirects: AllowedRedirects,
-    pub(in crate::provider) document_hosts: DocumentHosts,
-    pub(in crate::provider) client_registrations: ClientRegistrations,
-    pub(in crate::provider) clients: PreregisteredClients,
-    pub(in crate::provider) trusted_issuers: Vec<TrustedIssuer>,
-    pub(in crate::provider) rate_limits: RateLimits,
-    pub(in crate::provider) trusted_proxies: TrustedProxies,
     pub(in crate::provider) allowed_origins: Vec<AllowedOrigin>,
     pub(in crate::provider) requirement: Requirement,
     /// Where groups are looked up, and with which scope.
@@ -121,6 +107,7 @@ impl AzureConfig {
         if !self.lifetimes_hold() {
             found.0.push(ConfigError::Lifetimes);
         }
+        self.dpop_holds(&mut found);
         let graph = self.graph(&mut found);
         let (Some((app, redirect_path)), Some(places), Some(scopes), true) =
             (app, places, scopes, found.0.is_empty())
@@ -137,13 +124,11 @@ impl AzureConfig {
             .host_str()
             .unwrap_or_default()
             .to_owned();
-        Ok(Checked {
-            app,
+        let server = AuthorizationServerConfig {
             issuer: places.issuer,
             base_url: places.base_url,
             redirect_path,
             resource: places.resource,
-            resource_url: places.resource_url,
             resource_name: self.resource_name.unwrap_or(host),
             scopes,
             lifetimes: self.lifetimes,
@@ -156,6 +141,12 @@ impl AzureConfig {
             trusted_issuers,
             rate_limits: self.rate_limits,
             trusted_proxies,
+            proofs: Proofs::wanted(self.dpop, self.dpop_nonce.then(|| keys.clone())),
+        };
+        Ok(Checked {
+            app,
+            server,
+            resource_url: places.resource_url,
             allowed_origins,
             requirement: self.requirement,
             graph,
@@ -450,10 +441,13 @@ mod tests {
     use super::super::authority::{AuthoritySettings, Directory};
     use super::*;
     use crate::authorization_server::PreregisteredClient;
+    use crate::dpop::Dpop;
     use crate::entra::cloud::Cloud;
     use crate::entra::credential::{ClientCredential, ManagedIdentity};
+    use crate::entra::verifier::AzureJwtVerifier;
     use crate::keys::KeyRing;
     use crate::platform::{SystemRandom, Timestamp};
+    use crate::provider::AzureJwtConfig;
     use crate::store::MemoryStore;
 
     const CLIENT_ID: &str = "11111111-2222-3333-4444-555555555555";
@@ -477,22 +471,25 @@ mod tests {
     #[test]
     fn what_is_not_given_follows_from_what_is() {
         let checked = check(least()).unwrap();
-        assert_eq!(checked.issuer.as_str(), "https://mcp.example.com");
-        assert_eq!(checked.resource.as_str(), "https://mcp.example.com/mcp");
-        assert_eq!(checked.resource_name, "mcp.example.com");
+        assert_eq!(checked.server.issuer.as_str(), "https://mcp.example.com");
+        assert_eq!(
+            checked.server.resource.as_str(),
+            "https://mcp.example.com/mcp"
+        );
+        assert_eq!(checked.server.resource_name, "mcp.example.com");
         assert_eq!(
             checked.app.redirect_uri,
             "https://mcp.example.com/auth/callback"
         );
-        let read = checked.app.names.to_entra(checked.scopes.required());
+        let read = checked.app.names.to_entra(checked.server.scopes.required());
         assert_eq!(read.to_string(), format!("api://{CLIENT_ID}/mcp.read"));
         let slash = check(AzureConfig {
             base_url: "https://h/team/".to_owned(),
             ..least()
         })
         .unwrap();
-        assert_eq!(slash.issuer.as_str(), "https://h/team/");
-        assert_eq!(slash.resource.as_str(), "https://h/team/mcp");
+        assert_eq!(slash.server.issuer.as_str(), "https://h/team/");
+        assert_eq!(slash.server.resource.as_str(), "https://h/team/mcp");
         assert_eq!(slash.app.redirect_uri, "https://h/team/auth/callback");
     }
 
@@ -669,6 +666,30 @@ mod tests {
                 errors.len() == 1 && told.starts_with(expected),
                 "{errors:?}"
             );
+        }
+    }
+
+    #[test]
+    fn proofs_are_not_asked_for_and_turned_away_at_once() {
+        let client = PreregisteredClient::new("agents", ["https://agents.example/callback"]);
+        let bound = client.clone().dpop_bound_access_tokens();
+        let machines = || {
+            let config = AzureJwtConfig::new("contoso.com", CLIENT_ID).required_scopes(["x"]);
+            AzureJwtVerifier::new(config, Platform::system().unwrap()).unwrap()
+        };
+        let off = || least().dpop(Dpop::Off);
+        assert_mistake(off().dpop_nonce(), "dpop_nonce: ");
+        assert_mistake(off().client(bound.clone()), "client \"agents\": ");
+        let required = || least().dpop(Dpop::Required);
+        assert_mistake(required().also_accept(machines()), "dpop: ");
+        for good in [
+            off().client(client),
+            least().client(bound).dpop_nonce(),
+            least().also_accept(machines()),
+            off().also_accept(machines()),
+            required().dpop_nonce(),
+        ] {
+            assert!(check(good).is_ok());
         }
     }
 

@@ -194,6 +194,15 @@ pub enum ConfigError {
         /// Why.
         source: AllowedOriginError,
     },
+    /// Something is asked of proofs, and there are none.
+    #[error("dpop_nonce: proofs are to hold a nonce, and dpop is off")]
+    DpopNonce,
+    /// Tokens that cannot be bound are let in, and none but bound ones are.
+    #[error(
+        "dpop: no token but a bound one would get in, and those of Entra and other issuers are never \
+         bound: write optional, or let no other tokens in"
+    )]
+    DpopRequired,
     /// A lifetime is out of range.
     #[error("lifetimes: access tokens live one second to one day, refresh tokens no less")]
     Lifetimes,

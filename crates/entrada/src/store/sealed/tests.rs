@@ -56,6 +56,7 @@ fn consented() -> ConsentedRequest {
         redirect: client("c").trusted_redirect(None).unwrap(),
         state: None,
         challenge: CodeChallenge::of(&CodeVerifier::new("verifier")),
+        dpop_jkt: None,
         scope: Scope::parse("read").unwrap(),
         resource: ResourceIndicator::parse("https://mcp.example/mcp").unwrap(),
         hints: LoginHints::default(),

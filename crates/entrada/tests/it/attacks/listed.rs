@@ -6,12 +6,13 @@ const DOCUMENT: &str = include_str!("../../../../../docs/ATTACKS.md");
 const POLICY: &str = include_str!("../../../../../SECURITY.md");
 
 /// Tests that carry out an attack each.
-const ATTACKS: [&str; 18] = [
+const ATTACKS: [&str; 19] = [
     include_str!("approvals.rs"),
     include_str!("codes.rs"),
     include_str!("consent.rs"),
     include_str!("direct.rs"),
     include_str!("documents.rs"),
+    include_str!("dpop.rs"),
     include_str!("floods.rs"),
     include_str!("guard.rs"),
     include_str!("login.rs"),
