@@ -331,6 +331,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_for_us_alone_to_give_is_not_taken_from_a_server() {
+        for name in ["dpop-nonce", "proxy-authenticate", "set-cookie"] {
+            let mut headers = headers(&[(name, "x"), ("x-kept", "x")]);
+            clean_response(&mut headers);
+            let kept: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+            assert_eq!(kept, ["x-kept"], "{name}");
+        }
+    }
+
+    #[test]
     fn a_servers_own_wish_for_buffering_stands() {
         let lines = [
             ("content-type", "text/event-stream"),

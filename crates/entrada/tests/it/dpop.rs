@@ -5,6 +5,10 @@ mod guard;
 mod nonces;
 mod programs;
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use entra_emulator::builtin;
 use entrada::AzureConfig;
 use entrada::dpop::Dpop;
@@ -208,7 +212,8 @@ async fn where_all_must_have_a_key_nobody_goes_without() {
 #[tokio::test]
 async fn where_it_is_off_nobody_hears_of_it() {
     let (world, prover) = (World::new().await, Prover::new());
-    let bound = prover.log_in(&world, "alice").await.access_token;
+    let session = prover.log_in(&world, "alice").await;
+    let bound = &session.access_token;
     let off = world.replica_with(dpop(Dpop::Off));
     let metadata = off
         .get("/.well-known/oauth-authorization-server")
@@ -238,11 +243,13 @@ async fn where_it_is_off_nobody_hears_of_it() {
     let token = tokens["access_token"].as_str().unwrap();
     assert_eq!(claims_of(token)["cnf"], Value::Null);
 
-    // A token that was bound before stays so.
-    let answer = client.at(&off).call_with(&bound).await;
+    // What was bound before stays so.
+    let answer = client.call_with(bound).await;
     answer.assert_unauthorized("invalid_token");
-    let answer = prover.call(&off, &bound).await;
+    let answer = prover.call(&off, bound).await;
     answer.assert_unauthorized("invalid_token");
+    let answer = prover.refresh(&off, &session.at(&off)).await;
+    answer.assert_refused(400, "invalid_grant");
 }
 
 #[tokio::test]
@@ -330,12 +337,42 @@ async fn a_replayed_proof_is_refused_by_the_process_that_took_it() {
     let proof = prover.for_call(&world, &token);
     call(&world, &token, &proof).await.ok();
     assert_refused(&call(&world, &token, &proof).await, "invalid_dpop_proof");
-    // Another process does not know of it; a third second later it is too old everywhere.
+    // Another process does not know of it; five minutes later it is too old everywhere.
     let replica = world.replica();
     call(&replica, &token, &proof).await.ok();
     world.advance(301 * SECOND);
     let third = call(&world.replica(), &token, &proof).await;
     assert_refused(&third, "invalid_dpop_proof");
+}
+
+#[tokio::test]
+async fn a_key_may_be_rsa() {
+    let pem: String = builtin::DAEMON_PRIVATE_KEY
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
+    let key = RsaKeyPair::from_pkcs8(&STANDARD.decode(pem).unwrap()).unwrap();
+    let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let public = key.public_key();
+    let jwk = json!({
+        "kty": "RSA",
+        "n": part(public.modulus().big_endian_without_leading_zero()),
+        "e": part(public.exponent().big_endian_without_leading_zero()),
+    });
+    let header = json!({ "typ": "dpop+jwt", "alg": "RS256", "jwk": jwk });
+    let world = World::new().await;
+    let claims = Prover::claims(&world, "POST", &format!("{BASE_URL}/token"));
+    let json = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    let input = format!("{}.{}", json(&header), json(&claims));
+    let mut signature = vec![0; key.public_modulus_len()];
+    let rng = SystemRandom::new();
+    key.sign(&RSA_PKCS1_SHA256, &rng, input.as_bytes(), &mut signature)
+        .unwrap();
+    let client = world.client().await;
+    let code = client.code(&mut world.browser(), "alice").await;
+    let proof = format!("{input}.{}", part(&signature));
+    let tokens = client.redeem_with(&code, &[("dpop", &proof)]).await.ok();
+    assert_eq!(tokens["token_type"], json!("DPoP"));
 }
 
 /// What a client is told when it comes with nothing.
