@@ -33,14 +33,14 @@ fn what_does_not_go_together_is_a_problem() {
         ),
         (
             [("ENTRADA_DPOP", "off"), ("ENTRADA_DPOP_NONCE", "true")],
-            "dpop_nonce: proofs are to hold a nonce, and dpop is off",
+            "ENTRADA_DPOP_NONCE: proofs are to hold a nonce, and dpop is off",
         ),
         (
             [
                 ("ENTRADA_DPOP", "required"),
                 ("ENTRADA_REQUIRED_APP_ROLES", "Mcp.Run"),
             ],
-            "dpop: no token but a bound one would get in, and those of Entra and other issuers are \
+            "ENTRADA_DPOP: no token but a bound one would get in, and those of Entra and other issuers are \
              never bound: write optional, or let no other tokens in",
         ),
     ] {
