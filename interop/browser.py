@@ -29,7 +29,7 @@ MOUSE = "--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointe
 NARROW = 320
 APPROVE, DENY = re.compile("allow|approve|continue", re.I), re.compile("deny|cancel|decline", re.I)
 SIGN_IN = re.compile("sign in|log in|next|verify", re.I)
-ACCEPT, GO_ON = re.compile("accept", re.I), re.compile("go on", re.I)
+ACCEPT, GO_ON, REMOVE = (re.compile(word, re.I) for word in ("accept", "go on", "remove"))
 # Users of the pretend Entra, and the code of everybody's second factor.
 BOB, GRACE, CODE = "bob@contoso.onmicrosoft.com", "grace@contoso.onmicrosoft.com", "123456"
 # The least contrast of text and its background (WCAG 2.2 §1.4.3).
@@ -313,6 +313,48 @@ class Browser(unittest.TestCase):
         self.assertTrue(self.client.call("list_mails"))
         self.driver.get(page)
         self.error_page("nothing-to-do")
+
+    def test_consent_is_remembered_for_whom_nobody_sent_and_can_be_taken_back(self):
+        with demo("--remember-consent") as ready:
+            client, user = Client(ready["mcp_url"], self.redirect_uri), ready["username"]
+            self.driver.get(client.authorization_url())
+            self.assertIn("90 days", self.driver.find_element(By.TAG_NAME, "body").text)
+            self.approve()
+            self.sign_in(user)
+            self.consent()
+            self.assertTrue(self.is_back(), self.driver.current_url)
+            client.redeem(self.driver.current_url)
+            # A page that the user opens goes straight to Entra, which asks for the account alone.
+            self.driver.get(client.authorization_url())
+            self.assertFalse(self.driver.current_url.startswith(ready["issuer"]), self.driver.current_url)
+            self.choose(user)
+            self.assertTrue(self.is_back(), self.driver.current_url)
+            client.redeem(self.driver.current_url)
+            # A link on a web page, even of this machine, does not.
+            self.driver.get(self.redirect_uri)
+            self.leave(lambda: self.driver.execute_script(f"location.href = {json.dumps(client.authorization_url())}"))
+            self.assertTrue(self.driver.current_url.startswith(ready["issuer"]), self.driver.current_url)
+            self.assertIsNotNone(self.button(APPROVE))
+
+            self.driver.get(f"{ready['issuer']}/approved-apps")
+            self.assert_page_is_sound("apps-sign-in")
+            button = self.button(SIGN_IN)
+            self.point_at(button)
+            self.wait(lambda _: self.takes_clicks(button))
+            self.leave(button.click)
+            self.choose(user)
+            shown = self.driver.find_element(By.TAG_NAME, "body").text
+            for words in (user, "Interop", client.client_id):
+                self.assertIn(words, shown)
+            self.assert_page_is_sound("apps")
+            self.leave(self.button(REMOVE).click)
+            self.assertIn("There are none", self.driver.find_element(By.TAG_NAME, "body").text)
+            self.assert_page_is_sound("no-apps")
+            self.assert_nothing_was_blocked()
+            refused = client.refresh()
+            self.assertEqual((refused.status, refused.json()["error"]), (400, "invalid_grant"))
+            self.driver.get(client.authorization_url())
+            self.assertTrue(self.driver.current_url.startswith(ready["issuer"]), self.driver.current_url)
 
     def test_a_keyboard_is_enough(self):
         self.driver.get(self.client.authorization_url())

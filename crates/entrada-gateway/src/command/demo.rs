@@ -12,6 +12,8 @@ use std::time::Duration;
 use axum::routing::get;
 use clap::Args;
 use entra_emulator::{Emulator, Listen, builtin};
+use entrada::authorization_server::ConsentMode;
+use entrada::grant::Remember;
 use entrada::platform::{Platform, PublicWeb, PublicWebSettings};
 use entrada::{AzureConfig, AzureProvider};
 use tempfile::TempDir;
@@ -45,6 +47,9 @@ pub struct Options {
     /// How long an access token lives, such as 30s, to see it refreshed
     #[arg(long, value_name = "TIME", value_parser = duration)]
     access_token_lifetime: Option<Duration>,
+    /// Ask users once for each app, and not at every login
+    #[arg(long)]
+    remember_consent: bool,
     /// Take clients that a document on the internet describes, as Claude and VS Code are
     #[arg(long)]
     client_documents: bool,
@@ -172,6 +177,11 @@ fn config(options: &Options, base_url: &str, entra_host: &str) -> AzureConfig {
         config
     } else {
         config.client_document_hosts(Vec::<String>::new())
+    };
+    let config = if options.remember_consent {
+        config.consent(ConsentMode::Remember(Remember::default()))
+    } else {
+        config
     };
     match options.access_token_lifetime {
         Some(lifetime) => config.access_token_lifetime(lifetime),
