@@ -178,15 +178,16 @@ impl AuthorizationServer {
 /// Whether a page was opened by the user, and not by another site (Fetch Metadata Request Headers).
 ///
 /// A browser that does not say so has its user asked. Neither is a neighbouring host believed, which is
-/// `same-site`, nor a browser that looks ahead.
+/// `same-site`, nor a browser that looks ahead, nor we ourselves, who are `same-origin`: a client's
+/// redirect URI may be on our host, and then the answer to our own form leads back to us.
 fn is_opened_by_the_user(headers: &HeaderMap) -> bool {
-    let said = |name, expected: &[&str]| {
+    let said = |name, expected: &str| {
         let value = headers.get(name).and_then(|value| value.to_str().ok());
-        value.is_some_and(|value| expected.contains(&value))
+        value == Some(expected)
     };
-    said("sec-fetch-site", &["none", "same-origin"])
-        && said("sec-fetch-mode", &["navigate"])
-        && said("sec-fetch-dest", &["document"])
+    said("sec-fetch-site", "none")
+        && said("sec-fetch-mode", "navigate")
+        && said("sec-fetch-dest", "document")
         && !headers.contains_key("sec-purpose")
 }
 
@@ -221,7 +222,7 @@ mod tests {
         };
         for (site, mode, dest, unasked) in [
             ("none", "navigate", "document", true),
-            ("same-origin", "navigate", "document", true),
+            ("same-origin", "navigate", "document", false),
             ("same-site", "navigate", "document", false),
             ("cross-site", "navigate", "document", false),
             ("", "navigate", "document", false),

@@ -216,3 +216,23 @@ async fn approvals_of_one_user_do_not_pass_for_anothers() {
     assert!(is_asked(&mut bob, &one.authorize_url(&[])).await);
     assert!(!is_asked(&mut alice, &one.authorize_url(&[])).await);
 }
+
+#[tokio::test]
+async fn who_says_no_to_one_client_is_not_led_on_to_another() {
+    let world = World::with(remembering).await;
+    let mut victim = opened(&world);
+    let client = world.client().await;
+    client.log_in(&mut victim, "alice").await;
+    world.entra.reset_calls();
+    // The attacker's redirect URI is our own endpoint, with a request of the victim's client.
+    let metadata = json!({ "redirect_uris": [client.authorize_url(&[])] });
+    let evil = world.client_with(&metadata).await;
+    victim.opened_from = Some("cross-site");
+    let page = victim.get(&evil.authorize_url(&[])).await.page();
+    // Where a form of ours is redirected to, it is we who opened the page.
+    victim.opened_from = Some("same-origin");
+    let led = victim.submit(&page, &[("answer", "deny")]).await.page();
+    assert_eq!(led.url.path(), "/authorize");
+    assert!(led.html.contains("Test client"), "{}", led.html);
+    assert_eq!(world.entra.calls(Endpoint::Authorize), 0);
+}
