@@ -87,7 +87,9 @@ fn programs_need_no_redirect_uri_but_a_proof() {
         ),
         (
             program("client_credentials = \"mcp.read\""),
-            Some("1: client \"jobs\": give it a secret or keys: it acts without anybody signing in"),
+            Some(
+                "1: client \"jobs\": give it a secret or keys: it acts without anybody signing in",
+            ),
         ),
         (
             program(&format!("client_credentials = \"mcp.other\"\n{secret}")),
