@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{AuthorizationServer, ConsentMode, cookie};
 use crate::access_token::Principal;
 use crate::grant::{
-    Approvals, AuthorizationRequest, Consent, ConsentedRequest, GrantId, Remember, UserKey,
+    Approvals, AuthorizationRequest, Consent, ConsentedRequest, GrantId, Remember, UserKey, Wanted,
 };
 use crate::keys::Purpose;
 use crate::oauth::client::ClientId;
@@ -29,6 +29,15 @@ const MOST_ROUNDS: usize = 8;
 struct LastUser {
     user: Hashed<UserKey>,
     until: Timestamp,
+}
+
+/// What came of noting a grant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Noted {
+    /// Its user can end it.
+    Yes,
+    /// It is not noted: it rests on a consent that was taken back, or is over, since the login began.
+    TakenBack,
 }
 
 impl AuthorizationServer {
@@ -82,14 +91,18 @@ impl AuthorizationServer {
         request: &ConsentedRequest,
         principal: &Principal,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Noted, StoreError> {
         let Some(user) = UserKey::of(principal) else {
-            return Ok(());
+            return Ok(Noted::Yes);
         };
         let microsoft = self.microsoft_scope();
         let new = request.new_grant(id, &microsoft);
         for _ in 0..MOST_ROUNDS {
-            let mut next = self.0.store.approvals(user, now).await?.with(&new, now);
+            let known = self.0.store.approvals(user, now).await?;
+            if request.is_remembered() && !self.is_remembered(&known, &new.wanted, now) {
+                return Ok(Noted::TakenBack);
+            }
+            let mut next = known.with(&new, now);
             if next.is_crowded() {
                 let ended = self.ended(&next, now).await?;
                 let (fewer, gone) = next.thinned_out(&ended);
@@ -97,10 +110,15 @@ impl AuthorizationServer {
                 next = fewer;
             }
             if self.0.store.put_approvals(&next).await? == Written::Yes {
-                return Ok(());
+                return Ok(Noted::Yes);
             }
         }
         Err(StoreError::new("too many logins of one user at once"))
+    }
+
+    fn is_remembered(&self, known: &Approvals, wanted: &Wanted<'_>, now: Timestamp) -> bool {
+        let policy = self.remembers();
+        policy.is_some_and(|policy| known.remembered(wanted, policy, now).is_some())
     }
 
     /// Takes back what a user allowed a client, and ends its grants.

@@ -214,7 +214,12 @@ impl ConsentedRequest {
         }
     }
 
-    /// The request again, to ask another user than the one who consented to it.
+    /// Whether it rests on a consent that was given before.
+    pub(crate) fn is_remembered(&self) -> bool {
+        matches!(self.consent, Consent::Remembered(_))
+    }
+
+    /// The request again, to ask a user who did not consent to it, or does no more.
     pub(crate) fn ask_again(
         self,
         signed_in: &SignedIn,

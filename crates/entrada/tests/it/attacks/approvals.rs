@@ -236,3 +236,25 @@ async fn who_says_no_to_one_client_is_not_led_on_to_another() {
     assert!(led.html.contains("Test client"), "{}", led.html);
     assert_eq!(world.entra.calls(Endpoint::Authorize), 0);
 }
+
+#[tokio::test]
+async fn a_login_under_way_gives_a_removed_client_nothing_unasked() {
+    let world = World::with(remembering).await;
+    let client = world.client().await;
+    let mut browser = opened(&world);
+    client.log_in(&mut browser, "alice").await;
+    // Somebody began a login, and it waits at Entra.
+    let waiting = browser.get(&client.authorize_url(&[])).await;
+    let mut phone = world.browser();
+    let page = sign_in(&mut phone, "alice").await;
+    let (action, fields) = removal(&page, &client.id);
+    phone.post(&action, &fields).await.page();
+    let asked = browser.sign_in(waiting, "alice").await.page();
+    assert!(asked.html.contains("Test client"), "{}", asked.html);
+    let page = phone.get(&page_url()).await.page();
+    assert!(page.html.contains("There are none."), "{}", page.html);
+    // She may have it back.
+    let back = browser.approve(&asked, "alice").await.left();
+    let code = parameter(&back, "code").unwrap();
+    client.redeem(&code).await.ok();
+}
