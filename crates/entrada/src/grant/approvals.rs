@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::GrantId;
 use crate::access_token::Principal;
+use crate::keys::KEEP_SEALING;
 use crate::oauth::client::ClientId;
 use crate::oauth::redirect_uri::RedirectUri;
 use crate::oauth::resource::ResourceIndicator;
@@ -14,8 +15,11 @@ use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
 use crate::secret::Hashed;
 
-/// How long it is kept after the user's last login: grants that are refreshed go on without one.
+/// How long it is kept after the user's last login: grants that are refreshed go on without one. No
+/// longer than its key is.
 const KEPT: Duration = Duration::from_secs(3 * 365 * 24 * 60 * 60);
+
+const _: () = assert!(KEPT.as_secs() < KEEP_SEALING.as_secs());
 
 /// How long a grant is noted before it must be stored: its code lives for a minute.
 const SETTLED_AFTER: Duration = Duration::from_secs(10 * 60);

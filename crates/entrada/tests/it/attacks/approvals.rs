@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use entra_emulator::Endpoint;
+use entrada::jwt::jwks::Algorithm;
+use entrada::platform::SystemRandom;
 use serde_json::json;
 
 use super::storage::Tampered;
@@ -12,6 +15,8 @@ use crate::approved_apps::{page_url, removal, sign_in};
 use crate::client::parameter;
 use crate::remembered_consent::{is_asked, opened, remembering};
 use crate::world::{SECOND, World};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[tokio::test]
 async fn consent_remembered_for_one_client_serves_no_other() {
@@ -257,4 +262,24 @@ async fn a_login_under_way_gives_a_removed_client_nothing_unasked() {
     let back = browser.approve(&asked, "alice").await.left();
     let code = parameter(&back, "code").unwrap();
     client.redeem(&code).await.ok();
+}
+
+#[tokio::test]
+async fn keys_that_change_do_not_hide_a_client_from_its_user() {
+    let world = World::new().await;
+    let client = world.client().await;
+    let mut session = client.log_in(&mut world.browser(), "alice").await;
+    // For years she does not sign in; her client goes on.
+    for _ in 0..12 {
+        world.advance(80 * DAY);
+        let (random, now) = (SystemRandom::default(), world.now());
+        let ring = world.keys.current().rotated(Algorithm::Es256, &random, now);
+        world.keys.replace(ring.unwrap());
+        session = session.refreshed().await;
+    }
+    let mut browser = world.browser();
+    let page = sign_in(&mut browser, "alice").await;
+    let (action, fields) = removal(&page, &client.id);
+    browser.post(&action, &fields).await.page();
+    session.refresh().await.assert_refused(400, "invalid_grant");
 }
