@@ -107,8 +107,12 @@ struct Approval {
     client_name: Option<String>,
     redirect: RedirectUri,
     resource: ResourceIndicator,
+    /// What they were asked for last, which is what is remembered.
     scope: Scope,
     microsoft: Scope,
+    /// All that grants were given for, some of which may stand.
+    #[serde(default)]
+    given: Scope,
     /// None where the operator answers for the client, and the user was not asked.
     asked_at: Option<Timestamp>,
     used_at: Timestamp,
@@ -150,6 +154,11 @@ impl Approval {
 
     fn covers(&self, wanted: &Wanted<'_>) -> bool {
         self.scope.covers(wanted.scope) && self.microsoft.covers(wanted.microsoft)
+    }
+
+    /// What its grants may allow; records of before say no more than what was asked for last.
+    fn all_given(&self) -> Scope {
+        self.given.union(&self.scope)
     }
 
     fn is_remembered(&self, policy: Remember, now: Timestamp) -> bool {
@@ -224,12 +233,14 @@ impl Approvals {
             resource: wanted.resource.clone(),
             scope: Scope::default(),
             microsoft: Scope::default(),
+            given: Scope::default(),
             asked_at: None,
             used_at: now,
             grants: Vec::new(),
         });
         approval.client_name = new.client_name.map(str::to_owned);
         approval.used_at = now;
+        approval.given = approval.all_given().union(wanted.scope);
         // What they were asked last counts: a page they saw long ago does not come back to life.
         if new.asked || approval.asked_at.is_none() {
             approval.scope = wanted.scope.clone();
@@ -317,13 +328,13 @@ impl Approvals {
                 .find(|client| client.id == approval.client_id);
             if let Some(client) = known {
                 client.redirects.push(approval.redirect.clone());
-                client.scope = client.scope.union(&approval.scope);
+                client.scope = client.scope.union(&approval.all_given());
             } else {
                 clients.push(ApprovedClient {
                     id: approval.client_id.clone(),
                     name: approval.client_name.clone(),
                     redirects: vec![approval.redirect.clone()],
-                    scope: approval.scope.clone(),
+                    scope: approval.all_given(),
                     used_at: approval.used_at,
                 });
             }

@@ -283,3 +283,19 @@ async fn keys_that_change_do_not_hide_a_client_from_its_user() {
     browser.post(&action, &fields).await.page();
     session.refresh().await.assert_refused(400, "invalid_grant");
 }
+
+#[tokio::test]
+async fn a_small_request_does_not_hide_what_a_client_has() {
+    let world = World::with(remembering).await;
+    let client = world.client().await;
+    let mut browser = world.browser();
+    for scope in ["mcp.read mcp.write", "mcp.read"] {
+        let url = client.authorize_url(&[("scope", scope)]);
+        let page = browser.get(&url).await.page();
+        let back = browser.approve(&page, "alice").await.left();
+        let code = parameter(&back, "code").unwrap();
+        client.redeem(&code).await.ok();
+    }
+    let page = sign_in(&mut browser, "alice").await;
+    assert!(page.html.contains("mcp.write"), "{}", page.html);
+}
