@@ -216,3 +216,14 @@ async fn a_program_loses_what_its_operator_takes_from_it() {
         refused.assert_unauthorized("invalid_token");
     }
 }
+
+#[tokio::test]
+async fn an_assertion_that_names_no_scope_gives_no_more_than_is_required() {
+    let idp = Idp::new().await;
+    let mut claims = idp.claims(&json!({}));
+    claims.as_object_mut().unwrap().remove("scope");
+    let assertion = idp.key.sign(TYPE, &claims).unwrap();
+    let asked = [("scope", "mcp.read mcp.write")];
+    let tokens = idp.present(&assertion, &asked).await.ok();
+    assert_eq!(tokens["scope"], "mcp.read");
+}
