@@ -13,6 +13,7 @@ use crate::grant::{
 };
 use crate::keys::Purpose;
 use crate::oauth::client::ClientId;
+use crate::oauth::redirect_uri::RedirectUri;
 use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
 use crate::secret::Hashed;
@@ -76,8 +77,12 @@ impl AuthorizationServer {
         asked_elsewhere || self.0.config.pre_approved.contains(client_id)
     }
 
-    /// For how long consent is remembered, if it is.
-    pub(super) fn remembers(&self) -> Option<Remember> {
+    /// For how long consent to a client at `redirect` is remembered, if it is.
+    pub(super) fn remembers_of(&self, redirect: &RedirectUri) -> Option<Duration> {
+        self.remembers()?.lifetime_of(redirect)
+    }
+
+    fn remembers(&self) -> Option<Remember> {
         match self.0.config.consent {
             ConsentMode::Remember(policy) => Some(policy),
             ConsentMode::Always | ConsentMode::External | ConsentMode::InsecureSkip => None,
@@ -96,7 +101,8 @@ impl AuthorizationServer {
             return Ok(Noted::Yes);
         };
         let microsoft = self.microsoft_scope();
-        let new = request.new_grant(id, &microsoft);
+        let mut new = request.new_grant(id, &microsoft);
+        new.asked &= self.remembers_of(new.wanted.redirect).is_some();
         for _ in 0..MOST_ROUNDS {
             let known = self.0.store.approvals(user, now).await?;
             if request.is_remembered() && !self.is_remembered(&known, &new.wanted, now) {

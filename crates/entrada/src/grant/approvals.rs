@@ -68,6 +68,14 @@ impl Default for Remember {
     }
 }
 
+impl Remember {
+    /// How long it is remembered of a client at `redirect`, if it is.
+    pub(crate) fn lifetime_of(self, redirect: &RedirectUri) -> Option<Duration> {
+        let is_remembered = self.apps_on_device || !redirect.is_on_device();
+        is_remembered.then_some(self.lifetime)
+    }
+}
+
 /// What a request wants a user to approve.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
@@ -113,7 +121,8 @@ struct Approval {
     /// All that grants were given for, some of which may stand.
     #[serde(default)]
     given: Scope,
-    /// None where the operator answers for the client, and the user was not asked.
+    /// None where the user was not asked, for the operator answers for the client, or not told that it is
+    /// remembered.
     asked_at: Option<Timestamp>,
     used_at: Timestamp,
     grants: Vec<Granted>,
@@ -131,7 +140,7 @@ pub(crate) struct NewGrant<'a> {
     pub(crate) id: GrantId,
     pub(crate) wanted: Wanted<'a>,
     pub(crate) client_name: Option<&'a str>,
-    /// Whether the user was asked for it.
+    /// Whether the user was asked for it, and told that their answer is remembered.
     pub(crate) asked: bool,
 }
 
@@ -161,9 +170,9 @@ impl Approval {
         self.given.union(&self.scope)
     }
 
-    fn is_remembered(&self, policy: Remember, now: Timestamp) -> bool {
+    fn is_remembered(&self, lifetime: Duration, now: Timestamp) -> bool {
         self.asked_at
-            .is_some_and(|asked_at| asked_at.is_within(policy.lifetime, now))
+            .is_some_and(|asked_at| asked_at.is_within(lifetime, now))
     }
 }
 
@@ -206,13 +215,11 @@ impl Approvals {
         policy: Remember,
         now: Timestamp,
     ) -> Option<Remembered> {
-        if !policy.apps_on_device && wanted.redirect.is_on_device() {
-            return None;
-        }
+        let lifetime = policy.lifetime_of(wanted.redirect)?;
         let holds = |approval: &Approval| {
             approval.is_for(wanted)
                 && approval.covers(wanted)
-                && approval.is_remembered(policy, now)
+                && approval.is_remembered(lifetime, now)
         };
         let found = self.list.iter().any(holds);
         found.then_some(Remembered(self.user))

@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use entra_emulator::Endpoint;
+use entrada::authorization_server::ConsentMode;
+use entrada::grant::Remember;
 use entrada::jwt::jwks::Algorithm;
 use entrada::platform::SystemRandom;
 use serde_json::json;
@@ -12,7 +14,7 @@ use serde_json::json;
 use super::storage::Tampered;
 use super::{HOST, assert_stopped, evil_client, post_form};
 use crate::approved_apps::{page_url, removal, sign_in};
-use crate::client::parameter;
+use crate::client::{Client, parameter};
 use crate::remembered_consent::{is_asked, opened, remembering};
 use crate::world::{SECOND, World};
 
@@ -298,4 +300,31 @@ async fn a_small_request_does_not_hide_what_a_client_has() {
     }
     let page = sign_in(&mut browser, "alice").await;
     assert!(page.html.contains("mcp.write"), "{}", page.html);
+}
+
+#[tokio::test]
+async fn what_a_page_did_not_say_it_remembers_is_not_remembered() {
+    let world = World::new().await;
+    let (client, other) = (world.client().await, world.client().await);
+    let local = Client::register(world.hosts.clone(), "http://127.0.0.1:5000/callback").await;
+    let mut browser = opened(&world);
+    client.log_in(&mut browser, "alice").await;
+    // From now on it is, but of apps on the device.
+    let mut policy = Remember::default();
+    policy.apps_on_device = false;
+    let mode = ConsentMode::Remember(policy);
+    let replica = world.replica_with(|config| config.consent(mode));
+    let mut browser = browser.at(&replica);
+    let page = other.at(&replica).ask(&mut browser).await;
+    assert!(page.html.contains("will not see this page again"));
+    browser.approve(&page, "alice").await.left();
+    let page = local.at(&replica).ask(&mut browser).await;
+    assert!(!page.html.contains("will not see this page again"));
+    browser.approve(&page, "alice").await.left();
+    assert!(!is_asked(&mut browser, &other.authorize_url(&[])).await);
+    assert!(is_asked(&mut browser, &client.authorize_url(&[])).await);
+    // And of those, too.
+    let replica = world.replica_with(remembering);
+    let mut browser = browser.at(&replica);
+    assert!(is_asked(&mut browser, &local.authorize_url(&[])).await);
 }
