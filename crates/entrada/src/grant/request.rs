@@ -112,9 +112,15 @@ impl AuthorizationRequest {
         login: Login,
         now: Timestamp,
     ) -> ConsentedRequest {
+        let mut hints = self.hints.clone();
+        // Who is not asked by us chooses an account at Entra: with the name of a federated domain Entra
+        // would send them on to where they are signed in unseen.
+        if matches!(consent, Consent::Remembered(_)) {
+            hints.domain_hint = None;
+        }
         let purpose = Purpose {
             scope: self.scope.clone(),
-            hints: self.hints.clone(),
+            hints,
             needed: None,
         };
         let state = self.upstream_state.clone();

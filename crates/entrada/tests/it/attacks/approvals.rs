@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use entra_emulator::Endpoint;
+use entra_emulator::{Endpoint, builtin};
 use entrada::authorization_server::ConsentMode;
 use entrada::grant::Remember;
 use entrada::jwt::jwks::Algorithm;
@@ -16,7 +16,7 @@ use super::{HOST, assert_stopped, evil_client, post_form};
 use crate::approved_apps::{page_url, removal, sign_in};
 use crate::client::{Client, parameter};
 use crate::remembered_consent::{is_asked, opened, remembering};
-use crate::world::{SECOND, World};
+use crate::world::{SECOND, World, is_entra};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -327,4 +327,21 @@ async fn what_a_page_did_not_say_it_remembers_is_not_remembered() {
     let replica = world.replica_with(remembering);
     let mut browser = browser.at(&replica);
     assert!(is_asked(&mut browser, &local.authorize_url(&[])).await);
+}
+
+#[tokio::test]
+async fn a_hint_does_not_take_the_choice_of_an_account_from_who_is_not_asked() {
+    let world = World::with(remembering).await;
+    let client = world.client().await;
+    let mut browser = opened(&world);
+    client.log_in(&mut browser, "alice").await;
+    let hints = [
+        ("domain_hint", "contoso.com"),
+        ("login_hint", builtin::ALICE),
+    ];
+    let picker = browser.get(&client.authorize_url(&hints)).await.page();
+    assert!(picker.url.host_str().is_some_and(is_entra));
+    let asked = parameter(&picker.url, "prompt");
+    assert_eq!(asked.as_deref(), Some("select_account"));
+    assert_eq!(parameter(&picker.url, "domain_hint"), None);
 }
