@@ -249,8 +249,8 @@ impl AuthorizationServer {
     /// What the guard verifies our access tokens with; `backs` lets them be exchanged.
     pub(crate) fn verifier(&self, backs: Arc<dyn Backs>) -> IssuedVerifier {
         IssuedVerifier::new(
-            self.0.config.issuer.clone(),
-            self.0.config.resource.clone(),
+            (self.0.config.issuer.clone(), self.0.config.resource.clone()),
+            self.0.config.clients.clone(),
             self.0.store.clone(),
             self.0.keys.clone(),
             backs,

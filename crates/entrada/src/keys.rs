@@ -24,7 +24,7 @@ pub const PUBLISH_AHEAD: Duration = Duration::from_secs(10 * 60);
 pub const HONOUR_AFTER: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// How long a sealing key that no longer seals is kept: longer than any record lies unread.
-pub const KEEP_SEALING: Duration = Duration::from_secs(2 * 366 * 24 * 60 * 60);
+pub const KEEP_SEALING: Duration = Duration::from_secs(3 * 366 * 24 * 60 * 60);
 
 /// A signing key and when it begins to sign.
 #[derive(Clone, Debug)]

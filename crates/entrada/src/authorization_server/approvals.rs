@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::{AuthorizationServer, ConsentMode, cookie};
 use crate::access_token::Principal;
 use crate::grant::{
-    Approvals, AuthorizationRequest, Consent, ConsentedRequest, GrantId, Remember, UserKey,
+    Approvals, AuthorizationRequest, Consent, ConsentedRequest, GrantId, Remember, UserKey, Wanted,
 };
 use crate::keys::Purpose;
 use crate::oauth::client::ClientId;
+use crate::oauth::redirect_uri::RedirectUri;
 use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
 use crate::secret::Hashed;
@@ -29,6 +30,15 @@ const MOST_ROUNDS: usize = 8;
 struct LastUser {
     user: Hashed<UserKey>,
     until: Timestamp,
+}
+
+/// What came of noting a grant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Noted {
+    /// Its user can end it.
+    Yes,
+    /// It is not noted: it rests on a consent that was taken back, or is over, since the login began.
+    TakenBack,
 }
 
 impl AuthorizationServer {
@@ -67,8 +77,12 @@ impl AuthorizationServer {
         asked_elsewhere || self.0.config.pre_approved.contains(client_id)
     }
 
-    /// For how long consent is remembered, if it is.
-    pub(super) fn remembers(&self) -> Option<Remember> {
+    /// For how long consent to a client at `redirect` is remembered, if it is.
+    pub(super) fn remembers_of(&self, redirect: &RedirectUri) -> Option<Duration> {
+        self.remembers()?.lifetime_of(redirect)
+    }
+
+    fn remembers(&self) -> Option<Remember> {
         match self.0.config.consent {
             ConsentMode::Remember(policy) => Some(policy),
             ConsentMode::Always | ConsentMode::External | ConsentMode::InsecureSkip => None,
@@ -82,14 +96,19 @@ impl AuthorizationServer {
         request: &ConsentedRequest,
         principal: &Principal,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Noted, StoreError> {
         let Some(user) = UserKey::of(principal) else {
-            return Ok(());
+            return Ok(Noted::Yes);
         };
         let microsoft = self.microsoft_scope();
-        let new = request.new_grant(id, &microsoft);
+        let mut new = request.new_grant(id, &microsoft);
+        new.asked &= self.remembers_of(new.wanted.redirect).is_some();
         for _ in 0..MOST_ROUNDS {
-            let mut next = self.0.store.approvals(user, now).await?.with(&new, now);
+            let known = self.0.store.approvals(user, now).await?;
+            if request.is_remembered() && !self.is_remembered(&known, &new.wanted, now) {
+                return Ok(Noted::TakenBack);
+            }
+            let mut next = known.with(&new, now);
             if next.is_crowded() {
                 let ended = self.ended(&next, now).await?;
                 let (fewer, gone) = next.thinned_out(&ended);
@@ -97,10 +116,15 @@ impl AuthorizationServer {
                 next = fewer;
             }
             if self.0.store.put_approvals(&next).await? == Written::Yes {
-                return Ok(());
+                return Ok(Noted::Yes);
             }
         }
         Err(StoreError::new("too many logins of one user at once"))
+    }
+
+    fn is_remembered(&self, known: &Approvals, wanted: &Wanted<'_>, now: Timestamp) -> bool {
+        let policy = self.remembers();
+        policy.is_some_and(|policy| known.remembered(wanted, policy, now).is_some())
     }
 
     /// Takes back what a user allowed a client, and ends its grants.
@@ -178,15 +202,16 @@ impl AuthorizationServer {
 /// Whether a page was opened by the user, and not by another site (Fetch Metadata Request Headers).
 ///
 /// A browser that does not say so has its user asked. Neither is a neighbouring host believed, which is
-/// `same-site`, nor a browser that looks ahead.
+/// `same-site`, nor a browser that looks ahead, nor we ourselves, who are `same-origin`: a client's
+/// redirect URI may be on our host, and then the answer to our own form leads back to us.
 fn is_opened_by_the_user(headers: &HeaderMap) -> bool {
-    let said = |name, expected: &[&str]| {
+    let said = |name, expected: &str| {
         let value = headers.get(name).and_then(|value| value.to_str().ok());
-        value.is_some_and(|value| expected.contains(&value))
+        value == Some(expected)
     };
-    said("sec-fetch-site", &["none", "same-origin"])
-        && said("sec-fetch-mode", &["navigate"])
-        && said("sec-fetch-dest", &["document"])
+    said("sec-fetch-site", "none")
+        && said("sec-fetch-mode", "navigate")
+        && said("sec-fetch-dest", "document")
         && !headers.contains_key("sec-purpose")
 }
 
@@ -221,7 +246,7 @@ mod tests {
         };
         for (site, mode, dest, unasked) in [
             ("none", "navigate", "document", true),
-            ("same-origin", "navigate", "document", true),
+            ("same-origin", "navigate", "document", false),
             ("same-site", "navigate", "document", false),
             ("cross-site", "navigate", "document", false),
             ("", "navigate", "document", false),

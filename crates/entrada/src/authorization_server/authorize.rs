@@ -164,7 +164,7 @@ impl AuthorizationServer {
             additional_scopes: self.0.entra.additional_scope(),
             incremental_scopes: self.0.entra.incremental_scope(),
             sealed_request: &sealed,
-            remembered_for: self.remembers().map(|policy| policy.lifetime),
+            remembered_for: self.remembers_of(request.redirect.uri()),
             take_back_at: &self.0.endpoints.url(approved_apps::PATH),
             action: &self.0.endpoints.path("/consent"),
             form_action_sources: &self.0.entra.login_origin(),

@@ -4,6 +4,7 @@ use axum::extract::{Extension, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
+use super::approvals::Noted;
 use super::approved_apps::{self, ApprovedAppsError};
 use super::authorize::AnswerTo;
 use super::consent::ConsentError;
@@ -213,7 +214,7 @@ fn is_true(value: &str) -> bool {
 enum Landed {
     /// A code for the client.
     Code(AuthorizationCode, IssuedTo),
-    /// Another user than the one who consented is asked.
+    /// Who signed in is asked: another consented, or they do no more.
     Asked(Box<AuthorizationRequest>, HeaderValue),
     /// They see their apps.
     Apps(Response),
@@ -348,7 +349,7 @@ impl AuthorizationServer {
             (Err(error), None) => return Err(error.told(to)),
         };
         if !request.is_consented_by(&signed_in) {
-            return Ok(self.ask_another(request, &signed_in, headers, now));
+            return Ok(self.ask_now(request, &signed_in, headers, now));
         }
         let request = match self.needed_of(&request, &signed_in, now).await {
             Some(needed) => return self.once_more(request, (signed_in, needed), to, now).await,
@@ -356,8 +357,10 @@ impl AuthorizationServer {
         };
         let id = GrantId::generate(&*self.0.platform.random);
         let noted = self.note_grant(id, &request, &signed_in.principal, now);
-        if let Err(error) = noted.await {
-            return Err(CallbackError::StoreCode { error, to });
+        match noted.await {
+            Ok(Noted::Yes) => {}
+            Ok(Noted::TakenBack) => return Ok(self.ask_now(request, &signed_in, headers, now)),
+            Err(error) => return Err(CallbackError::StoreCode { error, to }),
         }
         let set_user = self.note_user(&signed_in.principal, now);
         let issued = request.complete(id, signed_in, now);
@@ -379,8 +382,8 @@ impl AuthorizationServer {
         }
     }
 
-    /// Asks a user who came where another was expected, who consented.
-    fn ask_another(
+    /// Asks a user who came where another was expected, who consented; or one who did, and does no more.
+    fn ask_now(
         &self,
         request: ConsentedRequest,
         signed_in: &SignedIn,
@@ -450,7 +453,7 @@ impl AuthorizationServer {
                 response
             }
             Landed::Asked(request, set_cookie) => {
-                tracing::info!(correlation_id = %correlation, "another user signed in: asking them");
+                tracing::info!(correlation_id = %correlation, "who signed in did not consent, or no more: asking them");
                 let mut response = self.ask(&request, correlation);
                 let headers = response.headers_mut();
                 headers.append(header::SET_COOKIE, set_cookie);

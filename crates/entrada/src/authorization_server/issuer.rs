@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quick_cache::sync::Cache;
 use serde::Serialize;
 
-use super::AuthorizationServer;
+use super::{AuthorizationServer, PreregisteredClients};
 use crate::access_token::{
     AccessTokenVerifier, Backs, Claimed, PresentedToken, TokenFacts, TokenKey, VerifiedToken,
     VerifyError,
@@ -148,6 +148,7 @@ pub(crate) struct IssuedVerifier(Arc<Verifier>);
 struct Verifier {
     issuer: Issuer,
     resource: ResourceIndicator,
+    clients: PreregisteredClients,
     store: SealedStore,
     keys: Keys,
     backs: Arc<dyn Backs>,
@@ -173,8 +174,8 @@ struct Vouched {
 
 impl IssuedVerifier {
     pub(super) fn new(
-        issuer: Issuer,
-        resource: ResourceIndicator,
+        (issuer, resource): (Issuer, ResourceIndicator),
+        clients: PreregisteredClients,
         store: SealedStore,
         keys: Keys,
         backs: Arc<dyn Backs>,
@@ -183,6 +184,7 @@ impl IssuedVerifier {
         Self(Arc::new(Verifier {
             issuer,
             resource,
+            clients,
             store,
             keys,
             backs,
@@ -219,12 +221,13 @@ impl AccessTokenVerifier for IssuedVerifier {
             None => self.vouched(presented, now)?,
         };
         let grant = match self.0.store.grant(&vouched.grant, now).await {
-            Ok(Some(grant)) if *grant.client_id() == vouched.client_id => grant,
-            Ok(Some(_) | None) => {
-                self.0.verdicts.remove(&presented);
-                return Err(VerifyError::GrantEnded);
-            }
+            Ok(grant) => grant.filter(|grant| *grant.client_id() == vouched.client_id),
             Err(error) => return stand_in(remembered, error, now),
+        };
+        // The operator may have taken from a program what it had when its token was issued.
+        let Some(grant) = grant.and_then(|grant| self.0.clients.today(grant)) else {
+            self.0.verdicts.remove(&presented);
+            return Err(VerifyError::GrantEnded);
         };
         let id = vouched.grant;
         let facts = self.facts(vouched, &grant);

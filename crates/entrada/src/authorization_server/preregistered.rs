@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use super::{ScopePolicy, held_registration};
+use crate::access_token::PrincipalKind;
+use crate::grant::Grant;
 use crate::jwt::jwks::Jwks;
 use crate::oauth::client::{
     Client, ClientAuthentication, ClientId, ClientKeys, ClientMetadata, ClientMetadataError,
@@ -289,6 +291,24 @@ impl PreregisteredClients {
     /// What the client called `id` may do as itself.
     pub(super) fn access(&self, id: &ClientId) -> Option<&Access> {
         self.0.get(id)?.access.as_ref()
+    }
+
+    /// A grant as it is today: one that no login stands behind gives no more than its client has now, and
+    /// nothing if the client may not act so any more.
+    pub(super) fn today(&self, grant: Grant) -> Option<Grant> {
+        if grant.subject().is_none() {
+            return Some(grant);
+        }
+        match grant.principal().kind {
+            PrincipalKind::Application => {
+                let access = self.access(grant.client_id())?;
+                Some(grant.limited_to(&access.scope, &access.roles))
+            }
+            PrincipalKind::User => {
+                let client = self.get(grant.client_id())?;
+                client.may_use(GrantType::JwtBearer).then_some(grant)
+            }
+        }
     }
 
     /// Whether one of them may use `grant_type`.

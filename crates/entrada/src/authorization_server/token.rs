@@ -343,15 +343,15 @@ impl AuthorizationServer {
 
     /// What a client gets of what it asks for, where it can have no more than `allowed`. All that is
     /// required must be among it.
-    fn granted(&self, params: &Params, allowed: Option<&Scope>) -> Result<Scope, TokenError> {
+    fn granted(&self, params: &Params, allowed: &Scope) -> Result<Scope, TokenError> {
         let policy = &self.0.config.scopes;
-        let asked = match (params.get("scope"), allowed) {
-            (None, Some(allowed)) => policy.grantable().intersection(allowed),
-            (asked, _) => policy
+        let asked = match params.get("scope") {
+            None => policy.grantable().clone(),
+            asked => policy
                 .effective(asked)
                 .map_err(|_| TokenError::ScopeNotGranted)?,
         };
-        let granted = allowed.map_or_else(|| asked.clone(), |allowed| asked.intersection(allowed));
+        let granted = asked.intersection(allowed);
         if granted.covers(policy.required()) {
             Ok(granted)
         } else {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::GrantId;
 use crate::access_token::Principal;
+use crate::keys::KEEP_SEALING;
 use crate::oauth::client::ClientId;
 use crate::oauth::redirect_uri::RedirectUri;
 use crate::oauth::resource::ResourceIndicator;
@@ -14,8 +15,11 @@ use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
 use crate::secret::Hashed;
 
-/// How long it is kept after the user's last login: grants that are refreshed go on without one.
+/// How long it is kept after the user's last login: grants that are refreshed go on without one. No
+/// longer than its key is.
 const KEPT: Duration = Duration::from_secs(3 * 365 * 24 * 60 * 60);
+
+const _: () = assert!(KEPT.as_secs() < KEEP_SEALING.as_secs());
 
 /// How long a grant is noted before it must be stored: its code lives for a minute.
 const SETTLED_AFTER: Duration = Duration::from_secs(10 * 60);
@@ -64,6 +68,14 @@ impl Default for Remember {
     }
 }
 
+impl Remember {
+    /// How long it is remembered of a client at `redirect`, if it is.
+    pub(crate) fn lifetime_of(self, redirect: &RedirectUri) -> Option<Duration> {
+        let is_remembered = self.apps_on_device || !redirect.is_on_device();
+        is_remembered.then_some(self.lifetime)
+    }
+}
+
 /// What a request wants a user to approve.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
@@ -103,9 +115,14 @@ struct Approval {
     client_name: Option<String>,
     redirect: RedirectUri,
     resource: ResourceIndicator,
+    /// What they were asked for last, which is what is remembered.
     scope: Scope,
     microsoft: Scope,
-    /// None where the operator answers for the client, and the user was not asked.
+    /// All that grants were given for, some of which may stand.
+    #[serde(default)]
+    given: Scope,
+    /// None where the user was not asked, for the operator answers for the client, or not told that it is
+    /// remembered.
     asked_at: Option<Timestamp>,
     used_at: Timestamp,
     grants: Vec<Granted>,
@@ -123,7 +140,7 @@ pub(crate) struct NewGrant<'a> {
     pub(crate) id: GrantId,
     pub(crate) wanted: Wanted<'a>,
     pub(crate) client_name: Option<&'a str>,
-    /// Whether the user was asked for it.
+    /// Whether the user was asked for it, and told that their answer is remembered.
     pub(crate) asked: bool,
 }
 
@@ -148,9 +165,14 @@ impl Approval {
         self.scope.covers(wanted.scope) && self.microsoft.covers(wanted.microsoft)
     }
 
-    fn is_remembered(&self, policy: Remember, now: Timestamp) -> bool {
+    /// What its grants may allow; records of before say no more than what was asked for last.
+    fn all_given(&self) -> Scope {
+        self.given.union(&self.scope)
+    }
+
+    fn is_remembered(&self, lifetime: Duration, now: Timestamp) -> bool {
         self.asked_at
-            .is_some_and(|asked_at| asked_at.is_within(policy.lifetime, now))
+            .is_some_and(|asked_at| asked_at.is_within(lifetime, now))
     }
 }
 
@@ -193,13 +215,11 @@ impl Approvals {
         policy: Remember,
         now: Timestamp,
     ) -> Option<Remembered> {
-        if !policy.apps_on_device && wanted.redirect.is_on_device() {
-            return None;
-        }
+        let lifetime = policy.lifetime_of(wanted.redirect)?;
         let holds = |approval: &Approval| {
             approval.is_for(wanted)
                 && approval.covers(wanted)
-                && approval.is_remembered(policy, now)
+                && approval.is_remembered(lifetime, now)
         };
         let found = self.list.iter().any(holds);
         found.then_some(Remembered(self.user))
@@ -220,12 +240,14 @@ impl Approvals {
             resource: wanted.resource.clone(),
             scope: Scope::default(),
             microsoft: Scope::default(),
+            given: Scope::default(),
             asked_at: None,
             used_at: now,
             grants: Vec::new(),
         });
         approval.client_name = new.client_name.map(str::to_owned);
         approval.used_at = now;
+        approval.given = approval.all_given().union(wanted.scope);
         // What they were asked last counts: a page they saw long ago does not come back to life.
         if new.asked || approval.asked_at.is_none() {
             approval.scope = wanted.scope.clone();
@@ -266,7 +288,8 @@ impl Approvals {
     /// The grants that were issued long enough ago to be stored, if they ever were.
     pub(crate) fn settled_grants(&self, now: Timestamp) -> impl Iterator<Item = GrantId> {
         let granted = self.list.iter().flat_map(|approval| &approval.grants);
-        let settled = granted.filter(move |granted| !granted.at.is_within(SETTLED_AFTER, now));
+        // One from later than now was issued by a clock ahead of ours, and may be under way.
+        let settled = granted.filter(move |granted| now.since(granted.at) >= SETTLED_AFTER);
         settled.map(|granted| granted.id)
     }
 
@@ -313,13 +336,13 @@ impl Approvals {
                 .find(|client| client.id == approval.client_id);
             if let Some(client) = known {
                 client.redirects.push(approval.redirect.clone());
-                client.scope = client.scope.union(&approval.scope);
+                client.scope = client.scope.union(&approval.all_given());
             } else {
                 clients.push(ApprovedClient {
                     id: approval.client_id.clone(),
                     name: approval.client_name.clone(),
                     redirects: vec![approval.redirect.clone()],
-                    scope: approval.scope.clone(),
+                    scope: approval.all_given(),
                     used_at: approval.used_at,
                 });
             }

@@ -116,9 +116,15 @@ impl AuthorizationRequest {
         login: Login,
         now: Timestamp,
     ) -> ConsentedRequest {
+        let mut hints = self.hints.clone();
+        // Who is not asked by us chooses an account at Entra: with the name of a federated domain Entra
+        // would send them on to where they are signed in unseen.
+        if matches!(consent, Consent::Remembered(_)) {
+            hints.domain_hint = None;
+        }
         let purpose = Purpose {
             scope: self.scope.clone(),
-            hints: self.hints.clone(),
+            hints,
             needed: None,
         };
         let state = self.upstream_state.clone();
@@ -218,7 +224,12 @@ impl ConsentedRequest {
         }
     }
 
-    /// The request again, to ask another user than the one who consented to it.
+    /// Whether it rests on a consent that was given before.
+    pub(crate) fn is_remembered(&self) -> bool {
+        matches!(self.consent, Consent::Remembered(_))
+    }
+
+    /// The request again, to ask a user who did not consent to it, or does no more.
     pub(crate) fn ask_again(
         self,
         signed_in: &SignedIn,

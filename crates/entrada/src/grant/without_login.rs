@@ -99,4 +99,17 @@ impl Grant {
             expires_at: new.expires_at,
         }
     }
+
+    /// The same, of a client that has this scope and these roles now.
+    #[must_use]
+    pub(crate) fn limited_to(self, scope: &Scope, roles: &[String]) -> Self {
+        Self {
+            scope: self.scope.intersection(scope),
+            principal: Principal {
+                roles: roles.to_vec(),
+                ..self.principal
+            },
+            ..self
+        }
+    }
 }

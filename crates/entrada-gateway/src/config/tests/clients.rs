@@ -117,6 +117,10 @@ fn programs_need_no_redirect_uri_but_a_proof() {
             Some("1: jwks_uri: each issuer has one: write it"),
         ),
         (
+            format!("{issuer}{issuer}"),
+            Some("identity assertions of \"https://idp.example\": it is named twice: name it once"),
+        ),
+        (
             "trusted_issuer = 1".to_owned(),
             Some("1: write [[trusted_issuer]] before what is said of each"),
         ),

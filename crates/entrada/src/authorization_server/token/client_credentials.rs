@@ -20,7 +20,7 @@ impl AuthorizationServer {
         let access = self.0.config.clients.access(client.id());
         let access = access.ok_or(TokenError::UnauthorizedClient)?;
         self.is_resource(&self.resources(params)?)?;
-        let scope = self.granted(params, Some(&access.scope))?;
+        let scope = self.granted(params, &access.scope)?;
         let name = registered.metadata().unverified_name();
         let who = OwnPrincipal::client(client, name, &access.roles);
         self.issue_without_login(client, (who, scope), now, correlation)

@@ -27,7 +27,7 @@ impl AuthorizationServer {
         let presented = presented.ok_or(TokenError::Missing("assertion"))?;
         self.is_resource(&self.resources(params)?)?;
         let assertion = self.verified(presented, client, now).await?;
-        let scope = self.granted(params, self.asserted_scope(&assertion).as_ref())?;
+        let scope = self.granted(params, &self.asserted_scope(&assertion))?;
         // Last: what is wrong with the request must not use it up.
         match self.0.store.spend_identity_assertion(&assertion).await? {
             Written::Yes => {}
@@ -60,9 +60,11 @@ impl AuthorizationServer {
         Ok(verify(&jwt, &key, &expected, now)?)
     }
 
-    /// What the issuer lets the client do, in our spelling.
-    fn asserted_scope(&self, assertion: &IdentityAssertion) -> Option<Scope> {
-        let scope = assertion.scope.as_ref()?;
-        Some(self.0.config.scopes.in_short(scope))
+    /// What the issuer lets the client do, in our spelling; what is required where it does not say: a
+    /// client that named no scope there could else name any here.
+    fn asserted_scope(&self, assertion: &IdentityAssertion) -> Scope {
+        let policy = &self.0.config.scopes;
+        let scope = assertion.scope.as_ref();
+        scope.map_or_else(|| policy.required().clone(), |scope| policy.in_short(scope))
     }
 }

@@ -318,6 +318,9 @@ fn a_grant_that_was_just_noted_is_not_looked_for() {
         approvals.settled_grants(now).count()
     };
     assert_eq!([settled(0), settled(599), settled(600)], [0, 0, 1]);
+    // Nor does a replica whose clock is behind take it for one that never came: it would be on no list.
+    let behind = Timestamp::from_unix(at(10).as_unix() - 1);
+    assert_eq!(approvals.settled_grants(behind).count(), 0);
 }
 
 #[test]

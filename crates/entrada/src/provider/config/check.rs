@@ -335,6 +335,12 @@ impl AzureConfig {
     }
 
     fn trusted_issuers(&self, found: &mut Findings) -> Vec<TrustedIssuer> {
+        let mut named = HashSet::new();
+        for (issuer, _) in &self.trusted_issuers {
+            if !named.insert(issuer) {
+                found.add(ConfigError::TrustedIssuerTwice(issuer.clone()));
+            }
+        }
         let parse = |(issuer, jwks_uri): &(String, String)| {
             TrustedIssuer::parse(issuer, jwks_uri).map_err(|source| ConfigError::TrustedIssuer {
                 issuer: issuer.clone(),

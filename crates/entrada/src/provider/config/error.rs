@@ -170,6 +170,9 @@ pub enum ConfigError {
         /// Why.
         source: IssuerError,
     },
+    /// An issuer of identity assertions is named twice.
+    #[error("identity assertions of {0:?}: it is named twice: name it once")]
+    TrustedIssuerTwice(String),
     /// A pre-approved client cannot be one.
     #[error(
         "pre_approved_clients: {0:?} is no client id: write that of the client, or the URL of its document"

@@ -2,16 +2,23 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use entra_emulator::Endpoint;
+use entra_emulator::{Endpoint, builtin};
+use entrada::authorization_server::ConsentMode;
+use entrada::grant::Remember;
+use entrada::jwt::jwks::Algorithm;
+use entrada::platform::SystemRandom;
 use serde_json::json;
 
 use super::storage::Tampered;
 use super::{HOST, assert_stopped, evil_client, post_form};
 use crate::approved_apps::{page_url, removal, sign_in};
-use crate::client::parameter;
+use crate::client::{Client, parameter};
 use crate::remembered_consent::{is_asked, opened, remembering};
-use crate::world::{SECOND, World};
+use crate::world::{SECOND, World, is_entra};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[tokio::test]
 async fn consent_remembered_for_one_client_serves_no_other() {
@@ -215,4 +222,126 @@ async fn approvals_of_one_user_do_not_pass_for_anothers() {
     store.swapped_approvals.store(true, Ordering::SeqCst);
     assert!(is_asked(&mut bob, &one.authorize_url(&[])).await);
     assert!(!is_asked(&mut alice, &one.authorize_url(&[])).await);
+}
+
+#[tokio::test]
+async fn who_says_no_to_one_client_is_not_led_on_to_another() {
+    let world = World::with(remembering).await;
+    let mut victim = opened(&world);
+    let client = world.client().await;
+    client.log_in(&mut victim, "alice").await;
+    world.entra.reset_calls();
+    // The attacker's redirect URI is our own endpoint, with a request of the victim's client.
+    let metadata = json!({ "redirect_uris": [client.authorize_url(&[])] });
+    let evil = world.client_with(&metadata).await;
+    victim.opened_from = Some("cross-site");
+    let page = victim.get(&evil.authorize_url(&[])).await.page();
+    // Where a form of ours is redirected to, it is we who opened the page.
+    victim.opened_from = Some("same-origin");
+    let led = victim.submit(&page, &[("answer", "deny")]).await.page();
+    assert_eq!(led.url.path(), "/authorize");
+    assert!(led.html.contains("Test client"), "{}", led.html);
+    assert_eq!(world.entra.calls(Endpoint::Authorize), 0);
+}
+
+#[tokio::test]
+async fn a_login_under_way_gives_a_removed_client_nothing_unasked() {
+    let world = World::with(remembering).await;
+    let client = world.client().await;
+    let mut browser = opened(&world);
+    client.log_in(&mut browser, "alice").await;
+    // Somebody began a login, and it waits at Entra.
+    let waiting = browser.get(&client.authorize_url(&[])).await;
+    let mut phone = world.browser();
+    let page = sign_in(&mut phone, "alice").await;
+    let (action, fields) = removal(&page, &client.id);
+    phone.post(&action, &fields).await.page();
+    let asked = browser.sign_in(waiting, "alice").await.page();
+    assert!(asked.html.contains("Test client"), "{}", asked.html);
+    let page = phone.get(&page_url()).await.page();
+    assert!(page.html.contains("There are none."), "{}", page.html);
+    // She may have it back.
+    let back = browser.approve(&asked, "alice").await.left();
+    let code = parameter(&back, "code").unwrap();
+    client.redeem(&code).await.ok();
+}
+
+#[tokio::test]
+async fn keys_that_change_do_not_hide_a_client_from_its_user() {
+    let world = World::new().await;
+    let client = world.client().await;
+    let mut session = client.log_in(&mut world.browser(), "alice").await;
+    // For years she does not sign in; her client goes on.
+    for _ in 0..12 {
+        world.advance(80 * DAY);
+        let (random, now) = (SystemRandom::default(), world.now());
+        let ring = world.keys.current().rotated(Algorithm::Es256, &random, now);
+        world.keys.replace(ring.unwrap());
+        session = session.refreshed().await;
+    }
+    let mut browser = world.browser();
+    let page = sign_in(&mut browser, "alice").await;
+    let (action, fields) = removal(&page, &client.id);
+    browser.post(&action, &fields).await.page();
+    session.refresh().await.assert_refused(400, "invalid_grant");
+}
+
+#[tokio::test]
+async fn a_small_request_does_not_hide_what_a_client_has() {
+    let world = World::with(remembering).await;
+    let client = world.client().await;
+    let mut browser = world.browser();
+    for scope in ["mcp.read mcp.write", "mcp.read"] {
+        let url = client.authorize_url(&[("scope", scope)]);
+        let page = browser.get(&url).await.page();
+        let back = browser.approve(&page, "alice").await.left();
+        let code = parameter(&back, "code").unwrap();
+        client.redeem(&code).await.ok();
+    }
+    let page = sign_in(&mut browser, "alice").await;
+    assert!(page.html.contains("mcp.write"), "{}", page.html);
+}
+
+#[tokio::test]
+async fn what_a_page_did_not_say_it_remembers_is_not_remembered() {
+    let world = World::new().await;
+    let (client, other) = (world.client().await, world.client().await);
+    let local = Client::register(world.hosts.clone(), "http://127.0.0.1:5000/callback").await;
+    let mut browser = opened(&world);
+    client.log_in(&mut browser, "alice").await;
+    // From now on it is, but of apps on the device.
+    let mut policy = Remember::default();
+    policy.apps_on_device = false;
+    let mode = ConsentMode::Remember(policy);
+    let replica = world.replica_with(|config| config.consent(mode));
+    let mut browser = browser.at(&replica);
+    let page = other.at(&replica).ask(&mut browser).await;
+    assert!(page.html.contains("will not see this page again"));
+    browser.approve(&page, "alice").await.left();
+    let page = local.at(&replica).ask(&mut browser).await;
+    assert!(!page.html.contains("will not see this page again"));
+    browser.approve(&page, "alice").await.left();
+    assert!(!is_asked(&mut browser, &other.authorize_url(&[])).await);
+    assert!(is_asked(&mut browser, &client.authorize_url(&[])).await);
+    // And of those, too.
+    let replica = world.replica_with(remembering);
+    let mut browser = browser.at(&replica);
+    assert!(is_asked(&mut browser, &local.authorize_url(&[])).await);
+}
+
+#[tokio::test]
+async fn a_hint_does_not_take_the_choice_of_an_account_from_who_is_not_asked() {
+    let world = World::with(remembering).await;
+    let client = world.client().await;
+    let mut browser = opened(&world);
+    client.log_in(&mut browser, "alice").await;
+    let hints = [
+        ("domain_hint", "contoso.com"),
+        ("login_hint", builtin::ALICE),
+    ];
+    let picker = browser.get(&client.authorize_url(&hints)).await.page();
+    assert!(picker.url.host_str().is_some_and(is_entra));
+    let asked = parameter(&picker.url, "prompt");
+    assert_eq!(asked.as_deref(), Some("select_account"));
+    assert_eq!(parameter(&picker.url, "domain_hint"), None);
 }

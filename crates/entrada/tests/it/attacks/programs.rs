@@ -1,12 +1,13 @@
 //! Clients that nobody signs in with: those that act for themselves, and those another issuer vouches to.
 
+use entrada::authorization_server::PreregisteredClient;
 use entrada::jwt::jwks::Algorithm;
 use entrada::jwt::sign::SigningKey;
 use entrada::policy::Requirement;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::client_credentials::{ask, client, with_jobs};
+use crate::client_credentials::{SECRET, ask, client, with_jobs};
 use crate::identity_assertion::{GRANT_TYPE, IDP, Idp, TYPE, trusting};
 use crate::world::{BASE_URL, CALLBACK, DOWNSTREAM, RESOURCE, World, claims_of};
 
@@ -115,7 +116,7 @@ async fn an_assertion_counts_once() {
     let form = [
         ("grant_type", GRANT_TYPE),
         ("client_id", "agents"),
-        ("client_secret", crate::client_credentials::SECRET),
+        ("client_secret", SECRET),
         ("assertion", &*assertion),
     ];
     elsewhere
@@ -191,4 +192,38 @@ async fn an_asserted_user_passes_for_no_other() {
     let one = subject(json!({ "jti": "2", "tenant": "a", "sub": "b\u{0}c" })).await;
     let other = subject(json!({ "jti": "3", "tenant": "a\u{0}b", "sub": "c" })).await;
     assert_ne!(one, other);
+}
+
+#[tokio::test]
+async fn a_program_loses_what_its_operator_takes_from_it() {
+    let idp = Idp::with(|config| trusting(with_jobs(config))).await;
+    let tokens = ask(&idp.world, &[]).await.ok();
+    let its = tokens["access_token"].as_str().unwrap();
+    let seen = client(&idp.world).call_with(its).await.ok();
+    assert_eq!(seen["roles"], json!(["Jobs.Run"]));
+    let tokens = idp.ask(&json!({}), &[]).await.ok();
+    let asserted = tokens["access_token"].as_str().unwrap();
+    // The server starts anew, and gives less.
+    let less = PreregisteredClient::program("jobs").client_credentials(["mcp.read"]);
+    let less = idp
+        .world
+        .replica_with(|config| config.client(less.secret(SECRET)));
+    let seen = client(&less).call_with(its).await.ok();
+    assert_eq!(seen["roles"], json!([]));
+    let none = idp.world.replica();
+    for (replica, token) in [(&less, asserted), (&none, its), (&none, asserted)] {
+        let refused = client(replica).call_with(token).await;
+        refused.assert_unauthorized("invalid_token");
+    }
+}
+
+#[tokio::test]
+async fn an_assertion_that_names_no_scope_gives_no_more_than_is_required() {
+    let idp = Idp::new().await;
+    let mut claims = idp.claims(&json!({}));
+    claims.as_object_mut().unwrap().remove("scope");
+    let assertion = idp.key.sign(TYPE, &claims).unwrap();
+    let asked = [("scope", "mcp.read mcp.write")];
+    let tokens = idp.present(&assertion, &asked).await.ok();
+    assert_eq!(tokens["scope"], "mcp.read");
 }
