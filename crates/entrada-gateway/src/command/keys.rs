@@ -35,7 +35,7 @@ enum Action {
     /// Make new keys: used in ten minutes, and the old ones honoured for as long as they are needed
     Rotate(New),
     /// Make new keys and stop honouring the old ones at once: somebody else may have them. Old ones
-    /// still open what is stored, so nobody signs in again
+    /// still open what is stored, so nobody signs in again, but through clients that hold their registration
     Revoke(New),
 }
 

@@ -179,6 +179,9 @@ pub enum Lack {
     /// It is an application, or a user, where the other is asked for.
     #[error("{}", other_kind(*.0))]
     Kind(PrincipalKind),
+    /// A login at Entra, where another issuer vouched for the caller.
+    #[error("another issuer vouched for the caller, and this takes who signed in with entra")]
+    EntraLogin,
     /// An administrator's consent, or another thing that only an administrator gives: with a page on
     /// which they can, where it is consent.
     #[error("an administrator has to allow it")]

@@ -59,7 +59,7 @@ pub enum ClientAuthError {
     #[error("client_assertion_type is unknown")]
     AssertionType,
     /// The assertion proves nothing.
-    #[error("the client's assertion is of no use: {0}")]
+    #[error("the client's assertion is of no use")]
     Assertion(#[from] ClientAssertionError),
     /// The client's keys could not be had.
     #[error("the client's keys cannot be had")]

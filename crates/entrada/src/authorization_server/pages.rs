@@ -188,7 +188,16 @@ pub(crate) fn redirect(location: &str) -> Response {
     (StatusCode::SEE_OTHER, headers).into_response()
 }
 
-const DAY: u64 = 24 * 60 * 60;
+/// How long something lasts, as people say it: never longer than it does.
+fn in_words(time: Duration) -> String {
+    let hours = time.as_secs() / (60 * 60);
+    match (hours / 24, hours) {
+        (0, 0 | 1) => "an hour".to_owned(),
+        (0, hours) => format!("{hours} hours"),
+        (1, _) => "a day".to_owned(),
+        (days, _) => format!("{days} days"),
+    }
+}
 
 /// What the template of the consent page needs.
 #[derive(Template)]
@@ -203,7 +212,7 @@ struct ConsentTemplate<'a> {
     permissions: Vec<Permission<'a>>,
     additional_permissions: Vec<Permission<'a>>,
     incremental_permissions: Vec<Permission<'a>>,
-    remembered_days: Option<u64>,
+    remembered_for: Option<String>,
     take_back_at: &'a str,
     sealed_request: &'a str,
     action: &'a str,
@@ -268,7 +277,7 @@ impl ConsentPage<'_> {
             permissions: permission::of_server(self.scopes),
             additional_permissions: permission::of_microsoft(self.additional_scopes),
             incremental_permissions: permission::of_microsoft(self.incremental_scopes),
-            remembered_days: self.remembered_for.map(|it| it.as_secs() / DAY),
+            remembered_for: self.remembered_for.map(in_words),
             take_back_at: self.take_back_at,
             sealed_request: self.sealed_request,
             action: self.action,

@@ -169,6 +169,11 @@ impl PreregisteredClient {
         self
     }
 
+    /// Whether it acts by what another issuer vouches for.
+    pub(crate) fn takes_identity_assertions(&self) -> bool {
+        self.identity_assertions
+    }
+
     /// Whether it wants tokens bound to a key.
     pub(crate) fn wants_bound_tokens(&self) -> bool {
         self.metadata.dpop_bound_access_tokens == Some(true)

@@ -92,7 +92,7 @@ pub enum TokenError {
     #[error(transparent)]
     Renewal(#[from] RenewalError),
     /// Another issuer's assertion gives nothing.
-    #[error("the assertion is of no use: {0}")]
+    #[error("the assertion is of no use")]
     IdentityAssertion(#[from] IdentityAssertionError),
     /// The keys of another issuer could not be had.
     #[error("the keys of the assertion's issuer cannot be had")]

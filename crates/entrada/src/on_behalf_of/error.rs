@@ -110,6 +110,7 @@ impl OboError {
                 required.interaction.clone(),
             ))),
             Self::AppOnlyCaller => Some(Shortfall::Other(Lack::Kind(PrincipalKind::User))),
+            Self::NotOfEntra => Some(Shortfall::Other(Lack::EntraLogin)),
             Self::AskAdmin(ask) => {
                 let consent_url = Some(ask.admin_consent_url.clone());
                 Some(Shortfall::Other(Lack::Administrator(consent_url)))
@@ -129,7 +130,6 @@ impl OboError {
             },
             Self::NotAuthenticated
             | Self::NoCredential
-            | Self::NotOfEntra
             | Self::Unsupported
             | Self::Scope(_)
             | Self::TimedOut => None,

@@ -73,17 +73,11 @@ fn programs_need_no_redirect_uri_but_a_proof() {
     std::fs::write(&secret, SECRET).unwrap();
     let secret = format!("secret_file = \"{}\"", secret.display());
     let program = |lines: &str| format!("[[client]]\nclient_id = \"jobs\"\n{lines}\n");
-    let issuer = "[[trusted_issuer]]\nissuer = \"https://idp.example\"\n\
-                  jwks_uri = \"https://idp.example/keys\"\n";
     for (told_of, expected) in [
         (
             program(&format!(
                 "client_credentials = \"mcp.read\"\napp_roles = \"Jobs.Run\"\n{secret}"
             )),
-            None,
-        ),
-        (
-            program(&format!("identity_assertions = true\n{secret}\n{issuer}")),
             None,
         ),
         (
@@ -112,20 +106,55 @@ fn programs_need_no_redirect_uri_but_a_proof() {
             program(&format!("identity_assertions = \"maybe\"\n{secret}")),
             Some("3: identity_assertions: write true or false"),
         ),
+    ] {
+        let found = told(&folder, &told_of);
+        assert_eq!(found, Vec::from_iter(expected), "{told_of}");
+    }
+}
+
+#[test]
+fn issuers_are_trusted_where_clients_bring_what_they_vouch_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, SECRET).unwrap();
+    let secret = format!("secret_file = \"{}\"", secret.display());
+    let program = |lines: &str| format!("[[client]]\nclient_id = \"jobs\"\n{lines}\n");
+    let issuer = "[[trusted_issuer]]\nissuer = \"https://idp.example\"\n\
+                  jwks_uri = \"https://idp.example/keys\"\n";
+    for (told_of, expected) in [
+        (
+            program(&format!("identity_assertions = true\n{secret}\n{issuer}")),
+            None,
+        ),
         (
             "[[trusted_issuer]]\nissuer = \"https://idp.example\"\n".to_owned(),
             Some("1: jwks_uri: each issuer has one: write it"),
         ),
         (
-            format!("{issuer}{issuer}"),
+            program(&format!(
+                "identity_assertions = true\n{secret}\n{issuer}{issuer}"
+            )),
             Some("identity assertions of \"https://idp.example\": it is named twice: name it once"),
+        ),
+        (
+            program(&format!("identity_assertions = true\n{secret}")),
+            Some(
+                "identity_assertions: a client may bring some, and no issuer is trusted to give them",
+            ),
+        ),
+        (
+            issuer.to_owned(),
+            Some("trusted_issuer: no client has identity_assertions: nothing is taken from it"),
         ),
         (
             "trusted_issuer = 1".to_owned(),
             Some("1: write [[trusted_issuer]] before what is said of each"),
         ),
         (
-            issuer.replace("https://idp.example/keys", "http://idp.example/keys"),
+            program(&format!(
+                "identity_assertions = true\n{secret}\n{}",
+                issuer.replace("https://idp.example/keys", "http://idp.example/keys")
+            )),
             Some(
                 "identity assertions of \"https://idp.example\": must be https, or http on a loopback host",
             ),

@@ -65,7 +65,7 @@ fn what_has_no_use_is_a_problem() {
         ),
         (
             vec![remembering, ("ENTRADA_CONSENT_LIFETIME", "401d")],
-            "ENTRADA_CONSENT_LIFETIME: consent is remembered one minute to 400 days",
+            "ENTRADA_CONSENT_LIFETIME: consent is remembered one hour to 400 days, such as 90d",
         ),
         (
             vec![("ENTRADA_PRE_APPROVED_CLIENTS", "agents\u{e9}")],

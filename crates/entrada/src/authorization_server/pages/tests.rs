@@ -100,10 +100,16 @@ async fn the_consent_page_says_how_long_the_answer_counts() {
         };
         page.into_response()
     };
-    let said = "For 90 days you will not see this page again";
-    assert!(!body(page(None)).await.contains(said));
-    let days = Duration::from_secs(90 * DAY);
-    assert!(body(page(Some(days))).await.contains(said));
+    assert!(!body(page(None)).await.contains("this page again"));
+    for (hours, words) in [
+        (1, "For an hour you"),
+        (23, "For 23 hours you"),
+        (36, "For a day you"),
+        (90 * 24, "For 90 days you"),
+    ] {
+        let page = page(Some(Duration::from_secs(hours * 60 * 60)));
+        assert!(body(page).await.contains(words), "{words}");
+    }
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ use super::error::{ConfigError, ConfigErrors};
 use super::graph::{everything_consented, graph_url, prover};
 use crate::access_token::AccessTokenVerifier;
 use crate::authorization_server::{
-    AuthorizationServerConfig, ConsentMode, PreregisteredClients, ScopePolicy, TrustedIssuer,
-    TrustedProxies,
+    AuthorizationServerConfig, ConsentMode, PreregisteredClient, PreregisteredClients, ScopePolicy,
+    TrustedIssuer, TrustedProxies,
 };
 use crate::dpop::Proofs;
 use crate::entra::AppRegistration;
@@ -38,9 +38,9 @@ use crate::store::Store;
 /// The longest an access token of ours may live: until then a token that leaked is good.
 const LONGEST_ACCESS_TOKEN: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long consent may be remembered: browsers keep no cookie for longer (RFC 6265bis §4.1.2.2).
+/// How long consent may be remembered: for less nobody would notice, and browsers keep no cookie for longer (RFC 6265bis §4.1.2.2).
 const CONSENT_LIFETIMES: RangeInclusive<Duration> =
-    Duration::from_secs(60)..=Duration::from_secs(400 * 24 * 60 * 60);
+    Duration::from_secs(60 * 60)..=Duration::from_secs(400 * 24 * 60 * 60);
 
 /// A configuration in which everything holds.
 #[derive(Debug)]
@@ -334,6 +334,11 @@ impl AzureConfig {
         clients
     }
 
+    fn takes_assertions(&self) -> bool {
+        let mut clients = self.clients.iter();
+        clients.any(PreregisteredClient::takes_identity_assertions)
+    }
+
     fn trusted_issuers(&self, found: &mut Findings) -> Vec<TrustedIssuer> {
         let mut named = HashSet::new();
         for (issuer, _) in &self.trusted_issuers {
@@ -347,6 +352,11 @@ impl AzureConfig {
                 source,
             })
         };
+        match (self.takes_assertions(), self.trusted_issuers.is_empty()) {
+            (true, true) => found.add(ConfigError::NoTrustedIssuer),
+            (false, false) => found.add(ConfigError::NoIdentityAssertions),
+            (true, false) | (false, true) => {}
+        }
         let issuers = self.trusted_issuers.iter().map(parse);
         issuers.filter_map(|issuer| found.note(issuer)).collect()
     }
@@ -446,7 +456,6 @@ pub(super) fn parse_scopes(texts: &[String], found: &mut Findings) -> Option<Sco
 mod tests {
     use super::super::authority::{AuthoritySettings, Directory};
     use super::*;
-    use crate::authorization_server::PreregisteredClient;
     use crate::dpop::Dpop;
     use crate::entra::cloud::Cloud;
     use crate::entra::credential::{ClientCredential, ManagedIdentity};

@@ -170,6 +170,12 @@ pub enum ConfigError {
         /// Why.
         source: IssuerError,
     },
+    /// Identity assertions are taken from clients, and no issuer is trusted.
+    #[error("identity_assertions: a client may bring some, and no issuer is trusted to give them")]
+    NoTrustedIssuer,
+    /// An issuer is trusted, and no client brings what it vouches for.
+    #[error("trusted_issuer: no client has identity_assertions: nothing is taken from it")]
+    NoIdentityAssertions,
     /// An issuer of identity assertions is named twice.
     #[error("identity assertions of {0:?}: it is named twice: name it once")]
     TrustedIssuerTwice(String),
@@ -179,7 +185,7 @@ pub enum ConfigError {
     )]
     PreApprovedClient(String),
     /// Consent is remembered for too long, or not at all.
-    #[error("consent_lifetime: consent is remembered one minute to 400 days")]
+    #[error("consent_lifetime: consent is remembered one hour to 400 days, such as 90d")]
     ConsentLifetime,
     /// A trusted proxy is none.
     #[error("trusted_proxies: {proxy:?}: {source}")]
