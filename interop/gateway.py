@@ -16,6 +16,7 @@ from dpop import KEYS, KeyedClient
 from tenant import CLIENT_ID, CLIENT_SECRET, PASSWORD, TENANT, USERNAME
 from oauth import Client, send
 from programs import ARTEFACTS, DEBUG, ROOT, emulator, free_port, stop, wait_for
+from unattended import CLIENTS, SECRET, Issuer, Key, headers_seen, of_issuer, of_key, of_secret
 
 
 # The same server once more, which here gets a token for Microsoft Graph.
@@ -42,6 +43,9 @@ class Gateway(unittest.TestCase):
         cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         cls.entra = cls.enterClassContext(emulator("--ca-file", cls.folder / "ca.pem"))
         (cls.folder / "secret").write_text(CLIENT_SECRET + "\n")
+        (cls.folder / "jobs").write_text(SECRET)
+        cls.key, cls.idp = Key(), cls.enterClassContext(Issuer())
+        (cls.folder / "keys.json").write_text(cls.key.jwks)
         cls.upstream = free_port()
         server = [sys.executable, ROOT / "interop" / "servers" / "python_mcp.py", str(cls.upstream)]
         process = cls.start(server, "upstream", cls.upstream)
@@ -83,7 +87,8 @@ class Gateway(unittest.TestCase):
             "allowed-applications": DAEMON,
             "config": cls.folder / "routes.toml",
         }
-        (cls.folder / "routes.toml").write_text(ROUTES.format(port=cls.upstream))
+        clients = CLIENTS.format(secret=cls.folder / "jobs", jwks=cls.folder / "keys.json", issuer=cls.idp.url)
+        (cls.folder / "routes.toml").write_text(ROUTES.format(port=cls.upstream) + clients)
         flags = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
         cls.gateway = cls.start([DEBUG / "entrada", "serve", *flags], "entrada", cls.port, cls.environment)
 
@@ -148,6 +153,23 @@ class Gateway(unittest.TestCase):
                     self.assertEqual(thief.initialize().status, 401)
                     thief.client_id = client.client_id
                     self.assertEqual(thief.refresh().json()["error"], "invalid_grant")
+
+    def test_programs_come_without_anybody_signing_in(self):
+        mcp_url = f"{self.base_url}/mcp"
+        for method in ("client_secret_basic", "client_secret_post"):
+            with self.subTest(method):
+                seen = headers_seen(mcp_url, of_secret(mcp_url, self.base_url, method))
+                told = [seen.get(f"x-entrada-{name}") for name in ("subject", "client-id", "name", "roles", "object-id")]
+                self.assertEqual(told, ["jobs", "jobs", "Nightly%20jobs", "Jobs.Run", None])
+        seen = headers_seen(mcp_url, of_key(mcp_url, self.base_url, self.key))
+        self.assertEqual(seen["x-entrada-subject"], "signer")
+
+    def test_a_user_comes_by_the_word_of_another_issuer(self):
+        mcp_url = f"{self.base_url}/mcp"
+        seen = headers_seen(mcp_url, of_issuer(mcp_url, self.base_url, self.idp))
+        told = [seen.get(f"x-entrada-{name}") for name in ("client-id", "preferred-username", "scope", "object-id")]
+        self.assertEqual(told, ["assistant", "user@example.com", "mcp.read", None])
+        self.assertNotIn("user-1", json.dumps(seen))
 
     def test_events_come_as_they_are_sent(self):
         client = self.signed_in()

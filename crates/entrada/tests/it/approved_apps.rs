@@ -222,3 +222,25 @@ async fn a_store_that_fails_removes_nothing_by_half() {
         .await
         .assert_unauthorized("invalid_token");
 }
+
+#[tokio::test]
+async fn where_there_are_too_many_sessions_the_oldest_end() {
+    let world = World::new().await;
+    let client = world.client().await;
+    let mut browser = world.browser();
+    let oldest = client.log_in(&mut browser, "alice").await;
+    world.advance(SECOND);
+    let mut sessions = Vec::new();
+    for _ in 0..256 {
+        sessions.push(client.log_in(&mut browser, "alice").await);
+    }
+    world.advance(11 * SECOND);
+    oldest
+        .call_tool()
+        .await
+        .assert_unauthorized("invalid_token");
+    oldest.refresh().await.assert_refused(400, "invalid_grant");
+    for session in sessions.iter().rev().take(192) {
+        session.call_tool().await.ok();
+    }
+}

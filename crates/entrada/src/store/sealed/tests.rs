@@ -217,6 +217,36 @@ async fn rotated_keys_open_old_records_and_lost_ones_fail_aloud() {
 
 const FORM: Purpose<'_> = Purpose::new("form", b"");
 
+#[tokio::test]
+async fn approvals_whose_key_is_lost_begin_anew() {
+    let user = Hashed::of("alice");
+    let (bare, store) = sealed_store();
+    let granted = consented();
+    let microsoft = Scope::default();
+    let grant = GrantId::generate(&SystemRandom::default());
+    let new = granted.new_grant(grant, &microsoft);
+    let first = store
+        .approvals(user, at(0))
+        .await
+        .unwrap()
+        .with(&new, at(0));
+    assert_eq!(store.put_approvals(&first).await.unwrap(), Written::Yes);
+    assert_eq!(
+        store.put_approvals(&first).await.unwrap(),
+        Written::Conflict
+    );
+    // Who is told to try later would be stuck for good; the version goes on.
+    let store = over(&bare, ring());
+    let found = store.approvals(user, at(0)).await.unwrap();
+    assert_eq!((found.version(), found.clients().len()), (1, 0));
+    let next = found.with(&new, at(1));
+    assert_eq!(store.put_approvals(&next).await.unwrap(), Written::Yes);
+    // So does it where a record is out of date that the store still has.
+    let late = at(u64::MAX / 2);
+    let found = store.approvals(user, late).await.unwrap();
+    assert_eq!((found.version(), found.clients().len()), (2, 0));
+}
+
 proptest! {
     #[test]
     fn a_travelling_value_opens_for_its_purpose_alone(value: (String, Option<u64>)) {
