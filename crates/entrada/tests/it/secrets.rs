@@ -6,13 +6,18 @@ use entra_emulator::{Endpoint, Failure, GrantRefusal, builtin};
 use entrada::AzureConfig;
 use entrada::entra::credential::ClientCredential;
 use entrada::on_behalf_of::OboError;
+use serde_json::json;
 use url::Url;
 
-use crate::client::{VERIFIER, parameter};
+use crate::client::{Answer, VERIFIER, parameter};
+use crate::client_credentials::with_jobs;
 use crate::credential::Certificate;
+use crate::identity_assertion::{Idp, TYPE, trusting};
 use crate::log::Log;
-use crate::obo;
+use crate::prover::{Prover, call};
+use crate::remembered_consent::{opened, remembering};
 use crate::world::{BASE_URL, RESOURCE, SECOND, World};
+use crate::{approved_apps, client_credentials, obo};
 
 /// What must not be seen.
 #[derive(Default)]
@@ -217,4 +222,57 @@ fn a_configuration_does_not_show_its_secret() {
     let shown = format!("{config:#?}");
     assert!(shown.contains(builtin::CLIENT_ID));
     assert!(!shown.contains(builtin::CLIENT_SECRET), "{shown}");
+}
+
+/// The page of apps, and all that it keeps in the browser.
+async fn take_back(world: &World, secrets: &mut Secrets) {
+    let mut browser = opened(world);
+    let client = world.client().await;
+    client.log_in(&mut browser, "alice").await;
+    let page = approved_apps::sign_in(&mut browser, "alice").await;
+    for (_, fields) in page.forms() {
+        secrets.add(fields[0].1.clone());
+    }
+    let cookies = browser.cookie_values("mcp.example.com");
+    assert!(cookies.len() >= 3, "{cookies:?}");
+    for value in cookies {
+        secrets.add(value);
+    }
+    let (action, fields) = approved_apps::removal(&page, &client.id);
+    world.browser().post(&action, &fields).await.page();
+    browser.post(&action, &fields).await.page();
+}
+
+#[tokio::test]
+async fn consent_that_is_remembered_and_programs_leave_no_secret_in_the_log() {
+    let (log, _guard) = Log::begin();
+    let idp = Idp::with(|config| trusting(with_jobs(remembering(config)))).await;
+    let world = &idp.world;
+    let mut secrets = Secrets::default();
+    take_back(world, &mut secrets).await;
+    let token = |answer: Answer| answer.ok()["access_token"].as_str().unwrap().to_owned();
+    secrets.add(token(client_credentials::ask(world, &[]).await));
+    let refused = client_credentials::ask(world, &[("resource", "none")]).await;
+    refused.assert_refused(400, "invalid_target");
+    let assertion = idp.key.sign(TYPE, &idp.claims(&json!({}))).unwrap();
+    secrets.add(token(idp.present(&assertion, &[]).await));
+    let again = idp.present(&assertion, &[]).await;
+    again.assert_refused(400, "invalid_grant");
+    secrets.add(assertion);
+    let prover = Prover::new();
+    let session = prover.log_in(world, "alice").await;
+    let proof = prover.for_call(world, &session.access_token);
+    for _ in 0..2 {
+        call(world, &session.access_token, &proof).await;
+    }
+    for secret in [&session.access_token, &session.refresh_token, &proof] {
+        secrets.add(secret.clone());
+    }
+    secrets.add(client_credentials::SECRET);
+    let text = log.text();
+    for line in ["a user removed a client", "grant issued without a login"] {
+        assert!(text.contains(line), "{line}:\n{text}");
+    }
+    secrets.assert_unseen(&text);
+    assert!(!text.contains("user@example.com"), "{text}");
 }
