@@ -221,10 +221,17 @@ fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> Provid
     }
 }
 
+/// What becomes of users whom nobody asks.
+const ASKED_ELSEWHERE: &str = "users are not asked here: a link hands a stranger's app their access, \
+                               unless whatever asks them stands before /authorize";
+
 /// When users are asked; a problem where what is said of remembering has no use.
 fn consent(sources: &mut Sources<'_>) -> ConsentMode {
     let mode = sources.parsed("consent", value::consent);
     let remembers = matches!(mode, Some(ConsentMode::Remember(_)));
+    if mode == Some(ConsentMode::External) {
+        sources.warn("consent", ASKED_ELSEWHERE);
+    }
     let is_of_use = || {
         let unused = "it says something where consent is remember alone";
         remembers.then_some(()).ok_or_else(|| unused.to_owned())

@@ -103,8 +103,9 @@ Example, entrada.toml:
   client_secret_file = \"/run/secrets/entrada\"
   required_scopes = [\"mcp.access\"]
 
-Routes to several servers ([[route]]), clients that need not register ([[client]]) and issuers that vouch
-for users ([[trusted_issuer]]) stand in the file alone; the password of a certificate file may be in ENTRADA_CLIENT_CERTIFICATE_PASSWORD.
+Routes to several servers ([[route]]), clients that need not register ([[client]]) and issuers that
+vouch for users ([[trusted_issuer]]) stand in the file alone; the password of a certificate file may
+be in ENTRADA_CLIENT_CERTIFICATE_PASSWORD.
 
 The MCP server learns who calls from X-Entrada-Subject, X-Entrada-Object-Id and their like. It never
 gets the client's token, nor anybody else's X-Entrada headers: let nothing but the gateway reach it.

@@ -348,7 +348,8 @@ impl SealedStore {
 
     /// Looks up what a user approved.
     ///
-    /// What no key opens is nothing, as with a client: who is told to try later would be stuck for good.
+    /// What no key opens is nothing, as with a client, nor is what cannot be read: who is told to try later
+    /// would be stuck for good.
     ///
     /// # Errors
     ///
@@ -363,8 +364,8 @@ impl SealedStore {
         };
         let purpose = Purpose::new(APPROVALS, user.as_bytes());
         let approvals = match self.open(purpose, &sealed, now) {
-            Err(RecordError::Unopened) => {
-                tracing::warn!("what a user approved does not open under any key");
+            Err(error @ (RecordError::Unopened | RecordError::Content { .. })) => {
+                tracing::warn!(%error, "what a user approved is lost");
                 None
             }
             opened => opened.map_err(StoreError::new)?,

@@ -45,6 +45,19 @@ fn users_are_asked_at_every_login_unless_told_otherwise() {
 }
 
 #[test]
+fn whoever_has_nobody_asked_is_warned() {
+    for (mode, warnings) in [("always", 0), ("remember", 0), ("external", 1)] {
+        let settings = read(&[], &least_and(&[(CONSENT, mode)])).unwrap();
+        let told = &settings.warnings;
+        assert_eq!(told.len(), warnings, "{mode}: {told:?}");
+        assert!(
+            told.iter()
+                .all(|it| it.to_string().contains("a link hands"))
+        );
+    }
+}
+
+#[test]
 fn what_has_no_use_is_a_problem() {
     let remembering = (CONSENT, "remember");
     for (told, expected) in [

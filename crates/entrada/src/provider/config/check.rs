@@ -38,7 +38,8 @@ use crate::store::Store;
 /// The longest an access token of ours may live: until then a token that leaked is good.
 const LONGEST_ACCESS_TOKEN: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long consent may be remembered: for less nobody would notice, and browsers keep no cookie for longer (RFC 6265bis §4.1.2.2).
+/// How long consent may be remembered: for less nobody would notice, and browsers keep no cookie for
+/// longer (RFC 6265bis §4.1.2.2).
 const CONSENT_LIFETIMES: RangeInclusive<Duration> =
     Duration::from_secs(60 * 60)..=Duration::from_secs(400 * 24 * 60 * 60);
 

@@ -241,10 +241,22 @@ async fn approvals_whose_key_is_lost_begin_anew() {
     assert_eq!((found.version(), found.clients().len()), (1, 0));
     let next = found.with(&new, at(1));
     assert_eq!(store.put_approvals(&next).await.unwrap(), Written::Yes);
-    // So does it where a record is out of date that the store still has.
+    // So does it where what it holds cannot be read.
+    let purpose = Purpose::new(APPROVALS, user.as_bytes());
+    let unread = store
+        .entry(purpose, &"nothing of the kind", at(5000))
+        .unwrap();
+    bare.put_approvals(&user, 3, unread).await.unwrap();
+    let found = store.approvals(user, at(0)).await.unwrap();
+    assert_eq!((found.version(), found.clients().len()), (3, 0));
+    assert_eq!(
+        store.put_approvals(&found.with(&new, at(1))).await.unwrap(),
+        Written::Yes
+    );
+    // And where a record is out of date that the store still has.
     let late = at(u64::MAX / 2);
     let found = store.approvals(user, late).await.unwrap();
-    assert_eq!((found.version(), found.clients().len()), (2, 0));
+    assert_eq!((found.version(), found.clients().len()), (4, 0));
 }
 
 proptest! {
