@@ -133,8 +133,7 @@ impl PreregisteredClient {
 
     /// It may act for itself (RFC 6749 §4.4), with these scopes. It needs a secret or keys.
     ///
-    /// Its tokens are those of an application: see
-    /// [`PrincipalKind`](crate::access_token::PrincipalKind).
+    /// Its tokens are those of an application: see [`PrincipalKind`].
     #[must_use]
     pub fn client_credentials(mut self, scopes: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let scopes: Vec<_> = scopes
