@@ -79,6 +79,7 @@ pub use sign_in_again::SignInAgainError;
 pub use token::TokenError;
 pub(crate) use trusted_issuers::TrustedIssuer;
 
+use cookie::Cookies;
 use issuer::IssuedVerifier;
 use limits::{Limited, Limits};
 use renewal::Renewer;
@@ -89,6 +90,9 @@ const BODY_LIMIT: usize = 64 * 1024;
 
 /// How often expired records are swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// How often a lost race is run again. Each loss means that somebody else made progress.
+const MOST_ROUNDS: usize = 8;
 
 /// Whether the user is asked before Entra is.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -379,6 +383,10 @@ impl AuthorizationServer {
 
     fn now(&self) -> Timestamp {
         self.0.platform.clock.now()
+    }
+
+    fn cookies(&self) -> Cookies {
+        Cookies::new(self.0.endpoints.secure)
     }
 }
 

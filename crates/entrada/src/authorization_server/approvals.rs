@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 
-use super::{AuthorizationServer, ConsentMode, cookie};
+use super::{AuthorizationServer, ConsentMode, MOST_ROUNDS};
 use crate::access_token::Principal;
 use crate::grant::{
     Approvals, AuthorizationRequest, Consent, ConsentedRequest, GrantId, Remember, UserKey, Wanted,
@@ -21,9 +21,6 @@ use crate::store::{StoreError, Written};
 
 /// What the cookie is sealed for that says who uses a browser.
 const USER: Purpose<'static> = Purpose::new("browser-user", b"");
-
-/// How often a lost race is run again.
-const MOST_ROUNDS: usize = 8;
 
 /// Who used a browser last. It is a guess until they sign in.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
@@ -52,9 +49,7 @@ impl AuthorizationServer {
         if self.answers_for(&request.client_id) {
             return Some(Consent::Configured);
         }
-        let ConsentMode::Remember(policy) = self.0.config.consent else {
-            return None;
-        };
+        let policy = self.remembers()?;
         if !is_opened_by_the_user(headers) {
             return None;
         }
@@ -192,10 +187,6 @@ impl AuthorizationServer {
         let sealed = self.cookies().user(headers)?;
         let last: LastUser = self.0.store.open_for(USER, sealed)?;
         (now < last.until).then_some(last.user)
-    }
-
-    pub(super) fn cookies(&self) -> cookie::Cookies {
-        cookie::Cookies::new(self.0.endpoints.secure)
     }
 }
 

@@ -11,7 +11,7 @@ use super::consent::ConsentError;
 use super::correlation::CorrelationId;
 use super::pages::{self, Words};
 use super::sign_in_again::{self, SignInAgainError};
-use super::{AuthorizationServer, answer, cookie, token};
+use super::{AuthorizationServer, answer, token};
 use crate::causes::Causes;
 use crate::entra::error::EntraError;
 use crate::grant::{
@@ -58,7 +58,7 @@ pub(super) async fn get(
         Ok(landed) => server.answer(landed, &correlation),
         Err(error) => server.refuse_callback(&error, &correlation),
     };
-    let cookies = cookie::Cookies::new(server.0.endpoints.secure);
+    let cookies = server.cookies();
     response
         .headers_mut()
         .append(header::SET_COOKIE, cookies.clear_login(&state));
@@ -151,7 +151,7 @@ impl AuthorizationServer {
         headers: &HeaderMap,
     ) -> Result<Landed, CallbackError> {
         let now = self.now();
-        let cookies = cookie::Cookies::new(self.0.endpoints.secure);
+        let cookies = self.cookies();
         // Looked at before the login is taken: a scanner that follows the link ends nothing.
         let binding = cookies
             .login(headers, state)

@@ -8,7 +8,7 @@ use http::{HeaderMap, header};
 use super::authorize::{AnswerTo, CONSENT_FORM};
 use super::correlation::CorrelationId;
 use super::pages::{self, Words};
-use super::{AuthorizationServer, answer, cookie};
+use super::{AuthorizationServer, answer};
 use crate::grant::{AuthorizationRequest, Consent, LOGIN_LIFETIME, Login, PendingLogin};
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::oauth::params::Params;
@@ -126,7 +126,7 @@ impl AuthorizationServer {
         let site = headers
             .get("sec-fetch-site")
             .and_then(|value| value.to_str().ok());
-        let cookies = cookie::Cookies::new(self.0.endpoints.secure);
+        let cookies = self.cookies();
         let same_browser = cookies
             .browser(headers)
             .is_some_and(|browser| browser.hashed() == shown_to);
@@ -161,7 +161,7 @@ impl AuthorizationServer {
             Written::Conflict | Written::Revoked => return Err(ConsentError::Answered),
         }
         let login = pending.login();
-        let cookies = cookie::Cookies::new(self.0.endpoints.secure);
+        let cookies = self.cookies();
         let mut response = pages::redirect(self.0.entra.login_url(login).as_str());
         let cookie = cookies.set_login(login.state(), binding);
         response.headers_mut().append(header::SET_COOKIE, cookie);

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::MOST_ROUNDS;
 use crate::causes::Causes;
 use crate::entra::EntraClient;
 use crate::entra::error::{EntraError, Remedy};
@@ -19,9 +20,6 @@ use crate::platform::{Clock, Platform, SecureRandom, Timestamp};
 use crate::secret::RefreshToken;
 use crate::single_flight::Turns;
 use crate::store::{SealedStore, StoreError, Written};
-
-/// How often a lost race is run again. Each loss means that somebody else made progress.
-const MOST_ROUNDS: usize = 8;
 
 /// How long before its end an Entra access token is replaced.
 const EARLY: Duration = Duration::from_secs(5 * 60);

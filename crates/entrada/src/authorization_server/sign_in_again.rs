@@ -11,7 +11,7 @@ use super::callback::{UpstreamError, UpstreamRefusal};
 use super::consent::ConsentError;
 use super::correlation::CorrelationId;
 use super::pages::{self, SignInAgainPage, Words};
-use super::{AuthorizationServer, RenewalError, answer, cookie};
+use super::{AuthorizationServer, MOST_ROUNDS, RenewalError, answer};
 use crate::access_token::Interaction;
 use crate::entra::error::{EntraError, Remedy};
 use crate::grant::{
@@ -29,9 +29,6 @@ const LINK: Purpose<'static> = Purpose::new("sign-in-again-link", b"");
 
 /// What the form behind it is sealed for.
 const FORM: Purpose<'static> = Purpose::new("sign-in-again-form", b"");
-
-/// How often a lost race is run again.
-const MOST_ROUNDS: usize = 8;
 
 /// Why a user could not bring what their grant lacks. All of them end on a page.
 #[derive(Debug, thiserror::Error)]
@@ -171,7 +168,7 @@ impl AuthorizationServer {
         let needed = needed.ok_or(E::NothingNeeded)?;
         let client = self.client(grant.client_id(), now).await.ok();
         let random = &*self.0.platform.random;
-        let cookies = cookie::Cookies::new(self.0.endpoints.secure);
+        let cookies = self.cookies();
         let (browser, set_cookie) = cookies.browser_or_new(headers, random);
         let consents = needed.scope().clone();
         let user = grant.principal().preferred_username.as_deref().map(masked);
