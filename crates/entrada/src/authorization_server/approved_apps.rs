@@ -7,12 +7,14 @@ use http::{HeaderMap, HeaderValue, header};
 use serde::{Deserialize, Serialize};
 
 use super::approvals::days_ago;
-use super::callback::{NotSignedIn, UpstreamError, UpstreamRefusal};
+use super::callback::{
+    NOT_COMPLETED, NotSignedIn, UNAVAILABLE, UpstreamError, UpstreamRefusal, unredeemed,
+};
 use super::consent::ConsentError;
 use super::correlation::CorrelationId;
 use super::pages::{self, ApprovedApp, ApprovedAppsPage, SignInPage, Words};
 use super::{AuthorizationServer, answer};
-use crate::entra::error::{EntraError, Remedy};
+use crate::entra::error::EntraError;
 use crate::grant::{ApprovedClient, LOGIN_LIFETIME, PageLogin, SignedIn, UserKey};
 use crate::keys::Purpose;
 use crate::oauth::client::ClientId;
@@ -67,11 +69,6 @@ pub enum ApprovedAppsError {
 impl From<&ApprovedAppsError> for ErrorResponse {
     fn from(error: &ApprovedAppsError) -> Self {
         use ApprovedAppsError as E;
-        let unavailable = (
-            ErrorCode::TemporarilyUnavailable,
-            "signing in is not possible now, try again later",
-        );
-        let not_completed = (ErrorCode::ServerError, "the login could not be completed");
         let (code, description) = match error {
             E::Form => (ErrorCode::InvalidRequest, "the form is not one we showed"),
             E::OtherBrowser => (
@@ -81,17 +78,10 @@ impl From<&ApprovedAppsError> for ErrorResponse {
             E::Expired => (ErrorCode::InvalidRequest, "the page has expired"),
             E::SignedOut => (ErrorCode::AccessDenied, "nobody is signed in"),
             E::Nobody => (ErrorCode::AccessDenied, "the user has no object id"),
-            E::Entra(refusal) => match refusal.error() {
-                UpstreamError::AccessDenied => (
-                    ErrorCode::AccessDenied,
-                    "Microsoft Entra did not sign the user in",
-                ),
-                UpstreamError::TemporarilyUnavailable => unavailable,
-                UpstreamError::Other => not_completed,
-            },
-            E::Store(_) => unavailable,
-            E::Redeem(error) if matches!(error.remedy(), Remedy::Retry(_)) => unavailable,
-            E::Redeem(_) | E::Seal(_) => not_completed,
+            E::Entra(refusal) => refusal.on_page(),
+            E::Redeem(error) => unredeemed(error),
+            E::Store(_) => UNAVAILABLE,
+            E::Seal(_) => NOT_COMPLETED,
         };
         Self::new(code, description)
     }

@@ -27,6 +27,7 @@ mod error;
 mod refusal;
 
 pub use error::CallbackError;
+pub(super) use refusal::{NOT_COMPLETED, UNAVAILABLE, unredeemed};
 pub use refusal::{UpstreamError, UpstreamRefusal};
 
 pub(super) async fn get(

@@ -7,13 +7,13 @@ use axum::response::Response;
 use http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
-use super::callback::{UpstreamError, UpstreamRefusal};
+use super::callback::{UNAVAILABLE, UpstreamError, UpstreamRefusal, unredeemed};
 use super::consent::ConsentError;
 use super::correlation::CorrelationId;
 use super::pages::{self, SignInAgainPage, Words};
 use super::{AuthorizationServer, MOST_ROUNDS, RenewalError, answer};
 use crate::access_token::Interaction;
-use crate::entra::error::{EntraError, Remedy};
+use crate::entra::error::EntraError;
 use crate::grant::{
     Grant, NeededInteraction, Renewal, SignInAgain, SignInAgainLink, SignInAgainRequest, SignedIn,
 };
@@ -66,11 +66,6 @@ pub enum SignInAgainError {
 impl From<&SignInAgainError> for ErrorResponse {
     fn from(error: &SignInAgainError) -> Self {
         use SignInAgainError as E;
-        let unavailable = (
-            ErrorCode::TemporarilyUnavailable,
-            "signing in is not possible now, try again later",
-        );
-        let not_completed = (ErrorCode::ServerError, "the login could not be completed");
         let (code, description) = match error {
             E::Link => (ErrorCode::InvalidRequest, "the link is not one we made"),
             E::NothingNeeded => (
@@ -84,17 +79,9 @@ impl From<&SignInAgainError> for ErrorResponse {
             E::Expired => (ErrorCode::InvalidRequest, "the page has expired"),
             E::GrantEnded => (ErrorCode::InvalidRequest, "the grant has ended"),
             E::OtherUser => (ErrorCode::AccessDenied, "somebody else gave the grant"),
-            E::Entra(refusal) => match refusal.error() {
-                UpstreamError::AccessDenied => (
-                    ErrorCode::AccessDenied,
-                    "Microsoft Entra did not sign the user in",
-                ),
-                UpstreamError::TemporarilyUnavailable => unavailable,
-                UpstreamError::Other => not_completed,
-            },
-            E::Store(_) => unavailable,
-            E::Redeem(error) if matches!(error.remedy(), Remedy::Retry(_)) => unavailable,
-            E::Redeem(_) => not_completed,
+            E::Entra(refusal) => refusal.on_page(),
+            E::Redeem(error) => unredeemed(error),
+            E::Store(_) => UNAVAILABLE,
         };
         Self::new(code, description)
     }

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 
-use super::{UpstreamError, UpstreamRefusal};
+use super::refusal::{DENIED, UNAVAILABLE, UpstreamError, UpstreamRefusal};
 use crate::authorization_server::approved_apps::ApprovedAppsError;
 use crate::authorization_server::authorize::AnswerTo;
 use crate::authorization_server::correlation::CorrelationId;
@@ -87,17 +87,9 @@ impl CallbackError {
 
 impl From<&CallbackError> for ErrorResponse {
     fn from(error: &CallbackError) -> Self {
-        let unavailable = (
-            ErrorCode::TemporarilyUnavailable,
-            "signing in is not possible now, try again later",
-        );
         let misconfigured = (
             ErrorCode::ServerError,
             "the server's registration at Microsoft Entra needs mending",
-        );
-        let denied = (
-            ErrorCode::AccessDenied,
-            "Microsoft Entra did not sign the user in",
         );
         let (code, description) = match error {
             CallbackError::Malformed => (ErrorCode::InvalidRequest, "the callback cannot be read"),
@@ -108,10 +100,10 @@ impl From<&CallbackError> for ErrorResponse {
             CallbackError::UnknownLogin => {
                 (ErrorCode::InvalidRequest, "no such login is under way")
             }
-            CallbackError::Store(_) | CallbackError::StoreCode { .. } => unavailable,
+            CallbackError::Store(_) | CallbackError::StoreCode { .. } => UNAVAILABLE,
             CallbackError::Entra { error, .. } => match error.error() {
-                UpstreamError::AccessDenied => denied,
-                UpstreamError::TemporarilyUnavailable => unavailable,
+                UpstreamError::AccessDenied => DENIED,
+                UpstreamError::TemporarilyUnavailable => UNAVAILABLE,
                 UpstreamError::Other => misconfigured,
             },
             CallbackError::SignInAgain(error) => return error.into(),
@@ -124,8 +116,8 @@ impl From<&CallbackError> for ErrorResponse {
                 "users of this organisation may not sign in here",
             ),
             CallbackError::Redeem { error, .. } => match error.remedy() {
-                Remedy::Retry(_) => unavailable,
-                Remedy::SignInAgain | Remedy::StepUp | Remedy::Consent | Remedy::AskAdmin => denied,
+                Remedy::Retry(_) => UNAVAILABLE,
+                Remedy::SignInAgain | Remedy::StepUp | Remedy::Consent | Remedy::AskAdmin => DENIED,
                 Remedy::FixConfiguration => misconfigured,
             },
         };

@@ -3,7 +3,24 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::entra::error::advice_on;
+use crate::entra::error::{EntraError, Remedy, advice_on};
+use crate::oauth::error::ErrorCode;
+
+/// Signing in is not possible for now.
+pub(in crate::authorization_server) const UNAVAILABLE: (ErrorCode, &str) = (
+    ErrorCode::TemporarilyUnavailable,
+    "signing in is not possible now, try again later",
+);
+
+/// The user, or a policy, said no.
+pub(super) const DENIED: (ErrorCode, &str) = (
+    ErrorCode::AccessDenied,
+    "Microsoft Entra did not sign the user in",
+);
+
+/// The login came to nothing, whatever the reason is.
+pub(in crate::authorization_server) const NOT_COMPLETED: (ErrorCode, &str) =
+    (ErrorCode::ServerError, "the login could not be completed");
 
 /// The errors Entra's authorization endpoint sends back (RFC 6749 §4.1.2.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -58,6 +75,15 @@ impl UpstreamRefusal {
         self.error
     }
 
+    /// What it comes to on a page: no client is told.
+    pub(in crate::authorization_server) fn on_page(&self) -> (ErrorCode, &'static str) {
+        match self.error {
+            UpstreamError::AccessDenied => DENIED,
+            UpstreamError::TemporarilyUnavailable => UNAVAILABLE,
+            UpstreamError::Other => NOT_COMPLETED,
+        }
+    }
+
     /// What helps, in a sentence for whoever runs the server, where Entra gave a number.
     pub fn advice(&self) -> Option<&'static str> {
         self.aadsts.map(advice_on)
@@ -78,6 +104,18 @@ impl fmt::Display for UpstreamRefusal {
             Some(aadsts) => write!(f, ", AADSTS{aadsts}"),
             None => Ok(()),
         }
+    }
+}
+
+/// What it comes to on a page that Entra gave nothing for its own code.
+pub(in crate::authorization_server) fn unredeemed(error: &EntraError) -> (ErrorCode, &'static str) {
+    match error.remedy() {
+        Remedy::Retry(_) => UNAVAILABLE,
+        Remedy::SignInAgain
+        | Remedy::StepUp
+        | Remedy::Consent
+        | Remedy::AskAdmin
+        | Remedy::FixConfiguration => NOT_COMPLETED,
     }
 }
 
