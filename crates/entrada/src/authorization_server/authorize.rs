@@ -237,15 +237,9 @@ fn decide(
     {
         return Err(E::UnsupportedResponseMode(to));
     }
-    let Some(challenge) = params.get("code_challenge") else {
-        return Err(E::NoChallenge(to));
-    };
-    // RFC 7636 §4.3: a missing method means `plain`, which OAuth 2.1 §4.1.1 forbids us to take.
-    if params.get("code_challenge_method") != Some("S256") {
-        return Err(E::ChallengeMethod(to));
-    }
-    let Ok(challenge) = CodeChallenge::parse(challenge) else {
-        return Err(E::Challenge(to));
+    let challenge = match challenge(params) {
+        Ok(challenge) => challenge,
+        Err(error) => return Err(error(to)),
     };
     let dpop_jkt = params.get("dpop_jkt").filter(|_| policy.binds);
     let Ok(dpop_jkt) = dpop_jkt.map(JwkThumbprint::parse).transpose() else {
@@ -289,6 +283,18 @@ fn decide(
         browser: drawn.browser,
         asked_at: now,
     })
+}
+
+/// The code challenge (RFC 7636 §4.3), or the error that whoever asked is told.
+fn challenge(params: &Params) -> Result<CodeChallenge, fn(AnswerTo) -> AuthorizeError> {
+    use AuthorizeError as E;
+    let challenge = params.get("code_challenge");
+    let challenge = challenge.ok_or(E::NoChallenge as fn(_) -> _)?;
+    // A missing method means `plain`, which OAuth 2.1 §4.1.1 forbids us to take.
+    if params.get("code_challenge_method") != Some("S256") {
+        return Err(E::ChallengeMethod);
+    }
+    CodeChallenge::parse(challenge).map_err(|_| E::Challenge as fn(_) -> _)
 }
 
 /// A resource that a client asked for, for the log: some write a password into URLs.
