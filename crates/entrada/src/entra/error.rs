@@ -175,16 +175,7 @@ impl EntraError {
 
     /// The scope that was asked for, where Entra refused.
     pub(crate) fn scope(&self) -> Option<&str> {
-        match self {
-            Self::Refused(refusal) => refusal.scope.as_deref(),
-            Self::Transport(_)
-            | Self::Unavailable { .. }
-            | Self::Malformed
-            | Self::Published(_)
-            | Self::Credential(_)
-            | Self::IdToken(_)
-            | Self::WrongLogin => None,
-        }
+        self.refusal()?.scope.as_deref()
     }
 
     /// Whether somebody signed in whose tenant is not let in.
@@ -194,8 +185,12 @@ impl EntraError {
 
     /// What the next sign-in must bring, where Entra said so.
     pub fn claims(&self) -> Option<&ClaimsRequest> {
+        self.refusal()?.claims.as_ref()
+    }
+
+    fn refusal(&self) -> Option<&Refusal> {
         match self {
-            Self::Refused(refusal) => refusal.claims.as_ref(),
+            Self::Refused(refusal) => Some(refusal),
             Self::Transport(_)
             | Self::Unavailable { .. }
             | Self::Malformed
