@@ -23,7 +23,7 @@ use super::correlation::CorrelationId;
 use crate::oauth::client::ClientId;
 use crate::oauth::client_document::ClientDocumentUrl;
 use crate::oauth::error::ErrorCode;
-use crate::oauth::redirect_uri::RedirectUri;
+use crate::oauth::redirect_uri::{Place, RedirectUri};
 use crate::oauth::scope::Scope;
 
 /// Asks the user whether a client may use the protected server (RFC 6819 §5.2.3.2; MCP security
@@ -225,24 +225,11 @@ struct Destination {
     place: Place,
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Place {
-    Website,
-    ThisComputer,
-    App,
-}
-
 impl Destination {
     fn of(redirect: &RedirectUri) -> Self {
-        let scheme = redirect.as_str().split(':').next().unwrap_or_default();
-        let place = match scheme.to_ascii_lowercase().as_str() {
-            "https" if !redirect.is_loopback() => Place::Website,
-            "http" | "https" => Place::ThisComputer,
-            _ => Place::App,
-        };
         Self {
             name: redirect.destination(),
-            place,
+            place: redirect.place(),
         }
     }
 }

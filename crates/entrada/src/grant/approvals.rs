@@ -9,7 +9,7 @@ use super::GrantId;
 use crate::access_token::Principal;
 use crate::keys::KEEP_SEALING;
 use crate::oauth::client::ClientId;
-use crate::oauth::redirect_uri::RedirectUri;
+use crate::oauth::redirect_uri::{Place, RedirectUri};
 use crate::oauth::resource::ResourceIndicator;
 use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
@@ -71,7 +71,7 @@ impl Default for Remember {
 impl Remember {
     /// How long it is remembered of a client at `redirect`, if it is.
     pub(crate) fn lifetime_of(self, redirect: &RedirectUri) -> Option<Duration> {
-        let is_remembered = self.apps_on_device || !redirect.is_on_device();
+        let is_remembered = self.apps_on_device || redirect.place() == Place::Website;
         is_remembered.then_some(self.lifetime)
     }
 }

@@ -39,6 +39,17 @@ const LONGEST: usize = 512;
 #[serde(try_from = "String", into = "String")]
 pub struct RedirectUri(String);
 
+/// Where a code goes that is sent to a redirect URI.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Place {
+    /// To a website.
+    Website,
+    /// To a program on the machine the browser runs on.
+    ThisComputer,
+    /// To the app on the device that opens the scheme.
+    App,
+}
+
 /// Why a redirect URI is refused: `invalid_redirect_uri` (RFC 7591 §3.2.2).
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -145,9 +156,15 @@ impl RedirectUri {
         Url::parse(&self.0).is_ok_and(|url| url.host().is_some_and(|host| is_loopback(&host)))
     }
 
-    /// Whether an app on the device the browser runs on gets the code, and not a website.
-    pub fn is_on_device(&self) -> bool {
-        !self.0.starts_with("https:") || self.is_loopback()
+    /// Where the code goes.
+    pub(crate) fn place(&self) -> Place {
+        // Schemes are compared as parsed: they may be written in capitals.
+        let url = Url::parse(&self.0);
+        match url.as_ref().map(Url::scheme) {
+            Ok("http" | "https") if self.is_loopback() => Place::ThisComputer,
+            Ok("http" | "https") => Place::Website,
+            Ok(_) | Err(_) => Place::App,
+        }
     }
 
     /// Whether `asked` may stand in for this registered URI: the same string, or the same but for
@@ -439,6 +456,26 @@ mod tests {
             ),
         ] {
             assert_eq!(to(text).location(&params), expected);
+        }
+    }
+
+    #[test]
+    fn codes_go_to_a_website_or_stay_on_the_device() {
+        for (text, expected) in [
+            ("https://client.example/cb", Place::Website),
+            ("HTTPS://client.example/cb", Place::Website),
+            ("https://localhost.client.example/cb", Place::Website),
+            ("https://localhost/cb", Place::ThisComputer),
+            ("HTTP://127.0.0.1:1/cb", Place::ThisComputer),
+            ("http://[::1]/cb", Place::ThisComputer),
+            ("cursor://x/cb", Place::App),
+            ("com.example.app://localhost/cb", Place::App),
+        ] {
+            assert_eq!(
+                RedirectUri::parse(text).unwrap().place(),
+                expected,
+                "{text}"
+            );
         }
     }
 
