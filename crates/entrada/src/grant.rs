@@ -53,7 +53,6 @@ pub(crate) use request::{
 pub(crate) use sign_in_again::{
     PageLogin, PendingLogin, SignInAgain, SignInAgainLink, SignInAgainRequest,
 };
-
 pub(crate) use without_login::{OwnPrincipal, WithoutLogin};
 
 use binding::{Binding, Holds};

@@ -4,6 +4,7 @@
 //! to the key and never to the token, a `typ` that must be named, times that must be there, and
 //! keys parsed once (RFC 8725; `docs/adr/0010-own-jose.md`).
 
+pub(crate) mod assertion;
 pub mod client_assertion;
 pub mod dpop;
 pub mod identity_assertion;

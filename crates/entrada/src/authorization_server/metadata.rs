@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::AuthorizationServer;
 use super::token::JWT_BEARER;
 use crate::dpop;
-use crate::jwt::client_assertion::ALGORITHMS;
+use crate::jwt::assertion::ALGORITHMS;
 use crate::jwt::jwks::Algorithm;
 use crate::keys::PUBLISH_AHEAD;
 use crate::oauth::client::{ClientAuthentication, GrantType};

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::jwks::{Algorithm, VerificationKey};
+use super::assertion::{ALGORITHMS, LEEWAY, is_name, remembered_until};
+use super::jwks::VerificationKey;
 use super::unverified::{MalformedJwt, UnverifiedJwt};
 use super::verify::{Audience, ExpectedType, JwtError, Times, authentic_payload};
 use crate::oauth::client::ClientId;
@@ -13,18 +14,8 @@ use crate::platform::Timestamp;
 /// What `client_assertion_type` says (RFC 7523 §2.2).
 pub(crate) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// What may sign one; the key decides which it was.
-pub(crate) const ALGORITHMS: [Algorithm; 3] =
-    [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
-
-/// By how much the client's clock may differ.
-const LEEWAY: Duration = Duration::from_secs(60);
-
 /// How long one may live: it is made for one request, and remembered for as long.
 const LONGEST_LIFE: Duration = Duration::from_secs(5 * 60);
-
-/// How long its identifier may be.
-const LONGEST_ID: usize = 256;
 
 /// Why an assertion proves nothing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -122,13 +113,9 @@ pub(crate) fn verify(
     if claims.exp > begins + LONGEST_LIFE {
         return Err(E::TooLong);
     }
-    let id = claims
-        .jti
-        .filter(|id| !id.is_empty() && id.len() <= LONGEST_ID);
     Ok(VerifiedAssertion {
-        id: id.ok_or(E::NoId)?,
-        // Twice: the clock of who forgets it may be ahead of the clock of who takes it.
-        until: claims.exp + 2 * LEEWAY,
+        id: claims.jti.filter(is_name).ok_or(E::NoId)?,
+        until: remembered_until(claims.exp),
     })
 }
 
@@ -137,6 +124,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::jwt::jwks::Algorithm;
     use crate::jwt::sign::SigningKey;
 
     const CLIENT: &str = "https://app.example/client.json";

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use super::jwks::{Algorithm, VerificationKey};
+use serde::Deserialize;
+
+use super::assertion::{ALGORITHMS, LEEWAY, is_name, remembered_until};
+use super::jwks::VerificationKey;
 use super::thumbprint::JwkThumbprint;
 use super::unverified::{MalformedJwt, UnverifiedJwt};
 use super::verify::{Audience, ExpectedType, JwtError, Times, authentic_payload};
@@ -11,19 +14,9 @@ use crate::oauth::client::ClientId;
 use crate::oauth::resource::ResourceIndicator;
 use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
-use serde::Deserialize;
-
-/// What may sign one; the key decides which it was.
-const ALGORITHMS: [Algorithm; 3] = [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
-
-/// By how much the issuer's clock may differ.
-const LEEWAY: Duration = Duration::from_secs(60);
 
 /// How long one may live: its identifier is remembered for as long.
 const LONGEST_LIFE: Duration = Duration::from_secs(10 * 60);
-
-/// How long its identifier, and the name of its subject, may be.
-const LONGEST_NAME: usize = 256;
 
 /// Why an assertion gives nothing: `invalid_grant` (RFC 7523 §3.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -182,8 +175,7 @@ pub(crate) fn verify(
             return Err(E::SenderConstrained);
         }
     }
-    let fits = |text: &String| !text.is_empty() && text.len() <= LONGEST_NAME;
-    if !fits(&claims.sub) || !claims.tenant.as_ref().is_none_or(fits) {
+    if !is_name(&claims.sub) || !claims.tenant.as_ref().is_none_or(is_name) {
         return Err(JwtError::Claims.into());
     }
     let scope = claims.scope.as_deref().map(Scope::parse).transpose();
@@ -191,11 +183,10 @@ pub(crate) fn verify(
         issuer: claims.iss,
         tenant: claims.tenant,
         subject: claims.sub,
-        email: claims.email.filter(fits),
+        email: claims.email.filter(is_name),
         scope: scope.map_err(|_| JwtError::Claims)?,
-        id: claims.jti.filter(fits).ok_or(E::NoId)?,
-        // Twice: the clock of who forgets it may be ahead of the clock of who takes it.
-        until: claims.exp + 2 * LEEWAY,
+        id: claims.jti.filter(is_name).ok_or(E::NoId)?,
+        until: remembered_until(claims.exp),
     })
 }
 
@@ -204,6 +195,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::*;
+    use crate::jwt::jwks::Algorithm;
     use crate::jwt::sign::SigningKey;
 
     const TYPE: &str = "oauth-id-jag+jwt";
