@@ -1,0 +1,419 @@
+//! The settings themselves, under their headings.
+
+use super::{OfRoute, Place, Setting, setting};
+
+const PROTECT: &str = "What to protect";
+const ENTRA: &str = "Microsoft Entra ID";
+const TOKENS: &str = "Tokens and clients";
+const FORWARD: &str = "What the MCP server sees";
+const PROCESS: &str = "The process";
+
+/// All settings, in the order the help shows them.
+pub(in crate::config) const SETTINGS: &[Setting] = &[
+    setting(
+        PROTECT,
+        "upstream",
+        "URL",
+        "The MCP server to protect, such as http://127.0.0.1:3000/mcp; several are routes of the \
+         configuration file",
+    )
+    .of_route(OfRoute::Own),
+    setting(
+        PROTECT,
+        "base_url",
+        "URL",
+        "The public URL of this gateway, such as https://mcp.example.com",
+    ),
+    setting(
+        PROTECT,
+        "resource_path",
+        "PATH",
+        "The path of the protected server, below the base URL",
+    )
+    .or("/mcp"),
+    setting(
+        PROTECT,
+        "resource_name",
+        "TEXT",
+        "What people are told the protected server is called",
+    ),
+    setting(
+        PROTECT,
+        "listen",
+        "ADDRESS:PORT",
+        "The address to listen on",
+    )
+    .or("127.0.0.1:8000"),
+    setting(
+        ENTRA,
+        "tenant_id",
+        "TENANT",
+        "The tenant: its id, a domain such as contoso.onmicrosoft.com, or organizations, \
+         common, consumers",
+    ),
+    setting(
+        ENTRA,
+        "allowed_tenants",
+        "IDS",
+        "The only tenants whose users may sign in, by id, where the tenant is organizations \
+         or common [default: all of them]",
+    ),
+    setting(
+        ENTRA,
+        "client_id",
+        "ID",
+        "The Application (client) ID of the app registration",
+    ),
+    setting(
+        ENTRA,
+        "client_secret",
+        "SECRET",
+        "The client secret of the app registration",
+    )
+    .only(Place::OnlyInEnvironment),
+    setting(
+        ENTRA,
+        "client_secret_file",
+        "FILE",
+        "A file that holds the client secret, and nothing else",
+    ),
+    setting(
+        ENTRA,
+        "client_certificate",
+        "FILE",
+        "In place of a client secret: a certificate and its private key, PEM or PFX; a new file \
+         there is used at once",
+    ),
+    setting(
+        ENTRA,
+        "client_certificate_password",
+        "SECRET",
+        "The password of the certificate file",
+    )
+    .only(Place::OnlyInEnvironment),
+    setting(
+        ENTRA,
+        "client_certificate_password_file",
+        "FILE",
+        "A file that holds the password of the certificate file, and nothing else",
+    ),
+    setting(
+        ENTRA,
+        "federated_token_file",
+        "FILE",
+        "In place of a client secret: a file with a token that a federated credential trusts, read \
+         at each use [default: AZURE_FEDERATED_TOKEN_FILE, which AKS sets]",
+    ),
+    setting(
+        ENTRA,
+        "managed_identity",
+        "ID",
+        "In place of a client secret: the client id of a user-assigned managed identity that a \
+         federated credential trusts",
+    ),
+    setting(
+        ENTRA,
+        "required_scopes",
+        "SCOPES",
+        "Scopes every token must have, such as mcp.access",
+    ),
+    setting(
+        ENTRA,
+        "optional_scopes",
+        "SCOPES",
+        "Further scopes a client gets if it asks for them, such as mcp.write",
+    ),
+    setting(
+        ENTRA,
+        "required_app_roles",
+        "ROLES",
+        "Let applications call as themselves that have these app roles, with tokens they get from \
+         Entra (client credentials) [default: users alone may call]",
+    ),
+    setting(
+        ENTRA,
+        "allowed_applications",
+        "IDS",
+        "Let applications call as themselves, but these alone, by Application (client) ID",
+    ),
+    setting(
+        ENTRA,
+        "additional_scopes",
+        "SCOPES",
+        "Further scopes to ask the user for, such as \
+         https://graph.microsoft.com/User.Read",
+    ),
+    setting(
+        ENTRA,
+        "incremental_scopes",
+        "SCOPES",
+        "Further scopes to ask the user for once something needs them, such as \
+         https://graph.microsoft.com/Mail.Read",
+    ),
+    setting(
+        ENTRA,
+        "continuous_access_evaluation",
+        "BOOL",
+        "Tell Entra that a token may be challenged before its end, so that an account that is \
+         disabled or moves is out within minutes: for a server that hands on the challenges of the \
+         APIs it calls",
+    ),
+    setting(
+        ENTRA,
+        "identifier_uri",
+        "URI",
+        "The Application ID URI [default: api://CLIENT_ID]",
+    ),
+    setting(
+        ENTRA,
+        "redirect_path",
+        "PATH",
+        "The path Entra sends people back to, below the base URL",
+    )
+    .or("/auth/callback"),
+    setting(
+        ENTRA,
+        "groups_from_graph",
+        "BOOL",
+        "Look up the groups of users who are in more than a token lists, in Microsoft Graph; \
+         needs its scope User.Read among the additional scopes",
+    ),
+    setting(
+        ENTRA,
+        "cloud",
+        "CLOUD",
+        "public, us-government, us-government-dod, china, bleu, delos or gov-sg \
+         [default: public]",
+    ),
+    setting(
+        ENTRA,
+        "authority_host",
+        "HOST[:PORT]",
+        "Entra's host, where it is not the cloud's",
+    ),
+    setting(
+        ENTRA,
+        "insecure_http_authority",
+        "BOOL",
+        "Speak to Entra's host without TLS: to an emulator on this machine, for whoever \
+         listens on the way reads every secret",
+    ),
+    setting(
+        ENTRA,
+        "ca_file",
+        "FILE",
+        "Certificate authorities (PEM) to trust besides the system's",
+    ),
+    setting(TOKENS, "data_dir", "DIR", "Where keys and grants are kept").or("entrada-data"),
+    setting(
+        TOKENS,
+        "issuer_url",
+        "URL",
+        "The issuer of our tokens [default: the base URL]",
+    ),
+    setting(
+        TOKENS,
+        "access_token_lifetime",
+        "TIME",
+        "How long an access token lives [default: 1h]",
+    ),
+    setting(
+        TOKENS,
+        "refresh_token_lifetime",
+        "TIME",
+        "How long a refresh token may lie unused [default: 90d]",
+    ),
+    setting(
+        TOKENS,
+        "signing_algorithm",
+        "ALGORITHM",
+        "What signs access tokens: ES256 or EdDSA [default: ES256]",
+    ),
+    setting(
+        TOKENS,
+        "dpop",
+        "MODE",
+        "optional: clients may bind their tokens to a key (DPoP), which makes them useless to whoever \
+         steals them; required: all must; off: none can",
+    )
+    .or("optional"),
+    setting(
+        TOKENS,
+        "dpop_nonce",
+        "BOOL",
+        "Want in each proof of a key what this gateway gave the client within the last five minutes, \
+         so that none can be made ahead",
+    ),
+    setting(
+        TOKENS,
+        "key_rotation",
+        "TIME",
+        "How old the newest key becomes before a new one replaces it, or none; old ones are honoured \
+         for as long as they are needed",
+    )
+    .or("90d"),
+    setting(
+        TOKENS,
+        "client_registrations",
+        "MODE",
+        "stored: what clients register is kept here; held: it is their id, sealed, so that registering \
+         costs no room",
+    )
+    .or("stored"),
+    setting(
+        TOKENS,
+        "consent",
+        "MODE",
+        "always: users are asked at every login; remember: once for each app, and again when it wants \
+         more; external: something before this gateway asks them",
+    )
+    .or("always"),
+    setting(
+        TOKENS,
+        "consent_lifetime",
+        "TIME",
+        "How long their answer is remembered [default: 90d]",
+    ),
+    setting(
+        TOKENS,
+        "ask_for_apps_on_device",
+        "BOOL",
+        "Whether they are asked at every login all the same where the app runs on their own device",
+    ),
+    setting(
+        TOKENS,
+        "pre_approved_clients",
+        "IDS",
+        "Clients whose users are not asked, by id or by the URL of their document [default: none]",
+    ),
+    setting(
+        TOKENS,
+        "allowed_client_redirect_uris",
+        "URIS",
+        "The only redirect URIs clients may use, such as http://localhost/** or \
+         https://*.example.com/callback [default: those they register]",
+    ),
+    setting(
+        TOKENS,
+        "client_document_hosts",
+        "HOSTS",
+        "The only hosts whose documents describe clients, such as claude.ai or *.example.com, or \
+         none: clients must then register [default: any host]",
+    ),
+    setting(
+        TOKENS,
+        "egress_proxy",
+        "URL",
+        "The proxy that clients' documents are fetched through; it must know which addresses are \
+         public [default: no proxy, and public addresses alone]",
+    ),
+    setting(
+        TOKENS,
+        "insecure_document_addresses",
+        "ADDRESSES",
+        "IP addresses that clients' documents may be fetched from though they are not public: for \
+         tests, for strangers can have us ask whatever listens there",
+    ),
+    setting(
+        TOKENS,
+        "rate_limits",
+        "MODE",
+        "default: how often one address may register, sign in and ask for tokens is limited; none: \
+         something before this gateway limits it",
+    )
+    .or("default"),
+    setting(
+        TOKENS,
+        "trusted_proxies",
+        "ADDRESSES",
+        "The proxies before this gateway, by address or network such as 10.0.0.0/8, whose \
+         X-Forwarded-For says where a request comes from [default: none]",
+    ),
+    setting(
+        TOKENS,
+        "allowed_origins",
+        "ORIGINS",
+        "Origins whose web pages may call the server [default: none]",
+    ),
+    setting(
+        FORWARD,
+        "host_header",
+        "MODE",
+        "rewrite: its own Host, and no Origin; \
+         preserve: what the client sent",
+    )
+    .or("rewrite")
+    .of_route(OfRoute::Inherited),
+    setting(
+        FORWARD,
+        "forward_identity",
+        "NAMES",
+        "Its X-Entrada-* headers: all, none, or names such as subject,roles",
+    )
+    .or("all")
+    .of_route(OfRoute::Inherited),
+    setting(
+        FORWARD,
+        "upstream_scope",
+        "SCOPES",
+        "Send it a token in the caller's name with these scopes of one API, such as \
+         api://orders/.default or https://graph.microsoft.com/User.Read: the caller's own is \
+         exchanged for it at Entra, and never sent [default: no token]",
+    )
+    .of_route(OfRoute::Own),
+    setting(
+        FORWARD,
+        "upstream_token_header",
+        "NAME",
+        "The header that holds that token, by itself [default: Authorization, as Bearer]",
+    )
+    .of_route(OfRoute::Own),
+    setting(
+        FORWARD,
+        "upstream_app_only_fallback",
+        "BOOL",
+        "Where the caller is an application, send a token in the name of this app registration, \
+         with all application permissions it has at that API",
+    )
+    .of_route(OfRoute::Own),
+    setting(FORWARD, "body_limit", "SIZE", "How large a request may be")
+        .or("4MiB")
+        .of_route(OfRoute::Inherited),
+    setting(
+        FORWARD,
+        "upstream_timeout",
+        "TIME",
+        "How long it may take to begin an answer, or none; a stream that has begun has no \
+         limit",
+    )
+    .or("5m")
+    .of_route(OfRoute::Inherited),
+    setting(
+        PROCESS,
+        "config",
+        "FILE",
+        "A TOML file with any of these settings, and with routes to several servers",
+    )
+    .only(Place::NotInFile),
+    setting(
+        PROCESS,
+        "drain_timeout",
+        "TIME",
+        "How long requests under way may take to end when told to stop",
+    )
+    .or("10s"),
+    setting(
+        PROCESS,
+        "log_format",
+        "FORMAT",
+        "text or json [default: text on a terminal, else json]",
+    ),
+    setting(
+        PROCESS,
+        "log_level",
+        "LEVEL",
+        "error, warn, info, debug, trace, off, or by part: \
+         info,entrada=debug",
+    )
+    .or("info"),
+];
