@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use redis::Value;
 
 use super::{
-    Cursor, Entry, Lease, LeaseHolder, Page, RecordKey, Slot, Store, StoreError, Stored, Taken,
+    Cursor, Entry, Lease, LeaseHolder, RecordKey, Slot, SlotPage, Store, StoreError, Stored, Taken,
     Written,
 };
 use crate::platform::Timestamp;
@@ -120,7 +120,9 @@ impl RedisStore {
     async fn found(&self, request: Request) -> Result<Option<Found>, StoreError> {
         match self.ask(request).await? {
             Value::Nil => Ok(None),
-            Value::BulkString(packed) => packed::unpack(packed).map(Some).ok_or_else(not_understood),
+            Value::BulkString(packed) => {
+                packed::unpack(packed).map(Some).ok_or_else(not_understood)
+            }
             _ => Err(not_understood()),
         }
     }
@@ -167,21 +169,18 @@ fn not_understood() -> StoreError {
 impl Store for RedisStore {
     async fn read(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
         match self.found(Request::read(self.key(key))).await? {
-            Some(Found::Slot(slot)) => {
-                let version = slot.version;
-                Ok(slot.sealed.map(|sealed| Stored::new(version, sealed)))
-            }
+            Some(Found::Slot(slot)) => Ok(slot.stored()),
             Some(Found::Lease) | None => Ok(None),
         }
     }
 
     async fn put(&self, key: &RecordKey, entry: Entry) -> Result<(), StoreError> {
-        let request = Request::set(self.key(key), set(&Slot::first(entry)));
+        let request = Request::set(self.key(key), set(&Slot::of(entry, 1)));
         self.written(request).await.map(drop)
     }
 
     async fn put_new(&self, key: &RecordKey, entry: Entry) -> Result<Written, StoreError> {
-        self.keep_new(key, &Slot::first(entry)).await
+        self.keep_new(key, &Slot::of(entry, 1)).await
     }
 
     async fn put_version(
@@ -193,13 +192,9 @@ impl Store for RedisStore {
         // None comes before version 0.
         let before = version.checked_sub(1).map(packed::number);
         let expires_at = entry.expires_at;
-        let slot = Slot {
-            version,
-            ..Slot::first(entry)
-        };
         let arguments = vec![
             before.map_or_else(Vec::new, Vec::from),
-            packed::pack(&slot),
+            packed::pack(&Slot::of(entry, version)),
             leaves_at(expires_at),
         ];
         let request = Request::script(self.key(key), &scripts::PUT_VERSION, arguments);
@@ -248,7 +243,7 @@ impl Store for RedisStore {
         answer: Option<Entry>,
     ) -> Result<Written, StoreError> {
         let leaves = answer.as_ref().map(|entry| leaves_at(entry.expires_at));
-        let answer = answer.map(|entry| packed::pack(&Slot::first(entry)));
+        let answer = answer.map(|entry| packed::pack(&Slot::of(entry, 1)));
         let arguments = vec![
             holder.as_bytes().to_vec(),
             answer.unwrap_or_default(),
@@ -262,7 +257,7 @@ impl Store for RedisStore {
         Ok(0)
     }
 
-    async fn export(&self, after: Option<&Cursor>, most: usize) -> Result<Page, StoreError> {
+    async fn export(&self, after: Option<&Cursor>, most: usize) -> Result<SlotPage, StoreError> {
         self.page(after, most).await.map_err(StoreError::new)
     }
 

@@ -72,7 +72,10 @@ impl Cluster {
         let slot = slot(key);
         let primary = {
             let known = self.known();
-            let range = known.ranges.iter().find(|it| (it.first..=it.last).contains(&slot));
+            let range = known
+                .ranges
+                .iter()
+                .find(|it| (it.first..=it.last).contains(&slot));
             range.map(|range| range.primary.clone())
         };
         match (primary, read) {
@@ -90,9 +93,8 @@ impl Cluster {
     pub(super) fn node_at(&self, peer: &Peer) -> Arc<Node> {
         let mut known = self.known();
         let node = known.nodes.entry(peer.clone());
-        let node = node.or_insert_with(|| {
-            Arc::new(Node::new(&Target::Peer(peer.clone()), &self.plan))
-        });
+        let node =
+            node.or_insert_with(|| Arc::new(Node::new(&Target::Peer(peer.clone()), &self.plan)));
         Arc::clone(node)
     }
 
@@ -170,7 +172,10 @@ impl Cluster {
     async fn ask(&self, node: &Node, deadline: Instant) -> Result<Vec<Range>, Failure> {
         let mut command = redis::cmd("CLUSTER");
         command.arg("SLOTS");
-        let answer = node.line.send(&command, Around::default(), deadline).await?;
+        let answer = node
+            .line
+            .send(&command, Around::default(), deadline)
+            .await?;
         let Target::Peer(asked) = node.line.target() else {
             return Err(Failure::NotUnderstood);
         };
@@ -200,14 +205,23 @@ fn range(line: &Value, asked: &Peer) -> Option<Range> {
     let Value::Array(line) = line else {
         return None;
     };
-    let [Value::Int(first), Value::Int(last), Value::Array(primary), ..] = line.as_slice() else {
+    let [
+        Value::Int(first),
+        Value::Int(last),
+        Value::Array(primary),
+        ..,
+    ] = line.as_slice()
+    else {
         return None;
     };
     let [host, Value::Int(port), ..] = primary.as_slice() else {
         return None;
     };
     // A node that does not know its own name is where it was asked.
-    let host = match (redis::from_redis_value_ref::<Option<String>>(host).ok()?, asked) {
+    let host = match (
+        redis::from_redis_value_ref::<Option<String>>(host).ok()?,
+        asked,
+    ) {
         (Some(host), _) if !host.is_empty() => host,
         (_, Peer::Tcp { host, .. }) => host.clone(),
         (_, Peer::Unix(_)) => return None,

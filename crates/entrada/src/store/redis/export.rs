@@ -1,14 +1,15 @@
 //! Reads all that is kept, page by page.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
 use redis::{Pipeline, Value};
 
-use super::super::{Cursor, Page, RecordKey, Slot};
+use super::super::{Cursor, RecordKey, Slot, SlotPage};
 use super::RedisStore;
 use super::failure::Failure;
 use super::nodes::{Kind, Node};
 use super::packed::{self, Found};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::Arc;
 
 /// Where a page ended.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -33,7 +34,8 @@ impl Place {
         let (numbers, rest) = cursor.as_bytes().as_chunks::<8>();
         match (numbers, rest) {
             ([map, node, run, scan], []) => {
-                let [map, node, run, scan] = [map, node, run, scan].map(|it| u64::from_be_bytes(*it));
+                let [map, node, run, scan] =
+                    [map, node, run, scan].map(|it| u64::from_be_bytes(*it));
                 Some(Self {
                     map,
                     node,
@@ -51,7 +53,7 @@ impl RedisStore {
         &self,
         after: Option<&Cursor>,
         most: usize,
-    ) -> Result<Page, Failure> {
+    ) -> Result<SlotPage, Failure> {
         let (nodes, map) = self.primaries().await?;
         let place = match after {
             Some(cursor) => Place::read(cursor).ok_or(Failure::NotUnderstood)?,
@@ -75,7 +77,7 @@ impl RedisStore {
             }),
             scan => Some(Place { run, scan, ..place }),
         };
-        Ok(Page::new(slots, next.map(Place::cursor)))
+        Ok(SlotPage::new(slots, next.map(Place::cursor)))
     }
 
     async fn primaries(&self) -> Result<(Vec<Arc<Node>>, u64), Failure> {
@@ -95,7 +97,10 @@ impl RedisStore {
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.cmd("INFO").arg("server");
         let scan = pipeline.cmd("SCAN").arg(place.scan);
-        scan.arg("MATCH").arg(self.pattern()).arg("COUNT").arg(most.max(1));
+        scan.arg("MATCH")
+            .arg(self.pattern())
+            .arg("COUNT")
+            .arg(most.max(1));
         let answers = node.line.send_all(&pipeline, self.nodes.deadline()).await?;
         let [info, found] = <[Value; 2]>::try_from(answers).map_err(|_| Failure::NotUnderstood)?;
         let run = run(info);

@@ -32,7 +32,9 @@ pub(super) struct Line {
 #[derive(Clone)]
 enum State {
     Idle,
-    Dialling { failures: u32 },
+    Dialling {
+        failures: u32,
+    },
     Up(Arc<Wire>),
     Down {
         until: Instant,
@@ -179,7 +181,9 @@ impl Line {
             let failures = match state {
                 State::Idle => Some(0),
                 State::Up(wire) if wire.is_closed() => Some(0),
-                State::Down { until, failures, .. } if *until <= Instant::now() => Some(*failures),
+                State::Down {
+                    until, failures, ..
+                } if *until <= Instant::now() => Some(*failures),
                 // Its runtime has ended.
                 State::Dialling { failures } if dials.is_empty() => Some(*failures),
                 State::Up(_) | State::Down { .. } | State::Dialling { .. } => None,
@@ -198,12 +202,7 @@ impl Line {
 }
 
 /// Makes a connection, and says what came of it.
-async fn dial(
-    target: Target,
-    dialler: Arc<Dialler>,
-    state: watch::Sender<State>,
-    failures: u32,
-) {
+async fn dial(target: Target, dialler: Arc<Dialler>, state: watch::Sender<State>, failures: u32) {
     let redis = target.name();
     match dialler.dial(&target).await {
         Ok(wire) => {
@@ -229,7 +228,9 @@ async fn dial(
 /// Twice as long after each failure, less up to half by chance: replicas must not come all at once.
 fn back_off(failures: u32) -> Duration {
     let (first, most) = BACK_OFF;
-    let longest = first.saturating_mul(2_u32.saturating_pow(failures)).min(most);
+    let longest = first
+        .saturating_mul(2_u32.saturating_pow(failures))
+        .min(most);
     let mut chance = [0];
     SystemRandom.fill(&mut chance);
     longest.mul_f32(1.0 - f32::from(chance[0]) / 512.0)

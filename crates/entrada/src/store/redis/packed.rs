@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::super::{LeaseHolder, Sealed, Slot};
+use super::super::{Sealed, Slot};
 use crate::grant::GrantId;
 use crate::platform::Timestamp;
 
@@ -71,12 +71,9 @@ pub(super) fn unpack(packed: Vec<u8>) -> Option<Found> {
         false => None,
     };
     let sealed = holds.then(|| Sealed::from_stored(rest));
-    Some(Found::Slot(Slot::new(expires_at, version, grant, sealed)))
-}
-
-/// What the lease of `holder` looks like.
-pub(super) fn lease(holder: LeaseHolder) -> Vec<u8> {
-    [b"h", holder.as_bytes().as_slice()].concat()
+    Some(Found::Slot(Slot::from_stored(
+        expires_at, version, grant, sealed,
+    )))
 }
 
 /// A number as it stands in a slot.
@@ -91,7 +88,11 @@ pub(super) fn leaves_at(expires_at: Timestamp) -> Option<u64> {
 }
 
 fn take<const N: usize>(rest: &mut Bytes) -> Option<[u8; N]> {
-    (rest.len() >= N).then(|| rest.split_to(N))?.as_ref().try_into().ok()
+    (rest.len() >= N)
+        .then(|| rest.split_to(N))?
+        .as_ref()
+        .try_into()
+        .ok()
 }
 
 #[cfg(test)]
@@ -102,9 +103,13 @@ mod tests {
     fn what_is_packed_comes_back() {
         let grant = Some(GrantId::from_stored([7; 16]));
         for grant in [None, grant] {
-            for sealed in [None, Some(Sealed::from_stored("")), Some(Sealed::from_stored("x\0"))] {
+            for sealed in [
+                None,
+                Some(Sealed::from_stored("")),
+                Some(Sealed::from_stored("x\0")),
+            ] {
                 let at = Timestamp::from_unix(u64::MAX - 1);
-                let slot = Slot::new(at, 1 << 60, grant, sealed);
+                let slot = Slot::from_stored(at, 1 << 60, grant, sealed);
                 let Some(Found::Slot(found)) = unpack(pack(&slot)) else {
                     panic!("{slot:?}");
                 };
@@ -115,7 +120,12 @@ mod tests {
 
     #[test]
     fn what_is_cut_or_foreign_is_nothing_of_ours() {
-        let slot = Slot::new(Timestamp::from_unix(9), 1, Some(GrantId::from_stored([7; 16])), None);
+        let slot = Slot::from_stored(
+            Timestamp::from_unix(9),
+            1,
+            Some(GrantId::from_stored([7; 16])),
+            None,
+        );
         let packed = pack(&slot);
         for length in 0..packed.len() {
             assert!(unpack(packed[..length].to_vec()).is_none(), "{length}");

@@ -76,7 +76,10 @@ local kind = head:sub(1, 1)
 local version = ('\\0'):rep(8)
 if head ~= '' then version = head:sub(10, 17) end
 if kind == 's' or kind == 'g' then
-  if not later(ARGV[1], head:sub(2, 9)) then return 0 end
+  if not later(ARGV[1], head:sub(2, 9)) then
+    if kind == 'g' then redis.call('SET', KEYS[1], 's' .. head:sub(2, 17), 'KEEPTTL') end
+    return 0
+  end
 end
 local ended = 's' .. ARGV[1] .. version
 if ARGV[2] == '' then redis.call('SET', KEYS[1], ended)

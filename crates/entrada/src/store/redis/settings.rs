@@ -65,7 +65,10 @@ pub(super) enum Place {
     /// One server.
     One(Peer),
     /// Sentinels that know who is the primary of `service`.
-    Sentinels { sentinels: Vec<Peer>, service: String },
+    Sentinels {
+        sentinels: Vec<Peer>,
+        service: String,
+    },
     /// Some nodes of a cluster.
     Cluster(Vec<Peer>),
 }

@@ -113,10 +113,7 @@ fn login(userinfo: Option<&str>) -> Result<Login, OpenRedisError> {
         return Ok(Login::default());
     };
     let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-    let some = |text: &str| match decoded(text)? {
-        text if text.is_empty() => Ok(None),
-        text => Ok(Some(text)),
-    };
+    let some = |text| decoded(text).map(|text| Some(text).filter(|text| !text.is_empty()));
     Ok(Login {
         user: some(user)?,
         password: some(password)?.map(Into::into),
@@ -282,9 +279,14 @@ fn time(name: &'static str, value: &str) -> Result<Duration, OpenRedisError> {
     let milliseconds = value.strip_suffix("ms").map(str::parse::<u32>);
     let time = match milliseconds {
         Some(number) => number.map(|it| Duration::from_millis(it.into())),
-        None => value.trim_end_matches('s').parse::<u32>().map(|it| Duration::from_secs(it.into())),
+        None => value
+            .trim_end_matches('s')
+            .parse::<u32>()
+            .map(|it| Duration::from_secs(it.into())),
     };
-    let time = time.ok().filter(|time| (TIMEOUTS.0..=TIMEOUTS.1).contains(time));
+    let time = time
+        .ok()
+        .filter(|time| (TIMEOUTS.0..=TIMEOUTS.1).contains(time));
     time.ok_or(OpenRedisError::Parameter {
         name,
         expected: A_TIME,
@@ -304,7 +306,8 @@ mod tests {
 
     #[test]
     fn one_server() {
-        let settings = read("rediss://us%40er:p%2fw+%3A@redis.example:7000/3?timeout=500ms").unwrap();
+        let settings =
+            read("rediss://us%40er:p%2fw+%3A@redis.example:7000/3?timeout=500ms").unwrap();
         assert!(matches!(&settings.place, Place::One(peer) if *peer == tcp("redis.example", 7000)));
         assert!(settings.tls.is_some());
         assert_eq!(settings.login.user.as_deref(), Some("us@er"));
@@ -334,7 +337,9 @@ mod tests {
         let wait = settings.wait.unwrap();
         assert_eq!((wait.replicas, wait.timeout), (2, Duration::from_secs(1)));
         let settings = read("redis+unix:///run/redis.sock").unwrap();
-        assert!(matches!(&settings.place, Place::One(Peer::Unix(path)) if path.ends_with("redis.sock")));
+        assert!(
+            matches!(&settings.place, Place::One(Peer::Unix(path)) if path.ends_with("redis.sock"))
+        );
     }
 
     #[test]
