@@ -1,8 +1,9 @@
 //! A cluster of three primaries, one of which has a replica.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use entrada::store::{Sealed, Store as _, Stored, Taken, Written};
+use tokio::time::Instant;
 
 use super::server::{Server, free_port};
 use super::{entry, new_key, open};
@@ -28,6 +29,7 @@ fn node() -> Server {
             cluster-port {bus}
             cluster-node-timeout 500
             cluster-require-full-coverage no
+            repl-ping-replica-period 1
             repl-diskless-sync-delay 0\n"
         )
     })

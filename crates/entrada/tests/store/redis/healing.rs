@@ -1,8 +1,9 @@
 //! What becomes of a store when its server restarts, hangs, forgets, or was never there.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use entrada::store::{Lease, LeaseHolder, RedisSettings, RedisStore, Store as _, Taken, Written};
+use tokio::time::Instant;
 
 use super::server::Server;
 use super::{entry, later, new_key, open, told, works_again};
