@@ -113,9 +113,14 @@ impl Server {
 
     /// Starts it again where it was.
     pub(crate) fn restart(&mut self) {
+        self.begin_to_restart();
+        assert!(self.comes_up());
+    }
+
+    /// Starts it again where it was; it may not be ready yet.
+    pub(crate) fn begin_to_restart(&mut self) {
         fs::remove_file(self.folder.path().join("log")).unwrap();
         self.child = run(self.program, self.folder.path());
-        assert!(self.comes_up());
     }
 
     /// Has it do nothing until [`resume`](Self::resume).
