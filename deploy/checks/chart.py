@@ -126,6 +126,10 @@ REFUSED = {
     r"store\.url: a store that pods share begins": {"store": {"url": "file:grants.redb"}, "replicas": 1},
     r"store\.url: take the password out of it": {"store": {"url": "redis://:hunter2@redis:6379"}},
     r"store\.url: take the password out": {"store": {"url": "postgres://entrada:hunter2@db/entrada"}},
+    r"store\.url: take the password out of it,": {"store": {"url": "postgres://entrada@db/entrada?password=hunter2"}},
+    r"store\.url: take the password out of it, for": {
+        "store": {"url": "redis+sentinel://a/main?db=1&sentinel_password=hunter2"}
+    },
     r"config\.upstream: say where the MCP server is": {"config": {"upstream": ""}},
     r"config\.base_url: it must be set": {"config": {"base_url": ""}},
     r"config\.tenant_id: it must be set": {"config": {"tenant_id": ""}},

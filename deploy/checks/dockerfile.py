@@ -2,6 +2,7 @@
 
 import fnmatch
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -66,7 +67,7 @@ def context(folder):
 def walk(root):
     """The files below `root` that are not ignored, relative to it."""
     for folder, folders, files in os.walk(root):
-        here = gateway.pathlib.Path(folder).relative_to(root)
+        here = pathlib.Path(folder).relative_to(root)
         # Only what lies at the top is let in by name, so whatever else is there need not be looked through.
         folders[:] = [name for name in folders if not is_ignored(here / name)]
         yield from (here / name for name in files if not is_ignored(here / name))
@@ -93,5 +94,4 @@ def carry_out(stage, build, sources, image, env):
                 copy(sources / name, build / name)
         elif word == "RUN":
             script = rest.replace("/image", str(image)).replace(" --release", "").replace("/release/", "/debug/")
-            # Which the image has in the same place.
             subprocess.run(["sh", "-ec", script], check=True, cwd=build, env=env)

@@ -178,9 +178,10 @@ class Chart(unittest.TestCase):
             ("rediss://redis.data.svc:6380/2", [6380]),
             ("redis+cluster://a.svc:7000,b.svc:7001", [7000, 7001]),
             ("redis+sentinel://a.svc:26379,b.svc:26379/mymaster", [26379, 6379]),
-            ("redis+sentinel://a.svc/mymaster", [26379, 6379]),
+            ("rediss+sentinel://a.svc/mymaster?timeout=2s", [26379, 6379]),
+            ("valkeys+cluster://u@[2001:db8::1]:7000,b.svc", [6379, 7000]),
             ("postgres://entrada@db.data.svc/entrada?sslmode=verify-full", [5432]),
-            ("postgres://entrada@db.data.svc:6432/entrada", [6432]),
+            ("postgresql://entrada@db1.svc:6432,db2.svc/entrada", [5432, 6432]),
         ]:
             with self.subTest(url):
                 self.assertEqual(ports(with_values({"store": {"url": url}})), [*dns_and_web, [3000], expected])

@@ -1,5 +1,6 @@
 """The image: the Dockerfile is well made, and what its commands build serves in a root with nothing else in it."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -131,24 +132,16 @@ class Image(unittest.TestCase):
 
 def files(folder):
     """All files below `folder`."""
-    return [path for path in sorted(folder.rglob("*")) if path.is_file() and "target" not in path.parts[len(folder.parts):]]
+    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
 
 
-class root_like:
-    """A copy of `image` that goes when the block ends."""
-
-    def __init__(self, image):
-        self.image = image
-
-    def __enter__(self):
-        self.folder = tempfile.TemporaryDirectory()
-        os.chmod(self.folder.name, 0o755)
-        root = pathlib.Path(self.folder.name)
-        subprocess.run(["cp", "--archive", f"{self.image}/.", root], check=True)
-        return root
-
-    def __exit__(self, *_):
-        self.folder.cleanup()
+@contextlib.contextmanager
+def root_like(image):
+    """A copy of `image`, which goes when the block ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        subprocess.run(["cp", "--archive", f"{image}/.", folder], check=True)
+        yield pathlib.Path(folder)
 
 
 if __name__ == "__main__":

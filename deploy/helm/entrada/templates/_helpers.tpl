@@ -71,17 +71,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $ports | uniq | sortAlpha | join " " -}}
 {{- end -}}
 
-{{/* The ports of the store, parted by spaces: those its URL names, and those of its kind. */}}
+{{/* The ports of the store, parted by spaces: of each host of its URL, and for sentinels of what they lead to. */}}
 {{- define "entrada.storePorts" -}}
 {{- $scheme := regexFind "^[a-z+]+" .Values.store.url -}}
-{{- $place := regexReplaceAll "^[a-z+]+://([^/?]*@)?([^/?]*).*$" .Values.store.url "${2}" -}}
+{{- $usual := ternary "5432" "6379" (hasPrefix "postgres" $scheme) -}}
 {{- $ports := list -}}
-{{- range regexFindAll ":[0-9]+(,|$)" $place -1 -}}{{- $ports = append $ports (regexFind "[0-9]+" .) -}}{{- end -}}
-{{- if contains "sentinel" $scheme -}}
-{{- $ports = append $ports "6379" -}}
-{{- if eq (len $ports) 1 -}}{{- $ports = append $ports "26379" -}}{{- end -}}
-{{- else if not $ports -}}
-{{- $ports = append $ports (ternary "5432" "6379" (hasPrefix "postgres" $scheme)) -}}
+{{- if hasSuffix "+sentinel" $scheme -}}
+{{- $ports = append $ports $usual -}}
+{{- $usual = "26379" -}}
+{{- end -}}
+{{- range splitList "," (regexReplaceAll "^[a-z+]+://([^/?]*@)?([^/?]*).*$" .Values.store.url "${2}") -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default $usual) -}}
 {{- end -}}
 {{- $ports | uniq | sortAlpha | join " " -}}
 {{- end -}}

@@ -24,10 +24,10 @@
 {{- fail (printf "store.url: %s need a store that they share, such as redis://redis.data.svc:6379 or postgres://entrada@db.data.svc/entrada; without one set replicas=1 and leave autoscaling off" (ternary "replicas that come and go" (printf "%d replicas" (int .Values.replicas)) .Values.autoscaling.enabled)) -}}
 {{- end -}}
 {{- if .Values.store.url -}}
-{{- if not (regexMatch "^(rediss?([+](sentinel|cluster))?|postgres(ql)?)://[^/]" .Values.store.url) -}}
+{{- if not (regexMatch "^((redis|valkey)s?([+](sentinel|cluster))?|postgres(ql)?)://[^/]" .Values.store.url) -}}
 {{- fail "store.url: a store that pods share begins with redis://, rediss://, redis+sentinel://, redis+cluster:// or postgres://" -}}
 {{- end -}}
-{{- if regexMatch "^[a-z+]+://[^/@]*:[^/@]*@" .Values.store.url -}}
+{{- if or (regexMatch "^[a-z+]+://[^/@]*:.*@" .Values.store.url) (regexMatch "[?&][a-z_]*password=" .Values.store.url) -}}
 {{- fail "store.url: take the password out of it, for it would stand in a ConfigMap, and put it into the Secret as store-password" -}}
 {{- end -}}
 {{- end -}}
