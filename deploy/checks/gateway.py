@@ -119,6 +119,11 @@ class Gateway(Process):
         except urllib.error.HTTPError as error:
             return error.code
 
+    def body(self, path):
+        """What it answers a GET of `path` with."""
+        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=20) as answer:
+            return answer.read()
+
 
 def emulator():
     """A pretend Entra, and where it is."""

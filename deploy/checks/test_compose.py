@@ -1,40 +1,17 @@
 """The Compose file: Compose understands it, what is in it fits together, and its Redis and its proxy start."""
 
-import json
 import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import unittest
 import urllib.request
 
 import gateway
-
-DEPLOY = gateway.ROOT / "deploy"
-COMPOSE = DEPLOY / "compose.yaml"
-EXAMPLE = DEPLOY / ".env.example"
-
-
-def compose(*arguments, env_file=EXAMPLE):
-    """What Compose says; it needs no engine for this."""
-    command = ["docker-compose", "--file", COMPOSE, "--env-file", env_file, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=DEPLOY)
-
-
-def project():
-    """The project as Compose reads it."""
-    done = compose("config", "--format", "json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+import redis
+from project import COMPOSE, DEPLOY, EXAMPLE, compose, project
 
 
 class Compose(unittest.TestCase):
@@ -110,45 +87,24 @@ class Compose(unittest.TestCase):
         self.assertEqual(pathlib.Path(found["build"]["context"], found["build"]["dockerfile"]), DEPLOY / "Dockerfile")
 
     def test_redis_starts_as_it_is_told_to(self):
-        service = project()["services"]["redis"]
-        port = free_port()
-        with tempfile.TemporaryDirectory() as folder:
-            folder = pathlib.Path(folder)
-            (folder / "password").write_text("a+b/c==\n")
-            configuration = (DEPLOY / "compose/redis.conf").read_text().replace("dir /data", f"dir {folder}")
-            (folder / "conf").write_text(f"{configuration}\nport {port}\nbind 127.0.0.1\n")
-
-            def here(text):
-                text = text.replace("$$", "$").replace("/run/secrets/store-password", str(folder / "password"))
-                text = text.replace("/etc/entrada-redis.conf", str(folder / "conf"))
-                return text.replace("redis-cli", f"redis-cli -p {port}")
-
-            command = [*service["entrypoint"], *map(here, service["command"])]
-            with gateway.Process(command) as redis:
-                redis.until(lambda text: "Ready to accept connections" in text, "readiness")
-                probe = service["healthcheck"]["test"]
-                self.assertEqual(probe[0], "CMD-SHELL")
-                subprocess.run(["sh", "-c", here(probe[1])], check=True)
-                ask = ["redis-cli", "-p", str(port)]
-                stranger = subprocess.run([*ask, "get", "a"], capture_output=True, text=True)
-                self.assertIn("NOAUTH", stranger.stdout)
-                for name, expected in [
-                    ("appendonly", "yes"),
-                    ("appendfsync", "everysec"),
-                    ("maxmemory-policy", "noeviction"),
-                ]:
-                    env = {**os.environ, "REDISCLI_AUTH": "a+b/c=="}
-                    said = subprocess.run([*ask, "config", "get", name], env=env, capture_output=True, text=True)
-                    self.assertEqual(said.stdout.split(), [name, expected])
-                # Not among the arguments, which others see; it is this very process, so it hears SIGTERM.
-                arguments = pathlib.Path(f"/proc/{redis.child.pid}/cmdline").read_bytes()
-                self.assertIn(b"redis-server", arguments)
-                self.assertNotIn(b"a+b/c==", arguments)
-                self.assertEqual(redis.stop(), 0)
+        with tempfile.TemporaryDirectory() as folder, redis.Redis(project()["services"]["redis"], folder) as server:
+            subprocess.run(["sh", "-c", server.probe], check=True)
+            self.assertIn("NOAUTH", server.ask("get", "a", password=None))
+            for name, expected in [
+                ("appendonly", "yes"),
+                ("appendfsync", "everysec"),
+                ("maxmemory-policy", "noeviction"),
+            ]:
+                self.assertEqual(server.ask("config", "get", name).split(), [name, expected])
+            # Not among the arguments, which others see; and it is this very process, so it hears SIGTERM.
+            arguments = pathlib.Path(f"/proc/{server.child.pid}/cmdline").read_bytes()
+            self.assertIn(b"redis-server", arguments)
+            self.assertNotIn(redis.PASSWORD.encode(), arguments)
+            self.assertEqual(server.stop(), 0)
 
     def test_the_proxy_passes_requests_on_by_name(self):
         """Caddy itself, with a name of the hosts file in place of one of Docker's resolver."""
-        port = free_port()
+        port = redis.free_port()
         with tempfile.TemporaryDirectory() as folder, gateway.Gateway(
             [*gateway.MINIMAL, f"--data-dir={folder}/data"], env={"ENTRADA_CLIENT_SECRET": gateway.CLIENT_SECRET}
         ) as served:

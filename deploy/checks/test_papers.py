@@ -60,10 +60,10 @@ class Papers(unittest.TestCase):
         (example,) = re.findall(r"```yaml\n(# values.yaml\n.*?)```", DEPLOYMENT.read_text(), re.DOTALL)
         objects = chart.rendered(yaml.safe_load(example))
         self.assertEqual(chart.of_kind("Deployment", objects)["spec"]["replicas"], 3)
-        (secret,) = {volume["secret"]["secretName"]: volume["secret"]["items"] for volume in volumes(objects) if "secret" in volume}.items()
-        self.assertIn(f"create secret generic {secret[0]}", DEPLOYMENT.read_text())
+        (secret,) = [volume["secret"] for volume in volumes(objects) if "secret" in volume]
+        self.assertIn(f"create secret generic {secret['secretName']}", DEPLOYMENT.read_text())
         given = re.findall(r"--from-file=([\w-]+)", DEPLOYMENT.read_text())
-        self.assertEqual({item["key"] for item in secret[1]}, set(given))
+        self.assertEqual({item["key"] for item in secret["items"]}, set(given))
         tomllib.loads(chart.of_kind("ConfigMap", objects)["data"]["entrada.toml"])
 
     def test_lines_to_alert_on_are_logged(self):
