@@ -25,6 +25,7 @@ mod memory;
 pub mod records;
 mod sealed;
 mod slot;
+mod watched;
 
 #[cfg(feature = "embedded")]
 pub use embedded::{EmbeddedStore, OpenStoreError};
@@ -34,6 +35,7 @@ pub use memory::MemoryStore;
 pub use sealed::RecordError;
 pub(crate) use sealed::{Redeemed, SealedStore};
 pub use slot::Slot;
+pub(crate) use watched::{StoreHealth, WatchedStore};
 
 /// A record encrypted by Entrada.
 #[derive(Clone, Debug, Eq, PartialEq)]
