@@ -27,6 +27,7 @@ pub mod records;
 mod redis;
 mod sealed;
 mod slot;
+mod watched;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{OpenRedisError, RedisSettings, RedisStore};
@@ -38,6 +39,7 @@ pub use memory::MemoryStore;
 pub use sealed::RecordError;
 pub(crate) use sealed::{Redeemed, SealedStore};
 pub use slot::Slot;
+pub(crate) use watched::{StoreHealth, WatchedStore};
 
 /// A record encrypted by Entrada.
 #[derive(Clone, Debug, Eq, PartialEq)]
