@@ -24,6 +24,7 @@ mod memory;
 pub mod records;
 mod sealed;
 mod slot;
+mod url;
 
 #[cfg(feature = "embedded")]
 pub use embedded::{EmbeddedStore, OpenStoreError};
@@ -31,6 +32,7 @@ pub use key::{Collection, Flight, RecordKey};
 pub use memory::MemoryStore;
 pub use sealed::RecordError;
 pub(crate) use sealed::{Redeemed, SealedStore};
+pub use self::url::{OpenUrlError, StoreKind, StoreUrl, StoreUrlError};
 pub use slot::Slot;
 
 /// A record encrypted by Entrada.
