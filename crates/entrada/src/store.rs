@@ -22,10 +22,14 @@ mod leases;
 mod memory;
 #[cfg(feature = "test-util")]
 pub mod records;
+#[cfg(feature = "redis")]
+mod redis;
 mod sealed;
 mod slot;
 mod url;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{OpenRedisError, RedisSettings, RedisStore};
 #[cfg(feature = "embedded")]
 pub use embedded::{EmbeddedStore, OpenStoreError};
 pub use key::{Collection, Flight, RecordKey};

@@ -37,7 +37,8 @@ impl Slot {
         }
     }
 
-    fn of(entry: Entry, version: u64) -> Self {
+    /// An entry, as a slot.
+    pub(super) fn of(entry: Entry, version: u64) -> Self {
         Self {
             expires_at: entry.expires_at,
             version,
