@@ -30,13 +30,13 @@ mod url;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{OpenRedisError, RedisSettings, RedisStore};
+pub use self::url::{OpenUrlError, StoreKind, StoreUrl, StoreUrlError};
 #[cfg(feature = "embedded")]
 pub use embedded::{EmbeddedStore, OpenStoreError};
 pub use key::{Collection, Flight, RecordKey};
 pub use memory::MemoryStore;
 pub use sealed::RecordError;
 pub(crate) use sealed::{Redeemed, SealedStore};
-pub use self::url::{OpenUrlError, StoreKind, StoreUrl, StoreUrlError};
 pub use slot::Slot;
 
 /// A record encrypted by Entrada.

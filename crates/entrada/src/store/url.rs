@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::{MemoryStore, Store};
 #[cfg(feature = "embedded")]
 use super::{EmbeddedStore, OpenStoreError};
+use super::{MemoryStore, Store};
+#[cfg(feature = "redis")]
+use super::{OpenRedisError, RedisSettings, RedisStore};
 
 /// Which store there is, and how it is reached: what one URL says.
 ///
@@ -17,6 +19,7 @@ use super::{EmbeddedStore, OpenStoreError};
 /// |---|---|
 /// | `memory:` | [`MemoryStore`]: gone when the process is |
 /// | `file:/var/lib/entrada/grants.redb` | `EmbeddedStore` (feature `embedded`): one file, for one process |
+/// | `redis://`, `rediss://`, `redis+sentinel://`, `rediss+cluster://`, … | `RedisStore` (feature `redis`): its settings say what else |
 ///
 /// ```
 /// # use entrada::store::StoreUrl;
@@ -36,6 +39,8 @@ enum Place {
     Memory,
     #[cfg(feature = "embedded")]
     File(PathBuf),
+    #[cfg(feature = "redis")]
+    Redis(Box<RedisSettings>),
 }
 
 /// What kind of store a URL names.
@@ -77,6 +82,10 @@ pub enum StoreUrlError {
     /// There is another password in the URL.
     #[error("there is a password in the URL already: take one of the two away")]
     TwoPasswords,
+    /// It names no Redis.
+    #[cfg(feature = "redis")]
+    #[error(transparent)]
+    Redis(#[from] OpenRedisError),
 }
 
 /// Why a store that a URL names could not be opened.
@@ -87,6 +96,10 @@ pub enum OpenUrlError {
     #[cfg(feature = "embedded")]
     #[error(transparent)]
     File(#[from] OpenStoreError),
+    /// What the URL of a Redis says cannot be used.
+    #[cfg(feature = "redis")]
+    #[error(transparent)]
+    Redis(#[from] OpenRedisError),
 }
 
 impl StoreUrl {
@@ -103,16 +116,13 @@ impl StoreUrl {
             Place::Memory => return Err(StoreUrlError::NoPassword),
             #[cfg(feature = "embedded")]
             Place::File(_) => return Err(StoreUrlError::NoPassword),
+            #[cfg(feature = "redis")]
+            Place::Redis(settings) => Place::Redis(Box::new(settings.with_password(password))),
         };
-        #[expect(unreachable_code, reason = "no store here asks for one")]
-        {
-            let _password: &str = password;
-            let has_password = true;
-            Ok(Self {
-                place,
-                has_password,
-            })
-        }
+        Ok(Self {
+            place,
+            has_password: true,
+        })
     }
 
     /// Whether there is a password in it, so that it is to be seen by nobody.
@@ -126,6 +136,8 @@ impl StoreUrl {
             Place::Memory => StoreKind::Memory,
             #[cfg(feature = "embedded")]
             Place::File(_) => StoreKind::File,
+            #[cfg(feature = "redis")]
+            Place::Redis(_) => StoreKind::Redis,
         }
     }
 
@@ -140,6 +152,8 @@ impl StoreUrl {
             Place::Memory => Ok(Arc::new(MemoryStore::new())),
             #[cfg(feature = "embedded")]
             Place::File(path) => Ok(Arc::new(EmbeddedStore::open(path)?)),
+            #[cfg(feature = "redis")]
+            Place::Redis(settings) => Ok(Arc::new(RedisStore::open((**settings).clone())?)),
         }
     }
 }
@@ -184,6 +198,13 @@ fn file(url: &str) -> Result<Place, StoreUrlError> {
     Err(StoreUrlError::NotBuilt("embedded"))
 }
 
+#[cfg(feature = "redis")]
+fn redis(url: &str) -> Result<Place, StoreUrlError> {
+    let settings = RedisSettings::from_url(url)?;
+    Ok(Place::Redis(Box::new(settings)))
+}
+
+#[cfg(not(feature = "redis"))]
 fn redis(_url: &str) -> Result<Place, StoreUrlError> {
     Err(StoreUrlError::NotBuilt("redis"))
 }
@@ -272,6 +293,48 @@ mod tests {
         for url in ["memory:", "file:/grants.redb"] {
             let refused = read(url).unwrap().with_password("hush").unwrap_err();
             assert!(matches!(refused, StoreUrlError::NoPassword));
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "redis")]
+    fn a_url_of_a_redis_has_one_password_and_shows_none() {
+        for (url, has_password) in [
+            ("redis://redis.example", false),
+            ("valkey://user@redis.example:6380/2", false),
+            ("redis+sentinel://one.example,two.example/primary", false),
+            ("redis+cluster://:hush@one.example", true),
+        ] {
+            let store = read(url).unwrap();
+            assert_eq!(store.kind(), StoreKind::Redis);
+            assert_eq!(store.has_password(), has_password);
+            let given = store.with_password("hush");
+            assert_eq!(given.is_err(), has_password);
+            if let Ok(store) = given {
+                assert!(store.has_password());
+                assert!(!format!("{store:?}").contains("hush"));
+                drop(store.open().unwrap());
+            }
+        }
+        for url in [
+            "redis://:hu/sh@host",
+            "redis:hush",
+            "redis+moon://:hush@host",
+        ] {
+            assert!(!refusal(url).contains("hu"), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_was_not_built_in_says_so() {
+        for (url, feature, is_built) in [
+            ("file:/grants.redb", "embedded", cfg!(feature = "embedded")),
+            ("rediss://redis.example", "redis", cfg!(feature = "redis")),
+        ] {
+            let told = read(url).map(|_| ()).err();
+            let expected =
+                format!("this build has no {feature} store: build it with the feature `{feature}`");
+            assert_eq!(told, (!is_built).then_some(expected));
         }
     }
 
