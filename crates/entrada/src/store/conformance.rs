@@ -13,6 +13,9 @@
 //! # fn main() {}
 //! ```
 //!
+//! `store_conformance!(all store)` runs all cases, one after the other, where it stands in an async
+//! function: for backends that take long to start.
+//!
 //! Keys are drawn anew for each run, and times are near the real one, so the cases may share one
 //! backend, and one whose entries leave by themselves passes too.
 
@@ -46,6 +49,9 @@ const CONTENDERS: usize = 50;
 macro_rules! store_conformance {
     ($make_store:path) => {
         $crate::store_conformance!(@each tests $make_store);
+    };
+    (all $store:ident) => {
+        $crate::store_conformance!(@each all $store);
     };
     (@each $rule:tt $($make_store:path)?) => {
         $crate::store_conformance! {
@@ -87,6 +93,9 @@ macro_rules! store_conformance {
         async fn $case() {
             $crate::store::conformance::$case($make_store().await).await;
         }
+    )+};
+    (@all $store:path; $($case:ident)+) => {$(
+        $crate::store::conformance::$case(::std::sync::Arc::clone(&$store)).await;
     )+};
     (@cases; $($case:ident)+) => {$(
         /// Checks what the name says.
