@@ -118,16 +118,17 @@ impl RedisStore {
 
     /// Asks what answers with what lies under a key.
     async fn found(&self, request: Request) -> Result<Option<Found>, StoreError> {
-        match self.ask(request).await? {
-            Value::Nil => Ok(None),
-            Value::BulkString(packed) => {
-                packed::unpack(packed).map(Some).ok_or_else(not_understood)
-            }
-            _ => Err(not_understood()),
-        }
+        let answer = self.ask(request).await?;
+        let packed = redis::from_redis_value::<Option<Vec<u8>>>(answer);
+        let found = packed.ok().and_then(|packed| match packed {
+            Some(packed) => packed::unpack(packed).map(Some),
+            None => Some(None),
+        });
+        found.ok_or_else(not_understood)
     }
 
     /// Asks what answers with a number for what came of a write.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "nothing else is an answer")]
     async fn written(&self, request: Request) -> Result<Written, StoreError> {
         match self.ask(request).await? {
             Value::Int(0) | Value::Okay => Ok(Written::Yes),

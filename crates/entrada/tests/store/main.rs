@@ -2,7 +2,8 @@
 
 #[cfg(test)]
 mod crash;
-#[cfg(all(test, feature = "redis", unix))]
+#[cfg(test)]
+#[cfg(all(feature = "redis", unix))]
 mod redis;
 #[cfg(test)]
 mod reopen;

@@ -236,6 +236,10 @@ fn back_off(failures: u32) -> Duration {
     longest.mul_f32(1.0 - f32::from(chance[0]) / 512.0)
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "nothing but a number is an answer"
+)]
 fn confirmed(wait: WaitFor, answer: Option<Value>) -> Result<(), Failure> {
     let answer = answer.ok_or(Failure::NotUnderstood)?;
     // Whatever this error is, the write was made: it must not be made again.

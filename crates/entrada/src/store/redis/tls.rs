@@ -53,10 +53,10 @@ impl TlsFiles {
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, OpenRedisError> {
     let pem = read(path)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let found = found.and_then(|found| match found.is_empty() {
-        true => Err(pem::Error::NoItemsFound),
-        false => Ok(found),
-    });
+    let found = match found {
+        Ok(found) if found.is_empty() => Err(pem::Error::NoItemsFound),
+        found => found,
+    };
     found.map_err(|source| OpenRedisError::NotPem {
         path: path.to_owned(),
         expected: "certificates",

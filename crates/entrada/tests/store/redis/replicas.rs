@@ -121,6 +121,8 @@ async fn a_write_that_no_replica_confirms_fails() {
         .primary
         .url("wait_replicas=1&timeout=500ms&wait_timeout=100ms");
     let store = open(&url);
+    // A replica that just came confirms nothing for a second.
+    works_again(&store).await;
     let key = new_key();
     store
         .put_version(&key, 1, entry("confirmed"))

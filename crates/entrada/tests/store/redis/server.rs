@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
 /// Keeps what it acknowledged.
@@ -209,7 +209,10 @@ impl Tls {
         let ca = authority.self_signed(&authority_key).unwrap();
         let issuer = Issuer::new(authority, authority_key);
         let key = KeyPair::generate().unwrap();
-        let names = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        let mut names = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        names
+            .distinguished_name
+            .push(DnType::CommonName, "127.0.0.1");
         let certificate = names.signed_by(&key, &issuer).unwrap();
         let folder = tempfile::tempdir().unwrap();
         for (name, pem) in [
