@@ -20,6 +20,7 @@ mod embedded;
 mod key;
 mod leases;
 mod memory;
+mod moving;
 #[cfg(feature = "test-util")]
 pub mod records;
 #[cfg(feature = "redis")]
@@ -35,6 +36,7 @@ pub use self::url::{OpenUrlError, StoreKind, StoreUrl, StoreUrlError};
 pub use embedded::{EmbeddedStore, OpenStoreError};
 pub use key::{Collection, Flight, RecordKey};
 pub use memory::MemoryStore;
+pub use moving::{Moved, Moving};
 pub use sealed::RecordError;
 pub(crate) use sealed::{Redeemed, SealedStore};
 pub use slot::Slot;
