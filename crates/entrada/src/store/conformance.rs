@@ -79,7 +79,11 @@ macro_rules! store_conformance {
             an_answer_ends_with_its_expiry
             all_that_is_kept_is_on_a_page
             a_slot_is_kept_as_another_store_had_it
-            a_slot_from_elsewhere_replaces_nothing
+            a_slot_from_elsewhere_replaces_nothing_unseen
+            a_slot_is_found_as_it_is_kept
+            a_slot_is_replaced_as_it_was_found
+            a_slot_that_is_otherwise_is_not_replaced
+            one_of_many_replaces_a_slot
             what_was_never_stored_is_not_there
             collections_do_not_mix
             a_sweep_forgets_what_expired

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::leases::Leases;
-use super::slot::{self, Shelf, Slot};
+use super::slot::{self, Shelf, Slot, sure};
 use super::{
     Cursor, Entry, Lease, LeaseHolder, RecordKey, SlotPage, Store, StoreError, Stored, Taken,
     Written,
@@ -96,14 +96,6 @@ impl Slots {
     }
 }
 
-/// Memory does not fail.
-fn sure<T>(done: Result<T, Infallible>) -> T {
-    match done {
-        Ok(value) => value,
-        Err(never) => match never {},
-    }
-}
-
 #[async_trait]
 impl Store for MemoryStore {
     async fn read(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
@@ -170,7 +162,16 @@ impl Store for MemoryStore {
         Ok(self.held().page(after, most))
     }
 
-    async fn import(&self, key: &RecordKey, slot: Slot) -> Result<Written, StoreError> {
-        Ok(sure(slot::import(&mut *self.held(), key, slot)))
+    async fn slot(&self, key: &RecordKey) -> Result<Option<Slot>, StoreError> {
+        Ok(sure(self.held().slot(key)))
+    }
+
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        found: Option<&Slot>,
+        slot: Slot,
+    ) -> Result<Written, StoreError> {
+        Ok(sure(slot::replace(&mut *self.held(), key, found, slot)))
     }
 }

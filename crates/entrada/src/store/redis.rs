@@ -262,8 +262,29 @@ impl Store for RedisStore {
         self.page(after, most).await.map_err(StoreError::new)
     }
 
-    async fn import(&self, key: &RecordKey, slot: Slot) -> Result<Written, StoreError> {
-        self.keep_new(key, &slot).await
+    async fn slot(&self, key: &RecordKey) -> Result<Option<Slot>, StoreError> {
+        match self.found(Request::read(self.key(key))).await? {
+            Some(Found::Slot(slot)) => Ok(Some(slot)),
+            Some(Found::Lease) | None => Ok(None),
+        }
+    }
+
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        found: Option<&Slot>,
+        slot: Slot,
+    ) -> Result<Written, StoreError> {
+        let Some(found) = found else {
+            return self.keep_new(key, &slot).await;
+        };
+        let arguments = vec![
+            packed::pack(found),
+            packed::pack(&slot),
+            leaves_at(slot.expires_at),
+        ];
+        let request = Request::script(self.key(key), &scripts::REPLACE, arguments);
+        self.written(request).await
     }
 }
 

@@ -3,9 +3,15 @@
 //! The stores of one process hold all slots alone while a verb runs, each in its way, so the verbs
 //! are plain code here and written once.
 
+use std::convert::Infallible;
+
 use super::{Entry, RecordKey, Sealed, Stored, Taken, Written};
 use crate::grant::GrantId;
 use crate::platform::Timestamp;
+
+mod bytes;
+
+pub(super) use bytes::{decode, encode};
 
 /// What is kept under one key.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -66,6 +72,14 @@ pub(super) trait Shelf {
     fn place(&mut self, key: &RecordKey, slot: Slot) -> Result<(), Self::Error>;
 }
 
+/// What a shelf answers that does not fail.
+pub(super) fn sure<T>(done: Result<T, Infallible>) -> T {
+    match done {
+        Ok(value) => value,
+        Err(never) => match never {},
+    }
+}
+
 pub(super) fn put<S: Shelf>(shelf: &mut S, key: &RecordKey, entry: Entry) -> Result<(), S::Error> {
     shelf.place(key, Slot::of(entry, 1))
 }
@@ -75,15 +89,16 @@ pub(super) fn put_new<S: Shelf>(
     key: &RecordKey,
     entry: Entry,
 ) -> Result<Written, S::Error> {
-    import(shelf, key, Slot::of(entry, 1))
+    replace(shelf, key, None, Slot::of(entry, 1))
 }
 
-pub(super) fn import<S: Shelf>(
+pub(super) fn replace<S: Shelf>(
     shelf: &mut S,
     key: &RecordKey,
+    found: Option<&Slot>,
     slot: Slot,
 ) -> Result<Written, S::Error> {
-    if shelf.slot(key)?.is_some() {
+    if shelf.slot(key)?.as_ref() != found {
         return Ok(Written::Conflict);
     }
     shelf.place(key, slot)?;

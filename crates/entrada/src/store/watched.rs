@@ -131,7 +131,16 @@ impl Store for WatchedStore {
         self.seen(self.store.export(after, most).await)
     }
 
-    async fn import(&self, key: &RecordKey, slot: Slot) -> Result<Written, StoreError> {
-        self.seen(self.store.import(key, slot).await)
+    async fn slot(&self, key: &RecordKey) -> Result<Option<Slot>, StoreError> {
+        self.seen(self.store.slot(key).await)
+    }
+
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        found: Option<&Slot>,
+        slot: Slot,
+    ) -> Result<Written, StoreError> {
+        self.seen(self.store.replace(key, found, slot).await)
     }
 }

@@ -61,6 +61,18 @@ return 0",
     )
 });
 
+/// Takes the slot as it was found, the one that replaces it, and when that leaves; answers 0 for
+/// yes, 1 for a conflict.
+pub(super) static REPLACE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "#!lua
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 1 end
+if ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2])
+else redis.call('SET', KEYS[1], ARGV[2], 'PXAT', ARGV[3]) end
+return 0",
+    )
+});
+
 /// Takes until when the record is to stay ended, and when what says so leaves.
 pub(super) static REVOKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
