@@ -5,19 +5,20 @@
 //! [`oauth::client`](crate::oauth::client) above any store; the endpoints see records only.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::grant::{GrantId, InteractionKey, UserKey};
-use crate::oauth::client::ClientId;
-use crate::platform::Timestamp;
-use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
+use crate::grant::GrantId;
+use crate::platform::{SecureRandom, Timestamp};
 
 #[cfg(feature = "test-util")]
 pub mod conformance;
 #[cfg(feature = "embedded")]
 mod embedded;
+mod key;
+mod leases;
 mod memory;
 #[cfg(feature = "test-util")]
 pub mod records;
@@ -26,9 +27,11 @@ mod slot;
 
 #[cfg(feature = "embedded")]
 pub use embedded::{EmbeddedStore, OpenStoreError};
+pub use key::{Collection, Flight, RecordKey};
 pub use memory::MemoryStore;
 pub use sealed::RecordError;
-pub(crate) use sealed::SealedStore;
+pub(crate) use sealed::{Redeemed, SealedStore};
+pub use slot::Slot;
 
 /// A record encrypted by Entrada.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -54,170 +57,133 @@ pub struct Entry {
     pub sealed: Sealed,
     /// From when on the store may forget it, and what it remembers of it.
     pub expires_at: Timestamp,
+    /// What is remembered once the record is taken: the grant that a code became.
+    pub grant: Option<GrantId>,
 }
 
 impl Entry {
     /// A record to be kept until `expires_at`.
     pub fn new(sealed: Sealed, expires_at: Timestamp) -> Self {
-        Self { sealed, expires_at }
+        Self {
+            sealed,
+            expires_at,
+            grant: None,
+        }
+    }
+
+    /// The same, and the grant to be named once the record was taken.
+    #[must_use]
+    pub fn naming(self, grant: GrantId) -> Self {
+        Self {
+            grant: Some(grant),
+            ..self
+        }
     }
 }
 
-/// Keeps clients, logins under way, codes, grants, what users are to bring to their next login, and
-/// what they approved.
+/// Keeps clients, logins under way, codes, grants, what users are to bring to their next login, what
+/// they approved, and the key ring; and who does something that only one replica may.
 ///
-/// Every verb is atomic, and what it acknowledged is durable. Whether a record is still valid is
-/// written inside the record; `expires_at` only says when a store may forget it, so a store may
-/// drop a record late but never early.
+/// It knows nothing of what it keeps: a [`RecordKey`] says where a record lies, a [`Slot`] what
+/// there is to it. Every verb is atomic, and what it acknowledged is durable. Whether a record is
+/// still valid is written inside the record; `expires_at` only says when a store may forget it, so a
+/// store may drop a record late but never early.
 ///
 /// # Security
 ///
-/// [`take_request`](Self::take_request) and [`redeem_code`](Self::redeem_code) must be atomic
-/// across every replica: an implementation that reads and then deletes lets two requests spend
-/// one code (RFC 6749 §4.1.2). [`put_grant`](Self::put_grant) must compare and swap: one that
-/// overwrites lets two holders of one refresh token live on side by side, so theft goes unseen
-/// (RFC 9700 §4.14.2). So must [`put_approvals`](Self::put_approvals): a grant that is overwritten there
-/// outlives the removal of its client. An acknowledged [`revoke_grant`](Self::revoke_grant) that is lost gives
-/// the thief the session back. Answering [`StoreError`] is always safe, merely slow.
+/// [`take`](Self::take) must be atomic across every replica: an implementation that reads and then
+/// deletes lets two requests spend one code (RFC 6749 §4.1.2). [`put_version`](Self::put_version)
+/// must compare and swap: one that overwrites lets two holders of one refresh token live on side by
+/// side, so theft goes unseen (RFC 9700 §4.14.2), and a grant that is overwritten in what a user
+/// approved outlives the removal of its client. An acknowledged [`revoke`](Self::revoke) that is
+/// lost gives the thief the session back. Answering [`StoreError`] is always safe, merely slow.
 ///
 /// `store::conformance` (feature `test-util`) holds the tests every implementation must pass.
 #[async_trait]
 pub trait Store: Debug + Send + Sync {
-    /// Stores a client, or stores it anew.
+    /// Looks up a record; one that was taken or revoked is not there.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the backend fails.
-    async fn put_client(&self, id: &Hashed<ClientId>, client: Entry) -> Result<(), StoreError>;
+    async fn read(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError>;
 
-    /// Looks up a client.
+    /// Stores a record, in place of whatever was there.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the backend fails.
-    async fn client(&self, id: &Hashed<ClientId>) -> Result<Option<Sealed>, StoreError>;
+    async fn put(&self, key: &RecordKey, entry: Entry) -> Result<(), StoreError>;
 
-    /// Stores a login under way, unless one was ever stored under that state: of any number of
-    /// calls with one state, at most one sees [`Written::Yes`].
+    /// Stores a record, unless one was ever stored there: of any number of calls with one key, at
+    /// most one sees [`Written::Yes`], the others [`Written::Conflict`].
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the backend fails; the state may then be used up.
-    async fn put_request(
-        &self,
-        state: &Hashed<UpstreamState>,
-        request: Entry,
-    ) -> Result<Written, StoreError>;
+    /// [`StoreError`] if the backend fails; the key may then be used up.
+    async fn put_new(&self, key: &RecordKey, entry: Entry) -> Result<Written, StoreError>;
 
-    /// Takes a login under way: of any number of calls with one state, at most one sees it. The
-    /// state stays used up until the entry's expiry.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the backend fails; the login may then be lost.
-    async fn take_request(
-        &self,
-        state: &Hashed<UpstreamState>,
-    ) -> Result<Option<Sealed>, StoreError>;
-
-    /// Stores a code and the name of the grant it will become.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the backend fails, or if a code was ever stored under that digest: a spent
-    /// code must not come back.
-    async fn put_code(
-        &self,
-        code: &Hashed<AuthorizationCode>,
-        grant: &GrantId,
-        entry: Entry,
-    ) -> Result<(), StoreError>;
-
-    /// Spends a code: of any number of calls with one code, at most one sees
-    /// [`Redeemed::Fresh`]; the others see [`Redeemed::Replayed`] until the entry's expiry.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the backend fails; the code may then be spent.
-    async fn redeem_code(&self, code: &Hashed<AuthorizationCode>) -> Result<Redeemed, StoreError>;
-
-    /// Stores version `version` of a grant, if version `version - 1` is what is stored. Version 1
+    /// Stores version `version` of a record, if version `version - 1` is what is stored. Version 1
     /// is stored if nothing is.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the backend fails; the grant may then have been stored.
-    async fn put_grant(
+    /// [`StoreError`] if the backend fails; the record may then have been stored.
+    async fn put_version(
         &self,
-        id: &GrantId,
+        key: &RecordKey,
         version: u64,
-        grant: Entry,
+        entry: Entry,
     ) -> Result<Written, StoreError>;
 
-    /// Looks up a grant; one that was revoked is not there.
+    /// Takes a record: of any number of calls with one key, at most one sees [`Taken::Fresh`]; the
+    /// others see [`Taken::Spent`] until the entry's expiry.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the backend fails.
-    async fn grant(&self, id: &GrantId) -> Result<Option<Sealed>, StoreError>;
+    /// [`StoreError`] if the backend fails; the record may then be gone.
+    async fn take(&self, key: &RecordKey) -> Result<Taken, StoreError>;
 
-    /// Ends a grant, now or when it comes: a replayed code may be seen before the first use of it
-    /// has stored its grant. The grant stays ended at least until `until`, and a later call never
-    /// makes that sooner.
+    /// Ends a record, now or when it comes: a replayed code may be seen before the first use of it
+    /// has stored its grant. It stays ended at least until `until`, and a later call never makes
+    /// that sooner.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the backend fails; the grant may then still stand.
-    async fn revoke_grant(&self, id: &GrantId, until: Timestamp) -> Result<(), StoreError>;
+    /// [`StoreError`] if the backend fails; the record may then still stand.
+    async fn revoke(&self, key: &RecordKey, until: Timestamp) -> Result<(), StoreError>;
 
-    /// Remembers what a user's next login must bring, in place of what was remembered before.
+    /// Takes the lease on `flight` for `term`, or longer if `holder` has it, unless another holder
+    /// has it or the flight was answered: of any number of holders at one time, at most one sees
+    /// [`Lease::Held`].
+    ///
+    /// A lease that was not settled ends with its term, and the next holder may have it. A backend
+    /// with a clock of its own goes by that; others go by `now`. Nothing need be durable: a lease
+    /// that is forgotten costs a second flight.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the backend fails.
-    async fn put_interaction(
+    /// [`StoreError`] if the backend fails; the lease may then have been taken.
+    async fn lease(
         &self,
-        key: &Hashed<InteractionKey>,
-        interaction: Entry,
-    ) -> Result<(), StoreError>;
+        flight: &RecordKey,
+        holder: LeaseHolder,
+        term: Duration,
+        now: Timestamp,
+    ) -> Result<Lease, StoreError>;
 
-    /// Looks up what a user's next login must bring.
+    /// Gives a lease back, with an answer for those who come until the entry's expiry, if there is
+    /// one. [`Written::Conflict`] if `holder` has the lease no longer: then nothing changes.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the backend fails.
-    async fn interaction(&self, key: &Hashed<InteractionKey>)
-    -> Result<Option<Sealed>, StoreError>;
-
-    /// Takes what a user's next login must bring: of any number of calls, at most one sees it.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the backend fails; it may then be forgotten.
-    async fn take_interaction(
+    /// [`StoreError`] if the backend fails; the lease then ends with its term.
+    async fn settle(
         &self,
-        key: &Hashed<InteractionKey>,
-    ) -> Result<Option<Sealed>, StoreError>;
-
-    /// Stores version `version` of what a user approved, if version `version - 1` is what is stored.
-    /// Version 1 is stored if nothing is.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the backend fails; it may then have been stored.
-    async fn put_approvals(
-        &self,
-        user: &Hashed<UserKey>,
-        version: u64,
-        approvals: Entry,
+        flight: &RecordKey,
+        holder: LeaseHolder,
+        answer: Option<Entry>,
     ) -> Result<Written, StoreError>;
-
-    /// Looks up what a user approved, and its version.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the backend fails.
-    async fn approvals(&self, user: &Hashed<UserKey>) -> Result<Option<(u64, Sealed)>, StoreError>;
 
     /// Forgets what expired before `now`; answers how many entries it forgot.
     ///
@@ -227,17 +193,49 @@ pub trait Store: Debug + Send + Sync {
     ///
     /// [`StoreError`] if the backend fails; the rest is swept next time.
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// Some of what is kept, to be taken elsewhere: about `most` slots after `after`, or the first.
+    /// What stays as it is while all pages are read is on one of them at least; leases are on none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the backend fails.
+    async fn export(&self, after: Option<&Cursor>, most: usize) -> Result<SlotPage, StoreError>;
+
+    /// Keeps a slot as another store had it, unless anything is there: then [`Written::Conflict`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the backend fails; the slot may then be kept.
+    async fn import(&self, key: &RecordKey, slot: Slot) -> Result<Written, StoreError>;
 }
 
-/// What came of spending a code.
+/// A record as it was found.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Redeemed<T = Sealed> {
-    /// The first use.
-    Fresh(T),
-    /// A second use: revoke this grant (RFC 6749 §4.1.2).
-    Replayed(GrantId),
-    /// Never issued, or long forgotten.
+pub struct Stored {
+    /// Which version it is; 1 where there are none.
+    pub version: u64,
+    /// The record.
+    pub sealed: Sealed,
+}
+
+impl Stored {
+    /// A record and its version.
+    pub fn new(version: u64, sealed: Sealed) -> Self {
+        Self { version, sealed }
+    }
+}
+
+/// What came of taking a record.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Taken {
+    /// It is the caller's.
+    Fresh(Sealed),
+    /// It was taken before; the grant it named, if any.
+    Spent(Option<GrantId>),
+    /// There never was one, or it is long forgotten.
     Unknown,
 }
 
@@ -249,8 +247,71 @@ pub enum Written {
     Yes,
     /// Another writer was first: read again and decide again.
     Conflict,
-    /// The grant has been revoked.
+    /// The record has been taken or revoked.
     Revoked,
+}
+
+/// Who has a lease: drawn anew for each flight.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LeaseHolder([u8; 16]);
+
+impl LeaseHolder {
+    /// Draws a new one.
+    pub fn generate(random: &dyn SecureRandom) -> Self {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes);
+        Self(bytes)
+    }
+
+    /// The bytes to compare.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// What came of asking for a lease.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Lease {
+    /// The caller has it.
+    Held,
+    /// Another has it: ask again soon.
+    Busy,
+    /// The flight has landed; its answer.
+    Answered(Sealed),
+}
+
+/// Some of what a store keeps.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct SlotPage {
+    /// Where each slot lies, and what is in it.
+    pub slots: Vec<(RecordKey, Slot)>,
+    /// Where the next page begins; `None` if this is the last.
+    pub next: Option<Cursor>,
+}
+
+impl SlotPage {
+    /// Some slots, and where the next begin.
+    pub fn new(slots: Vec<(RecordKey, Slot)>, next: Option<Cursor>) -> Self {
+        Self { slots, next }
+    }
+}
+
+/// A place between two pages, as the store that made it understands it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Cursor(Bytes);
+
+impl Cursor {
+    /// A place that the store finds again by `bytes`.
+    pub fn new(bytes: impl Into<Bytes>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// What the store finds it by.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// The backend failed, or what it gave back does not open.

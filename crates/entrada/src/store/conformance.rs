@@ -23,18 +23,17 @@ use bytes::Bytes;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use super::{Entry, Sealed, Store};
+use super::{Entry, RecordKey, Sealed, Store};
 use crate::grant::GrantId;
 use crate::platform::{Clock as _, SystemClock, SystemRandom, Timestamp};
-use crate::secret::{AuthorizationCode, UpstreamState};
+use crate::secret::{AuthorizationCode, Hashed};
 
-mod approvals;
-mod clients;
-mod codes;
-mod grants;
-mod interactions;
-mod requests;
+mod leases;
+mod once;
+mod pages;
+mod replaced;
 mod sweep;
+mod versions;
 
 /// How many tasks contend for what one of them may have.
 const CONTENDERS: usize = 50;
@@ -51,32 +50,35 @@ macro_rules! store_conformance {
     (@each $rule:tt $($make_store:path)?) => {
         $crate::store_conformance! {
             @$rule $($make_store)?;
-            a_client_comes_back_byte_for_byte
-            a_client_stored_anew_replaces_the_old_one
-            a_client_stored_anew_lives_until_its_new_expiry
-            a_login_is_taken_once
-            one_of_many_takers_gets_the_login
-            one_of_many_logins_gets_the_state
-            a_used_state_stays_used_up
-            a_code_is_fresh_once_and_a_replay_ever_after
-            one_of_many_redeemers_gets_the_code
-            a_code_cannot_be_stored_again
-            a_grant_comes_back_byte_for_byte
-            the_versions_of_a_grant_follow_one_another
+            a_record_comes_back_byte_for_byte
+            a_record_stored_anew_replaces_the_old_one
+            a_record_stored_anew_lives_until_its_new_expiry
+            a_record_that_was_taken_can_be_stored_anew
+            a_record_is_taken_once_and_named_ever_after
+            one_of_many_takers_gets_the_record
+            one_of_many_writers_gets_the_key
+            a_used_key_stays_used_up
+            a_version_comes_back_byte_for_byte
+            the_versions_of_a_record_follow_one_another
             one_of_many_writers_gets_each_version
-            a_revoked_grant_does_not_come_back
-            a_grant_revoked_before_it_came_never_stands
+            a_revoked_record_does_not_come_back
+            a_record_revoked_before_it_came_never_stands
             a_revocation_holds_against_writers_it_raced
             a_second_revocation_does_not_shorten_the_first
-            an_interaction_is_seen_until_it_is_taken
-            an_interaction_stored_anew_replaces_the_old_one
-            one_of_many_takers_gets_the_interaction
+            one_of_many_holders_gets_the_lease
+            a_holder_keeps_its_lease_and_others_do_not_end_it
+            an_answer_is_given_to_all_who_come
+            a_lease_ends_with_its_term
+            a_holder_can_make_its_term_longer
+            an_answer_ends_with_its_expiry
+            all_that_is_kept_is_on_a_page
+            a_slot_is_kept_as_another_store_had_it
+            a_slot_from_elsewhere_replaces_nothing
             what_was_never_stored_is_not_there
             collections_do_not_mix
-            approvals_come_back_byte_for_byte_and_with_their_version
-            one_of_many_writers_gets_each_version_of_approvals
             a_sweep_forgets_what_expired
             a_sweep_keeps_what_has_not_expired
+            a_sweep_keeps_what_never_expires
             a_sweep_keeps_what_is_remembered_of_the_spent
         }
     };
@@ -99,13 +101,12 @@ macro_rules! store_conformance {
 }
 
 mod cases {
-    pub(super) use super::approvals::*;
-    pub(super) use super::clients::*;
-    pub(super) use super::codes::*;
-    pub(super) use super::grants::*;
-    pub(super) use super::interactions::*;
-    pub(super) use super::requests::*;
+    pub(super) use super::leases::*;
+    pub(super) use super::once::*;
+    pub(super) use super::pages::*;
+    pub(super) use super::replaced::*;
     pub(super) use super::sweep::*;
+    pub(super) use super::versions::*;
 }
 
 crate::store_conformance!(@each cases);
@@ -140,16 +141,38 @@ fn nth(number: usize) -> Entry {
     entry(number.to_string())
 }
 
-fn new_state() -> UpstreamState {
-    UpstreamState::generate(&SystemRandom::default())
+/// What no other case has.
+fn digest() -> AuthorizationCode {
+    AuthorizationCode::generate(&SystemRandom::default())
 }
 
-fn new_code() -> AuthorizationCode {
-    AuthorizationCode::generate(&SystemRandom::default())
+fn new_key() -> RecordKey {
+    RecordKey::code(&digest().hashed())
+}
+
+fn new_flight() -> RecordKey {
+    RecordKey::flight(&Hashed::of(digest().expose()))
 }
 
 fn new_grant() -> GrantId {
     GrantId::generate(&SystemRandom::default())
+}
+
+/// Keys of all kinds that nothing but their kind tells apart.
+fn same_digest(digest: &AuthorizationCode) -> [RecordKey; 6] {
+    [
+        RecordKey::client(&Hashed::of(digest.expose())),
+        RecordKey::request(&Hashed::of(digest.expose())),
+        RecordKey::interaction(&Hashed::of(digest.expose())),
+        RecordKey::approvals(&Hashed::of(digest.expose())),
+        RecordKey::key_ring(&Hashed::of(digest.expose())),
+        RecordKey::code(&digest.hashed()),
+    ]
+}
+
+async fn read(store: &Arc<dyn Store>, key: &RecordKey) -> Option<Sealed> {
+    let stored = store.read(key).await.expect(WORKS);
+    stored.map(|stored| stored.sealed)
 }
 
 /// Entries a careless store would change.

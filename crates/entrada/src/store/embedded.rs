@@ -2,16 +2,18 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use redb::{Database, ReadableDatabase as _};
 
-use super::slot::{self, CodeStoredBefore, Slot};
-use super::{Entry, Redeemed, Sealed, Store, StoreError, Written};
-use crate::grant::{GrantId, InteractionKey, UserKey};
-use crate::oauth::client::ClientId;
+use super::leases::Leases;
+use super::slot::{self, Slot};
+use super::{
+    Cursor, Entry, Lease, LeaseHolder, RecordKey, SlotPage, Store, StoreError, Stored, Taken,
+    Written,
+};
 use crate::platform::Timestamp;
-use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
 
 mod file;
 mod tables;
@@ -21,7 +23,7 @@ mod writer;
 
 pub use file::OpenStoreError;
 
-use tables::{Collection, Failure, SLOTS, Tables};
+use tables::{Failure, SLOTS, Tables};
 use writer::Writer;
 
 /// How much one transaction of a sweep removes, so that other writes need not wait for all of it.
@@ -38,6 +40,8 @@ const SWEPT_AT_ONCE: usize = 1000;
 pub struct EmbeddedStore {
     database: Arc<Database>,
     writer: Writer,
+    /// One process has the file to itself, so who does what need not stand in it.
+    leases: Leases,
 }
 
 impl EmbeddedStore {
@@ -56,17 +60,22 @@ impl EmbeddedStore {
             path: path.to_owned(),
             source,
         })?;
-        Ok(Self { database, writer })
+        Ok(Self {
+            database,
+            writer,
+            leases: Leases::default(),
+        })
     }
 
-    fn read(&self, collection: Collection, key: &[u8]) -> Result<Option<Sealed>, StoreError> {
-        let slot = self.slot(collection, key).map_err(StoreError::new)?;
-        Ok(slot.and_then(|slot| slot.sealed))
-    }
-
-    fn slot(&self, collection: Collection, key: &[u8]) -> Result<Option<Slot>, Failure> {
+    fn slot(&self, key: &RecordKey) -> Result<Option<Slot>, Failure> {
         let transaction = self.database.begin_read()?;
-        tables::slot(&transaction.open_table(SLOTS)?, &collection.key(key))
+        tables::slot(&transaction.open_table(SLOTS)?, key)
+    }
+
+    fn page(&self, after: Option<&Cursor>, most: usize) -> Result<SlotPage, Failure> {
+        let transaction = self.database.begin_read()?;
+        let after = after.map(Cursor::as_bytes);
+        tables::page(&transaction.open_table(SLOTS)?, after, most)
     }
 
     /// Answers once what `verb` wrote is on the disk.
@@ -80,157 +89,70 @@ impl EmbeddedStore {
 
 #[async_trait]
 impl Store for EmbeddedStore {
-    async fn put_client(&self, id: &Hashed<ClientId>, client: Entry) -> Result<(), StoreError> {
-        let id = *id;
-        self.write(move |tables| {
-            slot::put(
-                &mut tables.shelf(Collection::Clients),
-                id.as_bytes(),
-                client,
-            )
-        })
-        .await
+    async fn read(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
+        let slot = self.slot(key).map_err(StoreError::new)?;
+        Ok(slot.and_then(Slot::stored))
     }
 
-    async fn client(&self, id: &Hashed<ClientId>) -> Result<Option<Sealed>, StoreError> {
-        self.read(Collection::Clients, id.as_bytes())
+    async fn put(&self, key: &RecordKey, entry: Entry) -> Result<(), StoreError> {
+        let key = key.clone();
+        self.write(move |tables| slot::put(tables, &key, entry))
+            .await
     }
 
-    async fn put_request(
+    async fn put_new(&self, key: &RecordKey, entry: Entry) -> Result<Written, StoreError> {
+        let key = key.clone();
+        self.write(move |tables| slot::put_new(tables, &key, entry))
+            .await
+    }
+
+    async fn put_version(
         &self,
-        state: &Hashed<UpstreamState>,
-        request: Entry,
-    ) -> Result<Written, StoreError> {
-        let state = *state;
-        self.write(move |tables| {
-            let mut requests = tables.shelf(Collection::Requests);
-            slot::put_request(&mut requests, state.as_bytes(), request)
-        })
-        .await
-    }
-
-    async fn take_request(
-        &self,
-        state: &Hashed<UpstreamState>,
-    ) -> Result<Option<Sealed>, StoreError> {
-        let state = *state;
-        self.write(move |tables| {
-            slot::take(&mut tables.shelf(Collection::Requests), state.as_bytes())
-        })
-        .await
-    }
-
-    async fn put_code(
-        &self,
-        code: &Hashed<AuthorizationCode>,
-        grant: &GrantId,
+        key: &RecordKey,
+        version: u64,
         entry: Entry,
-    ) -> Result<(), StoreError> {
-        let (code, grant) = (*code, *grant);
-        let put: Result<(), CodeStoredBefore> = self
-            .write(move |tables| {
-                let mut codes = tables.shelf(Collection::Codes);
-                slot::put_code(&mut codes, code.as_bytes(), grant, entry)
-            })
-            .await?;
-        put.map_err(StoreError::new)
-    }
-
-    async fn redeem_code(&self, code: &Hashed<AuthorizationCode>) -> Result<Redeemed, StoreError> {
-        let code = *code;
-        self.write(move |tables| {
-            slot::redeem_code(&mut tables.shelf(Collection::Codes), code.as_bytes())
-        })
-        .await
-    }
-
-    async fn put_grant(
-        &self,
-        id: &GrantId,
-        version: u64,
-        grant: Entry,
     ) -> Result<Written, StoreError> {
-        let id = *id;
-        self.write(move |tables| {
-            let mut grants = tables.shelf(Collection::Grants);
-            slot::put_version(&mut grants, id.as_bytes(), version, grant)
-        })
-        .await
+        let key = key.clone();
+        self.write(move |tables| slot::put_version(tables, &key, version, entry))
+            .await
     }
 
-    async fn grant(&self, id: &GrantId) -> Result<Option<Sealed>, StoreError> {
-        self.read(Collection::Grants, id.as_bytes())
-    }
-
-    async fn revoke_grant(&self, id: &GrantId, until: Timestamp) -> Result<(), StoreError> {
-        let id = *id;
-        self.write(move |tables| {
-            slot::revoke_grant(&mut tables.shelf(Collection::Grants), id.as_bytes(), until)
-        })
-        .await
-    }
-
-    async fn put_interaction(
-        &self,
-        key: &Hashed<InteractionKey>,
-        interaction: Entry,
-    ) -> Result<(), StoreError> {
-        let key = *key;
-        self.write(move |tables| {
-            let mut interactions = tables.shelf(Collection::Interactions);
-            slot::put(&mut interactions, key.as_bytes(), interaction)
-        })
-        .await
-    }
-
-    async fn interaction(
-        &self,
-        key: &Hashed<InteractionKey>,
-    ) -> Result<Option<Sealed>, StoreError> {
-        self.read(Collection::Interactions, key.as_bytes())
-    }
-
-    async fn take_interaction(
-        &self,
-        key: &Hashed<InteractionKey>,
-    ) -> Result<Option<Sealed>, StoreError> {
-        let key = *key;
-        // Nearly always: a login must not wait for the disk for nothing.
-        if self
-            .read(Collection::Interactions, key.as_bytes())?
-            .is_none()
-        {
-            return Ok(None);
+    async fn take(&self, key: &RecordKey) -> Result<Taken, StoreError> {
+        // Who guesses, and a login of which nothing is remembered, must not wait for the disk.
+        if self.slot(key).map_err(StoreError::new)?.is_none() {
+            return Ok(Taken::Unknown);
         }
-        self.write(move |tables| {
-            let mut interactions = tables.shelf(Collection::Interactions);
-            slot::take(&mut interactions, key.as_bytes())
-        })
-        .await
+        let key = key.clone();
+        self.write(move |tables| slot::take(tables, &key)).await
     }
 
-    async fn put_approvals(
+    async fn revoke(&self, key: &RecordKey, until: Timestamp) -> Result<(), StoreError> {
+        let key = key.clone();
+        self.write(move |tables| slot::revoke(tables, &key, until))
+            .await
+    }
+
+    async fn lease(
         &self,
-        user: &Hashed<UserKey>,
-        version: u64,
-        approvals: Entry,
-    ) -> Result<Written, StoreError> {
-        let user = *user;
-        self.write(move |tables| {
-            let mut stored = tables.shelf(Collection::Approvals);
-            slot::put_version(&mut stored, user.as_bytes(), version, approvals)
-        })
-        .await
+        flight: &RecordKey,
+        holder: LeaseHolder,
+        term: Duration,
+        now: Timestamp,
+    ) -> Result<Lease, StoreError> {
+        Ok(self.leases.lease(flight, holder, term, now))
     }
 
-    async fn approvals(&self, user: &Hashed<UserKey>) -> Result<Option<(u64, Sealed)>, StoreError> {
-        let slot = self.slot(Collection::Approvals, user.as_bytes());
-        let slot = slot.map_err(StoreError::new)?;
-        Ok(slot.and_then(Slot::versioned))
+    async fn settle(
+        &self,
+        flight: &RecordKey,
+        holder: LeaseHolder,
+        answer: Option<Entry>,
+    ) -> Result<Written, StoreError> {
+        Ok(self.leases.settle(flight, holder, answer))
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let mut swept = 0;
+        let mut swept = self.leases.sweep(now);
         loop {
             let some = self
                 .write(move |tables| tables.sweep(now, SWEPT_AT_ONCE))
@@ -240,5 +162,15 @@ impl Store for EmbeddedStore {
                 return Ok(swept);
             }
         }
+    }
+
+    async fn export(&self, after: Option<&Cursor>, most: usize) -> Result<SlotPage, StoreError> {
+        self.page(after, most).map_err(StoreError::new)
+    }
+
+    async fn import(&self, key: &RecordKey, slot: Slot) -> Result<Written, StoreError> {
+        let key = key.clone();
+        self.write(move |tables| slot::import(tables, &key, slot))
+            .await
     }
 }

@@ -1,18 +1,21 @@
 //! A store that is gone when the process is.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt;
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::leases::Leases;
 use super::slot::{self, Shelf, Slot};
-use super::{Entry, Redeemed, Sealed, Store, StoreError, Written};
-use crate::grant::{GrantId, InteractionKey, UserKey};
-use crate::oauth::client::ClientId;
+use super::{
+    Cursor, Entry, Lease, LeaseHolder, RecordKey, SlotPage, Store, StoreError, Stored, Taken,
+    Written,
+};
 use crate::platform::Timestamp;
-use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
 
 /// A store in memory: for tests, and for servers whose users may sign in anew after a restart.
 ///
@@ -20,18 +23,19 @@ use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
 /// register clients can make it grow, so bound that, and call [`sweep`](Store::sweep).
 #[derive(Default)]
 pub struct MemoryStore {
-    clients: Mutex<Slots>,
-    requests: Mutex<Slots>,
-    codes: Mutex<Slots>,
-    grants: Mutex<Slots>,
-    interactions: Mutex<Slots>,
-    approvals: Mutex<Slots>,
+    slots: Mutex<Slots>,
+    leases: Leases,
 }
 
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A verb that panicked changed nothing halfway: each ends with its one write.
+    fn held(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -44,32 +48,28 @@ impl fmt::Debug for MemoryStore {
 /// Slots by key, and keys by expiry, so that sweeping costs no more than what it removes.
 #[derive(Default)]
 struct Slots {
-    by_key: HashMap<Box<[u8]>, Slot>,
-    by_expiry: BTreeSet<(Timestamp, Box<[u8]>)>,
+    by_key: BTreeMap<RecordKey, Slot>,
+    by_expiry: BTreeSet<(Timestamp, RecordKey)>,
 }
 
 impl Shelf for Slots {
     type Error = Infallible;
 
-    fn slot(&self, key: &[u8]) -> Result<Option<Slot>, Infallible> {
+    fn slot(&self, key: &RecordKey) -> Result<Option<Slot>, Infallible> {
         Ok(self.by_key.get(key).cloned())
     }
 
-    fn place(&mut self, key: &[u8], slot: Slot) -> Result<(), Infallible> {
+    fn place(&mut self, key: &RecordKey, slot: Slot) -> Result<(), Infallible> {
         let expires_at = slot.expires_at;
-        if let Some(replaced) = self.by_key.insert(key.into(), slot) {
-            self.by_expiry.remove(&(replaced.expires_at, key.into()));
+        if let Some(replaced) = self.by_key.insert(key.clone(), slot) {
+            self.by_expiry.remove(&(replaced.expires_at, key.clone()));
         }
-        self.by_expiry.insert((expires_at, key.into()));
+        self.by_expiry.insert((expires_at, key.clone()));
         Ok(())
     }
 }
 
 impl Slots {
-    fn sealed(&self, key: &[u8]) -> Option<Sealed> {
-        self.by_key.get(key).and_then(|slot| slot.sealed.clone())
-    }
-
     fn sweep(&mut self, now: Timestamp) -> u64 {
         let mut swept = 0;
         while let Some((expires_at, key)) = self.by_expiry.pop_first() {
@@ -82,11 +82,18 @@ impl Slots {
         }
         swept
     }
-}
 
-/// A verb that panicked changed nothing halfway: each ends with its one write.
-fn held(slots: &Mutex<Slots>) -> MutexGuard<'_, Slots> {
-    slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn page(&self, after: Option<&Cursor>, most: usize) -> SlotPage {
+        let after = after.and_then(|cursor| RecordKey::from_stored(cursor.as_bytes()));
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let slots = self.by_key.range((from, Bound::Unbounded)).take(most);
+        let slots: Vec<_> = slots
+            .map(|(key, slot)| (key.clone(), slot.clone()))
+            .collect();
+        let last = slots.last().filter(|_| slots.len() == most);
+        let next = last.map(|(key, _)| Cursor::new(key.as_bytes().to_vec()));
+        SlotPage::new(slots, next)
+    }
 }
 
 /// Memory does not fail.
@@ -99,132 +106,71 @@ fn sure<T>(done: Result<T, Infallible>) -> T {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn put_client(&self, id: &Hashed<ClientId>, client: Entry) -> Result<(), StoreError> {
-        sure(slot::put(&mut *held(&self.clients), id.as_bytes(), client));
+    async fn read(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
+        Ok(self.held().by_key.get(key).cloned().and_then(Slot::stored))
+    }
+
+    async fn put(&self, key: &RecordKey, entry: Entry) -> Result<(), StoreError> {
+        sure(slot::put(&mut *self.held(), key, entry));
         Ok(())
     }
 
-    async fn client(&self, id: &Hashed<ClientId>) -> Result<Option<Sealed>, StoreError> {
-        Ok(held(&self.clients).sealed(id.as_bytes()))
+    async fn put_new(&self, key: &RecordKey, entry: Entry) -> Result<Written, StoreError> {
+        Ok(sure(slot::put_new(&mut *self.held(), key, entry)))
     }
 
-    async fn put_request(
+    async fn put_version(
         &self,
-        state: &Hashed<UpstreamState>,
-        request: Entry,
-    ) -> Result<Written, StoreError> {
-        let mut requests = held(&self.requests);
-        Ok(sure(slot::put_request(
-            &mut *requests,
-            state.as_bytes(),
-            request,
-        )))
-    }
-
-    async fn take_request(
-        &self,
-        state: &Hashed<UpstreamState>,
-    ) -> Result<Option<Sealed>, StoreError> {
-        let mut requests = held(&self.requests);
-        Ok(sure(slot::take(&mut *requests, state.as_bytes())))
-    }
-
-    async fn put_code(
-        &self,
-        code: &Hashed<AuthorizationCode>,
-        grant: &GrantId,
+        key: &RecordKey,
+        version: u64,
         entry: Entry,
-    ) -> Result<(), StoreError> {
-        let mut codes = held(&self.codes);
-        sure(slot::put_code(&mut *codes, code.as_bytes(), *grant, entry)).map_err(StoreError::new)
-    }
-
-    async fn redeem_code(&self, code: &Hashed<AuthorizationCode>) -> Result<Redeemed, StoreError> {
-        let mut codes = held(&self.codes);
-        Ok(sure(slot::redeem_code(&mut *codes, code.as_bytes())))
-    }
-
-    async fn put_grant(
-        &self,
-        id: &GrantId,
-        version: u64,
-        grant: Entry,
     ) -> Result<Written, StoreError> {
-        let mut grants = held(&self.grants);
         Ok(sure(slot::put_version(
-            &mut *grants,
-            id.as_bytes(),
+            &mut *self.held(),
+            key,
             version,
-            grant,
+            entry,
         )))
     }
 
-    async fn grant(&self, id: &GrantId) -> Result<Option<Sealed>, StoreError> {
-        Ok(held(&self.grants).sealed(id.as_bytes()))
+    async fn take(&self, key: &RecordKey) -> Result<Taken, StoreError> {
+        Ok(sure(slot::take(&mut *self.held(), key)))
     }
 
-    async fn revoke_grant(&self, id: &GrantId, until: Timestamp) -> Result<(), StoreError> {
-        sure(slot::revoke_grant(
-            &mut *held(&self.grants),
-            id.as_bytes(),
-            until,
-        ));
+    async fn revoke(&self, key: &RecordKey, until: Timestamp) -> Result<(), StoreError> {
+        sure(slot::revoke(&mut *self.held(), key, until));
         Ok(())
     }
 
-    async fn put_interaction(
+    async fn lease(
         &self,
-        key: &Hashed<InteractionKey>,
-        interaction: Entry,
-    ) -> Result<(), StoreError> {
-        let mut interactions = held(&self.interactions);
-        sure(slot::put(&mut *interactions, key.as_bytes(), interaction));
-        Ok(())
+        flight: &RecordKey,
+        holder: LeaseHolder,
+        term: Duration,
+        now: Timestamp,
+    ) -> Result<Lease, StoreError> {
+        Ok(self.leases.lease(flight, holder, term, now))
     }
 
-    async fn interaction(
+    async fn settle(
         &self,
-        key: &Hashed<InteractionKey>,
-    ) -> Result<Option<Sealed>, StoreError> {
-        Ok(held(&self.interactions).sealed(key.as_bytes()))
-    }
-
-    async fn take_interaction(
-        &self,
-        key: &Hashed<InteractionKey>,
-    ) -> Result<Option<Sealed>, StoreError> {
-        let mut interactions = held(&self.interactions);
-        Ok(sure(slot::take(&mut *interactions, key.as_bytes())))
-    }
-
-    async fn put_approvals(
-        &self,
-        user: &Hashed<UserKey>,
-        version: u64,
-        approvals: Entry,
+        flight: &RecordKey,
+        holder: LeaseHolder,
+        answer: Option<Entry>,
     ) -> Result<Written, StoreError> {
-        let mut stored = held(&self.approvals);
-        Ok(sure(slot::put_version(
-            &mut *stored,
-            user.as_bytes(),
-            version,
-            approvals,
-        )))
-    }
-
-    async fn approvals(&self, user: &Hashed<UserKey>) -> Result<Option<(u64, Sealed)>, StoreError> {
-        Ok(sure(held(&self.approvals).slot(user.as_bytes())).and_then(Slot::versioned))
+        Ok(self.leases.settle(flight, holder, answer))
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let collections = [
-            &self.clients,
-            &self.requests,
-            &self.codes,
-            &self.grants,
-            &self.interactions,
-            &self.approvals,
-        ];
-        Ok(collections.map(|slots| held(slots).sweep(now)).iter().sum())
+        let swept = self.held().sweep(now);
+        Ok(swept + self.leases.sweep(now))
+    }
+
+    async fn export(&self, after: Option<&Cursor>, most: usize) -> Result<SlotPage, StoreError> {
+        Ok(self.held().page(after, most))
+    }
+
+    async fn import(&self, key: &RecordKey, slot: Slot) -> Result<Written, StoreError> {
+        Ok(sure(slot::import(&mut *self.held(), key, slot)))
     }
 }

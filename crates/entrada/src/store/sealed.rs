@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Entry, Redeemed, Sealed, Store, StoreError, Written};
+use super::{Entry, RecordKey, Sealed, Store, StoreError, Stored, Taken, Written};
 use crate::grant::{
     Approvals, Grant, GrantId, InteractionKey, IssuedCode, NeededInteraction, PendingLogin, UserKey,
 };
@@ -37,6 +37,22 @@ const GRANT_KEPT: Duration = Duration::from_secs(60 * 60);
 /// How long a revoked grant is remembered: far longer than the redemption that may still store its
 /// first version. Later versions need no memory, for there is nothing left for them to follow.
 const REVOCATION_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What came of spending a code.
+#[derive(Debug)]
+pub(crate) enum Redeemed {
+    /// The first use.
+    Fresh(Box<IssuedCode>),
+    /// A second use: revoke this grant (RFC 6749 §4.1.2).
+    Replayed(GrantId),
+    /// Never issued, or long forgotten.
+    Unknown,
+}
+
+/// A code was stored under a digest that was used before.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a code was stored under this digest before")]
+struct CodeStoredBefore;
 
 /// A [`Store`] of records: what goes in is sealed, what comes out is opened and in date.
 ///
@@ -73,7 +89,7 @@ impl SealedStore {
         let key = hashed(client.id());
         let record = ClientRecord(client.clone());
         let entry = self.entry(Purpose::new(CLIENT, key.as_bytes()), &record, expires_at)?;
-        self.store.put_client(&key, entry).await
+        self.store.put(&RecordKey::client(&key), entry).await
     }
 
     /// Looks up a client.
@@ -90,10 +106,10 @@ impl SealedStore {
         now: Timestamp,
     ) -> Result<Option<Client>, StoreError> {
         let key = hashed(id);
-        let Some(sealed) = self.store.client(&key).await? else {
+        let Some(stored) = self.store.read(&RecordKey::client(&key)).await? else {
             return Ok(None);
         };
-        match self.open(Purpose::new(CLIENT, key.as_bytes()), &sealed, now) {
+        match self.open(Purpose::new(CLIENT, key.as_bytes()), &stored.sealed, now) {
             Err(RecordError::Unopened) => {
                 tracing::warn!(client_id = %id, "a stored client does not open under any key");
                 Ok(None)
@@ -174,7 +190,7 @@ impl SealedStore {
         let key = state.hashed();
         let purpose = Purpose::new(REQUEST, key.as_bytes());
         let entry = self.entry(purpose, &pending, expires_at)?;
-        self.store.put_request(&key, entry).await
+        self.store.put_new(&RecordKey::request(&key), entry).await
     }
 
     /// Takes a login under way: of any number of calls with one state, at most one sees it.
@@ -188,7 +204,7 @@ impl SealedStore {
         now: Timestamp,
     ) -> Result<Option<PendingLogin>, StoreError> {
         let key = state.hashed();
-        let Some(sealed) = self.store.take_request(&key).await? else {
+        let Taken::Fresh(sealed) = self.store.take(&RecordKey::request(&key)).await? else {
             return Ok(None);
         };
         let purpose = Purpose::new(REQUEST, key.as_bytes());
@@ -201,7 +217,8 @@ impl SealedStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store fails.
+    /// [`StoreError`] if the store fails, or if a code was ever stored under that digest: a spent code
+    /// must not come back.
     pub(crate) async fn put_code(
         &self,
         code: &AuthorizationCode,
@@ -210,7 +227,11 @@ impl SealedStore {
     ) -> Result<(), StoreError> {
         let key = code.hashed();
         let entry = self.entry(Purpose::new(CODE, key.as_bytes()), issued, expires_at)?;
-        self.store.put_code(&key, &issued.grant_id(), entry).await
+        let entry = entry.naming(issued.grant_id());
+        match self.store.put_new(&RecordKey::code(&key), entry).await? {
+            Written::Yes => Ok(()),
+            Written::Conflict | Written::Revoked => Err(StoreError::new(CodeStoredBefore)),
+        }
     }
 
     /// Spends a code: of any number of calls with one code, at most one sees [`Redeemed::Fresh`].
@@ -222,15 +243,15 @@ impl SealedStore {
         &self,
         code: &AuthorizationCode,
         now: Timestamp,
-    ) -> Result<Redeemed<IssuedCode>, StoreError> {
+    ) -> Result<Redeemed, StoreError> {
         let key = code.hashed();
-        match self.store.redeem_code(&key).await? {
-            Redeemed::Fresh(sealed) => self
+        match self.store.take(&RecordKey::code(&key)).await? {
+            Taken::Fresh(sealed) => self
                 .open(Purpose::new(CODE, key.as_bytes()), &sealed, now)
-                .map(|issued| issued.map_or(Redeemed::Unknown, Redeemed::Fresh))
+                .map(|code| code.map_or(Redeemed::Unknown, |code| Redeemed::Fresh(Box::new(code))))
                 .map_err(StoreError::new),
-            Redeemed::Replayed(grant) => Ok(Redeemed::Replayed(grant)),
-            Redeemed::Unknown => Ok(Redeemed::Unknown),
+            Taken::Spent(Some(grant)) => Ok(Redeemed::Replayed(grant)),
+            Taken::Spent(None) | Taken::Unknown => Ok(Redeemed::Unknown),
         }
     }
 
@@ -243,7 +264,8 @@ impl SealedStore {
         let id = grant.id();
         let kept_until = grant.expires_at() + GRANT_KEPT;
         let entry = self.entry(Purpose::new(GRANT, id.as_bytes()), grant, kept_until)?;
-        self.store.put_grant(&id, grant.version(), entry).await
+        let key = RecordKey::grant(&id);
+        self.store.put_version(&key, grant.version(), entry).await
     }
 
     /// Looks up a grant; one that was revoked is not there. Whether it still stands, the grant
@@ -257,9 +279,9 @@ impl SealedStore {
         id: &GrantId,
         now: Timestamp,
     ) -> Result<Option<Grant>, StoreError> {
-        match self.store.grant(id).await? {
-            Some(sealed) => self
-                .open(Purpose::new(GRANT, id.as_bytes()), &sealed, now)
+        match self.store.read(&RecordKey::grant(id)).await? {
+            Some(stored) => self
+                .open(Purpose::new(GRANT, id.as_bytes()), &stored.sealed, now)
                 .map_err(StoreError::new),
             None => Ok(None),
         }
@@ -275,7 +297,8 @@ impl SealedStore {
         id: &GrantId,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.store.revoke_grant(id, now + REVOCATION_KEPT).await
+        let key = RecordKey::grant(id);
+        self.store.revoke(&key, now + REVOCATION_KEPT).await
     }
 
     /// Remembers what a user's next login must bring.
@@ -290,7 +313,7 @@ impl SealedStore {
     ) -> Result<(), StoreError> {
         let purpose = Purpose::new(INTERACTION, key.as_bytes());
         let entry = self.entry(purpose, needed, needed.expires_at())?;
-        self.store.put_interaction(key, entry).await
+        self.store.put(&RecordKey::interaction(key), entry).await
     }
 
     /// Looks up what a user's next login must bring.
@@ -303,7 +326,8 @@ impl SealedStore {
         key: &Hashed<InteractionKey>,
         now: Timestamp,
     ) -> Result<Option<NeededInteraction>, StoreError> {
-        self.needed(key, self.store.interaction(key).await?, now)
+        let stored = self.store.read(&RecordKey::interaction(key)).await?;
+        self.needed(key, stored.map(|stored| stored.sealed), now)
     }
 
     /// Takes what a user's next login must bring.
@@ -316,7 +340,11 @@ impl SealedStore {
         key: &Hashed<InteractionKey>,
         now: Timestamp,
     ) -> Result<Option<NeededInteraction>, StoreError> {
-        self.needed(key, self.store.take_interaction(key).await?, now)
+        let sealed = match self.store.take(&RecordKey::interaction(key)).await? {
+            Taken::Fresh(sealed) => Some(sealed),
+            Taken::Spent(_) | Taken::Unknown => None,
+        };
+        self.needed(key, sealed, now)
     }
 
     fn needed(
@@ -342,8 +370,10 @@ impl SealedStore {
         let user = approvals.user();
         let purpose = Purpose::new(APPROVALS, user.as_bytes());
         let entry = self.entry(purpose, approvals, approvals.expires_at())?;
-        let version = approvals.version();
-        self.store.put_approvals(&user, version, entry).await
+        let key = RecordKey::approvals(&user);
+        self.store
+            .put_version(&key, approvals.version(), entry)
+            .await
     }
 
     /// Looks up what a user approved.
@@ -359,7 +389,8 @@ impl SealedStore {
         user: Hashed<UserKey>,
         now: Timestamp,
     ) -> Result<Approvals, StoreError> {
-        let Some((version, sealed)) = self.store.approvals(&user).await? else {
+        let stored = self.store.read(&RecordKey::approvals(&user)).await?;
+        let Some(Stored { version, sealed }) = stored else {
             return Ok(Approvals::none(user));
         };
         let purpose = Purpose::new(APPROVALS, user.as_bytes());

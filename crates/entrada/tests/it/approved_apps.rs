@@ -1,5 +1,6 @@
 //! The page on which users see which clients act for them, and remove some.
 
+use entrada::store::Collection;
 use std::time::Duration;
 
 use entra_emulator::{Endpoint, Failure};
@@ -202,8 +203,12 @@ async fn a_store_that_fails_removes_nothing_by_half() {
     let mut browser = world.browser();
     let session = client.log_in(&mut browser, "alice").await;
     let page = sign_in(&mut browser, "alice").await;
-    for verb in ["approvals", "revoke_grant", "put_approvals"] {
-        outage.begin_at(verb);
+    for (verb, collection) in [
+        ("read", Collection::Approvals),
+        ("revoke", Collection::Grants),
+        ("put_version", Collection::Approvals),
+    ] {
+        outage.begin_at(verb, collection);
         let form = removal(&page, &client.id);
         let failed = browser.post(&form.0, &form.1).await;
         let Stop::Page(failed) = failed else {

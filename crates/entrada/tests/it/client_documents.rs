@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entrada::platform::Timestamp;
+use entrada::store::Collection;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -270,7 +271,7 @@ async fn a_client_is_kept_once_for_each_look_at_its_document() {
     let world = World::on(store.clone(), |config| config).await;
     world.web.publish(URL, &document());
     let session = signed_in(&world, &client_at(&world, URL)).await;
-    store.begin_at("put_client");
+    store.begin_at("put", Collection::Clients);
     let session = session.refreshed().await;
     assert!(!log.text().contains("client not kept"));
     world.advance(2 * HOUR);

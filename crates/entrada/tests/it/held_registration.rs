@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use entrada::AzureConfig;
 use entrada::authorization_server::ClientRegistrations;
+use entrada::store::Collection;
 use serde_json::json;
 
 use crate::client::Client;
@@ -31,7 +32,7 @@ async fn registering_costs_no_write_and_signing_in_works() {
     let seen = session.refreshed().await.call_tool().await.ok();
     assert_eq!(seen["client_id"], *client.id);
     // A code that comes later costs no look at the store for its client either.
-    outage.begin_at("client");
+    outage.begin_at("read", Collection::Clients);
     client
         .at(&world)
         .log_in(&mut world.browser(), "alice")

@@ -1,13 +1,14 @@
 //! A store that takes its time, and fails when told to.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use entrada::grant::{GrantId, InteractionKey, UserKey};
-use entrada::oauth::client::ClientId;
 use entrada::platform::Timestamp;
-use entrada::secret::{AuthorizationCode, Hashed, UpstreamState};
-use entrada::store::{Entry, MemoryStore, Redeemed, Sealed, Store, StoreError, Written};
+use entrada::store::{
+    Collection, Cursor, Entry, Lease, LeaseHolder, MemoryStore, RecordKey, Slot, SlotPage, Store,
+    StoreError, Stored, Taken, Written,
+};
 
 /// Keeps records in memory; others get their turn before each verb.
 #[derive(Debug, Default)]
@@ -20,7 +21,8 @@ pub(crate) struct Outage {
 enum Failing {
     #[default]
     Nothing,
-    Verb(&'static str),
+    Verb(&'static str, Collection),
+    Sweep,
     Everything,
 }
 
@@ -30,9 +32,14 @@ impl Outage {
         self.set(Failing::Everything);
     }
 
-    /// This verb fails from now on.
-    pub(crate) fn begin_at(&self, verb: &'static str) {
-        self.set(Failing::Verb(verb));
+    /// This verb fails from now on, for records of this kind.
+    pub(crate) fn begin_at(&self, verb: &'static str, collection: Collection) {
+        self.set(Failing::Verb(verb, collection));
+    }
+
+    /// Nothing can be swept from now on.
+    pub(crate) fn begin_at_sweep(&self) {
+        self.set(Failing::Sweep);
     }
 
     pub(crate) fn end(&self) {
@@ -43,115 +50,101 @@ impl Outage {
         *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = failing;
     }
 
-    async fn reach(&self, verb: &str) -> Result<&MemoryStore, StoreError> {
-        tokio::task::yield_now().await;
-        let failing = *self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        match failing {
-            Failing::Nothing => Ok(&self.store),
-            Failing::Verb(failing) if failing != verb => Ok(&self.store),
-            Failing::Verb(_) | Failing::Everything => Err(StoreError::new("an outage")),
+    async fn reach(&self, verb: &str, key: &RecordKey) -> Result<&MemoryStore, StoreError> {
+        let store = self.reach_at_all().await?;
+        match self.failing() {
+            Failing::Verb(failing, at) if failing == verb && at == key.collection() => {
+                Err(outage())
+            }
+            Failing::Nothing | Failing::Verb(..) | Failing::Sweep | Failing::Everything => {
+                Ok(store)
+            }
         }
     }
+
+    async fn reach_at_all(&self) -> Result<&MemoryStore, StoreError> {
+        tokio::task::yield_now().await;
+        match self.failing() {
+            Failing::Nothing | Failing::Verb(..) | Failing::Sweep => Ok(&self.store),
+            Failing::Everything => Err(outage()),
+        }
+    }
+
+    fn failing(&self) -> Failing {
+        *self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn outage() -> StoreError {
+    StoreError::new("an outage")
 }
 
 #[async_trait]
 impl Store for Outage {
-    async fn put_client(&self, id: &Hashed<ClientId>, client: Entry) -> Result<(), StoreError> {
-        self.reach("put_client").await?.put_client(id, client).await
+    async fn read(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
+        self.reach("read", key).await?.read(key).await
     }
 
-    async fn client(&self, id: &Hashed<ClientId>) -> Result<Option<Sealed>, StoreError> {
-        self.reach("client").await?.client(id).await
+    async fn put(&self, key: &RecordKey, entry: Entry) -> Result<(), StoreError> {
+        self.reach("put", key).await?.put(key, entry).await
     }
 
-    async fn put_request(
+    async fn put_new(&self, key: &RecordKey, entry: Entry) -> Result<Written, StoreError> {
+        self.reach("put_new", key).await?.put_new(key, entry).await
+    }
+
+    async fn put_version(
         &self,
-        state: &Hashed<UpstreamState>,
-        request: Entry,
-    ) -> Result<Written, StoreError> {
-        let store = self.reach("put_request").await?;
-        store.put_request(state, request).await
-    }
-
-    async fn take_request(
-        &self,
-        state: &Hashed<UpstreamState>,
-    ) -> Result<Option<Sealed>, StoreError> {
-        self.reach("take_request").await?.take_request(state).await
-    }
-
-    async fn put_code(
-        &self,
-        code: &Hashed<AuthorizationCode>,
-        grant: &GrantId,
+        key: &RecordKey,
+        version: u64,
         entry: Entry,
-    ) -> Result<(), StoreError> {
-        let store = self.reach("put_code").await?;
-        store.put_code(code, grant, entry).await
-    }
-
-    async fn redeem_code(&self, code: &Hashed<AuthorizationCode>) -> Result<Redeemed, StoreError> {
-        self.reach("redeem_code").await?.redeem_code(code).await
-    }
-
-    async fn put_grant(
-        &self,
-        id: &GrantId,
-        version: u64,
-        grant: Entry,
     ) -> Result<Written, StoreError> {
-        let store = self.reach("put_grant").await?;
-        store.put_grant(id, version, grant).await
+        let store = self.reach("put_version", key).await?;
+        store.put_version(key, version, entry).await
     }
 
-    async fn grant(&self, id: &GrantId) -> Result<Option<Sealed>, StoreError> {
-        self.reach("grant").await?.grant(id).await
+    async fn take(&self, key: &RecordKey) -> Result<Taken, StoreError> {
+        self.reach("take", key).await?.take(key).await
     }
 
-    async fn revoke_grant(&self, id: &GrantId, until: Timestamp) -> Result<(), StoreError> {
-        let store = self.reach("revoke_grant").await?;
-        store.revoke_grant(id, until).await
+    async fn revoke(&self, key: &RecordKey, until: Timestamp) -> Result<(), StoreError> {
+        self.reach("revoke", key).await?.revoke(key, until).await
     }
 
-    async fn put_interaction(
+    async fn lease(
         &self,
-        key: &Hashed<InteractionKey>,
-        interaction: Entry,
-    ) -> Result<(), StoreError> {
-        let store = self.reach("put_interaction").await?;
-        store.put_interaction(key, interaction).await
+        flight: &RecordKey,
+        holder: LeaseHolder,
+        term: Duration,
+        now: Timestamp,
+    ) -> Result<Lease, StoreError> {
+        let store = self.reach("lease", flight).await?;
+        store.lease(flight, holder, term, now).await
     }
 
-    async fn interaction(
+    async fn settle(
         &self,
-        key: &Hashed<InteractionKey>,
-    ) -> Result<Option<Sealed>, StoreError> {
-        self.reach("interaction").await?.interaction(key).await
-    }
-
-    async fn take_interaction(
-        &self,
-        key: &Hashed<InteractionKey>,
-    ) -> Result<Option<Sealed>, StoreError> {
-        let store = self.reach("take_interaction").await?;
-        store.take_interaction(key).await
-    }
-
-    async fn put_approvals(
-        &self,
-        user: &Hashed<UserKey>,
-        version: u64,
-        approvals: Entry,
+        flight: &RecordKey,
+        holder: LeaseHolder,
+        answer: Option<Entry>,
     ) -> Result<Written, StoreError> {
-        let store = self.reach("put_approvals").await?;
-        store.put_approvals(user, version, approvals).await
-    }
-
-    async fn approvals(&self, user: &Hashed<UserKey>) -> Result<Option<(u64, Sealed)>, StoreError> {
-        self.reach("approvals").await?.approvals(user).await
+        let store = self.reach("settle", flight).await?;
+        store.settle(flight, holder, answer).await
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
-        self.reach("sweep").await?.sweep(now).await
+        let store = self.reach_at_all().await?;
+        if matches!(self.failing(), Failing::Sweep) {
+            return Err(outage());
+        }
+        store.sweep(now).await
+    }
+
+    async fn export(&self, after: Option<&Cursor>, most: usize) -> Result<SlotPage, StoreError> {
+        self.reach_at_all().await?.export(after, most).await
+    }
+
+    async fn import(&self, key: &RecordKey, slot: Slot) -> Result<Written, StoreError> {
+        self.reach("import", key).await?.import(key, slot).await
     }
 }

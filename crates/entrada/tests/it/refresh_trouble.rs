@@ -1,5 +1,6 @@
 //! Refreshing while something is wrong: at Entra, with the user, or with the store.
 
+use entrada::store::Collection;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -223,7 +224,7 @@ async fn a_store_that_is_down_costs_nothing() {
     answer.assert_refused(503, "temporarily_unavailable");
     assert_eq!(answer.header("retry-after"), Some("2"));
     // Entra was asked, and the answer could not be kept.
-    store.begin_at("put_grant");
+    store.begin_at("put_version", Collection::Grants);
     let answer = session.refresh().await;
     answer.assert_refused(503, "temporarily_unavailable");
     store.end();
@@ -237,15 +238,19 @@ async fn a_code_that_cannot_be_redeemed_for_the_store_is_told_as_passing_trouble
     let world = World::on(store.clone(), |config| config).await;
     let client = world.client().await;
     let code = client.code(&mut world.browser(), "alice").await;
-    for verb in ["client", "redeem_code"] {
-        store.begin_at(verb);
+    for (verb, collection) in [("read", Collection::Clients), ("take", Collection::Codes)] {
+        store.begin_at(verb, collection);
         let answer = client.redeem(&code).await;
         answer.assert_refused(503, "temporarily_unavailable");
         assert_eq!(answer.header("retry-after"), Some("2"));
     }
     // A registration that cannot be kept is no reason to refuse, nor is a sweep that fails.
-    for verb in ["put_client", "sweep"] {
-        store.begin_at(verb);
+    let begin: [fn(&Outage); 2] = [
+        |store| store.begin_at("put", Collection::Clients),
+        Outage::begin_at_sweep,
+    ];
+    for begin in begin {
+        begin(&store);
         world.advance(700 * SECOND);
         let code = client.code(&mut world.browser(), "alice").await;
         client.redeem(&code).await.ok();

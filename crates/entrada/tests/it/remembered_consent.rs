@@ -6,6 +6,7 @@ use entra_emulator::{Endpoint, builtin};
 use entrada::AzureConfig;
 use entrada::authorization_server::ConsentMode;
 use entrada::grant::Remember;
+use entrada::store::Collection;
 use http::Method;
 
 use crate::browser::{Browser, Stop};
@@ -182,9 +183,9 @@ async fn while_the_store_fails_users_are_asked() {
     let client = world.client().await;
     let mut browser = opened(&world);
     client.log_in(&mut browser, "alice").await;
-    outage.begin_at("approvals");
+    outage.begin_at("read", Collection::Approvals);
     assert!(is_asked(&mut browser, &client.authorize_url(&[])).await);
-    outage.begin_at("put_approvals");
+    outage.begin_at("put_version", Collection::Approvals);
     // A grant nobody could take back is not made.
     let location = client.authorize(&mut world.browser(), "alice").await;
     let error = parameter(&location, "error");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use entrada::authorization_server::GRANT_CACHE_TTL;
+use entrada::store::Collection;
 use http::Method;
 
 use crate::outage::Outage;
@@ -115,8 +116,8 @@ async fn a_revocation_that_cannot_be_stored_is_not_acknowledged() {
     let store = Arc::new(Outage::default());
     let world = World::on(store.clone(), |config| config).await;
     let session = world.log_in("alice").await;
-    for verb in ["grant", "revoke_grant"] {
-        store.begin_at(verb);
+    for verb in ["read", "revoke"] {
+        store.begin_at(verb, Collection::Grants);
         let answer = session.client.revoke(&session.refresh_token).await;
         answer.assert_refused(503, "temporarily_unavailable");
         assert_eq!(answer.header("retry-after"), Some("2"));

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use entrada::grant::GrantId;
 use entrada::platform::Timestamp;
-use entrada::secret::{AuthorizationCode, Hashed, UpstreamState};
-use entrada::store::{EmbeddedStore, Entry, Redeemed, Sealed, Store, Written};
+use entrada::secret::{AuthorizationCode, UpstreamState};
+use entrada::store::{EmbeddedStore, Entry, RecordKey, Sealed, Store, Taken, Written};
 use tokio::task::JoinSet;
 
 const KILLS: u64 = 40;
@@ -115,29 +115,32 @@ async fn process_to_kill() {
 }
 
 async fn take_step(store: &EmbeddedStore, number: u64, step: &str) {
-    let (state, code, grant, early) = keys(number);
+    let [state, code, grant, early] = keys(number);
     match step {
         "login" => {
-            let written = store.put_request(&state, entry(number, step)).await;
+            let written = store.put_new(&state, entry(number, step)).await;
             assert_eq!(written.unwrap(), Written::Yes);
         }
         "taken" => {
-            let taken = store.take_request(&state).await.unwrap();
-            assert_eq!(taken, Some(entry(number, "login").sealed));
+            let taken = store.take(&state).await.unwrap();
+            assert_eq!(taken, Taken::Fresh(entry(number, "login").sealed));
         }
         "code" => {
-            let stored = store.put_code(&code, &grant, entry(number, step)).await;
-            stored.unwrap();
+            let entry = entry(number, step).naming(named(number));
+            let written = store.put_new(&code, entry).await;
+            assert_eq!(written.unwrap(), Written::Yes);
         }
         "spent" => {
-            let redeemed = store.redeem_code(&code).await.unwrap();
-            assert_eq!(redeemed, Redeemed::Fresh(entry(number, "code").sealed));
+            let redeemed = store.take(&code).await.unwrap();
+            assert_eq!(redeemed, Taken::Fresh(entry(number, "code").sealed));
         }
-        "revoked" => store.revoke_grant(&grant, expiry()).await.unwrap(),
-        "early" => store.revoke_grant(&early, expiry()).await.unwrap(),
+        "revoked" => store.revoke(&grant, expiry()).await.unwrap(),
+        "early" => store.revoke(&early, expiry()).await.unwrap(),
         grant_step => {
             let version = version(grant_step).unwrap();
-            let written = store.put_grant(&grant, version, entry(number, step)).await;
+            let written = store
+                .put_version(&grant, version, entry(number, step))
+                .await;
             assert_eq!(written.unwrap(), Written::Yes);
         }
     }
@@ -156,27 +159,28 @@ async fn check(path: &Path, acknowledged: Range<'_, u64, usize>) {
 
 /// The step after the last acknowledged one may have been taken too: nobody heard.
 async fn check_number(store: &EmbeddedStore, number: u64, last: usize) {
-    let (state, code, grant, early) = keys(number);
+    let [state, code, grant, early] = keys(number);
     let done = |step| last >= place(step);
     let never = |step| last + 1 < place(step);
-    let written = store.put_request(&state, entry(number, "login")).await;
+    let written = store.put_new(&state, entry(number, "login")).await;
     assert_eq!(written.unwrap(), Written::Conflict, "{number}");
     if done("taken") {
-        let taken = store.take_request(&state).await.unwrap();
-        assert_eq!(taken, None, "{number}");
+        let taken = store.take(&state).await.unwrap();
+        assert_eq!(taken, Taken::Spent(None), "{number}");
     }
-    let spent = Redeemed::Replayed(grant);
+    let spent = Taken::Spent(Some(named(number)));
     if done("spent") {
-        assert_eq!(store.redeem_code(&code).await.unwrap(), spent, "{number}");
+        assert_eq!(store.take(&code).await.unwrap(), spent, "{number}");
     }
     if never("code") {
-        let redeemed = store.redeem_code(&code).await.unwrap();
-        assert_eq!(redeemed, Redeemed::Unknown, "{number}");
+        let redeemed = store.take(&code).await.unwrap();
+        assert_eq!(redeemed, Taken::Unknown, "{number}");
     }
-    let stored = store.grant(&grant).await.unwrap();
+    let stored = store.read(&grant).await.unwrap();
+    let stored = stored.map(|stored| stored.sealed);
     if done("revoked") {
         assert_eq!(stored, None, "{number}");
-        let written = store.put_grant(&grant, 4, entry(number, "grant 4")).await;
+        let written = store.put_version(&grant, 4, entry(number, "grant 4")).await;
         assert_eq!(written.unwrap(), Written::Revoked, "{number}");
     } else if done("grant 1") {
         let whole = |step| stored == Some(entry(number, step).sealed);
@@ -188,7 +192,7 @@ async fn check_number(store: &EmbeddedStore, number: u64, last: usize) {
         );
     }
     if done("early") {
-        let written = store.put_grant(&early, 1, entry(number, "grant 1")).await;
+        let written = store.put_version(&early, 1, entry(number, "grant 1")).await;
         assert_eq!(written.unwrap(), Written::Revoked, "{number}");
     }
 }
@@ -211,17 +215,17 @@ fn entry(number: u64, step: &str) -> Entry {
     Entry::new(Sealed::from_stored(bytes), expiry())
 }
 
-fn keys(
-    number: u64,
-) -> (
-    Hashed<UpstreamState>,
-    Hashed<AuthorizationCode>,
-    GrantId,
-    GrantId,
-) {
-    let grant = GrantId::from_stored(u128::from(number).to_be_bytes());
+fn named(number: u64) -> GrantId {
+    GrantId::from_stored(u128::from(number).to_be_bytes())
+}
+
+/// Where the login, the code, its grant and the one that is revoked early lie.
+fn keys(number: u64) -> [RecordKey; 4] {
     let early = GrantId::from_stored((u128::from(number) | 1 << 127).to_be_bytes());
-    let state = UpstreamState::new(number.to_string()).hashed();
-    let code = AuthorizationCode::new(number.to_string()).hashed();
-    (state, code, grant, early)
+    [
+        RecordKey::request(&UpstreamState::new(number.to_string()).hashed()),
+        RecordKey::code(&AuthorizationCode::new(number.to_string()).hashed()),
+        RecordKey::grant(&named(number)),
+        RecordKey::grant(&early),
+    ]
 }

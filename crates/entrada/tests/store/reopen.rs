@@ -6,7 +6,7 @@ use std::sync::Arc;
 use entrada::grant::GrantId;
 use entrada::platform::{SystemRandom, Timestamp};
 use entrada::secret::{AuthorizationCode, UpstreamState};
-use entrada::store::{EmbeddedStore, Entry, Redeemed, Sealed, Store, Written};
+use entrada::store::{EmbeddedStore, Entry, RecordKey, Sealed, Store, Stored, Taken, Written};
 use tokio::task::JoinSet;
 
 fn entry(bytes: &'static str, expires_at: u64) -> Entry {
@@ -22,39 +22,38 @@ fn open(path: &Path) -> EmbeddedStore {
 async fn what_was_acknowledged_is_there_when_it_is_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
-    let state = UpstreamState::new("state").hashed();
-    let code = AuthorizationCode::new("code").hashed();
+    let state = RecordKey::request(&UpstreamState::new("state").hashed());
+    let code = RecordKey::code(&AuthorizationCode::new("code").hashed());
     let grant = GrantId::generate(&SystemRandom::default());
-    let revoked = GrantId::generate(&SystemRandom::default());
+    let (named, grant) = (grant, RecordKey::grant(&grant));
+    let revoked = RecordKey::grant(&GrantId::generate(&SystemRandom::default()));
 
     let store = open(&path);
-    store.put_request(&state, entry("login", 9)).await.unwrap();
-    store
-        .put_code(&code, &grant, entry("code", 9))
-        .await
-        .unwrap();
-    store.put_grant(&grant, 1, entry("1", 9)).await.unwrap();
-    store.put_grant(&grant, 2, entry("2", 9)).await.unwrap();
+    store.put_new(&state, entry("login", 9)).await.unwrap();
+    let spent = entry("code", 9).naming(named);
+    store.put_new(&code, spent).await.unwrap();
+    store.put_version(&grant, 1, entry("1", 9)).await.unwrap();
+    store.put_version(&grant, 2, entry("2", 9)).await.unwrap();
     let until = Timestamp::from_unix(9);
-    store.revoke_grant(&revoked, until).await.unwrap();
+    store.revoke(&revoked, until).await.unwrap();
     drop(store);
 
     let store = open(&path);
-    let second = Some(Sealed::from_stored("2"));
-    assert_eq!(store.grant(&grant).await.unwrap(), second);
-    let written = store.put_grant(&revoked, 1, entry("x", 9)).await;
+    let second = Some(Stored::new(2, Sealed::from_stored("2")));
+    assert_eq!(store.read(&grant).await.unwrap(), second);
+    let written = store.put_version(&revoked, 1, entry("x", 9)).await;
     assert_eq!(written.unwrap(), Written::Revoked);
-    let taken = store.take_request(&state).await.unwrap();
-    assert_eq!(taken, Some(Sealed::from_stored("login")));
-    let fresh = Redeemed::Fresh(Sealed::from_stored("code"));
-    assert_eq!(store.redeem_code(&code).await.unwrap(), fresh);
+    for (key, bytes) in [(&state, "login"), (&code, "code")] {
+        let taken = store.take(key).await.unwrap();
+        assert_eq!(taken, Taken::Fresh(Sealed::from_stored(bytes)));
+    }
     drop(store);
 
     let store = open(&path);
-    assert_eq!(store.take_request(&state).await.unwrap(), None);
-    let redeemed = store.redeem_code(&code).await.unwrap();
-    assert_eq!(redeemed, Redeemed::Replayed(grant));
-    let written = store.put_grant(&grant, 3, entry("3", 9)).await;
+    for (key, named) in [(&state, None), (&code, Some(named))] {
+        assert_eq!(store.take(key).await.unwrap(), Taken::Spent(named));
+    }
+    let written = store.put_version(&grant, 3, entry("3", 9)).await;
     assert_eq!(written.unwrap(), Written::Yes);
 }
 
@@ -68,7 +67,8 @@ async fn a_sweep_of_many_counts_them_all() {
         let store = Arc::clone(&store);
         puts.spawn(async move {
             let id = GrantId::generate(&SystemRandom::default());
-            store.put_grant(&id, 1, entry("grant", expires_at)).await
+            let key = RecordKey::grant(&id);
+            store.put_version(&key, 1, entry("grant", expires_at)).await
         });
     }
     for put in puts.join_all().await {
@@ -85,13 +85,13 @@ async fn a_write_that_nobody_waits_for_is_still_made() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
     let store = open(&path);
-    let grant = GrantId::generate(&SystemRandom::default());
+    let grant = RecordKey::grant(&GrantId::generate(&SystemRandom::default()));
     {
-        let mut write = std::pin::pin!(store.put_grant(&grant, 1, entry("1", 9)));
+        let mut write = std::pin::pin!(store.put_version(&grant, 1, entry("1", 9)));
         let waker = std::task::Waker::noop();
         let mut context = std::task::Context::from_waker(waker);
         let _pending = write.as_mut().poll(&mut context);
     }
     drop(store);
-    assert!(open(&path).grant(&grant).await.unwrap().is_some());
+    assert!(open(&path).read(&grant).await.unwrap().is_some());
 }

@@ -1,20 +1,21 @@
 //! What stands in the file: slots by key, keys by expiry.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use crate::grant::GrantId;
 use crate::platform::Timestamp;
-use crate::store::Sealed;
 use crate::store::slot::{Shelf, Slot};
+use crate::store::{Cursor, RecordKey, Sealed, SlotPage};
 
 type Bytes = &'static [u8];
 
-/// `collection ‖ key` to `flags ‖ expiry ‖ version ‖ grant? ‖ sealed`.
+/// A [`RecordKey`] to `flags ‖ expiry ‖ version ‖ grant? ‖ sealed`.
 pub(super) const SLOTS: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("slots");
 
-/// `expiry ‖ collection ‖ key`, in the order of expiry.
+/// `expiry ‖ key`, in the order of expiry.
 pub(super) const EXPIRY: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("expiry");
 
 /// The slot holds a record.
@@ -39,35 +40,6 @@ impl<E: Into<redb::Error>> From<E> for Failure {
     }
 }
 
-/// Which kind of record; what distinguishes keys in the file.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Collection {
-    Clients,
-    Requests,
-    Codes,
-    Grants,
-    Interactions,
-    Approvals,
-}
-
-impl Collection {
-    const fn tag(self) -> u8 {
-        match self {
-            Self::Clients => b'c',
-            Self::Requests => b'r',
-            Self::Codes => b'o',
-            Self::Grants => b'g',
-            Self::Interactions => b'i',
-            Self::Approvals => b'a',
-        }
-    }
-
-    /// A key of this collection as it stands in the file.
-    pub(super) fn key(self, key: &[u8]) -> Vec<u8> {
-        [&[self.tag()], key].concat()
-    }
-}
-
 /// The tables, open for writing.
 pub(super) struct Tables<'txn> {
     slots: Table<'txn, Bytes, Bytes>,
@@ -89,13 +61,6 @@ impl<'txn> Tables<'txn> {
         self.changed
     }
 
-    pub(super) fn shelf(&mut self, collection: Collection) -> CollectionShelf<'_, 'txn> {
-        CollectionShelf {
-            tables: self,
-            collection,
-        }
-    }
-
     /// Removes at most `most` slots that expired before `now`.
     pub(super) fn sweep(&mut self, now: Timestamp, most: usize) -> Result<usize, Failure> {
         let end = now.as_unix().to_be_bytes();
@@ -113,46 +78,63 @@ impl<'txn> Tables<'txn> {
     }
 }
 
-/// One collection among the tables.
-pub(super) struct CollectionShelf<'a, 'txn> {
-    tables: &'a mut Tables<'txn>,
-    collection: Collection,
-}
-
-impl Shelf for CollectionShelf<'_, '_> {
+impl Shelf for Tables<'_> {
     type Error = Failure;
 
-    fn slot(&self, key: &[u8]) -> Result<Option<Slot>, Failure> {
-        slot(&self.tables.slots, &self.collection.key(key))
+    fn slot(&self, key: &RecordKey) -> Result<Option<Slot>, Failure> {
+        slot(&self.slots, key)
     }
 
-    fn place(&mut self, key: &[u8], slot: Slot) -> Result<(), Failure> {
+    fn place(&mut self, key: &RecordKey, slot: Slot) -> Result<(), Failure> {
         let replaced = self.slot(key)?;
-        let key = self.collection.key(key);
-        let expires_at = slot.expires_at;
-        self.tables.changed = true;
+        self.changed = true;
         if let Some(replaced) = replaced {
-            let expiry = expiry_key(replaced.expires_at, &key);
-            self.tables.expiry.remove(expiry.as_slice())?;
+            let expiry = expiry_key(replaced.expires_at, key);
+            self.expiry.remove(expiry.as_slice())?;
         }
-        let (slots, expiry) = (&mut self.tables.slots, &mut self.tables.expiry);
-        slots.insert(key.as_slice(), encode(&slot).as_slice())?;
-        expiry.insert(expiry_key(expires_at, &key).as_slice(), [].as_slice())?;
+        self.slots
+            .insert(key.as_bytes(), encode(&slot).as_slice())?;
+        let expiry = expiry_key(slot.expires_at, key);
+        self.expiry.insert(expiry.as_slice(), [].as_slice())?;
         Ok(())
     }
 }
 
-/// What stands under `key`, a key as [`Collection::key`] makes it.
+/// What stands under `key`.
 pub(super) fn slot(
     slots: &impl ReadableTable<Bytes, Bytes>,
-    key: &[u8],
+    key: &RecordKey,
 ) -> Result<Option<Slot>, Failure> {
-    let found = slots.get(key)?;
+    let found = slots.get(key.as_bytes())?;
     found.map(|found| decode(found.value())).transpose()
 }
 
-fn expiry_key(expires_at: Timestamp, key: &[u8]) -> Vec<u8> {
-    [expires_at.as_unix().to_be_bytes().as_slice(), key].concat()
+/// At most `most` slots after `after`, or the first.
+pub(super) fn page(
+    slots: &impl ReadableTable<Bytes, Bytes>,
+    after: Option<&[u8]>,
+    most: usize,
+) -> Result<SlotPage, Failure> {
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut page = SlotPage::default();
+    for entry in slots.range::<&[u8]>((from, Bound::Unbounded))?.take(most) {
+        let (key, slot) = entry?;
+        page.next = Some(Cursor::new(key.value().to_vec()));
+        let key = RecordKey::from_stored(key.value()).ok_or(Failure::Damaged)?;
+        page.slots.push((key, decode(slot.value())?));
+    }
+    if page.slots.len() < most {
+        page.next = None;
+    }
+    Ok(page)
+}
+
+fn expiry_key(expires_at: Timestamp, key: &RecordKey) -> Vec<u8> {
+    [
+        expires_at.as_unix().to_be_bytes().as_slice(),
+        key.as_bytes(),
+    ]
+    .concat()
 }
 
 fn encode(slot: &Slot) -> Vec<u8> {
@@ -220,10 +202,7 @@ mod tests {
                 sealed: sealed.map(Sealed::from_stored),
             };
             let read = try_decode(&encode(&slot)).unwrap();
-            prop_assert_eq!(read.expires_at, slot.expires_at);
-            prop_assert_eq!(read.version, slot.version);
-            prop_assert_eq!(read.grant, slot.grant);
-            prop_assert_eq!(read.sealed, slot.sealed);
+            prop_assert_eq!(read, slot);
         }
 
         #[test]

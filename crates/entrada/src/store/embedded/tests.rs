@@ -7,12 +7,13 @@ use redb::{Builder, Database, ReadableDatabase as _};
 
 use self::disk::{Dice, Disk, Event, after_cut};
 use super::file;
-use super::tables::{self, Collection, Failure, SLOTS, Tables};
+use super::tables::{self, Failure, SLOTS, Tables};
 use super::writer::Writer;
 use crate::grant::GrantId;
 use crate::platform::Timestamp;
+use crate::secret::AuthorizationCode;
 use crate::store::slot::{self, Slot};
-use crate::store::{Entry, Sealed, Written};
+use crate::store::{Entry, RecordKey, Sealed, Written};
 
 mod disk;
 
@@ -27,8 +28,12 @@ enum Fact {
     Version(u64),
 }
 
-fn code(number: u16) -> [u8; 2] {
-    number.to_be_bytes()
+fn code(number: u16) -> RecordKey {
+    RecordKey::code(&AuthorizationCode::new(number.to_string()).hashed())
+}
+
+fn versioned() -> RecordKey {
+    RecordKey::grant(&grant_of(0))
 }
 
 fn grant_of(number: u16) -> GrantId {
@@ -44,27 +49,18 @@ fn entry(number: u64) -> Entry {
 async fn work(disk: &Disk, writer: &Writer) {
     for number in 0..CODES {
         let put = writer.write(move |tables| {
-            let mut codes = tables.shelf(Collection::Codes);
-            slot::put_code(
-                &mut codes,
-                &code(number),
-                grant_of(number),
-                entry(number.into()),
-            )
+            let entry = entry(number.into()).naming(grant_of(number));
+            slot::put_new(tables, &code(number), entry)
         });
-        put.await.unwrap().unwrap();
+        assert_eq!(put.await.unwrap(), Written::Yes);
         disk.note(Event::Acknowledged(Fact::Put(number)));
-        let redeem = writer.write(move |tables| {
-            slot::redeem_code(&mut tables.shelf(Collection::Codes), &code(number))
-        });
-        redeem.await.unwrap();
+        let taken = writer.write(move |tables| slot::take(tables, &code(number)));
+        taken.await.unwrap();
         disk.note(Event::Acknowledged(Fact::Spent(number)));
     }
     for version in 1..=VERSIONS {
-        let put = writer.write(move |tables| {
-            let mut grants = tables.shelf(Collection::Grants);
-            slot::put_version(&mut grants, b"grant", version, entry(version))
-        });
+        let put = writer
+            .write(move |tables| slot::put_version(tables, &versioned(), version, entry(version)));
         put.await.unwrap();
         disk.note(Event::Acknowledged(Fact::Version(version)));
     }
@@ -73,24 +69,24 @@ async fn work(disk: &Disk, writer: &Writer) {
 fn check(database: &Database, facts: &[Fact]) {
     let transaction = database.begin_read().unwrap();
     let slots = transaction.open_table(SLOTS).unwrap();
-    let stored = |collection: Collection, key: &[u8]| -> Slot {
-        let slot = tables::slot(&slots, &collection.key(key)).unwrap();
+    let stored = |key: &RecordKey| -> Slot {
+        let slot = tables::slot(&slots, key).unwrap();
         slot.expect("what was acknowledged is there")
     };
     for fact in facts {
         match *fact {
             Fact::Put(number) => {
-                let slot = stored(Collection::Codes, &code(number));
+                let slot = stored(&code(number));
                 assert_eq!(slot.grant, Some(grant_of(number)));
                 let whole = |sealed| sealed == entry(number.into()).sealed;
                 assert!(slot.sealed.is_none_or(whole));
             }
             Fact::Spent(number) => {
-                let slot = stored(Collection::Codes, &code(number));
+                let slot = stored(&code(number));
                 assert_eq!(slot.sealed, None, "code {number} came back");
             }
             Fact::Version(version) => {
-                let slot = stored(Collection::Grants, b"grant");
+                let slot = stored(&versioned());
                 assert!(slot.version >= version, "{} < {version}", slot.version);
                 assert_eq!(slot.sealed, Some(entry(slot.version).sealed));
             }
@@ -130,10 +126,7 @@ async fn nothing_acknowledged_is_lost_to_power_cuts() {
 
 /// Stores the first version of a grant.
 fn put_first(number: u16) -> impl FnOnce(&mut Tables<'_>) -> Result<Written, Failure> + Send {
-    move |tables| {
-        let mut grants = tables.shelf(Collection::Grants);
-        slot::put_version(&mut grants, &code(number), 1, entry(number.into()))
-    }
+    move |tables| slot::put_version(tables, &code(number), 1, entry(number.into()))
 }
 
 #[tokio::test]

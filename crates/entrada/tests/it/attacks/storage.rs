@@ -5,21 +5,21 @@ use std::fmt;
 use std::fs::{File, TryLockError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use entra_emulator::builtin;
-use entrada::grant::{GrantId, InteractionKey, UserKey};
 use entrada::jwt::jwks::Algorithm;
 use entrada::keys::KeyFile;
-use entrada::oauth::client::ClientId;
 use entrada::platform::{SystemRandom, Timestamp};
 use entrada::secret::{
     AccessToken, AuthorizationCode, BrowserBinding, CertificatePassword, ClientAssertion,
     ClientSecret, CodeVerifier, EntraAccessToken, EntraCode, EntraIdToken, EntraRefreshToken,
-    Hashed, IdentityHeader, McpClientSecret, Nonce, RefreshToken, UpstreamState,
+    IdentityHeader, McpClientSecret, Nonce, RefreshToken, UpstreamState,
 };
 use entrada::store::{
-    EmbeddedStore, Entry, MemoryStore, Redeemed, Sealed, Store, StoreError, Written,
+    Collection, Cursor, EmbeddedStore, Entry, Lease, LeaseHolder, MemoryStore, RecordKey, Sealed,
+    Slot, SlotPage, Store, StoreError, Stored, Taken, Written,
 };
 
 use http::Method;
@@ -114,132 +114,104 @@ pub(super) struct Tampered {
     pub(super) swapped_approvals: AtomicBool,
     /// Clients stand where grants were.
     crossed: AtomicBool,
-    first: Mutex<HashMap<&'static str, Sealed>>,
+    first: Mutex<HashMap<Collection, Sealed>>,
 }
 
 impl Tampered {
-    fn note(&self, kind: &'static str, entry: &Entry) {
+    fn note(&self, key: &RecordKey, entry: &Entry) {
         let mut first = self.first.lock().unwrap();
-        first.entry(kind).or_insert_with(|| entry.sealed.clone());
+        first
+            .entry(key.collection())
+            .or_insert_with(|| entry.sealed.clone());
     }
 
-    fn instead(&self, kind: &'static str) -> Option<Sealed> {
+    fn instead(&self, collection: Collection, stored: Option<Stored>) -> Option<Stored> {
+        let is_set = |flag: &AtomicBool| flag.load(Ordering::SeqCst);
+        let instead = if collection == Collection::Grants && is_set(&self.crossed) {
+            Some(Collection::Clients)
+        } else {
+            let swapped = [Collection::Grants, Collection::Clients].contains(&collection)
+                && is_set(&self.swapped);
+            let swapped_approvals = collection == Collection::Approvals
+                && stored.is_some()
+                && is_set(&self.swapped_approvals);
+            (swapped || swapped_approvals).then_some(collection)
+        };
         let first = self.first.lock().unwrap();
-        if self.crossed.load(Ordering::SeqCst) {
-            return first.get("client").cloned();
+        let other = instead.and_then(|collection| first.get(&collection).cloned());
+        match other {
+            Some(sealed) => {
+                let version = stored.map_or(1, |stored| stored.version);
+                Some(Stored::new(version, sealed))
+            }
+            None => stored,
         }
-        let swapped = self.swapped.load(Ordering::SeqCst);
-        swapped.then(|| first.get(kind).cloned())?
     }
 }
 
 #[async_trait]
 impl Store for Tampered {
-    async fn put_client(&self, id: &Hashed<ClientId>, client: Entry) -> Result<(), StoreError> {
-        self.note("client", &client);
-        self.store.put_client(id, client).await
+    async fn read(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
+        let stored = self.store.read(key).await?;
+        Ok(self.instead(key.collection(), stored))
     }
 
-    async fn client(&self, id: &Hashed<ClientId>) -> Result<Option<Sealed>, StoreError> {
-        match self.instead("client") {
-            Some(other) => Ok(Some(other)),
-            None => self.store.client(id).await,
-        }
+    async fn put(&self, key: &RecordKey, entry: Entry) -> Result<(), StoreError> {
+        self.note(key, &entry);
+        self.store.put(key, entry).await
     }
 
-    async fn put_request(
+    async fn put_new(&self, key: &RecordKey, entry: Entry) -> Result<Written, StoreError> {
+        self.store.put_new(key, entry).await
+    }
+
+    async fn put_version(
         &self,
-        state: &Hashed<UpstreamState>,
-        request: Entry,
-    ) -> Result<Written, StoreError> {
-        self.store.put_request(state, request).await
-    }
-
-    async fn take_request(
-        &self,
-        state: &Hashed<UpstreamState>,
-    ) -> Result<Option<Sealed>, StoreError> {
-        self.store.take_request(state).await
-    }
-
-    async fn put_code(
-        &self,
-        code: &Hashed<AuthorizationCode>,
-        grant: &GrantId,
+        key: &RecordKey,
+        version: u64,
         entry: Entry,
-    ) -> Result<(), StoreError> {
-        self.store.put_code(code, grant, entry).await
-    }
-
-    async fn redeem_code(&self, code: &Hashed<AuthorizationCode>) -> Result<Redeemed, StoreError> {
-        self.store.redeem_code(code).await
-    }
-
-    async fn put_grant(
-        &self,
-        id: &GrantId,
-        version: u64,
-        grant: Entry,
     ) -> Result<Written, StoreError> {
-        self.note("grant", &grant);
-        self.store.put_grant(id, version, grant).await
+        self.note(key, &entry);
+        self.store.put_version(key, version, entry).await
     }
 
-    async fn grant(&self, id: &GrantId) -> Result<Option<Sealed>, StoreError> {
-        match self.instead("grant") {
-            Some(other) => Ok(Some(other)),
-            None => self.store.grant(id).await,
-        }
+    async fn take(&self, key: &RecordKey) -> Result<Taken, StoreError> {
+        self.store.take(key).await
     }
 
-    async fn revoke_grant(&self, id: &GrantId, until: Timestamp) -> Result<(), StoreError> {
-        self.store.revoke_grant(id, until).await
+    async fn revoke(&self, key: &RecordKey, until: Timestamp) -> Result<(), StoreError> {
+        self.store.revoke(key, until).await
     }
 
-    async fn put_interaction(
+    async fn lease(
         &self,
-        key: &Hashed<InteractionKey>,
-        interaction: Entry,
-    ) -> Result<(), StoreError> {
-        self.store.put_interaction(key, interaction).await
+        flight: &RecordKey,
+        holder: LeaseHolder,
+        term: Duration,
+        now: Timestamp,
+    ) -> Result<Lease, StoreError> {
+        self.store.lease(flight, holder, term, now).await
     }
 
-    async fn interaction(
+    async fn settle(
         &self,
-        key: &Hashed<InteractionKey>,
-    ) -> Result<Option<Sealed>, StoreError> {
-        self.store.interaction(key).await
-    }
-
-    async fn take_interaction(
-        &self,
-        key: &Hashed<InteractionKey>,
-    ) -> Result<Option<Sealed>, StoreError> {
-        self.store.take_interaction(key).await
-    }
-
-    async fn put_approvals(
-        &self,
-        user: &Hashed<UserKey>,
-        version: u64,
-        approvals: Entry,
+        flight: &RecordKey,
+        holder: LeaseHolder,
+        answer: Option<Entry>,
     ) -> Result<Written, StoreError> {
-        self.note("approvals", &approvals);
-        self.store.put_approvals(user, version, approvals).await
-    }
-
-    async fn approvals(&self, user: &Hashed<UserKey>) -> Result<Option<(u64, Sealed)>, StoreError> {
-        let stored = self.store.approvals(user).await?;
-        let swapped = self.swapped_approvals.load(Ordering::SeqCst);
-        let first = self.first.lock().unwrap().get("approvals").cloned();
-        Ok(stored.map(|(version, own)| {
-            let shown = first.filter(|_| swapped).unwrap_or(own);
-            (version, shown)
-        }))
+        self.store.settle(flight, holder, answer).await
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
         self.store.sweep(now).await
+    }
+
+    async fn export(&self, after: Option<&Cursor>, most: usize) -> Result<SlotPage, StoreError> {
+        self.store.export(after, most).await
+    }
+
+    async fn import(&self, key: &RecordKey, slot: Slot) -> Result<Written, StoreError> {
+        self.store.import(key, slot).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a browser gets that Entra sent back in vain.
 
 use entra_emulator::{Endpoint, Failure};
+use entrada::store::Collection;
 use url::Url;
 
 use super::{Stage, Surface};
@@ -82,11 +83,11 @@ pub(super) async fn rows(surface: &mut Surface) {
         surface.stop(error, &stage.refused(failure).await);
     }
     let back = stage.signed_in().await;
-    stage.store.begin_at("take_request");
+    stage.store.begin_at("take", Collection::Requests);
     surface.stop("Store", &stage.browser.get(back.as_str()).await);
     stage.store.end();
     let back = stage.signed_in().await;
-    stage.store.begin_at("put_code");
+    stage.store.begin_at("put_new", Collection::Codes);
     surface.stop("StoreCode", &stage.browser.get(back.as_str()).await);
     let mut stage = Stage::new().await;
     let back = stage.signed_in().await;
