@@ -20,6 +20,8 @@ mod embedded;
 mod key;
 mod leases;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "test-util")]
 pub mod records;
 mod sealed;
@@ -29,6 +31,11 @@ mod slot;
 pub use embedded::{EmbeddedStore, OpenStoreError};
 pub use key::{Collection, Flight, RecordKey};
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::{
+    OpenPostgresError, PasswordSource, PostgresError, PostgresSettings, PostgresStore,
+    PostgresUrlError,
+};
 pub use sealed::RecordError;
 pub(crate) use sealed::{Redeemed, SealedStore};
 pub use slot::Slot;

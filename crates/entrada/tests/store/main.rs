@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod crash;
+#[cfg(all(test, unix, feature = "postgres"))]
+mod postgres;
 #[cfg(test)]
 mod reopen;
 

@@ -152,7 +152,9 @@ mod tests {
         let start = Instant::now();
         first.succeeded();
         for turn in turns {
-            assert_eq!(turn.await.1, start);
+            let (attempt, at) = turn.await;
+            attempt.succeeded();
+            assert_eq!(at, start);
         }
     }
 }

@@ -89,7 +89,8 @@ pub(super) fn outdated(found: i32) -> PostgresError {
 pub(super) async fn migrate(client: &mut Client, schema: &str) -> Result<(), PostgresError> {
     let failed = |source: Error| PostgresError::Migration(source.into());
     let transaction = client.transaction().await.map_err(failed)?;
-    let lock = format!("SELECT pg_advisory_xact_lock({LOCK})");
+    // However long it takes, and however long another has been at it.
+    let lock = format!("SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})");
     transaction.batch_execute(&lock).await.map_err(failed)?;
     // Asks first: who may use a schema that is there may not make one, be it `IF NOT EXISTS`.
     let there = "SELECT true FROM pg_namespace WHERE nspname = $1";

@@ -1,6 +1,7 @@
 //! Which database, and how to reach it.
 
 use std::fmt::Debug;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -8,7 +9,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_postgres::Config;
-use tokio_postgres::config::Host;
 
 use super::StoreError;
 use super::schema;
@@ -43,7 +43,8 @@ mod url;
 /// | `timeout` | how long any one thing may take, waiting for a connection and connecting included: `2s` or `500ms`; `2s` if it is not named |
 /// | `pool` | how many connections at most; 8 if it is not named |
 /// | `migrate` | `false` if the role may not make tables: they must be there then |
-/// | `application_name`, `channel_binding`, `load_balance_hosts`, `options`, `target_session_attrs` | as libpq has them |
+/// | `application_name`, `channel_binding`, `options` | as libpq has them |
+/// | `target_session_attrs` | `read-write`, whatever it says: a standby is of no use |
 ///
 /// # Security
 ///
@@ -58,8 +59,10 @@ mod url;
 /// a code was not spent, or that a grant was not revoked.
 #[derive(Clone, Debug)]
 pub struct PostgresSettings {
-    /// Its `Debug` leaves the password out.
+    /// All but the hosts. Its `Debug` leaves the password out.
     pub(super) config: Config,
+    /// In the order in which they are tried, each with its port.
+    pub(super) hosts: Vec<(String, u16)>,
     pub(super) tls: Option<TlsFiles>,
     /// Quoted, as statements name it.
     pub(super) schema: String,
@@ -169,12 +172,13 @@ impl PostgresSettings {
         schema::script(&self.schema)
     }
 
-    fn new(mut config: Config, tls: Option<TlsFiles>) -> Self {
+    fn new(mut config: Config, hosts: Vec<(String, u16)>, tls: Option<TlsFiles>) -> Self {
         config.keepalives_idle(KEEPALIVE);
         config.keepalives_interval(KEEPALIVE / 3);
         config.keepalives_retries(3);
         Self {
             config,
+            hosts,
             tls,
             schema: r#""entrada""#.to_owned(),
             timeout: TIMEOUT,
@@ -193,18 +197,15 @@ impl FromStr for PostgresSettings {
     }
 }
 
+/// Whether `host` is the folder of a Unix socket.
+fn is_socket(host: &str) -> bool {
+    host.starts_with('/')
+}
+
 /// Whether `host` is this machine.
-fn is_local(host: &Host) -> bool {
-    match host {
-        Host::Tcp(name) => {
-            name == "localhost"
-                || name
-                    .parse()
-                    .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
-        }
-        #[cfg(unix)]
-        Host::Unix(_) => true,
-    }
+fn is_local(host: &str) -> bool {
+    let address = host.parse::<IpAddr>();
+    is_socket(host) || host == "localhost" || address.is_ok_and(|it| it.is_loopback())
 }
 
 #[cfg(test)]

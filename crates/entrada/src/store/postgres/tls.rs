@@ -1,5 +1,6 @@
 //! How the server is recognised, and how it recognises us.
 
+use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,11 +37,14 @@ pub enum OpenPostgresError {
         expected: &'static str,
         /// Why.
         #[source]
-        source: pem::Error,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// The certificates or the key cannot be used.
     #[error("cannot use the certificates or the key")]
-    Tls(#[source] rustls::Error),
+    Tls(#[source] Box<dyn Error + Send + Sync>),
+    /// The pool cannot be made.
+    #[error("cannot make a pool of connections")]
+    Pool(#[source] Box<dyn Error + Send + Sync>),
 }
 
 /// TLS that verifies the server's certificate and its name.
@@ -48,36 +52,37 @@ pub(super) fn verified(files: &TlsFiles) -> Result<MakeRustlsConnect, OpenPostgr
     let provider = Arc::new(default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(OpenPostgresError::Tls)?;
-    let builder = match &files.roots {
-        Some(path) => {
-            let mut roots = RootCertStore::empty();
-            for authority in certificates(path)? {
-                roots.add(authority).map_err(OpenPostgresError::Tls)?;
-            }
-            builder.with_root_certificates(roots)
+        .map_err(unusable)?;
+    let builder = if let Some(path) = &files.roots {
+        let mut roots = RootCertStore::empty();
+        for authority in certificates(path)? {
+            roots.add(authority).map_err(unusable)?;
         }
-        None => {
-            let verifier = Verifier::new(provider).map_err(OpenPostgresError::Tls)?;
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(verifier))
-        }
+        builder.with_root_certificates(roots)
+    } else {
+        let verifier = Verifier::new(provider).map_err(unusable)?;
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
     };
     let config = match &files.client {
         Some((certificate, key)) => builder
             .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
-            .map_err(OpenPostgresError::Tls)?,
+            .map_err(unusable)?,
         None => builder.with_no_client_auth(),
     };
     Ok(MakeRustlsConnect::new(config))
 }
 
+fn unusable(error: rustls::Error) -> OpenPostgresError {
+    OpenPostgresError::Tls(error.into())
+}
+
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, OpenPostgresError> {
-    let refused = |source| OpenPostgresError::Pem {
+    let refused = |source: pem::Error| OpenPostgresError::Pem {
         path: path.to_owned(),
         expected: "certificates",
-        source,
+        source: source.into(),
     };
     let pem = read(path)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
@@ -93,7 +98,7 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, OpenPostgresError>
     key.map_err(|source| OpenPostgresError::Pem {
         path: path.to_owned(),
         expected: "a key",
-        source,
+        source: source.into(),
     })
 }
 

@@ -5,12 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::{
-    ChannelBinding, Host, LoadBalanceHosts, SslMode, TargetSessionAttrs,
-};
+use tokio_postgres::config::{ChannelBinding, SslMode, TargetSessionAttrs};
 
 use super::url::Parts;
-use super::{PostgresSettings, PostgresUrlError as Error, TlsFiles, is_local};
+use super::{PostgresSettings, PostgresUrlError as Error, TlsFiles, is_local, is_socket};
 
 const DEFAULT_PORT: u16 = 5432;
 
@@ -32,20 +30,20 @@ pub(super) fn settings(parts: Parts) -> Result<PostgresSettings, Error> {
     if hosts.is_empty() {
         return Err(Error::NoHost);
     }
-    for (host, port) in hosts {
-        config.host(host);
-        config.port(port.unwrap_or(DEFAULT_PORT));
-    }
+    let hosts: Vec<_> = hosts
+        .into_iter()
+        .map(|(host, port)| (host, port.unwrap_or(DEFAULT_PORT)))
+        .collect();
     if let Some(password) = password {
         config.password(password);
     }
     session(&mut config, &mut options)?;
-    let tls = tls(&mut options, config.get_hosts())?;
+    let tls = tls(&mut options, &hosts)?;
     config.ssl_mode(match tls {
         Some(_) => SslMode::Require,
         None => SslMode::Disable,
     });
-    let mut settings = PostgresSettings::new(config, tls);
+    let mut settings = PostgresSettings::new(config, hosts, tls);
     ours(&mut settings, &mut options)?;
     match options.into_keys().next() {
         Some(unknown) => Err(Error::Unknown(unknown)),
@@ -80,24 +78,13 @@ fn session(config: &mut Config, options: &mut BTreeMap<String, String>) -> Resul
         },
     )?;
     config.channel_binding(binding.unwrap_or(ChannelBinding::Prefer));
-    let balance = chosen(
-        options,
-        "load_balance_hosts",
-        "disable or random",
-        |it| match it {
-            "disable" => Some(LoadBalanceHosts::Disable),
-            "random" => Some(LoadBalanceHosts::Random),
-            _ => None,
-        },
-    )?;
-    config.load_balance_hosts(balance.unwrap_or(LoadBalanceHosts::Disable));
     Ok(())
 }
 
 /// Whether there is TLS, and with what.
 fn tls(
     options: &mut BTreeMap<String, String>,
-    hosts: &[Host],
+    hosts: &[(String, u16)],
 ) -> Result<Option<TlsFiles>, Error> {
     let verified = chosen(
         options,
@@ -122,10 +109,10 @@ fn tls(
             return Err(value("sslmode", "verify-full if there are certificates"));
         }
         Some(false) => return Ok(None),
-        None if !files_named && hosts.iter().all(is_local) => return Ok(None),
+        None if !files_named && hosts.iter().all(|(host, _)| is_local(host)) => return Ok(None),
         None | Some(true) => {}
     }
-    if hosts.iter().any(|host| !matches!(host, Host::Tcp(_))) {
+    if hosts.iter().any(|(host, _)| is_socket(host)) {
         return Err(value("sslmode", "disable for a Unix socket"));
     }
     let roots = roots.filter(|name| name != "system").map(PathBuf::from);

@@ -8,8 +8,9 @@ fn refusal(url: &str) -> PostgresUrlError {
     url.parse::<PostgresSettings>().unwrap_err()
 }
 
-fn tcp(name: &str) -> Host {
-    Host::Tcp(name.to_owned())
+fn hosts(settings: &PostgresSettings) -> Vec<(&str, u16)> {
+    let hosts = settings.hosts.iter();
+    hosts.map(|(host, port)| (host.as_str(), *port)).collect()
 }
 
 #[test]
@@ -21,9 +22,12 @@ fn a_url_says_where_as_whom_and_how() {
     let config = &settings.config;
     assert_eq!(config.get_user(), Some("en@trada"));
     assert_eq!(config.get_password(), Some(&b"s:e/c%ret"[..]));
-    let hosts = ["db1.example", "2001:db8::1", "db3.example"].map(tcp);
-    assert_eq!(config.get_hosts(), hosts);
-    assert_eq!(config.get_ports(), [1, 5432, 3]);
+    let expected = [
+        ("db1.example", 1),
+        ("2001:db8::1", 5432),
+        ("db3.example", 3),
+    ];
+    assert_eq!(hosts(&settings), expected);
     assert_eq!(config.get_dbname(), Some("some base"));
     assert_eq!(config.get_application_name(), Some("a+b="));
     assert_eq!(settings.timeout, Duration::from_millis(500));
@@ -34,14 +38,12 @@ fn a_url_says_where_as_whom_and_how() {
 
 #[test]
 fn all_of_it_may_be_options() {
-    let settings = parsed(
-        "postgres:///?user=me@tenant&password=p&host=a.example,b.example&port=7&dbname=d",
-    );
+    let settings =
+        parsed("postgres:///?user=me@tenant&password=p&host=a.example,b.example&port=7&dbname=d");
     let config = &settings.config;
     assert_eq!(config.get_user(), Some("me@tenant"));
     assert_eq!(config.get_password(), Some(&b"p"[..]));
-    assert_eq!(config.get_hosts(), ["a.example", "b.example"].map(tcp));
-    assert_eq!(config.get_ports(), [7, 7]);
+    assert_eq!(hosts(&settings), [("a.example", 7), ("b.example", 7)]);
     assert_eq!(config.get_dbname(), Some("d"));
     assert_eq!(settings.timeout, Duration::from_secs(2));
     assert_eq!(settings.pool, 8);
@@ -86,7 +88,10 @@ fn the_server_is_verified_unless_it_is_on_this_machine_or_the_url_says_otherwise
 
 #[test]
 fn a_standby_is_never_settled_for() {
-    for url in ["postgres://u@h/d", "postgres://u@h/d?target_session_attrs=any"] {
+    for url in [
+        "postgres://u@h/d",
+        "postgres://u@h/d?target_session_attrs=any",
+    ] {
         let attrs = parsed(url).config.get_target_session_attrs();
         let read_write = tokio_postgres::config::TargetSessionAttrs::ReadWrite;
         assert_eq!(attrs, read_write, "{url}");
@@ -111,7 +116,10 @@ fn a_wrong_url_is_refused_for_what_is_wrong_with_it() {
         ("postgres://u@h:1/d?port=1", E::Twice("port".to_owned())),
         ("postgres://u@h/d?user=u", E::Twice("user".to_owned())),
         ("postgres://u@h/d?host=h", E::Twice("host".to_owned())),
-        ("postgres://u@h/d?pool=1&pool=1", E::Twice("pool".to_owned())),
+        (
+            "postgres://u@h/d?pool=1&pool=1",
+            E::Twice("pool".to_owned()),
+        ),
         ("postgres://u@h/d?ssl=true", E::Unknown("ssl".to_owned())),
         ("postgres://u:p@ss@h/d", E::Encoding),
         ("postgres://u:p/ss@h/d", E::Encoding),
@@ -139,7 +147,6 @@ fn a_wrong_url_is_refused_for_what_is_wrong_with_it() {
         ("pool", "0"),
         ("migrate", "yes"),
         ("channel_binding", "never"),
-        ("load_balance_hosts", "yes"),
         ("target_session_attrs", "read-only"),
     ] {
         let refusal = refusal(&format!("postgres://u@h/d?{option}={wrong}"));
@@ -148,9 +155,21 @@ fn a_wrong_url_is_refused_for_what_is_wrong_with_it() {
         assert!(told.starts_with(option), "{told}");
     }
     let over_a_socket = refusal("postgres://u@%2Frun/d?sslmode=verify-full");
-    assert!(matches!(over_a_socket, E::Value { option: "sslmode", .. }));
+    assert!(matches!(
+        over_a_socket,
+        E::Value {
+            option: "sslmode",
+            ..
+        }
+    ));
     let half = refusal("postgres://u@h/d?sslcert=/c.pem");
-    assert!(matches!(half, E::Value { option: "sslkey", .. }));
+    assert!(matches!(
+        half,
+        E::Value {
+            option: "sslkey",
+            ..
+        }
+    ));
 }
 
 #[test]
