@@ -2,7 +2,8 @@
 
 #[cfg(test)]
 mod crash;
-#[cfg(all(test, unix, feature = "postgres"))]
+#[cfg(test)]
+#[cfg(all(unix, feature = "postgres"))]
 mod postgres;
 #[cfg(test)]
 mod reopen;

@@ -1,13 +1,14 @@
 //! Whom the store speaks to, and as whom.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use entrada::secret::DatabasePassword;
 use entrada::store::{
     OpenPostgresError, PasswordSource, PostgresSettings, PostgresStore, Store as _, StoreError,
 };
+use tokio::time::Instant;
 
 use super::server::{PASSWORD, Server};
 use super::{entry, new_key, told};

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use entrada::platform::Timestamp;
 use entrada::store::{PostgresStore, RecordKey, Store as _, Taken, Written};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::server::Server;
 use super::{entry, new_key, told};

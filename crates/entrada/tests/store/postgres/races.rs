@@ -40,16 +40,15 @@ async fn a_version_that_races_a_revocation_stands_or_is_told_of_it() {
                 other.revoke(&key, UNTIL)
             );
             revoked.unwrap();
-            match written.unwrap() {
-                Written::Yes => {}
-                Written::Revoked => revoked_first += 1,
-                told => panic!("{told:?}"),
-            }
+            let written = written.unwrap();
+            assert_ne!(written, Written::Conflict);
+            revoked_first += usize::from(written == Written::Revoked);
             assert_eq!(one.read(&key).await.unwrap(), None);
             let next = one.put_version(&key, version + 1, entry("x")).await;
             assert_eq!(next.unwrap(), Written::Revoked);
         }
-        println!("version {version}: {revoked_first} of {ROUNDS} came second");
+        // Both come first at times, or this shows nothing.
+        assert!((1..ROUNDS).contains(&revoked_first), "{revoked_first}");
     }
 }
 
@@ -69,10 +68,14 @@ async fn those_who_wait_for_one_another_decide_on_what_they_find() {
         .await
         .unwrap();
     let (store, theirs) = (Arc::clone(&one), key.clone());
-    let put = tokio::spawn(async move { store.put_version(&theirs, 1, entry("x")).await });
+    let mut putting = JoinSet::new();
+    putting.spawn(async move { store.put_version(&theirs, 1, entry("x")).await.unwrap() });
     server.until_waiting(1).await;
     transaction.commit().await.unwrap();
-    assert_eq!(put.await.unwrap().unwrap(), Written::Revoked);
+    assert_eq!(
+        putting.join_next().await.unwrap().unwrap(),
+        Written::Revoked
+    );
 
     // Two who take a record that is locked, and then replaced.
     let key = new_key();
@@ -83,14 +86,14 @@ async fn those_who_wait_for_one_another_decide_on_what_they_find() {
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 2] =
         [&key.as_bytes(), &new.as_bytes().as_ref()];
     transaction.execute(replace, &parameters).await.unwrap();
-    let mut takes = JoinSet::new();
+    let mut taking = JoinSet::new();
     for store in [&one, &other] {
         let (store, key) = (Arc::clone(store), key.clone());
-        takes.spawn(async move { store.take(&key).await.unwrap() });
+        taking.spawn(async move { store.take(&key).await.unwrap() });
     }
     server.until_waiting(2).await;
     transaction.commit().await.unwrap();
-    let taken = takes.join_all().await;
+    let taken = taking.join_all().await;
     assert!(taken.contains(&Taken::Fresh(new)), "{taken:?}");
     assert!(taken.contains(&Taken::Spent(None)), "{taken:?}");
 
@@ -101,10 +104,14 @@ async fn those_who_wait_for_one_another_decide_on_what_they_find() {
     let next = "UPDATE entrada.slots SET version = 2 WHERE key = $1";
     transaction.execute(next, &[&key.as_bytes()]).await.unwrap();
     let (store, theirs) = (Arc::clone(&one), key.clone());
-    let put = tokio::spawn(async move { store.put_version(&theirs, 2, entry("x")).await });
+    let mut putting = JoinSet::new();
+    putting.spawn(async move { store.put_version(&theirs, 2, entry("x")).await.unwrap() });
     server.until_waiting(1).await;
     transaction.commit().await.unwrap();
-    assert_eq!(put.await.unwrap().unwrap(), Written::Conflict);
+    assert_eq!(
+        putting.join_next().await.unwrap().unwrap(),
+        Written::Conflict
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

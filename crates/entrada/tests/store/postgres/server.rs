@@ -5,12 +5,13 @@ use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use entrada::store::{PostgresSettings, PostgresStore};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_postgres::{Client, NoTls};
 
 pub(super) const PASSWORD: &str = "pass:w@rd/%?";
@@ -315,7 +316,7 @@ fn signal(name: &str, processes: &[u32]) {
             .args(["-c", "kill -\"$1\" \"$2\" 2>/dev/null", "sh", name])
             .arg(process.to_string())
             .status();
-        drop(sent.unwrap());
+        sent.unwrap();
     }
 }
 
