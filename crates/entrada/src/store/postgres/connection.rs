@@ -159,9 +159,12 @@ impl Connection {
 impl Maker {
     async fn make(&self, permit: OwnedSemaphorePermit) -> Made {
         let attempt = self.pace.attempt().await;
-        let connection = self.open(permit).await?;
-        attempt.succeeded();
-        Ok(connection)
+        let opened = self.open(permit).await;
+        match &opened {
+            Ok(_) => attempt.succeeded(),
+            Err(error) => attempt.failed(error),
+        }
+        opened
     }
 
     fn take_spare(&self) -> Option<Connection> {
@@ -221,8 +224,8 @@ impl Maker {
         let mut config = self.settings.config.clone();
         config.tcp_user_timeout(self.time());
         if let Some(source) = &self.settings.password {
-            let password = source.password().await.map_err(PostgresError::Password)?;
-            config.password(password.expose());
+            let told = async { source.password().await.map_err(PostgresError::Password) };
+            config.password(self.in_time(told).await?.expose());
         }
         let hosts = u32::try_from(self.settings.hosts.len()).unwrap_or(u32::MAX);
         let part = self.time() / hosts.max(1);

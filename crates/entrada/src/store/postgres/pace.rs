@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+use super::PostgresError;
+use crate::causes::Causes;
 use crate::platform::{SecureRandom as _, SystemRandom};
 
 /// The pause after the first connection that failed; each further one doubles it.
@@ -77,6 +79,13 @@ impl Attempt<'_> {
     /// The server is there.
     pub(super) fn succeeded(mut self) {
         self.succeeded = true;
+    }
+
+    /// It is not, or not as it should be. Said once: whoever asks is told each time.
+    pub(super) fn failed(self, error: &PostgresError) {
+        if self.pace.held().failures == 0 {
+            tracing::warn!(error = %Causes(error), "PostgreSQL cannot be used");
+        }
     }
 }
 

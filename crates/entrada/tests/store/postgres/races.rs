@@ -30,15 +30,19 @@ async fn a_version_that_races_a_revocation_stands_or_is_told_of_it() {
     let [one, other] = replicas(&server).await;
     for version in [1, 2] {
         let mut revoked_first = 0;
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
             let key = new_key();
             if version == 2 {
                 one.put_version(&key, 1, entry("x")).await.unwrap();
             }
-            let (written, revoked) = tokio::join!(
-                one.put_version(&key, version, entry("x")),
-                other.revoke(&key, UNTIL)
-            );
+            let put = one.put_version(&key, version, entry("x"));
+            let revoke = other.revoke(&key, UNTIL);
+            let (written, revoked) = if round % 2 == 0 {
+                tokio::join!(put, revoke)
+            } else {
+                let (revoked, written) = tokio::join!(revoke, put);
+                (written, revoked)
+            };
             revoked.unwrap();
             let written = written.unwrap();
             assert_ne!(written, Written::Conflict);
