@@ -17,6 +17,7 @@ use crate::platform::{SecureRandom, Timestamp};
 pub mod conformance;
 #[cfg(feature = "embedded")]
 mod embedded;
+mod flights;
 mod key;
 mod leases;
 mod memory;
@@ -29,6 +30,7 @@ mod slot;
 
 #[cfg(feature = "embedded")]
 pub use embedded::{EmbeddedStore, OpenStoreError};
+pub(crate) use flights::{Boarded, Boarding, FlightError, Flights};
 pub use key::{Collection, Flight, RecordKey};
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
