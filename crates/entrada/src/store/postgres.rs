@@ -53,9 +53,9 @@ type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 ///
 /// It opens while the database is down, connects when it is used, and after a restart or a fail-over
 /// connects anew: with pauses of a second at most, so that replicas do not storm a server that comes
-/// up. Nothing takes longer than the `timeout` of its [settings](PostgresSettings). A statement whose answer
-/// was lost is an error and is not sent again, unless it only reads: nobody knows whether it was
-/// carried out.
+/// up. No verb waits longer than the `timeout` of the [settings](PostgresSettings), a sweep for each of
+/// its parts. A statement whose answer was lost is an error and is not sent again, unless it only
+/// reads: nobody knows whether it was carried out.
 ///
 /// The tables are made when the first connection is, one replica at a time, or by
 /// [`migrate`](Self::migrate). Tables that a later release made are used if that release says that
@@ -65,7 +65,8 @@ type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 /// Between it and the server there may be a PgBouncer whose `pool_mode` is `session`. With
 /// `transaction`, it must be 1.21 or later with `max_prepared_statements` above 0, and the role needs
 /// `default_transaction_isolation` as `read committed` and `synchronous_commit` other than `off` of
-/// its own: what a connection asks for does not stay with it there.
+/// its own: what a connection asks for does not stay with it there. An older one mixes up statements
+/// of different connections, and must not be used so.
 #[derive(Debug)]
 pub struct PostgresStore {
     pool: Pool<Connector>,
@@ -147,7 +148,7 @@ impl PostgresStore {
             let Ok(answer) = timeout_at(deadline, sent).await else {
                 // Whoever comes next must not wait behind it.
                 self.discard(connection);
-                return Err(self.timed_out(None));
+                return Err(self.timed_out());
             };
             connection.is_awaited = false;
             let error = match answer {
@@ -174,23 +175,22 @@ impl PostgresStore {
 
     /// A connection: one that is free, or a new one, tried for until `deadline` if need be.
     async fn connection(&self, deadline: Instant) -> Result<Object<Connector>, PostgresError> {
-        let mut last = None;
         loop {
             match timeout_at(deadline, self.pool.get()).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 // The next attempt waits for its turn.
-                Ok(Err(PoolError::Backend(error))) if error.passes() => last = Some(error),
+                Ok(Err(PoolError::Backend(error))) if error.passes() => {}
                 Ok(Err(PoolError::Backend(error))) => return Err(error),
                 Ok(Err(other)) => return Err(PostgresError::Connect(other.to_string().into())),
-                Err(_) => return Err(self.timed_out(last)),
+                Err(_) => return Err(self.timed_out()),
             }
         }
     }
 
-    fn timed_out(&self, connecting: Option<PostgresError>) -> PostgresError {
+    fn timed_out(&self) -> PostgresError {
         PostgresError::TimedOut {
             within: self.timeout,
-            connecting: connecting.map(Box::new),
+            connecting: self.pool.manager().trouble().map(Into::into),
         }
     }
 

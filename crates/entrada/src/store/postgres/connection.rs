@@ -34,8 +34,9 @@ pub(super) struct Connection {
 /// Makes connections.
 ///
 /// Each is made by a task, which goes on when whoever asked for it has run out of time: the
-/// connection is then there for the next who comes. Were it given up, a server that is slow because all come
-/// at once would never be asked anything. For the same reason a migration has the time it needs.
+/// connection is then there for the next who comes. Were it given up, a server that is slow because
+/// all come at once would never get to a statement. For the same reason a migration has the time it
+/// needs.
 pub(super) struct Connector {
     maker: Arc<Maker>,
     /// One for each connection that there may be, made or being made.
@@ -108,6 +109,11 @@ impl Connector {
             }
         });
         made
+    }
+
+    /// Why the last attempt to connect failed, if it did.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.maker.pace.trouble()
     }
 
     /// Forgets what leads to a server that is no longer to be used.

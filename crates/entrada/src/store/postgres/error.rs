@@ -19,15 +19,15 @@ pub enum PostgresError {
     /// Whoever tells the password does not.
     #[error("there is no password for PostgreSQL")]
     Password(#[source] StoreError),
-    /// The server did not answer, or no connection became free; what the last attempt to connect
-    /// said, if there was one.
+    /// The server did not answer, or no connection became free; why the last attempt to connect
+    /// failed, if it did.
     #[error("PostgreSQL gave no answer within {within:?}")]
     TimedOut {
         /// The time it had.
         within: Duration,
         /// Why there was no connection.
         #[source]
-        connecting: Option<Box<Self>>,
+        connecting: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// A later release changed the tables, and this one no longer understands them.
     #[error(

@@ -27,6 +27,8 @@ pub(super) struct Pace {
 #[derive(Debug, Default)]
 struct State {
     failures: u32,
+    /// Why the last attempt failed.
+    trouble: Option<String>,
     /// From when on the next attempt may be made; at once if there is none.
     next: Option<Instant>,
 }
@@ -56,6 +58,11 @@ impl Pace {
         }
     }
 
+    /// Why the last attempt failed, if it did.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.held().trouble.clone()
+    }
+
     /// Until when to wait; `None` if it is the caller's turn.
     fn wait(&self) -> Option<Instant> {
         let mut state = self.held();
@@ -83,9 +90,12 @@ impl Attempt<'_> {
 
     /// It is not, or not as it should be. Said once: whoever asks is told each time.
     pub(super) fn failed(self, error: &PostgresError) {
-        if self.pace.held().failures == 0 {
-            tracing::warn!(error = %Causes(error), "PostgreSQL cannot be used");
+        let told = Causes(error).to_string();
+        let mut state = self.pace.held();
+        if state.failures == 0 {
+            tracing::warn!(error = told, "PostgreSQL cannot be used");
         }
+        state.trouble = Some(told);
     }
 }
 

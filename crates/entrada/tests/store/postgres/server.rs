@@ -198,6 +198,14 @@ impl Server {
         row.unwrap().get(0)
     }
 
+    /// The processes that serve stores.
+    pub(super) async fn sessions(&self) -> Vec<i32> {
+        let sessions = "SELECT pid FROM pg_stat_activity
+            WHERE application_name = 'entrada' ORDER BY pid";
+        let rows = self.admin().await.client.query(sessions, &[]).await;
+        rows.unwrap().iter().map(|row| row.get(0)).collect()
+    }
+
     /// Waits until so many statements of stores wait for somebody's lock.
     pub(super) async fn until_waiting(&self, statements: i64) {
         let waiting = "pg_stat_activity

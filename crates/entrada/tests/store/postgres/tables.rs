@@ -151,3 +151,24 @@ async fn statements_do_not_depend_on_what_the_database_has_as_its_own() {
     let fresh = entrada::store::Taken::Fresh(entry("x").sealed);
     assert_eq!(taken.iter().filter(|it| **it == fresh).count(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_goes_on_when_nobody_waits_for_it() {
+    let server = Server::started().await;
+    let store = server.store("timeout=200ms&pool=1");
+    let admin = server.admin().await;
+    let lock = format!("SELECT pg_advisory_lock({})", 0x656e_7472_6164_6100_u64);
+    admin.client.batch_execute(&lock).await.unwrap();
+    let error = store.read(&new_key()).await.unwrap_err();
+    assert!(told(&error).contains("no answer within 200ms"));
+    server.until_waiting(1).await;
+    let waiting = server.sessions().await;
+    let unlock = "SELECT pg_advisory_unlock_all()";
+    admin.client.batch_execute(unlock).await.unwrap();
+    while let Err(error) = store.read(&new_key()).await {
+        assert!(told(&error).contains("no answer within 200ms"));
+    }
+    // Whoever came next got the connection that was made for the first.
+    assert_eq!(server.sessions().await, waiting);
+    assert_eq!(server.count("entrada.migrations").await, 2);
+}
