@@ -1,5 +1,7 @@
 //! What goes wrong between a store and its database, and what is left to do then.
 
+use std::error::Error as _;
+use std::io;
 use std::time::Duration;
 
 use tokio_postgres::Error;
@@ -81,9 +83,11 @@ impl PostgresError {
 /// Whether a connection may be made later: the server refuses none for good, and TLS works.
 fn is_passing(error: &Error) -> bool {
     let Some(code) = error.code() else {
-        // TLS that fails, or a login that cannot be done, is said to be neither.
-        let told = error.to_string();
-        return !told.contains("TLS") && !told.contains("authentication");
+        // What comes from the network passes, but for a certificate that is not believed. The rest is
+        // TLS that the server does not have, or a login that cannot be done.
+        let source = error.source();
+        let io = source.and_then(|it| it.downcast_ref::<io::Error>());
+        return error.is_closed() || io.is_some_and(|io| io.kind() != io::ErrorKind::InvalidData);
     };
     *code == SqlState::CANNOT_CONNECT_NOW || !["28", "3D", "42"].contains(&class(code))
 }

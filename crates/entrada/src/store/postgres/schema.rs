@@ -155,6 +155,12 @@ mod tests {
     }
 
     #[test]
+    fn administrators_are_shown_the_script() {
+        let page = include_str!("../../../../../docs/POSTGRESQL.md");
+        assert!(page.contains(&script("\"entrada\"")));
+    }
+
+    #[test]
     fn the_script_names_the_schema_and_leaves_nothing_to_fill_in() {
         let script = script("\"other\"");
         assert!(script.contains("CREATE TABLE \"other\".slots"));
