@@ -19,7 +19,7 @@ async fn refusal(settings: PostgresSettings) -> String {
     let error = store.put(&new_key(), entry("x")).await.unwrap_err();
     // What nobody but an operator can mend is told at once.
     assert!(
-        before.elapsed() < Duration::from_secs(1),
+        before.elapsed() < Duration::from_secs(5),
         "{}",
         told(&error)
     );
@@ -47,25 +47,31 @@ async fn nobody_is_let_in_or_trusted_without_proof() {
     let server = Server::started().await;
 
     let wrong = DatabasePassword::new("hunter2");
-    let refused = refusal(server.settings("").with_password(&wrong)).await;
+    let refused = refusal(server.settings("timeout=10s").with_password(&wrong)).await;
     let expected = "password authentication failed for user \"entrada\"";
     assert!(refused.contains(expected), "{refused}");
     assert!(!refused.contains("hunter2"), "{refused}");
 
-    let nowhere = server.url("").replace("/postgres?", "/elsewhere?");
+    let nowhere = server
+        .url("timeout=10s")
+        .replace("/postgres?", "/elsewhere?");
     let refused = refusal(nowhere.parse().unwrap()).await;
     assert!(
         refused.contains("\"elsewhere\" does not exist"),
         "{refused}"
     );
 
-    let by_name = server.url("").replace("@127.0.0.1", "@localhost");
+    let by_name = server
+        .url("timeout=10s")
+        .replace("@127.0.0.1", "@localhost");
     let refused = refusal(by_name.parse().unwrap()).await;
     assert!(refused.contains("not valid for name"), "{refused}");
 
     let others = Server::stopped();
     let roots = |server: &Server| format!("sslrootcert={}", server.path("ca.pem").display());
-    let other_root = server.url("").replace(&roots(&server), &roots(&others));
+    let other_root = server
+        .url("timeout=10s")
+        .replace(&roots(&server), &roots(&others));
     let refused = refusal(other_root.parse().unwrap()).await;
     assert!(refused.contains("invalid peer certificate"), "{refused}");
     // The authorities of the system know nothing of the server's.
@@ -75,15 +81,17 @@ async fn nobody_is_let_in_or_trusted_without_proof() {
     let refused = refusal(system.parse().unwrap()).await;
     assert!(refused.contains("invalid peer certificate"), "{refused}");
 
-    let clear = server.url("").replace(&roots(&server), "sslmode=disable");
+    let clear = server
+        .url("timeout=10s")
+        .replace(&roots(&server), "sslmode=disable");
     let refused = refusal(clear.parse().unwrap()).await;
     assert!(refused.contains("no encryption"), "{refused}");
 
     let source = Arc::new(Told(Err("the vault is shut")));
-    let refused = refusal(server.settings("").with_password_from(source)).await;
+    let refused = refusal(server.settings("timeout=10s").with_password_from(source)).await;
     assert!(refused.contains("the vault is shut"), "{refused}");
     let source = Arc::new(Told(Ok(PASSWORD)));
-    let settings = server.settings("").with_password(&wrong);
+    let settings = server.settings("timeout=10s").with_password(&wrong);
     let store = PostgresStore::open(settings.with_password_from(source)).unwrap();
     store.put(&new_key(), entry("x")).await.unwrap();
 }
@@ -102,7 +110,7 @@ async fn a_socket_needs_no_tls_and_a_certificate_can_stand_for_a_password() {
     let settings = server.settings(&files).with_password(&wrong);
     let store = PostgresStore::open(settings).unwrap();
     store.put(&new_key(), entry("x")).await.unwrap();
-    let refused = refusal(server.settings("").with_password(&wrong)).await;
+    let refused = refusal(server.settings("timeout=10s").with_password(&wrong)).await;
     assert!(refused.contains("certificate"), "{refused}");
 }
 

@@ -1,7 +1,7 @@
 //! What happens when the server is not there, or no longer answers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use entrada::platform::Timestamp;
@@ -13,7 +13,7 @@ use super::server::Server;
 use super::{entry, new_key, told};
 
 /// How soon a store must notice that its server is back, with some time for slow machines.
-const HEALED: Duration = Duration::from_secs(4);
+const HEALED: Duration = Duration::from_secs(5);
 
 /// Asks until there is an answer.
 async fn healed(store: &PostgresStore) {
@@ -28,11 +28,9 @@ async fn fill_the_pool(store: &Arc<PostgresStore>) {
     let mut reads = JoinSet::new();
     for _ in 0..32 {
         let store = Arc::clone(store);
-        reads.spawn(async move { store.read(&new_key()).await });
+        reads.spawn(async move { healed(&store).await });
     }
-    for read in reads.join_all().await {
-        read.unwrap();
-    }
+    reads.join_all().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,9 +48,9 @@ async fn a_store_opens_while_the_server_is_down_and_uses_it_once_it_is_up() {
 /// What one writer was told of a record: the steps it took with it.
 type Acknowledged = Vec<(RecordKey, usize)>;
 
-async fn write_until_it_fails(store: Arc<PostgresStore>, stop: Arc<AtomicBool>) -> Acknowledged {
+async fn write_until_it_fails(store: Arc<PostgresStore>, steps: Arc<AtomicUsize>) -> Acknowledged {
     let mut acknowledged = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
+    loop {
         let key = new_key();
         for step in 0..4 {
             let done = match step {
@@ -70,9 +68,9 @@ async fn write_until_it_fails(store: Arc<PostgresStore>, stop: Arc<AtomicBool>) 
                 return acknowledged;
             }
             acknowledged.push((key.clone(), step));
+            steps.fetch_add(1, Ordering::Relaxed);
         }
     }
-    acknowledged
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,19 +79,19 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
     let store = Arc::new(server.store("timeout=1s"));
     for _ in 0..2 {
         fill_the_pool(&store).await;
-        let stop = Arc::new(AtomicBool::new(false));
+        let steps = Arc::new(AtomicUsize::new(0));
         let mut writers = JoinSet::new();
         for _ in 0..8 {
-            writers.spawn(write_until_it_fails(Arc::clone(&store), Arc::clone(&stop)));
+            writers.spawn(write_until_it_fails(Arc::clone(&store), Arc::clone(&steps)));
         }
-        sleep(Duration::from_millis(200)).await;
+        while steps.load(Ordering::Relaxed) < 500 {
+            sleep(Duration::from_millis(1)).await;
+        }
         server.kill();
-        stop.store(true, Ordering::Relaxed);
         let acknowledged = writers.join_all().await;
         server.start().await;
         healed(&store).await;
         let acknowledged: Vec<_> = acknowledged.into_iter().flatten().collect();
-        assert!(acknowledged.len() > 100, "{}", acknowledged.len());
         let mut checks = JoinSet::new();
         for part in acknowledged.chunks(acknowledged.len() / 16 + 1) {
             checks.spawn(check(Arc::clone(&store), part.to_vec()));
@@ -164,7 +162,7 @@ async fn the_time_is_kept_while_the_server_hangs_and_it_heals_when_it_no_longer_
     for (answer, took) in asking.join_all().await {
         let told = told(&answer.unwrap_err());
         assert!(told.contains("no answer within 500ms"), "{told}");
-        assert!(took < Duration::from_millis(1500), "{took:?}");
+        assert!(took < Duration::from_secs(3), "{took:?}");
     }
     server.resume();
     healed(&store).await;
@@ -174,7 +172,7 @@ async fn the_time_is_kept_while_the_server_hangs_and_it_heals_when_it_no_longer_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_verb_that_is_given_up_in_the_middle_does_not_hold_up_the_next() {
     let server = Server::started().await;
-    let store = server.store("pool=1&timeout=1s");
+    let store = server.store("pool=1&timeout=10s");
     let key = new_key();
     store.put(&key, entry("x")).await.unwrap();
     let admin = server.admin().await;
@@ -185,7 +183,7 @@ async fn a_verb_that_is_given_up_in_the_middle_does_not_hold_up_the_next() {
     assert!(given_up.is_err());
     let before = Instant::now();
     store.read(&new_key()).await.unwrap();
-    assert!(before.elapsed() < Duration::from_millis(500));
+    assert!(before.elapsed() < HEALED);
 }
 
 #[tokio::test(flavor = "multi_thread")]
