@@ -27,6 +27,7 @@ mod postgres;
 pub mod records;
 mod sealed;
 mod slot;
+mod watched;
 
 #[cfg(feature = "embedded")]
 pub use embedded::{EmbeddedStore, OpenStoreError};
@@ -41,6 +42,7 @@ pub use postgres::{
 pub use sealed::RecordError;
 pub(crate) use sealed::{Redeemed, SealedStore};
 pub use slot::Slot;
+pub(crate) use watched::{StoreHealth, WatchedStore};
 
 /// A record encrypted by Entrada.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -12,14 +12,14 @@ use crate::entra::EntraClient;
 use crate::entra::error::{EntraError, Remedy};
 use crate::grant::{
     AuthenticatedClient, Grant, GrantId, Lifetimes, NeededInteraction, PresentedRefreshToken,
-    RefreshDecision, RefreshError, RefreshRequest, Renewal,
+    RefreshDecision, RefreshError, RefreshRequest, Renewal, ReplicaId, Vantage,
 };
 use crate::keys::Keys;
 use crate::oauth::scope::Scope;
 use crate::platform::{Clock, Platform, SecureRandom, Timestamp};
 use crate::secret::{Hashed, RefreshToken};
 use crate::single_flight::Turns;
-use crate::store::{Flight, FlightError, Flights, SealedStore, StoreError, Written};
+use crate::store::{Flight, FlightError, Flights, SealedStore, StoreError, StoreHealth, Written};
 
 /// How long before its end an Entra access token is replaced.
 const EARLY: Duration = Duration::from_secs(5 * 60);
@@ -35,6 +35,8 @@ pub(crate) struct Renewer {
     clock: Arc<dyn Clock>,
     turns: Turns<GrantId>,
     flights: Flights,
+    replica: ReplicaId,
+    health: StoreHealth,
 }
 
 /// Why a grant was not refreshed.
@@ -135,7 +137,7 @@ fn lives(grant: &Grant, now: Timestamp) -> bool {
 impl Renewer {
     pub(super) fn new(
         entra: Arc<EntraClient>,
-        store: SealedStore,
+        (store, health): (SealedStore, StoreHealth),
         keys: Keys,
         lifetimes: Lifetimes,
         platform: &Platform,
@@ -147,10 +149,12 @@ impl Renewer {
             store,
             keys,
             lifetimes,
+            replica: ReplicaId::generate(&*random),
             random,
             clock,
             turns: Turns::default(),
             flights,
+            health,
         }
     }
 
@@ -182,7 +186,7 @@ impl Renewer {
         let id = presented.grant();
         for _ in 0..MOST_ROUNDS {
             let grant = self.standing(&id, now).await?;
-            match grant.refresh(presented, client, request, now)? {
+            match grant.refresh(presented, client, request, &self.vantage(now))? {
                 RefreshDecision::Repeat(token) => {
                     return Ok(Rotated {
                         grant,
@@ -348,6 +352,14 @@ impl Renewer {
         Err(RenewalError::Unavailable { error, retry_after })
     }
 
+    fn vantage(&self, now: Timestamp) -> Vantage {
+        Vantage {
+            now,
+            replica: self.replica,
+            store_failed_at: self.health.failed_at(),
+        }
+    }
+
     fn succeed(
         &self,
         grant: &Grant,
@@ -362,6 +374,9 @@ impl Renewer {
         let succession = presented
             .succeeded_by(&token, now + self.lifetimes.refresh_token, salt)
             .ok_or(RenewalError::Crypto)?;
-        Ok((grant.rotated(succession, renewal, now), token))
+        Ok((
+            grant.rotated(succession, renewal, &self.vantage(now)),
+            token,
+        ))
     }
 }
