@@ -56,6 +56,7 @@ mod simulation;
 mod site;
 mod slow;
 mod step_up;
+mod store_outage;
 mod tenancy;
 mod token;
 mod token_request;
