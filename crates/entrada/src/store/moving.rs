@@ -196,12 +196,11 @@ impl Moving {
             return Ok(Some(slot));
         }
         match mark::find(self.from.slot(key).await?)? {
-            Found::Slot(slot) => return Ok(Some(slot)),
-            Found::Mark(mark, slot) => self.land(key, &mark, slot).await?,
-            Found::Nothing if self.step == Step::UnderWay => return Ok(None),
-            Found::Nothing | Found::Emptied => {}
+            // As long as a mark is not empty, nobody changed in `to` what it holds.
+            Found::Slot(slot) | Found::Mark(_, slot) => Ok(Some(slot)),
+            Found::Nothing if self.step == Step::UnderWay => Ok(None),
+            Found::Nothing | Found::Emptied => mark::seen(self.to.slot(key).await?),
         }
-        mark::seen(self.to.slot(key).await?)
     }
 }
 

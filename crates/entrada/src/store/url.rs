@@ -1,7 +1,7 @@
 //! The store that a URL names.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -131,6 +131,17 @@ impl StoreUrl {
             Place::File(_) => StoreKind::File,
             #[cfg(feature = "redis")]
             Place::Redis(_) => StoreKind::Redis,
+        }
+    }
+
+    /// The file it names, if it names one.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Memory => None,
+            #[cfg(feature = "embedded")]
+            Place::File(path) => Some(path),
+            #[cfg(feature = "redis")]
+            Place::Redis(_) => None,
         }
     }
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod moving;
+#[cfg(test)]
 #[cfg(all(feature = "redis", unix))]
 mod redis;
 #[cfg(test)]
