@@ -17,6 +17,7 @@ use crate::platform::{SecureRandom, Timestamp};
 pub mod conformance;
 #[cfg(feature = "embedded")]
 mod embedded;
+mod flights;
 mod key;
 mod leases;
 mod memory;
@@ -28,18 +29,21 @@ mod redis;
 mod sealed;
 mod slot;
 mod url;
+mod watched;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{OpenRedisError, RedisSettings, RedisStore};
 pub use self::url::{OpenUrlError, StoreKind, StoreUrl, StoreUrlError};
 #[cfg(feature = "embedded")]
 pub use embedded::{EmbeddedStore, OpenStoreError};
+pub(crate) use flights::{Boarded, Boarding, FlightError, Flights};
 pub use key::{Collection, Flight, RecordKey};
 pub use memory::MemoryStore;
 pub use moving::{Moved, Moving};
 pub use sealed::RecordError;
 pub(crate) use sealed::{Redeemed, SealedStore};
 pub use slot::Slot;
+pub(crate) use watched::{StoreHealth, WatchedStore};
 
 /// A record encrypted by Entrada.
 #[derive(Clone, Debug, Eq, PartialEq)]
