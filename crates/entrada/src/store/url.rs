@@ -103,6 +103,15 @@ pub enum OpenUrlError {
 }
 
 impl StoreUrl {
+    /// The store in the file `path`.
+    #[cfg(feature = "embedded")]
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self {
+            place: Place::File(path.into()),
+            has_password: false,
+        }
+    }
+
     /// The same with this password, which is then not in the URL.
     ///
     /// # Errors
