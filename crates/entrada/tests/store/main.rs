@@ -5,6 +5,9 @@ mod crash;
 #[cfg(test)]
 mod moving;
 #[cfg(test)]
+#[cfg(all(unix, feature = "postgres"))]
+mod postgres;
+#[cfg(test)]
 #[cfg(all(feature = "redis", unix))]
 mod redis;
 #[cfg(test)]
