@@ -126,9 +126,12 @@ fn missing(flag: &str, setting: &str) -> ConfigError {
 }
 
 fn open(flag: &'static str, url: &StoreUrl) -> Result<Arc<dyn Store>, CommandError> {
-    url.open().map_err(|source| match source {
-        OpenUrlError::File(OpenStoreError::InUse(path)) => CommandError::StoreInUse(path),
-        source => CommandError::OpenStore { flag, source },
+    url.open().map_err(|source| {
+        if let OpenUrlError::File(OpenStoreError::InUse(path)) = &source {
+            CommandError::StoreInUse(path.clone())
+        } else {
+            CommandError::OpenStore { flag, source }
+        }
     })
 }
 

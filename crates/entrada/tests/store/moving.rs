@@ -17,7 +17,7 @@ use entrada::store::{
 struct Replicas(Vec<Arc<dyn Store>>, AtomicUsize);
 
 impl Replicas {
-    fn new(replicas: Vec<Arc<dyn Store>>) -> Arc<dyn Store> {
+    fn by_turns(replicas: Vec<Arc<dyn Store>>) -> Arc<dyn Store> {
         Arc::new(Self(replicas, AtomicUsize::new(0)))
     }
 
@@ -173,7 +173,7 @@ mod old_beside_announced {
     async fn replicas() -> Arc<dyn Store> {
         let (from, to) = (used().await, new());
         let announced = Moving::announced(Arc::clone(&from), to);
-        Replicas::new(vec![from, Arc::new(announced)])
+        Replicas::by_turns(vec![from, Arc::new(announced)])
     }
 
     entrada::store_conformance!(replicas);
@@ -186,7 +186,7 @@ mod announced_beside_under_way {
         let (from, to) = (used().await, new());
         let announced = Moving::announced(Arc::clone(&from), Arc::clone(&to));
         let under_way = Moving::under_way(from, to);
-        Replicas::new(vec![Arc::new(announced), Arc::new(under_way)])
+        Replicas::by_turns(vec![Arc::new(announced), Arc::new(under_way)])
     }
 
     entrada::store_conformance!(replicas);
@@ -198,7 +198,7 @@ mod under_way_beside_new {
     async fn replicas() -> Arc<dyn Store> {
         let (from, to) = moved().await;
         let under_way = Moving::under_way(from, Arc::clone(&to));
-        Replicas::new(vec![to, Arc::new(under_way)])
+        Replicas::by_turns(vec![to, Arc::new(under_way)])
     }
 
     entrada::store_conformance!(replicas);
@@ -225,7 +225,7 @@ async fn a_damaged_mark_is_an_error_and_no_record() {
 async fn each_version_is_written_once_while_all_is_moved() {
     let (from, to) = (used().await, new());
     let under_way = Moving::under_way(Arc::clone(&from), Arc::clone(&to));
-    let replicas = Replicas::new(vec![
+    let replicas = Replicas::by_turns(vec![
         Arc::new(Moving::announced(from, Arc::clone(&to))),
         Arc::new(under_way.clone()),
     ]);

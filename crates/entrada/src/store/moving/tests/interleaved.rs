@@ -74,9 +74,10 @@ fn in_order(start: Start, tasks: &[Task], order: &[usize]) -> Outcome {
     let mut answers = vec![None; tasks.len()];
     for number in order {
         let task = &tasks[*number];
-        let answer = match task.ask {
-            Ask::Bring => Answer::Done,
-            asked => ready(ask(Arc::clone(&one) as _, Both::default(), asked)),
+        let answer = if task.ask == Ask::Bring {
+            Answer::Done
+        } else {
+            ready(ask(Arc::clone(&one) as _, Both::default(), task.ask))
         };
         if task.dies_at.is_none() {
             answers[*number] = Some(answer);

@@ -111,9 +111,8 @@ fn place(kind: &str, number: usize, record: &Value) -> Option<(RecordKey, &'stat
 }
 
 fn state(record: &Value) -> UpstreamState {
-    let login = match record.as_object().and_then(|it| it.iter().next()) {
-        Some((_, login)) => login,
-        None => return UpstreamState::new("spent"),
+    let Some(login) = record.as_object().and_then(|it| it.values().next()) else {
+        return UpstreamState::new("spent");
     };
     let login = login.get("login").unwrap_or(login);
     UpstreamState::new(kept_text(login, "state"))
