@@ -53,9 +53,6 @@ macro_rules! store_conformance {
     ($make_store:path) => {
         $crate::store_conformance!(@each tests $make_store);
     };
-    (all $store:ident) => {
-        $crate::store_conformance!(@each all $store);
-    };
     (together $check:ident) => {
         $crate::store_conformance!(@each together $check);
     };
@@ -103,9 +100,6 @@ macro_rules! store_conformance {
         async fn $case() {
             $crate::store::conformance::$case($make_store().await).await;
         }
-    )+};
-    (@all $store:path; $($case:ident)+) => {$(
-        $crate::store::conformance::$case(::std::sync::Arc::clone(&$store)).await;
     )+};
     (@together $check:ident; $($case:ident)+) => {
         async fn $check(store: ::std::sync::Arc<dyn $crate::store::Store>) {$(

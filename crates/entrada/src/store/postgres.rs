@@ -201,6 +201,14 @@ impl PostgresStore {
         self.pool.manager().forget_spare();
     }
 
+    /// Keeps a slot where there is none.
+    async fn keep_new(&self, key: &RecordKey, slot: &Slot) -> Result<Written, StoreError> {
+        let (expires_at, version, grant, sealed) = row::columns(slot);
+        let parameters: Parameters<'_> = &[&key.as_bytes(), &expires_at, &version, &grant, &sealed];
+        let rows = self.writes(|it| &it.put_new, parameters).await?;
+        Ok(row::written(&rows))
+    }
+
     /// Sends a sweep's statement until there is nothing left for it.
     async fn sweep_all(
         &self,
@@ -235,7 +243,7 @@ impl Store for PostgresStore {
 
     async fn put_new(&self, key: &RecordKey, entry: Entry) -> Result<Written, StoreError> {
         let slot = Slot::from_stored(entry.expires_at, 1, entry.grant, Some(entry.sealed));
-        self.replace(key, None, slot).await
+        self.keep_new(key, &slot).await
     }
 
     async fn put_version(
@@ -320,7 +328,8 @@ impl Store for PostgresStore {
 
     async fn slot(&self, key: &RecordKey) -> Result<Option<Slot>, StoreError> {
         let rows = self.reads(|it| &it.slot, &[&key.as_bytes()]).await?;
-        row::found(&rows)
+        let page = row::page(&rows, usize::MAX)?;
+        Ok(page.slots.into_iter().next().map(|(_, slot)| slot))
     }
 
     async fn replace(
@@ -329,16 +338,22 @@ impl Store for PostgresStore {
         found: Option<&Slot>,
         slot: Slot,
     ) -> Result<Written, StoreError> {
-        let (key, (expires_at, version, grant, sealed)) = (key.as_bytes(), row::columns(&slot));
-        let kept: Parameters<'_> = &[&key, &expires_at, &version, &grant, &sealed];
-        let rows = match found.map(row::columns) {
-            None => self.writes(|it| &it.put_new, kept).await?,
-            Some(found) => {
-                let found: Parameters<'_> = &[&found.0, &found.1, &found.2, &found.3];
-                let both = [kept, found].concat();
-                self.writes(|it| &it.replace, &both).await?
-            }
+        let Some(found) = found else {
+            return self.keep_new(key, &slot).await;
         };
+        let (is, was) = (row::columns(&slot), row::columns(found));
+        let parameters: Parameters<'_> = &[
+            &key.as_bytes(),
+            &is.0,
+            &is.1,
+            &is.2,
+            &is.3,
+            &was.0,
+            &was.1,
+            &was.2,
+            &was.3,
+        ];
+        let rows = self.writes(|it| &it.replace, parameters).await?;
         Ok(row::written(&rows))
     }
 }

@@ -4,11 +4,9 @@
 mod crash;
 #[cfg(test)]
 mod moving;
-#[cfg(test)]
-#[cfg(all(unix, feature = "postgres"))]
+#[cfg(all(test, unix, feature = "postgres"))]
 mod postgres;
-#[cfg(test)]
-#[cfg(all(feature = "redis", unix))]
+#[cfg(all(test, unix, feature = "redis"))]
 mod redis;
 #[cfg(test)]
 mod reopen;

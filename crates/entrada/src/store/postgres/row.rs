@@ -29,18 +29,18 @@ pub(super) fn microseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// What an entry is kept as: its expiry, its grant, its record.
-pub(super) fn parts(entry: &Entry) -> (i64, Option<&[u8]>, &[u8]) {
-    let grant = entry.grant.as_ref().map(|id| id.as_bytes().as_slice());
-    (expiry(entry.expires_at), grant, entry.sealed.as_bytes())
-}
-
-/// What a slot is kept as: its expiry, its version, its grant, its record.
+/// The columns of a slot: expiry, version, grant, record.
 pub(super) fn columns(slot: &Slot) -> (i64, i64, Option<&[u8]>, Option<&[u8]>) {
     let grant = slot.grant.as_ref().map(|id| id.as_bytes().as_slice());
     let sealed = slot.sealed.as_ref().map(|it| it.as_bytes().as_ref());
     let (expires_at, version) = (expiry(slot.expires_at), slot.version.cast_signed());
     (expires_at, version, grant, sealed)
+}
+
+/// What an entry is kept as: its expiry, its grant, its record.
+pub(super) fn parts(entry: &Entry) -> (i64, Option<&[u8]>, &[u8]) {
+    let grant = entry.grant.as_ref().map(|id| id.as_bytes().as_slice());
+    (expiry(entry.expires_at), grant, entry.sealed.as_bytes())
 }
 
 /// Whether a statement that says so with a row did it.
@@ -96,12 +96,6 @@ pub(super) fn page(rows: &[Row], most: usize) -> Result<SlotPage, StoreError> {
     let last = slots.last().filter(|_| slots.len() >= most);
     let next = last.map(|(key, _)| Cursor::new(key.as_bytes().to_vec()));
     Ok(SlotPage::new(slots, next))
-}
-
-/// All that was found under one key.
-pub(super) fn found(rows: &[Row]) -> Result<Option<Slot>, StoreError> {
-    let found = rows.first().map(slot).transpose()?;
-    Ok(found.map(|(_, slot)| slot))
 }
 
 fn slot(row: &Row) -> Result<(RecordKey, Slot), StoreError> {

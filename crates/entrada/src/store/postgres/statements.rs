@@ -56,14 +56,6 @@ statements! {
          ON CONFLICT (key) DO NOTHING
          RETURNING true";
 
-    /// `key`, `expires_at`, `version`, `grant`, `sealed`, and the last four as they were found; a row
-    /// if that is what was there.
-    replace:
-        "UPDATE {schema}.slots SET expires_at = $2, version = $3, grant_id = $4, sealed = $5
-         WHERE key = $1 AND expires_at = $6 AND version = $7
-             AND grant_id IS NOT DISTINCT FROM $8 AND sealed IS NOT DISTINCT FROM $9
-         RETURNING true";
-
     /// `key`, `expires_at`, `grant`, `sealed`; no row if another version is there.
     ///
     /// With DO NOTHING, a row that came after this statement began would be in its way and yet not
@@ -173,6 +165,14 @@ statements! {
     /// `key`
     slot:
         "SELECT key, expires_at, version, grant_id, sealed FROM {schema}.slots WHERE key = $1";
+
+    /// `key`, then `expires_at`, `version`, `grant` and `sealed` as they shall be, and as they were
+    /// found; a row if they were so still.
+    replace:
+        "UPDATE {schema}.slots SET expires_at = $2, version = $3, grant_id = $4, sealed = $5
+         WHERE key = $1 AND expires_at = $6 AND version = $7
+             AND grant_id IS NOT DISTINCT FROM $8 AND sealed IS NOT DISTINCT FROM $9
+         RETURNING true";
 
     /// The key before, how many.
     export:
