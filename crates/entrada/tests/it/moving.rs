@@ -102,7 +102,7 @@ async fn a_code_counts_once_at_replicas_on_both_sides_of_a_move() {
     let (announced, under_way) = (steps.announced(), steps.under_way());
     for (one, other) in [(&announced, &under_way), (&under_way, &announced)] {
         let mut browser = one.browser();
-        let mut client = one.client().await;
+        let client = one.client().await;
         let consent = client.ask(&mut browser).await;
         let location = browser.approve(&consent, "alice").await.left();
         let code = crate::client::parameter(&location, "code").unwrap();

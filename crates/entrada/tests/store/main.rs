@@ -4,9 +4,11 @@
 mod crash;
 #[cfg(test)]
 mod moving;
-#[cfg(all(test, unix, feature = "postgres"))]
+#[cfg(test)]
+#[cfg(all(unix, feature = "postgres"))]
 mod postgres;
-#[cfg(all(test, unix, feature = "redis"))]
+#[cfg(test)]
+#[cfg(all(unix, feature = "redis"))]
 mod redis;
 #[cfg(test)]
 mod reopen;

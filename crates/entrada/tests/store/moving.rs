@@ -7,10 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use entrada::grant::GrantId;
 use entrada::platform::{Clock as _, SystemClock, SystemRandom, Timestamp};
+use entrada::secret::Hashed;
 use entrada::store::{
     Cursor, Entry, Lease, LeaseHolder, MemoryStore, Moving, RecordKey, Sealed, Slot, SlotPage,
     Store, StoreError, Stored, Taken, Written,
 };
+
+#[cfg(all(unix, feature = "postgres", feature = "redis"))]
+mod servers;
 
 /// Replicas of which each verb reaches the next, but those of one lease the same.
 #[derive(Debug)]
@@ -109,6 +113,10 @@ impl Store for Replicas {
     }
 }
 
+fn new_grant() -> RecordKey {
+    RecordKey::grant(&GrantId::generate(&SystemRandom::default()))
+}
+
 fn later() -> Timestamp {
     SystemClock::default().now() + Duration::from_secs(3600)
 }
@@ -117,7 +125,7 @@ fn later() -> Timestamp {
 async fn used() -> Arc<dyn Store> {
     let store = MemoryStore::new();
     for number in 0..300_u32 {
-        let key = RecordKey::grant(&GrantId::generate(&SystemRandom::default()));
+        let key = new_grant();
         let entry = Entry::new(Sealed::from_stored(number.to_string()), later());
         store.put_version(&key, 1, entry).await.unwrap();
     }
@@ -207,7 +215,7 @@ mod under_way_beside_new {
 #[tokio::test]
 async fn a_damaged_mark_is_an_error_and_no_record() {
     let (from, to) = (new(), new());
-    let key = RecordKey::grant(&GrantId::generate(&SystemRandom::default()));
+    let key = new_grant();
     let damaged = Entry::new(Sealed::from_stored(&b"\0moved\0\xff"[..]), later());
     from.put(&key, damaged).await.unwrap();
     for moving in [
@@ -229,9 +237,7 @@ async fn each_version_is_written_once_while_all_is_moved() {
         Arc::new(Moving::announced(from, Arc::clone(&to))),
         Arc::new(under_way.clone()),
     ]);
-    let keys: Vec<_> = (0..8)
-        .map(|_| RecordKey::grant(&GrantId::generate(&SystemRandom::default())))
-        .collect();
+    let keys: Vec<_> = (0..8).map(|_| new_grant()).collect();
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..8_u32 {
         let (replicas, keys) = (Arc::clone(&replicas), keys.clone());
@@ -267,4 +273,42 @@ async fn each_version_is_written_once_while_all_is_moved() {
         versions += to.read(key).await.unwrap().unwrap().version;
     }
     assert_eq!(versions, all, "a version that was written is lost");
+}
+
+/// Whoever lost a lease to a replica one step apart has no answer to give.
+#[tokio::test]
+async fn a_lease_that_was_lost_is_not_settled_by_whoever_had_it() {
+    let (from, to) = (new(), new());
+    let under_way = Moving::under_way(Arc::clone(&from), Arc::clone(&to));
+    let announced = Moving::announced(Arc::clone(&from), Arc::clone(&to));
+    let others: [&dyn Store; 2] = [&announced, &*to];
+    for (number, other) in others.into_iter().enumerate() {
+        let flight = RecordKey::flight(&Hashed::of(&number.to_string()));
+        let [first, second] = [(); 2].map(|()| LeaseHolder::generate(&SystemRandom::default()));
+        let (term, now) = (Duration::from_secs(5), SystemClock::default().now());
+        let late = now + 2 * term;
+        let held = under_way.lease(&flight, first, term, now).await.unwrap();
+        assert_eq!(held, Lease::Held);
+        assert_eq!(
+            other.lease(&flight, second, term, now).await.unwrap(),
+            Lease::Busy
+        );
+        assert_eq!(
+            other.lease(&flight, second, term, late).await.unwrap(),
+            Lease::Held
+        );
+        let answer = Entry::new(Sealed::from_stored("late"), later());
+        let settled = under_way
+            .settle(&flight, first, Some(answer))
+            .await
+            .unwrap();
+        assert_eq!(settled, Written::Conflict);
+        let asked = under_way.lease(&flight, first, term, late).await.unwrap();
+        assert_eq!(asked, Lease::Busy);
+        let answer = Entry::new(Sealed::from_stored("answer"), later());
+        let settled = other.settle(&flight, second, Some(answer)).await.unwrap();
+        assert_eq!(settled, Written::Yes);
+        let asked = under_way.lease(&flight, first, term, late).await.unwrap();
+        assert_eq!(asked, Lease::Answered(Sealed::from_stored("answer")));
+    }
 }
