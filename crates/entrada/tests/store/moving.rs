@@ -7,7 +7,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use entrada::grant::GrantId;
 use entrada::platform::{Clock as _, SystemClock, SystemRandom, Timestamp};
-use entrada::secret::Hashed;
 use entrada::store::{
     Cursor, Entry, Lease, LeaseHolder, MemoryStore, Moving, RecordKey, Sealed, Slot, SlotPage,
     Store, StoreError, Stored, Taken, Written,
@@ -282,8 +281,8 @@ async fn a_lease_that_was_lost_is_not_settled_by_whoever_had_it() {
     let under_way = Moving::under_way(Arc::clone(&from), Arc::clone(&to));
     let announced = Moving::announced(Arc::clone(&from), Arc::clone(&to));
     let others: [&dyn Store; 2] = [&announced, &*to];
-    for (number, other) in others.into_iter().enumerate() {
-        let flight = RecordKey::flight(&Hashed::of(&number.to_string()));
+    for other in others {
+        let flight = new_grant();
         let [first, second] = [(); 2].map(|()| LeaseHolder::generate(&SystemRandom::default()));
         let (term, now) = (Duration::from_secs(5), SystemClock::default().now());
         let late = now + 2 * term;
