@@ -33,6 +33,8 @@ use crate::config::ourselves::Ourselves;
 pub use crate::config::problem::{ConfigError, Problem};
 pub use crate::config::provider::ProviderSettings;
 use crate::config::source::Sources;
+pub use crate::config::store::{OpenStore, StoreSettings};
+pub(crate) use crate::config::store::{ends_of_move, named as store_named};
 pub use crate::config::table::names;
 pub(crate) use crate::config::value::{address, duration, signing_algorithm};
 

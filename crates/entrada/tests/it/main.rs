@@ -35,6 +35,7 @@ mod log;
 mod login;
 mod mcp_session;
 mod metadata;
+mod moving;
 mod obo;
 mod obo_flight;
 mod outage;

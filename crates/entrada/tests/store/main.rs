@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod moving;
+#[cfg(test)]
 #[cfg(all(unix, feature = "postgres"))]
 mod postgres;
 #[cfg(test)]

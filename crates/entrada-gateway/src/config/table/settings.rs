@@ -222,6 +222,32 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
     ),
     setting(
         TOKENS,
+        "store_next",
+        "URL",
+        "The store that grants will move to: the first step of a move, while replicas run that know \
+         nothing of it",
+    ),
+    setting(
+        TOKENS,
+        "store_next_password_file",
+        "FILE",
+        "A file that holds its password, and nothing else",
+    ),
+    setting(
+        TOKENS,
+        "store_before",
+        "URL",
+        "The store that grants move from, to store: the second step, once all replicas have taken the \
+         first. Out of a file this process moves them by itself",
+    ),
+    setting(
+        TOKENS,
+        "store_before_password_file",
+        "FILE",
+        "A file that holds its password, and nothing else",
+    ),
+    setting(
+        TOKENS,
         "issuer_url",
         "URL",
         "The issuer of our tokens [default: the base URL]",

@@ -1,6 +1,7 @@
 //! A record as it is sealed: `format ‖ expiry ‖ JSON`.
 
 use std::io;
+use std::ops::RangeInclusive;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,8 +9,12 @@ use zeroize::Zeroizing;
 
 use crate::platform::Timestamp;
 
-/// The only format there is.
-const FORMAT: u8 = 1;
+/// The formats that are read: that of the release before, that of this one, and, if it is another,
+/// the one that the next release will write.
+const READ: RangeInclusive<u8> = 1..=1;
+
+/// The format that is written: one that the release before reads, too, for both may run side by side.
+const WRITTEN: u8 = 1;
 
 const FIRST_CAPACITY: usize = 4096;
 
@@ -40,7 +45,7 @@ pub(super) fn write(
     expires_at: Timestamp,
 ) -> Result<Zeroizing<Vec<u8>>, RecordError> {
     let mut plain = Plain(Zeroizing::new(Vec::with_capacity(FIRST_CAPACITY)));
-    plain.append(&[FORMAT]);
+    plain.append(&[WRITTEN]);
     plain.append(&expires_at.as_unix().to_be_bytes());
     serde_json::to_writer(&mut plain, record).map_err(|_| RecordError::Unwritable)?;
     Ok(plain.0)
@@ -53,7 +58,7 @@ pub(super) fn read<T: DeserializeOwned>(
 ) -> Result<Option<T>, RecordError> {
     let content = |column| RecordError::Content { column };
     let (format, rest) = plain.split_first().ok_or_else(|| content(0))?;
-    if *format != FORMAT {
+    if !READ.contains(format) {
         return Err(RecordError::Format(*format));
     }
     let (expires_at, json) = rest.split_first_chunk().ok_or_else(|| content(0))?;

@@ -19,6 +19,8 @@ use crate::platform::SystemRandom;
 use crate::secret::{BrowserBinding, CodeVerifier, EntraAccessToken, EntraRefreshToken, Nonce};
 use crate::store::MemoryStore;
 
+mod kept;
+
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_unix(seconds)
 }
