@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::grant::GrantId;
+use crate::keys::KeysUnavailable;
 use crate::platform::{SecureRandom, Timestamp};
 
 #[cfg(feature = "test-util")]
@@ -18,6 +19,7 @@ pub mod conformance;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod key;
+mod key_ring;
 mod leases;
 mod memory;
 #[cfg(feature = "test-util")]
@@ -28,6 +30,8 @@ mod slot;
 #[cfg(feature = "embedded")]
 pub use embedded::{EmbeddedStore, OpenStoreError};
 pub use key::{Collection, Flight, RecordKey};
+pub(crate) use key_ring::SharedKeys;
+pub use key_ring::{StoredKeyRing, StoredRing};
 pub use memory::MemoryStore;
 pub use sealed::RecordError;
 pub(crate) use sealed::{Redeemed, SealedStore};
@@ -322,6 +326,12 @@ pub struct StoreError {
     /// Why.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl From<KeysUnavailable> for StoreError {
+    fn from(error: KeysUnavailable) -> Self {
+        Self::new(error)
+    }
 }
 
 impl StoreError {
