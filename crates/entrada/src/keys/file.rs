@@ -200,24 +200,11 @@ impl KeyFile {
         }
     }
 
-    #[cfg(unix)]
     fn refuse_exposed(&self, file: &File) -> Result<(), KeyFileError> {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = file
-            .metadata()
-            .map_err(|error| self.io(error))?
-            .permissions()
-            .mode();
-        if mode.trailing_zeros() >= 6 {
-            Ok(())
-        } else {
-            Err(KeyFileError::Exposed(self.0.clone()))
-        }
-    }
-
-    #[cfg(not(unix))]
-    fn refuse_exposed(&self, _file: &File) -> Result<(), KeyFileError> {
-        Ok(())
+        let is_exposed = private_file::is_exposed(file).map_err(|error| self.io(error))?;
+        (!is_exposed)
+            .then_some(())
+            .ok_or_else(|| KeyFileError::Exposed(self.0.clone()))
     }
 }
 

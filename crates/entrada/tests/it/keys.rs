@@ -70,10 +70,10 @@ async fn replicas_that_share_a_file_rotate_once_when_it_is_time() {
     let replicas = [replica(), replica()];
     let published = async || {
         for replica in &replicas {
-            replica.provider.tend_keys(Some(EVERY)).unwrap();
+            replica.provider.tend_keys(Some(EVERY)).await.unwrap();
         }
         // The first looks again at what the second did.
-        replicas[0].provider.tend_keys(Some(EVERY)).unwrap();
+        replicas[0].provider.tend_keys(Some(EVERY)).await.unwrap();
         let (one, other) = (kids(&replicas[0]).await, kids(&replicas[1]).await);
         assert_eq!(one, other);
         one.len()

@@ -1,6 +1,6 @@
 //! A store that takes its time, and fails when told to.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use entrada::store::{
 /// Keeps records in memory; others get their turn before each verb.
 #[derive(Debug, Default)]
 pub(crate) struct Outage {
-    store: MemoryStore,
+    store: Mutex<Arc<MemoryStore>>,
     failing: Mutex<Failing>,
 }
 
@@ -42,6 +42,15 @@ impl Outage {
         self.set(Failing::Sweep);
     }
 
+    /// What was kept is lost.
+    pub(crate) fn forget_everything(&self) {
+        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+    }
+
+    fn store(&self) -> Arc<MemoryStore> {
+        Arc::clone(&self.store.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     pub(crate) fn end(&self) {
         self.set(Failing::Nothing);
     }
@@ -50,7 +59,7 @@ impl Outage {
         *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = failing;
     }
 
-    async fn reach(&self, verb: &str, key: &RecordKey) -> Result<&MemoryStore, StoreError> {
+    async fn reach(&self, verb: &str, key: &RecordKey) -> Result<Arc<MemoryStore>, StoreError> {
         let store = self.reach_at_all().await?;
         match self.failing() {
             Failing::Verb(failing, at) if failing == verb && at == key.collection() => {
@@ -62,10 +71,10 @@ impl Outage {
         }
     }
 
-    async fn reach_at_all(&self) -> Result<&MemoryStore, StoreError> {
+    async fn reach_at_all(&self) -> Result<Arc<MemoryStore>, StoreError> {
         tokio::task::yield_now().await;
         match self.failing() {
-            Failing::Nothing | Failing::Verb(..) | Failing::Sweep => Ok(&self.store),
+            Failing::Nothing | Failing::Verb(..) | Failing::Sweep => Ok(self.store()),
             Failing::Everything => Err(outage()),
         }
     }
