@@ -10,7 +10,7 @@ use entrada::platform::SystemRandom;
 use crate::restart::on_disk;
 use crate::world::{SECOND, World};
 
-async fn kids(world: &World) -> Vec<String> {
+pub(crate) async fn kids(world: &World) -> Vec<String> {
     let keys = world.get("/.well-known/jwks.json").await.ok();
     let keys = keys["keys"].as_array().unwrap().clone();
     keys.iter()

@@ -52,6 +52,7 @@ mod remembered_consent;
 mod restart;
 mod revoke;
 mod secrets;
+mod shared_keys;
 mod site;
 mod slow;
 mod step_up;

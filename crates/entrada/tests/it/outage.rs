@@ -1,5 +1,6 @@
 //! A store that takes its time, and fails when told to.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use entrada::store::{
 pub(crate) struct Outage {
     store: Mutex<Arc<MemoryStore>>,
     failing: Mutex<Failing>,
+    rings_read: AtomicUsize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,6 +47,11 @@ impl Outage {
     /// What was kept is lost.
     pub(crate) fn forget_everything(&self) {
         *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+    }
+
+    /// How often a key ring was asked for.
+    pub(crate) fn rings_read(&self) -> usize {
+        self.rings_read.load(Ordering::SeqCst)
     }
 
     fn store(&self) -> Arc<MemoryStore> {
@@ -91,6 +98,9 @@ fn outage() -> StoreError {
 #[async_trait]
 impl Store for Outage {
     async fn read(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
+        if key.collection() == Collection::KeyRings {
+            self.rings_read.fetch_add(1, Ordering::SeqCst);
+        }
         self.reach("read", key).await?.read(key).await
     }
 
