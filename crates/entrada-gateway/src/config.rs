@@ -15,6 +15,7 @@ mod problem;
 mod provider;
 mod source;
 mod spelling;
+mod store;
 mod table;
 mod together;
 mod value;
@@ -212,6 +213,7 @@ fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> Provid
             == Some(true),
         certificate_authorities: sources.parsed("ca_file", value::content),
         data_dir: sources.required("data_dir").into(),
+        store: store::read(sources),
         access_token_lifetime: sources.parsed("access_token_lifetime", duration),
         refresh_token_lifetime: sources.parsed("refresh_token_lifetime", duration),
         signing_algorithm: sources.parsed("signing_algorithm", signing_algorithm),

@@ -24,9 +24,15 @@ mod leases;
 mod memory;
 #[cfg(feature = "test-util")]
 pub mod records;
+#[cfg(feature = "redis")]
+mod redis;
 mod sealed;
 mod slot;
+mod url;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{OpenRedisError, RedisSettings, RedisStore};
+pub use self::url::{OpenUrlError, StoreKind, StoreUrl, StoreUrlError};
 #[cfg(feature = "embedded")]
 pub use embedded::{EmbeddedStore, OpenStoreError};
 pub use key::{Collection, Flight, RecordKey};
@@ -206,12 +212,29 @@ pub trait Store: Debug + Send + Sync {
     /// [`StoreError`] if the backend fails.
     async fn export(&self, after: Option<&Cursor>, most: usize) -> Result<SlotPage, StoreError>;
 
-    /// Keeps a slot as another store had it, unless anything is there: then [`Written::Conflict`].
+    /// Looks up all that is kept under a key, of what was taken or revoked, too.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the backend fails.
+    async fn slot(&self, key: &RecordKey) -> Result<Option<Slot>, StoreError>;
+
+    /// Keeps `slot`, as another store had it, if what is there is `found` still, in every part, as
+    /// [`slot`](Self::slot) or [`export`](Self::export) answered it; where nothing was found, if
+    /// nothing is there. Otherwise [`Written::Conflict`].
+    ///
+    /// A backend whose slot is one value compares that as a whole; one with columns compares each,
+    /// what is absent with what is absent.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the backend fails; the slot may then be kept.
-    async fn import(&self, key: &RecordKey, slot: Slot) -> Result<Written, StoreError>;
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        found: Option<&Slot>,
+        slot: Slot,
+    ) -> Result<Written, StoreError>;
 }
 
 /// A record as it was found.

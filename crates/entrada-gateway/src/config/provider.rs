@@ -17,7 +17,7 @@ use entrada::jwt::jwks::Algorithm;
 use entrada::keys::{KeyRing, Keys};
 use entrada::platform::{Platform, PublicWeb, PublicWebSettings, SystemHttpError};
 use entrada::provider::{AzureConfig, AzureProvider, ConfigError as Finding, ConfigErrors};
-use entrada::store::MemoryStore;
+use entrada::store::{MemoryStore, Store, StoreUrl};
 use entrada::{AzureJwtConfig, AzureJwtVerifier};
 use url::Url;
 
@@ -104,6 +104,8 @@ pub struct ProviderSettings {
     pub certificate_authorities: Option<Vec<u8>>,
     /// Where grants and keys are kept.
     pub data_dir: PathBuf,
+    /// Where grants are kept instead.
+    pub store: Option<StoreUrl>,
     /// How long an access token lives.
     pub access_token_lifetime: Option<Duration>,
     /// How long a refresh token may lie unused.
@@ -131,8 +133,21 @@ impl ProviderSettings {
             let what = WithCauses::of(&error).to_string();
             ConfigError::new(vec![self.problem_with("ca_file", &what)])
         })?;
-        self.assemble(self.azure_config(), platform)
+        let config = match self.open_store()? {
+            Some(store) => self.azure_config().store(store),
+            None => self.azure_config(),
+        };
+        self.assemble(config, platform)
             .map_err(|found| ConfigError::new(problems(&found, &[], self)))
+    }
+
+    /// The store, where one is named.
+    fn open_store(&self) -> Result<Option<Arc<dyn Store>>, ConfigError> {
+        let opened = self.store.as_ref().map(StoreUrl::open).transpose();
+        opened.map_err(|error| {
+            let what = WithCauses::of(&error).to_string();
+            ConfigError::new(vec![self.problem_with("store", &what)])
+        })
     }
 
     /// The provider by `config`, with applications let in that may be.

@@ -293,6 +293,18 @@ impl<'a> Sources<'a> {
         }
     }
 
+    /// What the file holds that the setting called `name` names, where it was set.
+    pub(super) fn secret_file(&mut self, name: &str) -> Option<ClientSecret> {
+        let path = self.given(name)?;
+        self.secret_in(name, &path)
+    }
+
+    /// Whether the value that counts is a variable's.
+    pub(super) fn is_of_environment(&self, name: &str) -> bool {
+        let given = self.given(name);
+        given.is_some_and(|given| given.origin == Origin::Environment)
+    }
+
     /// Everything that was wrong.
     pub(super) fn into_problems(self) -> Vec<Problem> {
         self.problems

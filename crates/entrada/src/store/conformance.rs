@@ -13,6 +13,9 @@
 //! # fn main() {}
 //! ```
 //!
+//! `store_conformance!(all store)` runs all cases, one after the other, where it stands in an async
+//! function: for backends that take long to start.
+//!
 //! Keys are drawn anew for each run, and times are near the real one, so the cases may share one
 //! backend, and one whose entries leave by themselves passes too.
 
@@ -47,6 +50,9 @@ macro_rules! store_conformance {
     ($make_store:path) => {
         $crate::store_conformance!(@each tests $make_store);
     };
+    (all $store:ident) => {
+        $crate::store_conformance!(@each all $store);
+    };
     (@each $rule:tt $($make_store:path)?) => {
         $crate::store_conformance! {
             @$rule $($make_store)?;
@@ -73,7 +79,11 @@ macro_rules! store_conformance {
             an_answer_ends_with_its_expiry
             all_that_is_kept_is_on_a_page
             a_slot_is_kept_as_another_store_had_it
-            a_slot_from_elsewhere_replaces_nothing
+            a_slot_from_elsewhere_replaces_nothing_unseen
+            a_slot_is_found_as_it_is_kept
+            a_slot_is_replaced_as_it_was_found
+            a_slot_that_is_otherwise_is_not_replaced
+            one_of_many_replaces_a_slot
             what_was_never_stored_is_not_there
             collections_do_not_mix
             a_sweep_forgets_what_expired
@@ -87,6 +97,9 @@ macro_rules! store_conformance {
         async fn $case() {
             $crate::store::conformance::$case($make_store().await).await;
         }
+    )+};
+    (@all $store:path; $($case:ident)+) => {$(
+        $crate::store::conformance::$case(::std::sync::Arc::clone(&$store)).await;
     )+};
     (@cases; $($case:ident)+) => {$(
         /// Checks what the name says.

@@ -67,7 +67,7 @@ impl EmbeddedStore {
         })
     }
 
-    fn slot(&self, key: &RecordKey) -> Result<Option<Slot>, Failure> {
+    fn found(&self, key: &RecordKey) -> Result<Option<Slot>, Failure> {
         let transaction = self.database.begin_read()?;
         tables::slot(&transaction.open_table(SLOTS)?, key)
     }
@@ -90,7 +90,7 @@ impl EmbeddedStore {
 #[async_trait]
 impl Store for EmbeddedStore {
     async fn read(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
-        let slot = self.slot(key).map_err(StoreError::new)?;
+        let slot = self.found(key).map_err(StoreError::new)?;
         Ok(slot.and_then(Slot::stored))
     }
 
@@ -119,7 +119,7 @@ impl Store for EmbeddedStore {
 
     async fn take(&self, key: &RecordKey) -> Result<Taken, StoreError> {
         // Who guesses, and a login of which nothing is remembered, must not wait for the disk.
-        if self.slot(key).map_err(StoreError::new)?.is_none() {
+        if self.found(key).map_err(StoreError::new)?.is_none() {
             return Ok(Taken::Unknown);
         }
         let key = key.clone();
@@ -168,9 +168,18 @@ impl Store for EmbeddedStore {
         self.page(after, most).map_err(StoreError::new)
     }
 
-    async fn import(&self, key: &RecordKey, slot: Slot) -> Result<Written, StoreError> {
-        let key = key.clone();
-        self.write(move |tables| slot::import(tables, &key, slot))
+    async fn slot(&self, key: &RecordKey) -> Result<Option<Slot>, StoreError> {
+        self.found(key).map_err(StoreError::new)
+    }
+
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        found: Option<&Slot>,
+        slot: Slot,
+    ) -> Result<Written, StoreError> {
+        let (key, found) = (key.clone(), found.cloned());
+        self.write(move |tables| slot::replace(tables, &key, found.as_ref(), slot))
             .await
     }
 }

@@ -170,7 +170,16 @@ impl Store for MemoryStore {
         Ok(self.held().page(after, most))
     }
 
-    async fn import(&self, key: &RecordKey, slot: Slot) -> Result<Written, StoreError> {
-        Ok(sure(slot::import(&mut *self.held(), key, slot)))
+    async fn slot(&self, key: &RecordKey) -> Result<Option<Slot>, StoreError> {
+        Ok(sure(self.held().slot(key)))
+    }
+
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        found: Option<&Slot>,
+        slot: Slot,
+    ) -> Result<Written, StoreError> {
+        Ok(sure(slot::replace(&mut *self.held(), key, found, slot)))
     }
 }

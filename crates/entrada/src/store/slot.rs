@@ -37,7 +37,8 @@ impl Slot {
         }
     }
 
-    fn of(entry: Entry, version: u64) -> Self {
+    /// An entry, as a slot.
+    pub(super) fn of(entry: Entry, version: u64) -> Self {
         Self {
             expires_at: entry.expires_at,
             version,
@@ -74,15 +75,16 @@ pub(super) fn put_new<S: Shelf>(
     key: &RecordKey,
     entry: Entry,
 ) -> Result<Written, S::Error> {
-    import(shelf, key, Slot::of(entry, 1))
+    replace(shelf, key, None, Slot::of(entry, 1))
 }
 
-pub(super) fn import<S: Shelf>(
+pub(super) fn replace<S: Shelf>(
     shelf: &mut S,
     key: &RecordKey,
+    found: Option<&Slot>,
     slot: Slot,
 ) -> Result<Written, S::Error> {
-    if shelf.slot(key)?.is_some() {
+    if shelf.slot(key)?.as_ref() != found {
         return Ok(Written::Conflict);
     }
     shelf.place(key, slot)?;

@@ -163,7 +163,17 @@ impl Store for Outage {
         self.reach_at_all().await?.export(after, most).await
     }
 
-    async fn import(&self, key: &RecordKey, slot: Slot) -> Result<Written, StoreError> {
-        self.reach("import", key).await?.import(key, slot).await
+    async fn slot(&self, key: &RecordKey) -> Result<Option<Slot>, StoreError> {
+        self.reach("slot", key).await?.slot(key).await
+    }
+
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        found: Option<&Slot>,
+        slot: Slot,
+    ) -> Result<Written, StoreError> {
+        let store = self.reach("replace", key).await?;
+        store.replace(key, found, slot).await
     }
 }

@@ -3,6 +3,9 @@
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+#[cfg(all(feature = "redis", unix))]
+mod redis;
+#[cfg(test)]
 mod reopen;
 
 #[cfg(test)]

@@ -207,6 +207,21 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
     setting(TOKENS, "data_dir", "DIR", "Where keys and grants are kept").or("entrada-data"),
     setting(
         TOKENS,
+        "store",
+        "URL",
+        "Where grants are kept instead: redis://HOST, rediss://HOST (with TLS), \
+         rediss+sentinel://HOST,HOST/NAME, rediss+cluster://HOST,HOST, postgres://USER@HOST/DATABASE, \
+         file:/PATH or memory: [default: grants.redb in the data_dir]",
+    ),
+    setting(
+        TOKENS,
+        "store_password_file",
+        "FILE",
+        "A file that holds the password of the store, and nothing else; in ENTRADA_STORE it may also \
+         stand in the URL",
+    ),
+    setting(
+        TOKENS,
         "issuer_url",
         "URL",
         "The issuer of our tokens [default: the base URL]",

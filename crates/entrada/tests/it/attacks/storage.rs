@@ -210,8 +210,17 @@ impl Store for Tampered {
         self.store.export(after, most).await
     }
 
-    async fn import(&self, key: &RecordKey, slot: Slot) -> Result<Written, StoreError> {
-        self.store.import(key, slot).await
+    async fn slot(&self, key: &RecordKey) -> Result<Option<Slot>, StoreError> {
+        self.store.slot(key).await
+    }
+
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        found: Option<&Slot>,
+        slot: Slot,
+    ) -> Result<Written, StoreError> {
+        self.store.replace(key, found, slot).await
     }
 }
 

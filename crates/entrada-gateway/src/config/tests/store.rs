@@ -1,0 +1,130 @@
+//! Where grants are kept.
+
+use entrada::store::StoreKind;
+
+use super::*;
+
+fn kind(variables: &[(&str, &str)]) -> Option<StoreKind> {
+    let settings = read(&[], &least_and(variables)).unwrap();
+    settings.provider.store.map(|store| store.kind())
+}
+
+#[test]
+fn grants_are_kept_in_the_data_directory_unless_a_store_is_named() {
+    for (variables, expected) in [
+        (vec![], None),
+        (vec![("ENTRADA_STORE", "")], None),
+        (vec![("ENTRADA_STORE", "memory:")], Some(StoreKind::Memory)),
+        (
+            vec![("ENTRADA_STORE", "file:/var/lib/entrada/grants.redb")],
+            Some(StoreKind::File),
+        ),
+    ] {
+        assert_eq!(kind(&variables), expected, "{variables:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (data, store) = (folder.path().join("data"), folder.path().join("store.redb"));
+    let line = [
+        "--data-dir",
+        data.to_str().unwrap(),
+        "--store",
+        &format!("file:{}", store.display()),
+    ];
+    let settings = read(&line, &LEAST).unwrap();
+    let provider = settings.provider.provider().unwrap();
+    assert!(store.exists() && !data.join("grants.redb").exists());
+    // It is open, and says so by the name of the setting.
+    let told = settings.provider.provider().unwrap_err().to_string();
+    assert!(
+        told.contains("--store: ") && told.contains("is in use"),
+        "{told}"
+    );
+    drop(provider);
+}
+
+#[test]
+fn a_store_in_memory_is_warned_of() {
+    let warned = |store| {
+        let settings = read(&[], &least_and(&[("ENTRADA_STORE", store)])).unwrap();
+        settings
+            .warnings
+            .iter()
+            .map(Problem::to_string)
+            .collect::<Vec<_>>()
+    };
+    let [warning] = &*warned("memory:") else {
+        panic!()
+    };
+    assert!(warning.starts_with("ENTRADA_STORE: nothing outlives the process"));
+    assert_eq!(warned("file:/grants.redb"), Vec::<String>::new());
+}
+
+#[test]
+fn a_url_that_names_no_store_is_a_problem_that_shows_nothing_of_it() {
+    for url in [
+        "hush",
+        "mysql://user:hush@db/hush",
+        "file:hush",
+        "memory:hush",
+    ] {
+        let found = problems(&[], &least_and(&[("ENTRADA_STORE", url)]));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("ENTRADA_STORE: "), "{found:?}");
+        assert!(!found[0].contains("hush"), "{found:?}");
+    }
+}
+
+#[test]
+#[cfg(feature = "redis")]
+fn a_password_stands_in_the_variable_or_in_a_file_of_its_own() {
+    let (bare, whole) = ("redis://redis.example", "redis://:hush@redis.example");
+    let secret = file("hush\n");
+    let secret = secret.path().to_str().unwrap();
+    let told = file(&format!("store = {whole:?}"));
+    let told = told.path().to_str().unwrap();
+    let from_file = ["--store-password-file", secret];
+    let variable = |url| least_and(&[("ENTRADA_STORE", url)]);
+    for (line, variables) in [
+        (vec![], variable(whole)),
+        (from_file.to_vec(), variable(bare)),
+    ] {
+        let settings = read(&line, &variables).unwrap();
+        assert!(!format!("{settings:?}").contains("hush"));
+        assert!(settings.provider.store.unwrap().has_password());
+    }
+    let seen = "and flags and files are seen by others";
+    for (line, variables, expected) in [
+        (vec!["--store", whole], least_and(&[]), seen),
+        (vec!["--config", told], least_and(&[]), seen),
+        (from_file.to_vec(), variable(whole), "in the URL already"),
+        (
+            from_file.to_vec(),
+            variable("memory:"),
+            "asks for no password",
+        ),
+        (
+            from_file.to_vec(),
+            least_and(&[]),
+            "means nothing without store",
+        ),
+    ] {
+        let found = problems(&line, &variables);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains(expected), "{found:?}");
+        assert!(!found[0].contains("hush"), "{found:?}");
+    }
+}
+
+#[test]
+#[cfg(not(feature = "redis"))]
+fn a_store_that_is_not_built_in_is_a_problem() {
+    let found = problems(
+        &[],
+        &least_and(&[("ENTRADA_STORE", "redis://redis.example")]),
+    );
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].contains("build it with the feature `redis`"),
+        "{found:?}"
+    );
+}

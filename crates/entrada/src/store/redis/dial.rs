@@ -1,0 +1,263 @@
+//! Makes a connection to the server that is to be spoken to.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, ErrorKind, RedisConnectionInfo, RedisError, Value};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::eviction;
+use super::failure::Unreachable;
+use super::settings::Password;
+
+/// Where a server is.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) enum Peer {
+    /// On the network.
+    Tcp { host: String, port: u16 },
+    /// On this machine.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// As whom one logs in, and to which database.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Login {
+    pub(super) user: Option<String>,
+    pub(super) password: Option<Password>,
+    pub(super) db: i64,
+}
+
+/// How connections are made.
+pub(super) struct Dialler {
+    pub(super) tls: Option<TlsConnector>,
+    pub(super) login: Login,
+    pub(super) sentinel_login: Login,
+    /// How long making one may take, and asking a sentinel.
+    pub(super) limit: Duration,
+    /// Whether somebody looked how the server is set up.
+    pub(super) looked: AtomicBool,
+}
+
+/// Who is to be spoken to.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    /// This server.
+    Peer(Peer),
+    /// Whoever the sentinels say is the primary.
+    PrimaryOf(Arc<Sentinels>),
+}
+
+/// Those who know which server is the primary.
+#[derive(Debug)]
+pub(super) struct Sentinels {
+    peers: Vec<Peer>,
+    service: String,
+    /// Which of them helped last.
+    answered: AtomicUsize,
+}
+
+impl Sentinels {
+    pub(super) fn new(peers: Vec<Peer>, service: String) -> Self {
+        Self {
+            peers,
+            service,
+            answered: AtomicUsize::new(0),
+        }
+    }
+
+    /// All of them, beginning with the one that helped last.
+    fn in_order(&self) -> impl Iterator<Item = (usize, &Peer)> {
+        let first = self.answered.load(Ordering::Relaxed);
+        let all = self.peers.iter().enumerate();
+        all.clone().skip(first).chain(all.take(first))
+    }
+}
+
+impl Target {
+    /// A name for the log.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Peer(peer) => peer.to_string(),
+            Self::PrimaryOf(sentinels) => format!("the primary of {}", sentinels.service),
+        }
+    }
+}
+
+/// A connection that many may use at the same time.
+#[derive(Debug)]
+pub(super) struct Wire {
+    connection: MultiplexedConnection,
+    running: AbortHandle,
+    /// Ends with the last who uses the connection.
+    _driver: JoinSet<()>,
+}
+
+impl Wire {
+    pub(super) fn connection(&self) -> MultiplexedConnection {
+        self.connection.clone()
+    }
+
+    /// Whether the other end closed it.
+    pub(super) fn is_closed(&self) -> bool {
+        self.running.is_finished()
+    }
+
+    pub(super) async fn ask(&self, command: &redis::Cmd) -> Result<Value, RedisError> {
+        let answer = self.connection().send_packed_command(command).await?;
+        answer.extract_error()
+    }
+}
+
+impl Dialler {
+    /// Makes a connection, and looks at how the first server is set up.
+    pub(super) async fn dial(&self, target: &Target) -> Result<Wire, Unreachable> {
+        let wire = self.reach(target).await?;
+        if !self.looked.load(Ordering::Relaxed)
+            && let Ok(told) = timeout(self.limit, wire.ask(&eviction::question())).await
+            && !self.looked.swap(true, Ordering::Relaxed)
+        {
+            eviction::warn_if_lossy(&target.name(), told.unwrap_or_default());
+        }
+        Ok(wire)
+    }
+
+    async fn reach(&self, target: &Target) -> Result<Wire, Unreachable> {
+        match target {
+            Target::Peer(peer) => self.connect(peer, &self.login).await,
+            Target::PrimaryOf(sentinels) => {
+                let mut why = Unreachable::NoSuchService(sentinels.service.clone());
+                for (at, sentinel) in sentinels.in_order() {
+                    match self.primary(sentinel, &sentinels.service).await {
+                        Ok(wire) => {
+                            sentinels.answered.store(at, Ordering::Relaxed);
+                            return Ok(wire);
+                        }
+                        Err(error) => why = error,
+                    }
+                }
+                Err(why)
+            }
+        }
+    }
+
+    /// Connects to whom one sentinel says is the primary, and asks it whether it is.
+    async fn primary(&self, sentinel: &Peer, service: &str) -> Result<Wire, Unreachable> {
+        let limit = self.limit;
+        let wire = self.connect(sentinel, &self.sentinel_login).await?;
+        let mut command = redis::cmd("SENTINEL");
+        command.arg("GET-MASTER-ADDR-BY-NAME").arg(service);
+        let answer = within(limit, sentinel, wire.ask(&command)).await?;
+        let named = redis::from_redis_value::<Option<(String, u16)>>(answer);
+        let Ok(Some((host, port))) = named else {
+            return Err(Unreachable::NoSuchService(service.to_owned()));
+        };
+        let peer = Peer::Tcp { host, port };
+        let wire = self.connect(&peer, &self.login).await?;
+        // Sentinels learn of a failover one after the other: only the server itself knows.
+        match within(limit, &peer, wire.ask(&redis::cmd("ROLE"))).await {
+            Ok(Value::Array(role)) if !is_text(role.first(), b"master") => {
+                Err(Unreachable::NotPrimary(peer))
+            }
+            // An ACL may forbid to ask; a replica then refuses the first write.
+            Ok(_) | Err(Unreachable::Login { .. }) => Ok(wire),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn connect(&self, peer: &Peer, login: &Login) -> Result<Wire, Unreachable> {
+        within(self.limit, peer, self.connected(peer, login)).await
+    }
+
+    async fn connected(&self, peer: &Peer, login: &Login) -> Result<Wire, RedisError> {
+        match peer {
+            Peer::Tcp { host, port } => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                stream.set_nodelay(true)?;
+                let Some(tls) = &self.tls else {
+                    return wire(stream, login).await;
+                };
+                let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
+                wire(tls.connect(name, stream).await?, login).await
+            }
+            #[cfg(unix)]
+            Peer::Unix(path) => wire(tokio::net::UnixStream::connect(path).await?, login).await,
+            #[cfg(not(unix))]
+            Peer::Unix(_) => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
+        }
+    }
+}
+
+/// Shakes hands.
+async fn wire<C>(stream: C, login: &Login) -> Result<Wire, RedisError>
+where
+    C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut hello = RedisConnectionInfo::default()
+        .set_db(login.db)
+        .set_lib_name("entrada", env!("CARGO_PKG_VERSION"));
+    if let Some(user) = &login.user {
+        hello = hello.set_username(user);
+    }
+    if let Some(password) = &login.password {
+        hello = hello.set_password(password.expose());
+    }
+    // Who sends a command bounds its time.
+    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    let made = MultiplexedConnection::new_with_config(&hello, stream, config);
+    let (connection, driver) = made.await?;
+    let mut tasks = JoinSet::new();
+    let running = tasks.spawn(driver);
+    Ok(Wire {
+        connection,
+        running,
+        _driver: tasks,
+    })
+}
+
+async fn within<T>(
+    limit: Duration,
+    peer: &Peer,
+    made: impl Future<Output = Result<T, RedisError>>,
+) -> Result<T, Unreachable> {
+    let peer = peer.clone();
+    match timeout(limit, made).await {
+        Ok(Ok(made)) => Ok(made),
+        Ok(Err(error)) if error.kind() == ErrorKind::Io => Err(Unreachable::Io {
+            peer,
+            source: io::Error::other(error),
+        }),
+        Ok(Err(source)) => Err(Unreachable::Login { peer, source }),
+        Err(_) => Err(Unreachable::TimedOut {
+            name: peer.to_string(),
+            limit,
+        }),
+    }
+}
+
+fn is_text(value: Option<&Value>, text: &[u8]) -> bool {
+    match value {
+        Some(Value::BulkString(found)) => found == text,
+        Some(Value::SimpleString(found)) => found.as_bytes() == text,
+        _ => false,
+    }
+}

@@ -1,0 +1,160 @@
+//! What can go wrong between us and Redis.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+use super::dial::Peer;
+
+/// Why a command came to nothing, or may have.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// There is no connection, so nothing was done.
+    #[error("redis cannot be reached")]
+    Unreachable(#[source] Arc<Unreachable>),
+    /// Nobody knows whether it was done.
+    #[error("redis did not answer within {0:?}; what it was to do may have been done")]
+    NoAnswer(Duration),
+    /// Nobody knows whether it was done.
+    #[error("the connection to redis broke; what it was to do may have been done")]
+    Broken(#[source] RedisError),
+    /// Redis said why it did nothing.
+    #[error("redis refused")]
+    Refused(#[source] RedisError),
+    /// It was done, but could be lost with the primary.
+    #[error("{confirmed} replicas confirmed a write that {wanted} must confirm")]
+    Unconfirmed {
+        /// How many did.
+        confirmed: i64,
+        /// How many must.
+        wanted: u32,
+    },
+    /// It was done, but nobody waited for the replicas.
+    #[error("redis would not wait for replicas to confirm a write")]
+    NotWaited(#[source] RedisError),
+    /// No node of the cluster has the slot of a key.
+    #[error("no node of the redis cluster serves the slot {0}")]
+    Unserved(u16),
+    /// What one page of an export began is not there for the next.
+    #[error("redis was restarted, or changed places, while it was being exported: begin anew")]
+    ExportInterrupted,
+    /// Something else wrote under our prefix, or it is no Redis.
+    #[error("redis answered what this version does not understand")]
+    NotUnderstood,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreachable {
+    /// The network says no.
+    #[error("no connection to {peer}")]
+    Io {
+        /// Where to.
+        peer: Peer,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It takes too long.
+    #[error("no connection to {name} within {limit:?}")]
+    TimedOut {
+        /// Where to.
+        name: String,
+        /// How long it may take.
+        limit: Duration,
+    },
+    /// Redis does not let us in.
+    #[error("{peer} let nobody in: are user and password right?")]
+    Login {
+        /// Who said so.
+        peer: Peer,
+        /// What it said.
+        #[source]
+        source: RedisError,
+    },
+    /// The sentinels know of no such primary.
+    #[error("the sentinels know no primary `{0}`")]
+    NoSuchService(String),
+    /// The sentinel named one that is a replica by now, or still.
+    #[error("{0} is not the primary that a sentinel said it is")]
+    NotPrimary(Peer),
+}
+
+/// What may be done about a failure.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Remedy {
+    /// Nothing.
+    None,
+    /// Asking again in a moment: it was certainly not done.
+    Later,
+    /// Asking whoever is the primary by then: it was certainly not done.
+    NewPrimary,
+    /// Sending the script: it was certainly not done.
+    Script,
+}
+
+impl Remedy {
+    /// Whether it is likely that somebody else has the slot of a key.
+    pub(super) fn doubts_place(self) -> bool {
+        match self {
+            Self::Later | Self::NewPrimary => true,
+            Self::None | Self::Script => false,
+        }
+    }
+}
+
+impl Failure {
+    /// What may be done about it.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "whatever else Redis may say, asking again does not help"
+    )]
+    pub(super) fn remedy(&self) -> Remedy {
+        let Self::Refused(error) = self else {
+            return Remedy::None;
+        };
+        match error.kind() {
+            ErrorKind::Server(kind) => match kind {
+                ServerErrorKind::NoScript => Remedy::Script,
+                ServerErrorKind::BusyLoading
+                | ServerErrorKind::TryAgain
+                | ServerErrorKind::ClusterDown => Remedy::Later,
+                ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown => Remedy::NewPrimary,
+                _ => Remedy::None,
+            },
+            // A command that waits is ended so when its primary becomes a replica.
+            _ if error.code() == Some("UNBLOCKED") => Remedy::NewPrimary,
+            _ => Remedy::None,
+        }
+    }
+
+    /// Where a cluster says that the slot is, and whether for this command alone.
+    pub(super) fn redirect(&self) -> Option<(Peer, bool)> {
+        let Self::Refused(error) = self else {
+            return None;
+        };
+        let (place, _) = error.redirect_node()?;
+        let (host, port) = place.rsplit_once(':')?;
+        let peer = Peer::Tcp {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: port.parse().ok()?,
+        };
+        let once = error.kind() == ErrorKind::Server(ServerErrorKind::Ask);
+        Some((peer, once))
+    }
+
+    /// Whether Redis may have done it without our knowing, or did not get it at all.
+    pub(super) fn is_of_connection(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::NoAnswer(_) | Self::Broken(_) => true,
+            Self::Refused(_)
+            | Self::Unconfirmed { .. }
+            | Self::NotWaited(_)
+            | Self::Unserved(_)
+            | Self::ExportInterrupted
+            | Self::NotUnderstood => false,
+        }
+    }
+}

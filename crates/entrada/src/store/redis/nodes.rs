@@ -1,0 +1,297 @@
+//! Sends each command to the server that has its key, again only if it certainly was not done.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use redis::{Cmd, Value};
+use tokio::time::{Instant, sleep_until};
+
+use super::cluster::Cluster;
+use super::dial::{Dialler, Sentinels, Target};
+use super::failure::{Failure, Remedy};
+use super::line::{Around, Line};
+use super::scripts::Script;
+use super::settings::{Place, RedisSettings, WaitFor};
+
+/// How often a command is sent at most.
+const ATTEMPTS: u32 = 5;
+
+/// How long to wait before a command is sent again, for each time it was.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A command on one key.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) key: Vec<u8>,
+    verb: Verb,
+    arguments: Vec<Vec<u8>>,
+    /// Whether doing it twice comes to the same as doing it once.
+    repeatable: bool,
+}
+
+#[derive(Debug)]
+enum Verb {
+    Read,
+    Set,
+    Script(&'static Script),
+}
+
+impl Request {
+    /// Reads what lies under a key.
+    pub(super) fn read(key: Vec<u8>) -> Self {
+        Self {
+            key,
+            verb: Verb::Read,
+            arguments: Vec::new(),
+            repeatable: true,
+        }
+    }
+
+    /// Puts something under a key.
+    pub(super) fn set(key: Vec<u8>, arguments: Vec<Vec<u8>>) -> Self {
+        Self {
+            key,
+            verb: Verb::Set,
+            arguments,
+            repeatable: false,
+        }
+    }
+
+    /// Runs a script on a key.
+    pub(super) fn script(
+        key: Vec<u8>,
+        script: &'static LazyLock<Script>,
+        arguments: Vec<Vec<u8>>,
+    ) -> Self {
+        Self {
+            key,
+            verb: Verb::Script(script),
+            arguments,
+            repeatable: false,
+        }
+    }
+
+    /// The same, and it may be done twice.
+    pub(super) fn repeatable(self) -> Self {
+        Self {
+            repeatable: true,
+            ..self
+        }
+    }
+
+    fn writes(&self) -> bool {
+        match self.verb {
+            Verb::Read => false,
+            Verb::Set | Verb::Script(_) => true,
+        }
+    }
+
+    fn command(&self, whole: bool) -> Cmd {
+        let mut command = match self.verb {
+            Verb::Read => redis::cmd("GET"),
+            Verb::Set => redis::cmd("SET"),
+            Verb::Script(script) if whole => {
+                let mut eval = redis::cmd("EVAL");
+                eval.arg(script.text).arg(1);
+                eval
+            }
+            Verb::Script(script) => {
+                let mut evalsha = redis::cmd("EVALSHA");
+                evalsha.arg(&script.sha1).arg(1);
+                evalsha
+            }
+        };
+        command.arg(&self.key);
+        for argument in &self.arguments {
+            command.arg(argument);
+        }
+        command
+    }
+}
+
+/// A server.
+#[derive(Debug)]
+pub(super) struct Node {
+    /// For what no replica need confirm.
+    pub(super) line: Line,
+    /// For writes that replicas must confirm: nothing else may be behind them, for until they are
+    /// confirmed the server reads nothing more from this connection.
+    confirmed: Option<(Line, WaitFor)>,
+}
+
+impl Node {
+    pub(super) fn new(target: &Target, plan: &Plan) -> Self {
+        let line = || Line::new(target.clone(), Arc::clone(&plan.dialler), plan.timeout);
+        Self {
+            line: line(),
+            confirmed: plan.wait.map(|wait| (line(), wait)),
+        }
+    }
+
+    async fn send(
+        &self,
+        request: &Request,
+        whole: bool,
+        asking: bool,
+        deadline: Instant,
+    ) -> Result<Value, Failure> {
+        let (line, wait) = match &self.confirmed {
+            Some((line, wait)) if request.writes() => (line, Some(*wait)),
+            Some(_) | None => (&self.line, None),
+        };
+        let around = Around { asking, wait };
+        line.send(&request.command(whole), around, deadline).await
+    }
+
+    fn hang_up(&self) {
+        self.line.hang_up();
+        if let Some((line, _)) = &self.confirmed {
+            line.hang_up();
+        }
+    }
+}
+
+/// How nodes are spoken to.
+#[derive(Clone)]
+pub(super) struct Plan {
+    pub(super) dialler: Arc<Dialler>,
+    pub(super) timeout: Duration,
+    pub(super) wait: Option<WaitFor>,
+}
+
+/// All servers that there are.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    kind: Kind,
+    timeout: Duration,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    One(Arc<Node>),
+    Cluster(Cluster),
+}
+
+/// Where to send a command next, and how.
+#[derive(Default)]
+struct Way {
+    whole: bool,
+    to: Option<Arc<Node>>,
+    asking: bool,
+}
+
+impl Nodes {
+    pub(super) fn new(settings: &RedisSettings, plan: Plan) -> Self {
+        let timeout = plan.timeout;
+        let one = |target: &Target| Kind::One(Arc::new(Node::new(target, &plan)));
+        let kind = match &settings.place {
+            Place::One(peer) => one(&Target::Peer(peer.clone())),
+            Place::Sentinels { sentinels, service } => {
+                let sentinels = Sentinels::new(sentinels.clone(), service.clone());
+                one(&Target::PrimaryOf(Arc::new(sentinels)))
+            }
+            Place::Cluster(seeds) => Kind::Cluster(Cluster::new(seeds.clone(), plan)),
+        };
+        Self { kind, timeout }
+    }
+
+    pub(super) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// By when an answer must be there.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout
+    }
+
+    /// Sends a command to the server that has its key.
+    pub(super) async fn ask(&self, request: &Request) -> Result<Value, Failure> {
+        let deadline = self.deadline();
+        let mut way = Way::default();
+        let mut attempt = 1;
+        loop {
+            let asking = std::mem::take(&mut way.asking);
+            let node = match way.to.take() {
+                Some(node) => node,
+                None => self.node(&request.key, deadline).await?,
+            };
+            let sent = node.send(request, way.whole, asking, deadline).await;
+            let failure = match sent {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            let again = self.mend(&failure, &node, request, &mut way);
+            let pause = match again {
+                Again::Never => return Err(failure),
+                Again::AtOnce => Duration::ZERO,
+                Again::AfterPause => PAUSE * attempt,
+            };
+            if attempt == ATTEMPTS || Instant::now() + pause >= deadline {
+                return Err(failure);
+            }
+            sleep_until(Instant::now() + pause).await;
+            attempt += 1;
+        }
+    }
+
+    async fn node(&self, key: &[u8], deadline: Instant) -> Result<Arc<Node>, Failure> {
+        match &self.kind {
+            Kind::One(node) => Ok(Arc::clone(node)),
+            Kind::Cluster(cluster) => cluster.node(key, deadline).await,
+        }
+    }
+
+    /// Does what can be done about a failure, and says whether to send the command again.
+    fn mend(&self, failure: &Failure, node: &Node, request: &Request, way: &mut Way) -> Again {
+        if let (Kind::Cluster(cluster), Some((peer, once))) = (&self.kind, failure.redirect()) {
+            if !once {
+                cluster.doubt();
+            }
+            way.to = Some(cluster.node_at(&peer));
+            way.asking = once;
+            return Again::AtOnce;
+        }
+        let clustered = match &self.kind {
+            Kind::One(_) => false,
+            Kind::Cluster(cluster) => {
+                if failure.is_of_connection() || failure.remedy().doubts_place() {
+                    cluster.doubt();
+                }
+                true
+            }
+        };
+        match failure.remedy() {
+            Remedy::Script if !way.whole => {
+                way.whole = true;
+                Again::AtOnce
+            }
+            Remedy::Later => Again::AfterPause,
+            Remedy::NewPrimary => {
+                node.hang_up();
+                Again::AfterPause
+            }
+            Remedy::Script | Remedy::None => match failure {
+                // Nothing was sent, and another may have the slot by now.
+                Failure::Unreachable(_) if clustered => Again::AfterPause,
+                Failure::Broken(_) if request.repeatable => Again::AtOnce,
+                Failure::Unreachable(_)
+                | Failure::Broken(_)
+                | Failure::NoAnswer(_)
+                | Failure::Refused(_)
+                | Failure::Unconfirmed { .. }
+                | Failure::NotWaited(_)
+                | Failure::Unserved(_)
+                | Failure::ExportInterrupted
+                | Failure::NotUnderstood => Again::Never,
+            },
+        }
+    }
+}
+
+/// Whether to send a command again.
+#[derive(Clone, Copy)]
+enum Again {
+    Never,
+    AtOnce,
+    AfterPause,
+}

@@ -1,0 +1,202 @@
+//! Where Redis is and how it is spoken to, as one URL says it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustls::pki_types::pem;
+use zeroize::Zeroizing;
+
+use super::dial::{Login, Peer};
+use super::tls::TlsFiles;
+
+mod url;
+
+/// How long a command may take unless the URL says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What all keys begin with unless the URL says otherwise.
+const PREFIX: &str = "entrada:";
+
+/// Where Redis is, and how it is spoken to.
+///
+/// One URL says it all:
+///
+/// ```
+/// # use entrada::store::RedisSettings;
+/// # fn main() -> Result<(), entrada::store::OpenRedisError> {
+/// RedisSettings::from_url("redis://user:password@redis.example:6379/0")?;
+/// RedisSettings::from_url("rediss://redis.example?prefix=entrada:&timeout=500ms")?;
+/// RedisSettings::from_url("redis+unix:///run/redis/redis.sock?db=1")?;
+/// RedisSettings::from_url("redis+sentinel://one.example,two.example:26379/primary-name")?;
+/// RedisSettings::from_url("rediss+cluster://one.example:6379,two.example:6379")?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// `valkey` may stand for `redis` everywhere. In user and password, `/`, `?`, `#`, `@`, `:` and `%`
+/// are written percent-encoded. Hosts without a port have 6379, sentinels 26379. After `?`:
+///
+/// | parameter | what it says | otherwise |
+/// |---|---|---|
+/// | `prefix` | what all keys begin with; servers that share a Redis need one each | `entrada:` |
+/// | `timeout` | how long a command may take, with connecting: `500ms`, `2s` | `2s` |
+/// | `db` | the number of the database, for URLs whose path says something else | 0 |
+/// | `tls_ca` | a PEM file of the certificate authorities to trust, and no others | the system's |
+/// | `tls_cert`, `tls_key` | PEM files of a certificate to show and its key | none is shown |
+/// | `wait_replicas` | how many replicas must confirm each write | 0: none need |
+/// | `wait_timeout` | how long they may take | half of `timeout` |
+/// | `sentinel_user`, `sentinel_password` | how to log in to the sentinels | not at all |
+#[derive(Clone, Debug)]
+pub struct RedisSettings {
+    pub(super) place: Place,
+    pub(super) tls: Option<TlsFiles>,
+    pub(super) login: Login,
+    pub(super) sentinel_login: Login,
+    pub(super) prefix: String,
+    pub(super) timeout: Duration,
+    pub(super) wait: Option<WaitFor>,
+}
+
+/// What kind of Redis there is, and where.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// One server.
+    One(Peer),
+    /// Sentinels that know who is the primary of `service`.
+    Sentinels {
+        sentinels: Vec<Peer>,
+        service: String,
+    },
+    /// Some nodes of a cluster.
+    Cluster(Vec<Peer>),
+}
+
+/// How many replicas must confirm a write, and within what time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WaitFor {
+    pub(super) replicas: u32,
+    pub(super) timeout: Duration,
+}
+
+/// A password for Redis: printed by nothing.
+#[derive(Clone)]
+pub(super) struct Password(Zeroizing<String>);
+
+impl Password {
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Password {
+    fn from(password: String) -> Self {
+        Self(Zeroizing::new(password))
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+impl RedisSettings {
+    /// Reads the settings in a URL.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenRedisError`] says what to mend, and nothing of the password.
+    pub fn from_url(url: &str) -> Result<Self, OpenRedisError> {
+        url::read(url)
+    }
+
+    /// The same with this password, which is then not in the URL.
+    #[must_use]
+    pub fn with_password(mut self, password: impl Into<String>) -> Self {
+        self.login.password = Some(password.into().into());
+        self
+    }
+
+    /// The same with this password for the sentinels.
+    #[must_use]
+    pub fn with_sentinel_password(mut self, password: impl Into<String>) -> Self {
+        self.sentinel_login.password = Some(password.into().into());
+        self
+    }
+
+    /// The same with this prefix of all keys.
+    #[must_use]
+    pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+}
+
+/// Why a store in Redis cannot be opened: the settings are wrong.
+///
+/// That Redis is not reachable is no such error: a store opens nevertheless, and its verbs fail
+/// until Redis is there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenRedisError {
+    /// It does not have the shape of a URL.
+    #[error("this is no URL of a Redis: one looks like redis://user:password@host:6379/0")]
+    NotAUrl,
+    /// The scheme is another.
+    #[error(
+        "the scheme of a Redis URL is redis, rediss (with TLS), redis+unix, redis+sentinel, \
+         rediss+sentinel, redis+cluster or rediss+cluster, or the same with valkey"
+    )]
+    Scheme,
+    /// There is an `@` where none can be.
+    #[error(
+        "the Redis URL has an @ behind its hosts: write /, ?, #, @, : and % percent-encoded in \
+         user, password and parameters"
+    )]
+    NotEncoded,
+    /// A host or a port is none.
+    #[error(
+        "the Redis URL has no host that can be read: hosts are written host:port, several of them \
+         with commas between"
+    )]
+    Host,
+    /// The path says too much.
+    #[error("the path of the Redis URL must be {0}")]
+    Path(&'static str),
+    /// There is no such parameter.
+    #[error("the Redis URL has a parameter `{0}`, which there is not")]
+    UnknownParameter(String),
+    /// A parameter has a value that it cannot have.
+    #[error("`{name}` of the Redis URL must be {expected}")]
+    Parameter {
+        /// Its name.
+        name: &'static str,
+        /// What it can be.
+        expected: &'static str,
+    },
+    /// A certificate file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A certificate file is not PEM, or holds something else.
+    #[error("{} does not hold {expected} as PEM", path.display())]
+    NotPem {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+        /// Why.
+        #[source]
+        source: pem::Error,
+    },
+    /// The certificates cannot be used.
+    #[error("the certificates for Redis cannot be used")]
+    Tls(#[from] rustls::Error),
+}

@@ -1,0 +1,355 @@
+//! The store that a URL names.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use url::Url;
+
+#[cfg(feature = "embedded")]
+use super::{EmbeddedStore, OpenStoreError};
+use super::{MemoryStore, Store};
+#[cfg(feature = "redis")]
+use super::{OpenRedisError, RedisSettings, RedisStore};
+
+/// Which store there is, and how it is reached: what one URL says.
+///
+/// | URL | store |
+/// |---|---|
+/// | `memory:` | [`MemoryStore`]: gone when the process is |
+/// | `file:/var/lib/entrada/grants.redb` | `EmbeddedStore` (feature `embedded`): one file, for one process |
+/// | `redis://`, `rediss://`, `redis+sentinel://`, `rediss+cluster://`, … | `RedisStore` (feature `redis`): its settings say what else |
+///
+/// ```
+/// # use entrada::store::StoreUrl;
+/// let store = "memory:".parse::<StoreUrl>()?.open()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Neither `Debug` nor an error shows anything of a password.
+#[derive(Clone)]
+pub struct StoreUrl {
+    place: Place,
+    has_password: bool,
+}
+
+#[derive(Clone)]
+enum Place {
+    Memory,
+    #[cfg(feature = "embedded")]
+    File(PathBuf),
+    #[cfg(feature = "redis")]
+    Redis(Box<RedisSettings>),
+}
+
+/// What kind of store a URL names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum StoreKind {
+    /// Gone when the process is.
+    Memory,
+    /// One file, for one process.
+    File,
+    /// Redis, for any number of processes.
+    Redis,
+    /// A PostgreSQL database, for any number of processes.
+    Postgres,
+}
+
+/// Why a URL names no store. No part of the URL is told, for there may be a password in it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreUrlError {
+    /// Its scheme is no store's.
+    #[error(
+        "the URL of a store begins with memory:, file:, redis://, rediss://, redis+sentinel://, \
+         rediss+sentinel://, redis+cluster://, rediss+cluster:// or postgres://"
+    )]
+    Scheme,
+    /// This build knows of no such store.
+    #[error("this build has no {0} store: build it with the feature `{0}`")]
+    NotBuilt(&'static str),
+    /// There is more than `memory:`.
+    #[error("write memory: and nothing behind it")]
+    Memory,
+    /// It is not the whole path of a file.
+    #[error("write the whole path of the file, such as file:/var/lib/entrada/grants.redb")]
+    File,
+    /// There is nothing that asks for a password.
+    #[error("a store in memory or in a file asks for no password")]
+    NoPassword,
+    /// There is another password in the URL.
+    #[error("there is a password in the URL already: take one of the two away")]
+    TwoPasswords,
+    /// It names no Redis.
+    #[cfg(feature = "redis")]
+    #[error(transparent)]
+    Redis(#[from] OpenRedisError),
+}
+
+/// Why a store that a URL names could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenUrlError {
+    /// The file cannot be used.
+    #[cfg(feature = "embedded")]
+    #[error(transparent)]
+    File(#[from] OpenStoreError),
+    /// What the URL of a Redis says cannot be used.
+    #[cfg(feature = "redis")]
+    #[error(transparent)]
+    Redis(#[from] OpenRedisError),
+}
+
+impl StoreUrl {
+    /// The same with this password, which is then not in the URL.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreUrlError`] if there is one already, or if nothing asks for one.
+    pub fn with_password(self, password: &str) -> Result<Self, StoreUrlError> {
+        if self.has_password {
+            return Err(StoreUrlError::TwoPasswords);
+        }
+        let place = match self.place {
+            Place::Memory => return Err(StoreUrlError::NoPassword),
+            #[cfg(feature = "embedded")]
+            Place::File(_) => return Err(StoreUrlError::NoPassword),
+            #[cfg(feature = "redis")]
+            Place::Redis(settings) => Place::Redis(Box::new(settings.with_password(password))),
+        };
+        Ok(Self {
+            place,
+            has_password: true,
+        })
+    }
+
+    /// Whether there is a password in it, so that it is to be seen by nobody.
+    pub fn has_password(&self) -> bool {
+        self.has_password
+    }
+
+    /// What kind of store it names.
+    pub fn kind(&self) -> StoreKind {
+        match &self.place {
+            Place::Memory => StoreKind::Memory,
+            #[cfg(feature = "embedded")]
+            Place::File(_) => StoreKind::File,
+            #[cfg(feature = "redis")]
+            Place::Redis(_) => StoreKind::Redis,
+        }
+    }
+
+    /// Opens the store. A file is read or made at once, which blocks; a server need not be there
+    /// yet.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenUrlError`] says what to mend.
+    pub fn open(&self) -> Result<Arc<dyn Store>, OpenUrlError> {
+        match &self.place {
+            Place::Memory => Ok(Arc::new(MemoryStore::new())),
+            #[cfg(feature = "embedded")]
+            Place::File(path) => Ok(Arc::new(EmbeddedStore::open(path)?)),
+            #[cfg(feature = "redis")]
+            Place::Redis(settings) => Ok(Arc::new(RedisStore::open((**settings).clone())?)),
+        }
+    }
+}
+
+impl FromStr for StoreUrl {
+    type Err = StoreUrlError;
+
+    fn from_str(url: &str) -> Result<Self, StoreUrlError> {
+        let (scheme, rest) = url.split_once(':').ok_or(StoreUrlError::Scheme)?;
+        let scheme = scheme.to_ascii_lowercase();
+        let family = scheme.split('+').next().unwrap_or_default();
+        let place = match family {
+            "memory" if rest.is_empty() => Place::Memory,
+            "memory" => return Err(StoreUrlError::Memory),
+            "file" => file(url)?,
+            "redis" | "rediss" | "valkey" | "valkeys" => redis(url)?,
+            "postgres" | "postgresql" => postgres(url)?,
+            _ => return Err(StoreUrlError::Scheme),
+        };
+        let has_password = has_password(rest);
+        Ok(Self {
+            place,
+            has_password,
+        })
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StoreUrl").field(&self.kind()).finish()
+    }
+}
+
+#[cfg(feature = "embedded")]
+fn file(url: &str) -> Result<Place, StoreUrlError> {
+    path(url).map(Place::File)
+}
+
+#[cfg(not(feature = "embedded"))]
+fn file(url: &str) -> Result<Place, StoreUrlError> {
+    path(url)?;
+    Err(StoreUrlError::NotBuilt("embedded"))
+}
+
+#[cfg(feature = "redis")]
+fn redis(url: &str) -> Result<Place, StoreUrlError> {
+    let settings = RedisSettings::from_url(url)?;
+    Ok(Place::Redis(Box::new(settings)))
+}
+
+#[cfg(not(feature = "redis"))]
+fn redis(_url: &str) -> Result<Place, StoreUrlError> {
+    Err(StoreUrlError::NotBuilt("redis"))
+}
+
+fn postgres(_url: &str) -> Result<Place, StoreUrlError> {
+    Err(StoreUrlError::NotBuilt("postgres"))
+}
+
+/// The whole path of a file on this machine (RFC 8089 §2).
+fn path(url: &str) -> Result<PathBuf, StoreUrlError> {
+    let is_whole = (url.get("file:".len()..)).is_some_and(|rest| rest.starts_with('/'));
+    let parsed = Url::parse(url).ok().filter(|_| is_whole);
+    let parsed = parsed.filter(|url| url.query().is_none() && url.fragment().is_none());
+    let path = parsed.and_then(|url| url.to_file_path().ok());
+    path.filter(|path| path.file_name().is_some())
+        .ok_or(StoreUrlError::File)
+}
+
+/// Whether a password stands before the host or among the parameters.
+fn has_password(rest: &str) -> bool {
+    let authority = rest.strip_prefix("//").unwrap_or_default();
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map(|(user, _)| user);
+    let query = rest.split_once('?').map_or("", |(_, query)| query);
+    user.is_some_and(|user| user.contains(':'))
+        || query.split('&').any(|parameter| {
+            let name = parameter.split('=').next().unwrap_or_default();
+            name.contains("password")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(url: &str) -> Result<StoreUrl, String> {
+        url.parse()
+            .map_err(|error: StoreUrlError| error.to_string())
+    }
+
+    fn refusal(url: &str) -> String {
+        read(url).map(|_| ()).unwrap_err()
+    }
+
+    #[test]
+    fn a_url_names_a_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |form: &str| format!("{form}{}/my%20grants.redb", folder.path().display());
+        for (url, kind) in [
+            ("memory:".to_owned(), StoreKind::Memory),
+            ("MEMORY:".to_owned(), StoreKind::Memory),
+            (file("file:"), StoreKind::File),
+            (file("file://"), StoreKind::File),
+            (file("file://localhost"), StoreKind::File),
+        ] {
+            let url = read(&url).unwrap();
+            assert_eq!(url.kind(), kind);
+            assert!(!url.has_password());
+            drop(url.open().unwrap());
+        }
+        assert!(folder.path().join("my grants.redb").exists());
+    }
+
+    #[test]
+    fn a_url_that_names_no_store_is_refused_with_what_to_write() {
+        for (url, told) in [
+            ("", "begins with memory:"),
+            ("grants.redb", "begins with memory:"),
+            ("/var/lib/grants.redb", "begins with memory:"),
+            ("mysql://host/db", "begins with memory:"),
+            ("memory://", "nothing behind it"),
+            ("file:", "whole path"),
+            ("file:grants.redb", "whole path"),
+            ("file:/", "whole path"),
+            ("file:/grants.redb?mode=ro", "whole path"),
+            ("file:/grants.redb#1", "whole path"),
+            ("file://elsewhere/grants.redb", "whole path"),
+        ] {
+            let refusal = refusal(url);
+            assert!(refusal.contains(told), "{url}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_given_to_what_asks_for_one() {
+        for url in ["memory:", "file:/grants.redb"] {
+            let refused = read(url).unwrap().with_password("hush").unwrap_err();
+            assert!(matches!(refused, StoreUrlError::NoPassword));
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "redis")]
+    fn a_url_of_a_redis_has_one_password_and_shows_none() {
+        for (url, has_password) in [
+            ("redis://redis.example", false),
+            ("valkey://user@redis.example:6380/2", false),
+            ("redis+sentinel://one.example,two.example/primary", false),
+            ("redis+cluster://:hush@one.example", true),
+        ] {
+            let store = read(url).unwrap();
+            assert_eq!(store.kind(), StoreKind::Redis);
+            assert_eq!(store.has_password(), has_password);
+            let given = store.with_password("hush");
+            assert_eq!(given.is_err(), has_password);
+            if let Ok(store) = given {
+                assert!(store.has_password());
+                assert!(!format!("{store:?}").contains("hush"));
+                drop(store.open().unwrap());
+            }
+        }
+        for url in [
+            "redis://:hu/sh@host",
+            "redis:hush",
+            "redis+moon://:hush@host",
+        ] {
+            assert!(!refusal(url).contains("hu"), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_was_not_built_in_says_so() {
+        for (url, feature, is_built) in [
+            ("file:/grants.redb", "embedded", cfg!(feature = "embedded")),
+            ("rediss://redis.example", "redis", cfg!(feature = "redis")),
+        ] {
+            let told = read(url).map(|_| ()).err();
+            let expected =
+                format!("this build has no {feature} store: build it with the feature `{feature}`");
+            assert_eq!(told, (!is_built).then_some(expected));
+        }
+    }
+
+    #[test]
+    fn a_password_is_seen_wherever_it_stands() {
+        for (rest, expected) in [
+            ("//host:6379/0", false),
+            ("//user@host", false),
+            ("//:hush@host", true),
+            ("//user:hush@one,two/0", true),
+            ("//host/?prefix=a:b@c", false),
+            ("//host/?x=1&sentinel_password=hush", true),
+            ("/path@with:colon", false),
+        ] {
+            assert_eq!(has_password(rest), expected, "{rest}");
+        }
+    }
+}

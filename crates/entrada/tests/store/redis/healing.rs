@@ -1,0 +1,164 @@
+//! What becomes of a store when its server restarts, hangs, forgets, or was never there.
+
+use std::time::{Duration, Instant};
+
+use entrada::store::{Lease, LeaseHolder, RedisSettings, RedisStore, Store as _, Taken, Written};
+
+use super::server::Server;
+use super::{entry, later, new_key, open, told, works_again};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_survives_a_kill() {
+    let mut server = Server::start();
+    let store = open(&server.url(""));
+    let (spent, revoked, versioned) = (new_key(), new_key(), new_key());
+    for round in 0..3 {
+        store.put_new(&new_key(), entry("code")).await.unwrap();
+        if round == 0 {
+            store.put_new(&spent, entry("code")).await.unwrap();
+            store.take(&spent).await.unwrap();
+            store.revoke(&revoked, later()).await.unwrap();
+        }
+        let written = store
+            .put_version(&versioned, round + 1, entry("grant"))
+            .await;
+        assert_eq!(written.unwrap(), Written::Yes);
+        server.kill();
+        assert!(store.read(&versioned).await.is_err());
+        server.restart();
+        let took = works_again(&store).await;
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert_eq!(store.take(&spent).await.unwrap(), Taken::Spent(None));
+        let written = store.put_version(&revoked, 1, entry("grant")).await;
+        assert_eq!(written.unwrap(), Written::Revoked);
+        let stored = store.read(&versioned).await.unwrap();
+        assert_eq!(stored.map(|it| it.version), Some(round + 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_opens_before_its_server_and_works_once_it_is_there() {
+    let mut server = Server::start();
+    server.kill();
+    let store = open(&server.url(""));
+    let begun = Instant::now();
+    for _ in 0..200 {
+        let error = store.read(&new_key()).await.unwrap_err();
+        assert!(told(&error).contains("127.0.0.1"), "{}", told(&error));
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "they fail at once"
+    );
+    server.restart();
+    let took = works_again(&store).await;
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_keeps_nobody_longer_than_the_timeout() {
+    let server = Server::start();
+    let store = open(&server.url("timeout=400ms"));
+    works_again(&store).await;
+    server.suspend();
+    let begun = Instant::now();
+    let error = store.take(&new_key()).await.unwrap_err();
+    let took = begun.elapsed();
+    assert!(told(&error).contains("400ms"), "{}", told(&error));
+    assert!((350..800).contains(&took.as_millis()), "{took:?}");
+    // A new connection comes to nothing either; from then on nobody waits.
+    assert!(store.read(&new_key()).await.is_err());
+    let begun = Instant::now();
+    for _ in 0..5 {
+        assert!(store.read(&new_key()).await.is_err());
+    }
+    assert!(
+        begun.elapsed() < Duration::from_millis(600),
+        "{:?}",
+        begun.elapsed()
+    );
+    server.resume();
+    let took = works_again(&store).await;
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_was_closed_while_idle_costs_nobody_an_error() {
+    let server = Server::start();
+    let store = open(&server.url(""));
+    for _ in 0..20 {
+        assert!(store.put_new(&new_key(), entry("code")).await.is_ok());
+        server.ask(&["CLIENT", "KILL", "TYPE", "normal"]);
+        // The news of it must have come.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_that_were_flushed_are_sent_again() {
+    let server = Server::start();
+    let store = open(&server.url(""));
+    let (key, flight) = (new_key(), new_key());
+    let holder = LeaseHolder::generate(&entrada::platform::SystemRandom::default());
+    for version in 1..=3 {
+        let flush = || server.ask(&["SCRIPT", "FLUSH"]);
+        flush();
+        let written = store.put_version(&key, version, entry("grant")).await;
+        assert_eq!(written.unwrap(), Written::Yes);
+        flush();
+        let term = Duration::from_secs(9);
+        let leased = store.lease(&flight, holder, term, later()).await;
+        assert_eq!(leased.unwrap(), Lease::Held);
+        flush();
+        let settled = store.settle(&flight, holder, None).await;
+        assert_eq!(settled.unwrap(), Written::Yes);
+    }
+    server.ask(&["SCRIPT", "FLUSH"]);
+    store.revoke(&key, later()).await.unwrap();
+    server.ask(&["SCRIPT", "FLUSH"]);
+    assert_eq!(store.take(&key).await.unwrap(), Taken::Spent(None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_is_told_and_not_repeated() {
+    let server = Server::start_with("requirepass correct\n");
+    let url = server.url("");
+    let wrong = RedisSettings::from_url(&url)
+        .unwrap()
+        .with_password("hunter2");
+    let store = RedisStore::open(wrong).unwrap();
+    let error = store.read(&new_key()).await.unwrap_err();
+    let all = format!("{} {error:?} {store:?}", told(&error));
+    assert!(all.contains("are user and password right?"), "{all}");
+    assert!(!all.contains("hunter2"), "{all}");
+    let none = open(&url);
+    let error = none.read(&new_key()).await.unwrap_err();
+    assert!(told(&error).contains("NOAUTH"), "{}", told(&error));
+    let right = RedisSettings::from_url(&url)
+        .unwrap()
+        .with_password("correct");
+    let store = RedisStore::open(right).unwrap();
+    store.put(&new_key(), entry("in")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expiry_in_the_past_and_one_never_are_both_kept_to() {
+    let server = Server::start();
+    let store = open(&server.url("prefix=x:"));
+    let (never, past) = (new_key(), new_key());
+    let entry = |unix| {
+        let at = entrada::platform::Timestamp::from_unix(unix);
+        entrada::store::Entry::new(entrada::store::Sealed::from_stored("record"), at)
+    };
+    store.put(&never, entry(u64::MAX)).await.unwrap();
+    store.put_version(&past, 1, entry(0)).await.unwrap();
+    store.put(&past, entry(1)).await.unwrap();
+    assert!(store.read(&never).await.unwrap().is_some());
+    assert!(store.read(&past).await.unwrap().is_none());
+    store.revoke(&never, later()).await.unwrap();
+    assert!(
+        server
+            .ask(&["INFO", "keyspace"])
+            .contains("keys=1,expires=1")
+    );
+}
