@@ -18,8 +18,8 @@ mod sealing;
 pub(crate) use document::{RingDocument, RingDocumentError};
 pub use encryption::{KeyEncryptionKeyError, KeyEncryptionKeys};
 pub use file::{KeyFile, KeyFileError};
-pub use in_use::{Keys, KeysError, KeysUnavailable};
 pub(crate) use in_use::{Change, KeySource};
+pub use in_use::{Keys, KeysError, KeysUnavailable};
 pub use sealing::{Purpose, SealingKey, SealingKeys, Unopened};
 
 /// How long a new signing key is published before it signs, so that every replica and every

@@ -157,7 +157,11 @@ mod tests {
             (0o100_460, 0, 1000, false),
             (0o100_444, 0, 1000, false),
         ] {
-            assert_eq!(is_private(mode, owner, process), private, "{mode:o} {owner} {process}");
+            assert_eq!(
+                is_private(mode, owner, process),
+                private,
+                "{mode:o} {owner} {process}"
+            );
         }
     }
 

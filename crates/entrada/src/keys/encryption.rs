@@ -30,38 +30,38 @@ pub enum KeyEncryptionKeyError {
     /// There is none.
     #[error("there is no key: `entrada keys new-encryption-key` makes one")]
     None,
-    /// A line is none.
+    /// One is none.
     #[error(
-        "line {line} is no key, which is 32 bytes in base64: `entrada keys new-encryption-key` makes one"
+        "key {number} is none: it is 32 bytes in base64, and `entrada keys new-encryption-key` makes one"
     )]
     Malformed {
-        /// Which line, counted from one.
-        line: usize,
+        /// Which of them, counted from one.
+        number: usize,
     },
-    /// A line is one byte again and again, as an example would be.
-    #[error("line {line} was not drawn at random: `entrada keys new-encryption-key` makes one")]
+    /// One is the same byte again and again, as an example would be.
+    #[error(
+        "key {number} was not drawn at random: `entrada keys new-encryption-key` makes one that is"
+    )]
     Guessable {
-        /// Which line, counted from one.
-        line: usize,
+        /// Which of them, counted from one.
+        number: usize,
     },
 }
 
 impl KeyEncryptionKeys {
-    /// Reads keys, one a line, each 32 random bytes in base64, the newest first.
+    /// Reads keys, the newest first, each 32 random bytes in base64, on lines of their own or apart by
+    /// spaces.
     ///
     /// # Errors
     ///
-    /// [`KeyEncryptionKeyError`] says which line to mend.
+    /// [`KeyEncryptionKeyError`] says which of them to mend.
     pub fn parse(text: &str) -> Result<Self, KeyEncryptionKeyError> {
         let mut keys = Vec::new();
-        for (at, text) in text.lines().enumerate() {
-            let (line, text) = (at + 1, text.trim());
-            if text.is_empty() {
-                continue;
-            }
-            let key = key_in(text).ok_or(KeyEncryptionKeyError::Malformed { line })?;
+        for (at, text) in text.split_whitespace().enumerate() {
+            let number = at + 1;
+            let key = key_in(text).ok_or(KeyEncryptionKeyError::Malformed { number })?;
             if key.iter().all(|byte| Some(byte) == key.first()) {
-                return Err(KeyEncryptionKeyError::Guessable { line });
+                return Err(KeyEncryptionKeyError::Guessable { number });
             }
             keys.push(SealingKey::new(*key));
         }
@@ -142,25 +142,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_told_by_its_line_alone() {
+    fn what_is_no_key_is_told_by_its_place_alone() {
         let good = key();
         let short = STANDARD.encode([7; 31]);
         let example = STANDARD.encode([7; 32]);
         for (text, expected) in [
             (String::new(), KeyEncryptionKeyError::None),
             (" \n".to_owned(), KeyEncryptionKeyError::None),
-            (short.clone(), KeyEncryptionKeyError::Malformed { line: 1 }),
+            (
+                short.clone(),
+                KeyEncryptionKeyError::Malformed { number: 1 },
+            ),
             (
                 format!("{}\n{short}", *good),
-                KeyEncryptionKeyError::Malformed { line: 2 },
+                KeyEncryptionKeyError::Malformed { number: 2 },
             ),
             (
                 format!("{}\n\n{example}", *good),
-                KeyEncryptionKeyError::Guessable { line: 3 },
+                KeyEncryptionKeyError::Guessable { number: 2 },
             ),
             (
                 "change-me".to_owned(),
-                KeyEncryptionKeyError::Malformed { line: 1 },
+                KeyEncryptionKeyError::Malformed { number: 1 },
             ),
         ] {
             let error = KeyEncryptionKeys::parse(&text).unwrap_err();

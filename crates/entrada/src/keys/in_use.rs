@@ -56,7 +56,9 @@ pub enum KeysError {
     )]
     Unopened,
     /// The ring in the store is of a later version. It is never overwritten.
-    #[error("the key ring in the store is not one this version knows: run the version that wrote it")]
+    #[error(
+        "the key ring in the store is not one this version knows: run the version that wrote it"
+    )]
     Format,
     /// A key could not be made.
     #[error(transparent)]

@@ -187,8 +187,14 @@ async fn rotation_reaches_all_before_first_use_whatever_their_clocks_say() {
             }
             shared.world.advance(60 * SECOND);
         }
-        assert!(used.iter().all(|(minute, new)| *minute >= 8 || !new), "{used:?}");
-        assert!(used.iter().all(|(minute, new)| *minute < 12 || *new), "{used:?}");
+        assert!(
+            used.iter().all(|(minute, new)| *minute >= 8 || !new),
+            "{used:?}"
+        );
+        assert!(
+            used.iter().all(|(minute, new)| *minute < 12 || *new),
+            "{used:?}"
+        );
     }
 }
 
@@ -286,13 +292,17 @@ async fn sessions_survive_the_move_from_a_key_file() {
     let directory = tempfile::tempdir().unwrap();
     let shared = Shared::new().await;
     let store = Arc::clone(&shared.store) as Arc<dyn Store>;
-    let alone = shared.world.replica_with(|_| on_disk(directory.path()).store(store));
+    let alone = shared
+        .world
+        .replica_with(|_| on_disk(directory.path()).store(store));
     let session = alone.log_in("alice").await;
     let opened = session.call_tool().await;
     let published = kids(&alone).await;
     drop(alone);
     // The first replica has the file; the second was never anywhere else.
-    let moved = shared.world.replica_with(|_| shared.config_in(directory.path(), &shared.key));
+    let moved = shared
+        .world
+        .replica_with(|_| shared.config_in(directory.path(), &shared.key));
     tend(&moved).await;
     let other = shared.replica();
     tend(&other).await;
@@ -314,7 +324,9 @@ async fn a_key_file_that_cannot_be_used_is_not_passed_over() {
     let file = directory.path().join("keys.json");
     std::fs::write(&file, "{}").unwrap();
     let shared = Shared::new().await;
-    let replica = shared.world.replica_with(|_| shared.config_in(directory.path(), &shared.key));
+    let replica = shared
+        .world
+        .replica_with(|_| shared.config_in(directory.path(), &shared.key));
     let tended = replica.provider.tend_keys(None).await;
     assert!(matches!(tended, Err(KeysError::File(_))));
     assert!(replica.provider.ready().await.is_err());

@@ -28,7 +28,12 @@ impl AuthorizationServer {
         let authentic = |ring: &KeyRing| {
             PresentedRefreshToken::authenticate(RefreshToken::new(token), ring.sealing())
         };
-        let presented = self.0.keys.find(authentic).await.map_err(StoreError::from)?;
+        let presented = self
+            .0
+            .keys
+            .find(authentic)
+            .await
+            .map_err(StoreError::from)?;
         let presented = presented.ok_or(TokenError::UnknownRefreshToken)?;
         let rotated = self
             .0

@@ -56,7 +56,11 @@ fn of_two_rings_all_replicas_choose_the_same() {
     ] {
         assert_eq!(ours.prevails_over(other), prevails, "{other:?}");
         let neither = other == ours;
-        assert_eq!(other.prevails_over(ours), !prevails && !neither, "{other:?}");
+        assert_eq!(
+            other.prevails_over(ours),
+            !prevails && !neither,
+            "{other:?}"
+        );
     }
 }
 
@@ -73,7 +77,10 @@ async fn the_first_makes_the_ring_and_the_others_have_it() {
     // Each sees that it is time, one is the first.
     let due: Change = Arc::new(|ring: &KeyRing| {
         let is_due = ring.is_due(Duration::from_secs(500), at(2000));
-        is_due.then(|| rotation(at(2000))(ring)).transpose().map(Option::flatten)
+        is_due
+            .then(|| rotation(at(2000))(ring))
+            .transpose()
+            .map(Option::flatten)
     });
     rings.clear();
     for replica in &replicas {
@@ -98,10 +105,15 @@ async fn no_change_is_lost() {
         let next = (ring.unwrap(), found.edition.next());
         if round == 0 {
             let revoke = |ring: &KeyRing| ring.revoked(Algorithm::Es256, &random, at(1000));
-            let stored = command.update(at(1000), |ring| revoke(ring).map(Some)).await;
+            let stored = command
+                .update(at(1000), |ring| revoke(ring).map(Some))
+                .await;
             revoked = stored.unwrap();
         }
-        let written = command.put(found.version + 1, next, at(1000)).await.unwrap();
+        let written = command
+            .put(found.version + 1, next, at(1000))
+            .await
+            .unwrap();
         assert_eq!(written.is_some(), round == 1);
     }
     let ring = replica.read(at(1000)).await.unwrap();
@@ -158,7 +170,10 @@ async fn key_encryption_keys_are_replaced_one_after_the_other() {
     assert!(is_by_first(&[&new]).await);
     // Whoever has the old one alone goes on with what it has, and changes nothing.
     let late = place(&store, &[&old]);
-    assert!(matches!(late.load(at(1000)).await, Err(KeysError::Unopened)));
+    assert!(matches!(
+        late.load(at(1000)).await,
+        Err(KeysError::Unopened)
+    ));
     let written = late.update(at(1000), |ring| rotation(at(1000))(ring)).await;
     assert!(matches!(written, Err(KeysError::Unopened)));
     let fresh = replica(&store, &[&old]).read(at(1000)).await;

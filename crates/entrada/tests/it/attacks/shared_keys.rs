@@ -24,7 +24,10 @@ async fn ring_in(shared: &Shared) -> (RecordKey, Entry) {
         .find(|(key, _)| key.collection() == Collection::KeyRings)
         .unwrap();
     let stored = shared.store.read(&key).await.unwrap().unwrap();
-    (key, Entry::new(stored.sealed, Timestamp::from_unix(u64::MAX)))
+    (
+        key,
+        Entry::new(stored.sealed, Timestamp::from_unix(u64::MAX)),
+    )
 }
 
 #[tokio::test]
@@ -45,7 +48,13 @@ async fn copy_of_the_store_without_its_key_encryption_key_opens_nothing() {
     let tended = thief.provider.tend_keys(None).await;
     assert!(matches!(tended, Err(KeysError::Unopened)));
     assert!(!session.at(&thief).refresh().await.status.is_success());
-    assert!(!thief.get("/.well-known/jwks.json").await.status.is_success());
+    assert!(
+        !thief
+            .get("/.well-known/jwks.json")
+            .await
+            .status
+            .is_success()
+    );
     // Nor does it stand there for all to read: what a key file would say of the ring is nowhere.
     let now = shared.world.now();
     let folder = tempfile::tempdir().unwrap();

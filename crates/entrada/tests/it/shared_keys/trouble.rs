@@ -39,19 +39,28 @@ async fn without_keys_everybody_is_told_to_come_back() {
         session.refresh().await,
         session.client.redeem("nothing").await,
         session.client.revoke(&session.refresh_token).await,
-        replica.register(&serde_json::json!({"redirect_uris": ["https://c.example/cb"]})).await,
+        replica
+            .register(&serde_json::json!({"redirect_uris": ["https://c.example/cb"]}))
+            .await,
         replica.get("/.well-known/jwks.json").await,
         replica.get(&asked).await,
         replica.ask(Method::GET, &asked, &HTML, "").await,
         replica.ask(Method::GET, "/approved-apps", &HTML, "").await,
-        replica.ask(Method::GET, "/sign-in-again?request=x", &HTML, "").await,
+        replica
+            .ask(Method::GET, "/sign-in-again?request=x", &HTML, "")
+            .await,
         replica.ask(Method::POST, "/consent", &HTML, "").await,
-        replica.ask(Method::GET, "/auth/callback?state=x&code=y", &HTML, "").await,
+        replica
+            .ask(Method::GET, "/auth/callback?state=x&code=y", &HTML, "")
+            .await,
     ] {
         assert_try_later(&answer);
     }
     // What needs no key is there, and no key was made up.
-    replica.get("/.well-known/oauth-authorization-server").await.ok();
+    replica
+        .get("/.well-known/oauth-authorization-server")
+        .await
+        .ok();
     shared.store.end();
     // Nobody has looked after the keys since, and they are found all the same.
     shared.world.advance(2 * SECOND);
@@ -125,7 +134,11 @@ async fn a_replica_with_another_key_encryption_key_changes_nothing() {
         let tended = foreign.provider.tend_keys(Some(EVERY)).await;
         let error = tended.unwrap_err();
         assert!(matches!(error, KeysError::Unopened));
-        assert!(error.to_string().contains("give this replica the key-encryption key"));
+        assert!(
+            error
+                .to_string()
+                .contains("give this replica the key-encryption key")
+        );
         assert!(foreign.provider.rotate_keys().await.is_err());
         assert!(foreign.provider.ready().await.is_err());
         assert_try_later(&session.at(&foreign).call_tool().await);
