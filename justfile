@@ -56,6 +56,10 @@ conformance:
 browser:
     ./scripts/test browser
 
+# Image, systemd unit, Helm chart and Compose file, without an engine or a cluster.
+deploy:
+    ./scripts/test deploy
+
 # A short run of each fuzz target.
 fuzz:
     ./scripts/test fuzz

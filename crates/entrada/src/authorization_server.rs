@@ -29,7 +29,7 @@ use crate::oauth::issuer::Issuer;
 use crate::oauth::redirect_uri::AllowedRedirects;
 use crate::oauth::resource::ResourceIndicator;
 use crate::platform::{Platform, Timestamp};
-use crate::store::{SealedStore, StoreError};
+use crate::store::{SealedStore, StoreError, StoreHealth};
 
 mod answer;
 mod approvals;
@@ -221,7 +221,7 @@ impl AuthorizationServer {
     pub(crate) fn new(
         config: AuthorizationServerConfig,
         entra: Arc<EntraClient>,
-        store: SealedStore,
+        (store, health): (SealedStore, StoreHealth),
         keys: Keys,
         platform: Platform,
     ) -> Self {
@@ -229,7 +229,7 @@ impl AuthorizationServer {
             endpoints: Endpoints::new(&config.base_url),
             renewer: Renewer::new(
                 Arc::clone(&entra),
-                store.clone(),
+                (store.clone(), health),
                 keys.clone(),
                 config.lifetimes,
                 &platform,

@@ -36,6 +36,7 @@ mod entra_login;
 mod interaction;
 mod refresh_token;
 mod request;
+mod rotation;
 mod sign_in_again;
 mod without_login;
 
@@ -50,16 +51,15 @@ pub(crate) use refresh_token::{PresentedRefreshToken, RefreshTerm, Succession};
 pub(crate) use request::{
     AuthorizationRequest, Consent, ConsentedRequest, LOGIN_LIFETIME, Login, LoginHints, SignedIn,
 };
+pub use rotation::{CLOCK_DIFFERENCE, ROTATION_GRACE};
+pub(crate) use rotation::{ReplicaId, Vantage};
 pub(crate) use sign_in_again::{
     PageLogin, PendingLogin, SignInAgain, SignInAgainLink, SignInAgainRequest,
 };
 pub(crate) use without_login::{OwnPrincipal, WithoutLogin};
 
 use binding::{Binding, Holds};
-use refresh_token::SealedSuccessor;
-
-/// How long a rotated refresh token is still answered, for a client whose response was lost.
-pub const ROTATION_GRACE: Duration = Duration::from_secs(30);
+use rotation::{Rotated, Rotation};
 
 /// Names a [`Grant`]; the `sid` of every token issued under it. 128 random bits.
 #[derive(Clone, Copy, Eq, Hash, PartialEq, Deserialize, Serialize)]
@@ -207,21 +207,6 @@ pub(crate) struct Grant {
     bound: Option<Binding>,
     issued_at: Timestamp,
     expires_at: Timestamp,
-}
-
-/// Where a family of refresh tokens stands.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-struct Rotation {
-    current: Hashed<RefreshToken>,
-    previous: Option<Rotated>,
-}
-
-/// The token before the current one, and the current one for those who hold it.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-struct Rotated {
-    token: Hashed<RefreshToken>,
-    at: Timestamp,
-    successor: SealedSuccessor,
 }
 
 /// What to do with a refresh request.
@@ -373,8 +358,9 @@ impl Grant {
         presented: &PresentedRefreshToken,
         client: &AuthenticatedClient,
         request: &RefreshRequest,
-        now: Timestamp,
+        seen_from: &Vantage,
     ) -> Result<RefreshDecision, RefreshError> {
+        let now = seen_from.now;
         if self.client_id != *client.id() {
             return Err(RefreshError::WrongClient);
         }
@@ -415,7 +401,7 @@ impl Grant {
         let repeated = rotation
             .previous
             .as_ref()
-            .filter(|last| last.token == hashed && now.since(last.at) <= ROTATION_GRACE)
+            .filter(|last| last.token == hashed && seen_from.may_have_lost_answer(last))
             .and_then(|last| presented.open_successor(&last.successor));
         Ok(repeated.map_or(RefreshDecision::Revoke, RefreshDecision::Repeat))
     }
@@ -437,7 +423,7 @@ impl Grant {
         &self,
         succession: Succession,
         renewal: Option<Renewal>,
-        now: Timestamp,
+        seen_from: &Vantage,
     ) -> Self {
         let mut grant = renewal.map_or_else(|| self.clone(), |renewal| self.renewed(renewal));
         grant.version = self.version + 1;
@@ -446,7 +432,8 @@ impl Grant {
             current: succession.next.token,
             previous: Some(Rotated {
                 token: succession.presented,
-                at: now,
+                at: seen_from.now,
+                by: Some(seen_from.replica),
                 successor: succession.sealed,
             }),
         });

@@ -30,6 +30,7 @@ mod groups;
 mod kept;
 mod refusal;
 mod request;
+mod shared;
 
 #[cfg(feature = "azure")]
 pub use credential::{OnBehalfOfCredential, create_obo_credential};
@@ -221,8 +222,8 @@ impl Inner {
             return confirmed;
         }
         let now = self.platform.clock.now();
-        match self.exchange(&key, source, now).await {
-            Ok(tokens) => Ok((self.keep(key, &tokens), Plan::Use)),
+        match self.get(&key, source, None, now).await {
+            Ok(given) => Ok((given, Plan::Use)),
             Err(no_token) => Err(self.tell(&key, no_token, now).await),
         }
     }
@@ -271,16 +272,13 @@ impl Inner {
         }
         // Before it is known how it ends, so that a caller who gives up counts, too.
         self.tokens.insert(key.clone(), kept.tried(now));
-        match self.exchange(&key, source, now).await {
-            Ok(tokens) => drop(self.keep(key, &tokens)),
-            Err(no_token) => {
-                let cause = Causes(no_token.error());
-                tracing::warn!(%cause, "a downstream token could not be replaced, and stays in use");
-            }
+        if let Err(no_token) = self.get(&key, source, Some(&kept), now).await {
+            let cause = Causes(no_token.error());
+            tracing::warn!(%cause, "a downstream token could not be replaced, and stays in use");
         }
     }
 
-    fn keep(&self, key: Key, tokens: &EntraTokens) -> Given {
+    fn keep(&self, key: Key, tokens: &EntraTokens) -> Kept {
         // The exchange took its time, and Entra counts from its end.
         let kept = Kept::new(tokens, self.platform.clock.now());
         if key.claims.is_some() {
@@ -292,7 +290,7 @@ impl Inner {
             self.tokens.insert(plain, kept.clone());
         }
         self.tokens.insert(key, kept.clone());
-        kept.given
+        kept
     }
 }
 

@@ -28,7 +28,7 @@ use crate::platform::{Platform, Timestamp};
 use crate::resource_server::{
     Protection, RequireBearerLayer, protected_resource_metadata, resource_metadata_url,
 };
-use crate::store::{SealedStore, StoreError};
+use crate::store::{SealedStore, StoreError, WatchedStore};
 
 mod config;
 mod paths;
@@ -83,7 +83,10 @@ impl AzureProvider {
         protection.proofs.clone_from(&server.proofs);
         let metadata = metadata(&server);
         let entra = Arc::new(EntraClient::new(app, platform.clone()));
-        let store = SealedStore::new(store, keys.clone(), Arc::clone(&platform.random));
+        let store = WatchedStore::new(store, Arc::clone(&platform.clock));
+        let health = store.health();
+        let store = SealedStore::new(Arc::new(store), keys.clone(), Arc::clone(&platform.random));
+        let store = (store, health);
         let server = AuthorizationServer::new(server, entra, store, keys.clone(), platform.clone());
         let on_behalf_of = OnBehalfOf::of_grants(server.clone(), platform.clone());
         let own = own_verifier(&server, graph, (&on_behalf_of, &platform));

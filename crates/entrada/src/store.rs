@@ -18,6 +18,7 @@ use crate::platform::{SecureRandom, Timestamp};
 pub mod conformance;
 #[cfg(feature = "embedded")]
 mod embedded;
+mod flights;
 mod key;
 mod key_ring;
 mod leases;
@@ -29,12 +30,14 @@ mod redis;
 mod sealed;
 mod slot;
 mod url;
+mod watched;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{OpenRedisError, RedisSettings, RedisStore};
 pub use self::url::{OpenUrlError, StoreKind, StoreUrl, StoreUrlError};
 #[cfg(feature = "embedded")]
 pub use embedded::{EmbeddedStore, OpenStoreError};
+pub(crate) use flights::{Boarded, Boarding, FlightError, Flights};
 pub use key::{Collection, Flight, RecordKey};
 pub(crate) use key_ring::SharedKeys;
 pub use key_ring::{StoredKeyRing, StoredRing};
@@ -42,6 +45,7 @@ pub use memory::MemoryStore;
 pub use sealed::RecordError;
 pub(crate) use sealed::{Redeemed, SealedStore};
 pub use slot::Slot;
+pub(crate) use watched::{StoreHealth, WatchedStore};
 
 /// A record encrypted by Entrada.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,7 +1,7 @@
 //! Refreshing, the one operation behind the refresh grant and on-behalf-of alike.
 //!
-//! At most one flight per grant in this process; across processes the grant's version is the
-//! fence, and who loses the race reads again and decides again.
+//! At most one flight per grant: in this process by turns, over all replicas by a lease in the store.
+//! The fence is the grant's version: who loses that race reads again and decides again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use crate::entra::EntraClient;
 use crate::entra::error::{EntraError, Remedy};
 use crate::grant::{
     AuthenticatedClient, Grant, GrantId, Lifetimes, NeededInteraction, PresentedRefreshToken,
-    RefreshDecision, RefreshError, RefreshRequest, Renewal,
+    RefreshDecision, RefreshError, RefreshRequest, Renewal, ReplicaId, Vantage,
 };
 use crate::keys::Keys;
 use crate::oauth::scope::Scope;
 use crate::platform::{Clock, Platform, SecureRandom, Timestamp};
-use crate::secret::RefreshToken;
+use crate::secret::{Hashed, RefreshToken};
 use crate::single_flight::Turns;
-use crate::store::{SealedStore, StoreError, Written};
+use crate::store::{Flight, FlightError, Flights, SealedStore, StoreError, StoreHealth, Written};
 
 /// How long before its end an Entra access token is replaced.
 const EARLY: Duration = Duration::from_secs(5 * 60);
@@ -34,6 +34,9 @@ pub(crate) struct Renewer {
     random: Arc<dyn SecureRandom>,
     clock: Arc<dyn Clock>,
     turns: Turns<GrantId>,
+    flights: Flights,
+    replica: ReplicaId,
+    health: StoreHealth,
 }
 
 /// Why a grant was not refreshed.
@@ -67,7 +70,7 @@ pub enum RenewalError {
         /// When to try again.
         retry_after: Duration,
     },
-    /// Other replicas kept winning the race.
+    /// Another replica is at it and does not come to an end, or others kept winning the race.
     #[error("too many refreshes of one grant at once")]
     Contended,
     /// The crypto library failed.
@@ -112,22 +115,46 @@ impl Rotated {
     }
 }
 
+impl From<FlightError> for RenewalError {
+    fn from(error: FlightError) -> Self {
+        match error {
+            FlightError::Busy => Self::Contended,
+            FlightError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// Names the refreshing of a grant.
+fn flight_of(grant: &GrantId) -> Hashed<Flight> {
+    Hashed::of(&format!("refresh {grant}"))
+}
+
+/// Whether the grant's Entra access token will do for a while.
+fn lives(grant: &Grant, now: Timestamp) -> bool {
+    now + EARLY < grant.entra_token_expires_at()
+}
+
 impl Renewer {
     pub(super) fn new(
         entra: Arc<EntraClient>,
-        store: SealedStore,
+        (store, health): (SealedStore, StoreHealth),
         keys: Keys,
         lifetimes: Lifetimes,
         platform: &Platform,
     ) -> Self {
+        let (random, clock) = (Arc::clone(&platform.random), Arc::clone(&platform.clock));
+        let flights = Flights::new(store.clone(), Arc::clone(&random), Arc::clone(&clock));
         Self {
             entra,
             store,
             keys,
             lifetimes,
-            random: Arc::clone(&platform.random),
-            clock: Arc::clone(&platform.clock),
+            replica: ReplicaId::generate(&*random),
+            random,
+            clock,
             turns: Turns::default(),
+            flights,
+            health,
         }
     }
 
@@ -141,9 +168,25 @@ impl Renewer {
     ) -> Result<Rotated, RenewalError> {
         let id = presented.grant();
         let _turn = self.turns.wait(&id).await;
+        let flight = self.flights.turn(flight_of(&id)).await?;
+        let rotated = flight.during(self.rotate_alone(presented, client, request, now));
+        let rotated = rotated.await;
+        flight.land().await;
+        rotated
+    }
+
+    /// Uses a refresh token while nobody else does.
+    async fn rotate_alone(
+        &self,
+        presented: &PresentedRefreshToken,
+        client: &AuthenticatedClient,
+        request: &RefreshRequest,
+        now: Timestamp,
+    ) -> Result<Rotated, RenewalError> {
+        let id = presented.grant();
         for _ in 0..MOST_ROUNDS {
             let grant = self.standing(&id, now).await?;
-            match grant.refresh(presented, client, request, now)? {
+            match grant.refresh(presented, client, request, &self.vantage(now))? {
                 RefreshDecision::Repeat(token) => {
                     return Ok(Rotated {
                         grant,
@@ -160,17 +203,7 @@ impl Renewer {
             if self.is_challenged(&grant, now).await? {
                 return Err(RenewalError::Challenged);
             }
-            let (renewal, how) = match self.ask_entra(&grant, now).await {
-                Ok(Some(renewal)) => (Some(renewal), How::Rotated),
-                Ok(None) => (None, How::RotatedWithoutEntra),
-                Err(RenewalError::Interaction(error)) => {
-                    let claims = error.claims().cloned();
-                    let needed = NeededInteraction::new(id, claims, Scope::default(), now);
-                    self.remember(&grant, needed).await?;
-                    return Err(RenewalError::Interaction(error));
-                }
-                Err(error) => return Err(error),
-            };
+            let (renewal, how) = self.renewal_for_client(&grant, now).await?;
             // The turn and Entra took their time: the grace of the old token begins here.
             let now = self.clock.now();
             let grant = grant.bound_by(client);
@@ -190,6 +223,32 @@ impl Renewer {
         Err(RenewalError::Contended)
     }
 
+    /// What Entra gives, and whether it was asked. What it wants of the user is remembered, for the client
+    /// is told.
+    async fn renewal_for_client(
+        &self,
+        grant: &Grant,
+        now: Timestamp,
+    ) -> Result<(Option<Renewal>, How), RenewalError> {
+        match self.ask_entra(grant, now).await {
+            Ok(Some(renewal)) => Ok((Some(renewal), How::Rotated)),
+            Ok(None) => Ok((None, How::RotatedWithoutEntra)),
+            Err(RenewalError::Interaction(error)) => {
+                let claims = error.claims().cloned();
+                let id = grant.id();
+                let needed = NeededInteraction::new(id, claims, Scope::default(), now);
+                self.remember(grant, needed).await?;
+                Err(RenewalError::Interaction(error))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What one replica at a time does for a grant.
+    pub(crate) fn flights(&self) -> &Flights {
+        &self.flights
+    }
+
     /// The grant, if it stands.
     pub(crate) async fn standing(
         &self,
@@ -202,15 +261,21 @@ impl Renewer {
 
     /// The grant with an Entra access token that still lives for a while.
     pub(crate) async fn fresh(&self, id: &GrantId, now: Timestamp) -> Result<Grant, RenewalError> {
-        let lives = |grant: &Grant| now + EARLY < grant.entra_token_expires_at();
         let grant = self.standing(id, now).await?;
-        if lives(&grant) {
+        if lives(&grant, now) {
             return Ok(grant);
         }
         let _turn = self.turns.wait(id).await;
+        let flight = self.flights.turn(flight_of(id)).await?;
+        let fresh = flight.during(self.fresh_alone(id, now)).await;
+        flight.land().await;
+        fresh
+    }
+
+    async fn fresh_alone(&self, id: &GrantId, now: Timestamp) -> Result<Grant, RenewalError> {
         for _ in 0..MOST_ROUNDS {
             let grant = self.standing(id, now).await?;
-            if lives(&grant) {
+            if lives(&grant, now) {
                 return Ok(grant);
             }
             let Some(renewal) = self.ask_entra(&grant, now).await? else {
@@ -287,6 +352,14 @@ impl Renewer {
         Err(RenewalError::Unavailable { error, retry_after })
     }
 
+    fn vantage(&self, now: Timestamp) -> Vantage {
+        Vantage {
+            now,
+            replica: self.replica,
+            store_failed_at: self.health.failed_at(),
+        }
+    }
+
     fn succeed(
         &self,
         grant: &Grant,
@@ -301,6 +374,9 @@ impl Renewer {
         let succession = presented
             .succeeded_by(&token, now + self.lifetimes.refresh_token, salt)
             .ok_or(RenewalError::Crypto)?;
-        Ok((grant.rotated(succession, renewal, now), token))
+        Ok((
+            grant.rotated(succession, renewal, &self.vantage(now)),
+            token,
+        ))
     }
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::binding::Binding;
-use super::{AuthorizationRequest, Grant, GrantId, HeldTokens, RefreshTerm, Rotation, SignedIn};
+use super::{
+    AuthorizationRequest, CLOCK_DIFFERENCE, Grant, GrantId, HeldTokens, RefreshTerm, Rotation,
+    SignedIn,
+};
 use crate::access_token::Principal;
 use crate::jwt::thumbprint::JwkThumbprint;
 use crate::oauth::client::ClientId;
@@ -14,7 +17,8 @@ use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
 use crate::secret::{AuthorizationCode, CodeVerifier};
 
-/// How long a code may wait (OAuth 2.1 §4.1.2 says at most ten minutes; we say one).
+/// How long a code may wait (OAuth 2.1 §4.1.2 says at most ten minutes; we say one), by a clock as far ahead of
+/// the one that issued it as clocks may be.
 pub(crate) const CODE_LIFETIME: Duration = Duration::from_secs(60);
 
 /// A code we issued, with what it stands for.
@@ -197,7 +201,7 @@ impl IssuedCode {
         if request.dpop_jkt.is_some() && request.dpop_jkt != client.key() {
             return Err(RedeemError::WrongKey);
         }
-        if now.since(self.issued_at) > CODE_LIFETIME {
+        if now.since(self.issued_at) > CODE_LIFETIME + CLOCK_DIFFERENCE {
             return Err(RedeemError::Expired);
         }
         if !presented

@@ -155,9 +155,9 @@ fn a_code_is_redeemed_by_its_client_with_its_verifier_in_time() {
             .map(|_| ())
     };
     let same = |_: &mut CodeRequest| {};
-    assert_eq!(outcome(&same, "c", 160), Ok(()));
-    assert_eq!(outcome(&|r| r.redirect_uri = None, "c", 160), Ok(()));
-    assert_eq!(outcome(&same, "c", 161), Err(RedeemError::Expired));
+    assert_eq!(outcome(&same, "c", 220), Ok(()));
+    assert_eq!(outcome(&|r| r.redirect_uri = None, "c", 220), Ok(()));
+    assert_eq!(outcome(&same, "c", 221), Err(RedeemError::Expired));
     assert_eq!(outcome(&same, "thief", 100), Err(RedeemError::WrongClient));
     let other = |r: &mut CodeRequest| r.code_verifier = CodeVerifier::new("guess");
     assert_eq!(outcome(&other, "c", 100), Err(RedeemError::WrongVerifier));
@@ -215,12 +215,25 @@ fn family() -> Family {
             at(100),
         )
         .unwrap()
-        .rotated(succeed(a, b, 150), None, at(150))
-        .rotated(succeed(b, c, 200), None, at(200));
+        .rotated(succeed(a, b, 150), None, &seen(150))
+        .rotated(succeed(b, c, 200), None, &seen(200));
     Family {
         keys,
         grant,
         tokens,
+    }
+}
+
+fn replica(number: u64) -> ReplicaId {
+    serde_json::from_value(number.into()).unwrap()
+}
+
+/// What the replica that rotates sees, whose store never fails.
+fn seen(now: u64) -> Vantage {
+    Vantage {
+        now: at(now),
+        replica: replica(1),
+        store_failed_at: at(0),
     }
 }
 
@@ -232,27 +245,42 @@ fn a_refresh_token_rotates_repeats_or_betrays_a_thief() {
         tokens: [oldest, previous, current],
     } = family();
     assert_eq!(grant.version(), 3);
-    let outcome = |token: &RefreshToken, now| {
+    let outcome = |token: &RefreshToken, seen_from: &Vantage| {
         let presented = PresentedRefreshToken::authenticate(token.clone(), &keys).unwrap();
-        match grant
-            .refresh(
-                &presented,
-                &client("c"),
-                &RefreshRequest::default(),
-                at(now),
-            )
-            .unwrap()
-        {
-            RefreshDecision::Rotate => "rotate".to_owned(),
-            RefreshDecision::Repeat(token) => token.expose().to_owned(),
-            RefreshDecision::Revoke => "revoke".to_owned(),
+        let (client, request) = (client("c"), RefreshRequest::default());
+        let decision = grant.refresh(&presented, &client, &request, seen_from);
+        match decision.unwrap() {
+            RefreshDecision::Rotate => "rotate",
+            RefreshDecision::Repeat(token) if token.expose() == current.expose() => "repeat",
+            RefreshDecision::Repeat(_) => "repeat another",
+            RefreshDecision::Revoke => "revoke",
         }
     };
-    assert_eq!(outcome(&current, 9999), "rotate");
-    assert_eq!(outcome(&previous, 200), current.expose());
-    assert_eq!(outcome(&previous, 230), current.expose());
-    assert_eq!(outcome(&previous, 231), "revoke");
-    assert_eq!(outcome(&oldest, 200), "revoke");
+    for (token, now, by, store_failed_at, expected) in [
+        (&current, 9999, 1, 0, "rotate"),
+        (&previous, 200, 1, 0, "repeat"),
+        (&previous, 230, 1, 0, "repeat"),
+        (&previous, 231, 1, 0, "revoke"),
+        // A clock that is behind; another that is ahead said when it was replaced.
+        (&previous, 140, 2, 0, "repeat"),
+        (&previous, 290, 2, 0, "repeat"),
+        (&previous, 291, 2, 0, "revoke"),
+        // While the store failed the client could not come.
+        (&previous, 530, 1, 500, "repeat"),
+        (&previous, 531, 1, 500, "revoke"),
+        (&previous, 590, 2, 500, "repeat"),
+        (&previous, 231, 1, 199, "revoke"),
+        (&oldest, 200, 1, 0, "revoke"),
+        (&oldest, 200, 2, 200, "revoke"),
+    ] {
+        let seen_from = Vantage {
+            now: at(now),
+            replica: replica(by),
+            store_failed_at: at(store_failed_at),
+        };
+        let found = outcome(token, &seen_from);
+        assert_eq!(found, expected, "{now} {by} {store_failed_at}");
+    }
 }
 
 #[test]
@@ -265,7 +293,7 @@ fn a_refresh_asks_for_no_more_than_was_granted() {
     let presented = PresentedRefreshToken::authenticate(current, &keys).unwrap();
     let outcome = |who: &str, request: &RefreshRequest, now| {
         grant
-            .refresh(&presented, &client(who), request, at(now))
+            .refresh(&presented, &client(who), request, &seen(now))
             .map(|_| ())
             .err()
     };
@@ -327,7 +355,7 @@ fn what_entra_says_anew_can_only_narrow() {
     let renewal = Renewal::new(newer, None, scope("read write admin"));
     let next = RefreshToken::issue(grant.id(), &keys, &random());
     let succession = presented.succeeded_by(&next, at(9000), [3; 32]).unwrap();
-    let renewed = grant.rotated(succession, Some(renewal), at(300));
+    let renewed = grant.rotated(succession, Some(renewal), &seen(300));
     assert_eq!(*renewed.scope(), scope("read"));
     assert_eq!(renewed.held().unwrap().access_token.expose(), "second");
     // Entra sent no new refresh token, so the old one stays.

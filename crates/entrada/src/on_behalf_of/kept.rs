@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::entra::token::EntraTokens;
 use crate::platform::Timestamp;
-use crate::secret::EntraAccessToken;
+use crate::secret::{EntraAccessToken, sealable};
 
 /// How long before its end a token is replaced while it can still be used.
 const EARLY: Duration = Duration::from_secs(5 * 60);
@@ -23,21 +25,22 @@ const RETRY: Duration = Duration::from_secs(30);
 const ANSWERS: Duration = Duration::from_secs(10);
 
 /// A downstream token, and its end.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Given {
+    #[serde(with = "sealable")]
     pub(super) token: EntraAccessToken,
     pub(super) expires_at: Timestamp,
 }
 
 /// A downstream token that is kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Kept {
     pub(super) given: Given,
     /// When its grant was last seen to stand.
     pub(super) seen_at: Timestamp,
     got_at: Timestamp,
     tried_at: Timestamp,
-    refresh_at: Timestamp,
+    pub(super) refresh_at: Timestamp,
 }
 
 /// What to do for somebody who needs the token.
@@ -91,6 +94,16 @@ impl Kept {
         Self {
             seen_at: now,
             ..self.clone()
+        }
+    }
+
+    /// The same, as another replica got it, whose clock may be ahead, once its grant was seen to stand.
+    pub(super) fn taken_over(self, now: Timestamp) -> Self {
+        Self {
+            seen_at: now,
+            got_at: self.got_at.min(now),
+            tried_at: self.tried_at.min(now),
+            ..self
         }
     }
 

@@ -9,7 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::{Entry, RecordKey, Sealed, Store, StoreError, Stored, Taken, Written};
+use super::{
+    Entry, Flight, Lease, LeaseHolder, RecordKey, Sealed, Store, StoreError, Stored, Taken, Written,
+};
 use crate::grant::{
     Approvals, Grant, GrantId, InteractionKey, IssuedCode, NeededInteraction, PendingLogin, UserKey,
 };
@@ -30,6 +32,7 @@ const CODE: &str = "store code";
 const GRANT: &str = "store grant";
 const INTERACTION: &str = "store interaction";
 const APPROVALS: &str = "store approvals";
+const FLIGHT: &str = "store flight";
 
 /// How long an ended grant is kept, so that it is told from one that never was even where clocks
 /// differ.
@@ -408,6 +411,70 @@ impl SealedStore {
         };
         let approvals: Approvals = approvals.unwrap_or_else(|| Approvals::none(user));
         Ok(approvals.stored_as(version))
+    }
+
+    /// Takes the lease on `flight` for `holder`, or makes it longer.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails; the lease may then have been taken.
+    pub(super) async fn lease(
+        &self,
+        flight: &Hashed<Flight>,
+        holder: LeaseHolder,
+        term: Duration,
+        now: Timestamp,
+    ) -> Result<Lease, StoreError> {
+        let key = RecordKey::flight(flight);
+        self.store.lease(&key, holder, term, now).await
+    }
+
+    /// Gives a lease back.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails; the lease then ends with its term.
+    pub(super) async fn settle(
+        &self,
+        flight: &Hashed<Flight>,
+        holder: LeaseHolder,
+    ) -> Result<Written, StoreError> {
+        let key = RecordKey::flight(flight);
+        self.store.settle(&key, holder, None).await
+    }
+
+    /// Gives a lease back, with an answer for all who come until `until`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails; the lease then ends with its term.
+    pub(super) async fn settle_with(
+        &self,
+        flight: &Hashed<Flight>,
+        holder: LeaseHolder,
+        answer: &(impl Serialize + Sync),
+        until: Timestamp,
+    ) -> Result<Written, StoreError> {
+        let purpose = Purpose::new(FLIGHT, flight.as_bytes());
+        let entry = self.entry(purpose, answer, until)?;
+        let key = RecordKey::flight(flight);
+        self.store.settle(&key, holder, Some(entry)).await
+    }
+
+    /// Opens the answer of a flight; `None` if it is out of date.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if it does not open.
+    pub(super) async fn open_answer<T: DeserializeOwned>(
+        &self,
+        flight: &Hashed<Flight>,
+        sealed: &Sealed,
+        now: Timestamp,
+    ) -> Result<Option<T>, StoreError> {
+        let purpose = Purpose::new(FLIGHT, flight.as_bytes());
+        let answer = self.open(purpose, sealed, now).await;
+        answer.map_err(StoreError::new)
     }
 
     /// Forgets what expired before `now`; answers how many entries the store forgot.

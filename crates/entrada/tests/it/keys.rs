@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entrada::jwt::jwks::Algorithm;
-use entrada::keys::PUBLISH_AHEAD;
+use entrada::keys::{KeyFile, KeysError, PUBLISH_AHEAD};
 use entrada::platform::SystemRandom;
 
 use crate::restart::on_disk;
@@ -87,4 +87,40 @@ async fn replicas_that_share_a_file_rotate_once_when_it_is_time() {
     assert_eq!(published().await, 2);
     world.advance(PUBLISH_AHEAD);
     assert_eq!(published().await, 2, "the first is over, the third is new");
+}
+
+/// A key file that is mounted read-only: somebody else changes it.
+#[tokio::test]
+async fn a_replica_that_cannot_write_the_key_file_takes_over_what_others_do_to_it() {
+    const EVERY: Duration = Duration::from_secs(90 * 86_400);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let world = World::new().await;
+    let replica = world.replica_with(|_| on_disk(folder.path()).store(Arc::clone(&world.store)));
+    // Nobody gets the lock, as on a file system that takes no writes.
+    std::fs::create_dir(folder.path().join("keys.lock")).unwrap();
+    let session = replica.log_in("alice").await;
+    world.advance(EVERY);
+    let first = kids(&replica).await;
+    for _ in 0..2 {
+        let tended = replica.provider.tend_keys(Some(EVERY)).await;
+        assert!(matches!(tended, Err(KeysError::File(_))));
+        assert!(replica.provider.rotate_keys().await.is_err());
+        assert_eq!(kids(&replica).await, first);
+    }
+    let (file, random, now) = (KeyFile::new(&path), SystemRandom::default(), world.now());
+    let elsewhere = file.load(now).unwrap();
+    let rotated = elsewhere.rotated(Algorithm::Es256, &random, now).unwrap();
+    file.save(&rotated).unwrap();
+    replica.provider.tend_keys(Some(EVERY)).await.unwrap();
+    assert_eq!(kids(&replica).await.len(), 2);
+    world.advance(PUBLISH_AHEAD);
+    replica.provider.tend_keys(Some(EVERY)).await.unwrap();
+    assert_ne!(session.refreshed().await.kid(), first[0]);
+    // Revoked keys are known before anybody looks for them by the clock.
+    let revoked = rotated.revoked(Algorithm::Es256, &random, world.now());
+    file.save(&revoked.unwrap()).unwrap();
+    let other = world.replica_with(|_| on_disk(folder.path()).store(Arc::clone(&world.store)));
+    let session = other.log_in("bob").await.at(&replica);
+    assert_eq!(session.call_tool().await.status, 200);
 }

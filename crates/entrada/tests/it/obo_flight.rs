@@ -1,5 +1,7 @@
 //! How often Entra is asked, and what becomes of calls while it does not answer.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use entra_emulator::{Endpoint, Failure, GrantRefusal, GrantType, TokenOrder, builtin};
@@ -10,6 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::direct::world::{Direct, Instead, config, good, settle};
 use crate::obo::{EXCHANGE, USER_READ, ask_graph, caller, token};
+use crate::outage::Outage;
 use crate::refresh::REFRESH_GRANT;
 use crate::world::{SECOND, World};
 
@@ -99,6 +102,52 @@ async fn fifty_first_calls_at_once_are_one_exchange() {
         assert!(tokens.iter().all(|token| *token == tokens[0]));
         assert_eq!(entra.calls(EXCHANGE), 1);
     }
+}
+
+/// Whichever replica is asked, one exchange is enough, and so is one replacement.
+#[tokio::test(start_paused = true)]
+async fn replicas_share_what_one_of_them_got() {
+    let world = World::on(Arc::new(Outage::default()), |config| config).await;
+    world.entra.set_token_lifetime(Duration::from_secs(3600));
+    let session = world.log_in("alice").await;
+    let replicas = [world.replica(), world.replica(), world.replica()];
+    let mut callers = Vec::new();
+    for replica in &replicas {
+        callers.push(caller(replica, &session.at(replica)).await);
+    }
+    // When it is time for a new one, everybody goes on with the old one meanwhile.
+    for (wait, exchanges, different) in [(0, 1, 1), (3000, 1, 1), (300, 2, 2), (11, 2, 1)] {
+        world.advance(wait * SECOND);
+        let mut calls = JoinSet::new();
+        for caller in callers.iter().cycle().take(12) {
+            let caller = caller.clone();
+            calls.spawn(async move { token(&caller).await.unwrap().expose().to_owned() });
+        }
+        let tokens: BTreeSet<_> = calls.join_all().await.into_iter().collect();
+        assert!(tokens.len() <= different, "after {wait} seconds");
+        // Those who wait for another replica wait for a while.
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(
+            world.entra.calls(EXCHANGE),
+            exchanges,
+            "after {wait} seconds"
+        );
+    }
+}
+
+/// What one replica got under a grant, another gives nobody once the grant is revoked.
+#[tokio::test]
+async fn what_a_replica_got_is_not_given_under_a_revoked_grant() {
+    let world = World::new().await;
+    let session = world.log_in("alice").await;
+    let replica = world.replica();
+    let there = caller(&replica, &session.at(&replica)).await;
+    token(&caller(&world, &session).await).await.unwrap();
+    let revoked = session.client.revoke(&session.refresh_token).await;
+    assert_eq!(revoked.status, 200);
+    let refused = token(&there).await.unwrap_err();
+    assert!(matches!(refused, OboError::Renewal(_)), "{refused:?}");
+    assert_eq!(world.entra.calls(EXCHANGE), 1);
 }
 
 #[tokio::test]

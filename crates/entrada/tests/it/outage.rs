@@ -24,6 +24,8 @@ enum Failing {
     #[default]
     Nothing,
     Verb(&'static str, Collection),
+    /// What is done is done, but nobody hears of it.
+    Answer(&'static str, Collection),
     Sweep,
     Everything,
 }
@@ -37,6 +39,11 @@ impl Outage {
     /// This verb fails from now on, for records of this kind.
     pub(crate) fn begin_at(&self, verb: &'static str, collection: Collection) {
         self.set(Failing::Verb(verb, collection));
+    }
+
+    /// From now on this verb is done for records of this kind, and its answer lost.
+    pub(crate) fn lose_answers_of(&self, verb: &'static str, collection: Collection) {
+        self.set(Failing::Answer(verb, collection));
     }
 
     /// Nothing can be swept from now on.
@@ -72,17 +79,33 @@ impl Outage {
             Failing::Verb(failing, at) if failing == verb && at == key.collection() => {
                 Err(outage())
             }
-            Failing::Nothing | Failing::Verb(..) | Failing::Sweep | Failing::Everything => {
-                Ok(store)
-            }
+            Failing::Nothing
+            | Failing::Verb(..)
+            | Failing::Answer(..)
+            | Failing::Sweep
+            | Failing::Everything => Ok(store),
         }
     }
 
     async fn reach_at_all(&self) -> Result<Arc<MemoryStore>, StoreError> {
         tokio::task::yield_now().await;
         match self.failing() {
-            Failing::Nothing | Failing::Verb(..) | Failing::Sweep => Ok(self.store()),
+            Failing::Nothing | Failing::Verb(..) | Failing::Answer(..) | Failing::Sweep => {
+                Ok(self.store())
+            }
             Failing::Everything => Err(outage()),
+        }
+    }
+
+    /// Whether the answer of a verb arrives.
+    fn heard(&self, verb: &str, key: &RecordKey) -> Result<(), StoreError> {
+        match self.failing() {
+            Failing::Answer(lost, at) if lost == verb && at == key.collection() => Err(outage()),
+            Failing::Nothing
+            | Failing::Verb(..)
+            | Failing::Answer(..)
+            | Failing::Sweep
+            | Failing::Everything => Ok(()),
         }
     }
 
@@ -119,7 +142,9 @@ impl Store for Outage {
         entry: Entry,
     ) -> Result<Written, StoreError> {
         let store = self.reach("put_version", key).await?;
-        store.put_version(key, version, entry).await
+        let written = store.put_version(key, version, entry).await;
+        self.heard("put_version", key)?;
+        written
     }
 
     async fn take(&self, key: &RecordKey) -> Result<Taken, StoreError> {

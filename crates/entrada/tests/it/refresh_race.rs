@@ -59,16 +59,76 @@ async fn fifty_refreshes_on_many_threads_ask_entra_once_and_stay_one_family() {
     fifty_ask_entra_once().await;
 }
 
-/// Each replica asks Entra for itself; the store decides, and the loser repeats the winner.
+/// Replicas wait for one another: one asks Entra, and the others repeat what it got.
 #[tokio::test]
-async fn two_replicas_that_race_stay_one_family() {
+async fn replicas_that_race_ask_entra_once_and_stay_one_family() {
     let world = World::on(Arc::new(Outage::default()), |config| config).await;
+    let replicas = [world.replica(), world.replica()];
+    let session = world.log_in("alice").await;
+    let racers = [&world, &replicas[0], &replicas[1]].map(|replica| session.at(replica));
+    let sessions = all_at_once(racers.into_iter().cycle().take(20)).await;
+    assert_eq!(world.entra.calls(REFRESH_GRANT), 1);
+    assert_one_family(&sessions).await;
+}
+
+/// A replica that dies while Entra answers it holds up the others for the term of its lease, no longer.
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_dies_half_way_holds_up_the_others_for_ten_seconds() {
+    let world = World::new().await;
     let replica = world.replica();
     let session = world.log_in("alice").await;
-    let racers = [session.at(&world), session.at(&replica)];
-    let sessions = all_at_once(racers.into_iter().cycle().take(20)).await;
-    assert!(world.entra.calls(REFRESH_GRANT) <= 2);
-    assert_one_family(&sessions).await;
+    world.hang_next();
+    let dying = session.clone();
+    let mut dying = Box::pin(async move { dying.refresh().await.status });
+    assert!(soon(dying.as_mut()).await.is_none());
+    // What is forgotten gives nothing back, as what is killed.
+    std::mem::forget(dying);
+    let other = session.at(&replica);
+    let mut waiting = std::pin::pin!(other.refresh());
+    assert!(soon(waiting.as_mut()).await.is_none());
+    world.advance(9 * SECOND);
+    assert!(soon(waiting.as_mut()).await.is_none());
+    world.advance(SECOND);
+    let next = other.client.session(waiting.await.ok()).refreshed().await;
+    assert!(next.call_tool().await.status.is_success());
+}
+
+/// What a future says when it is given some turns, and the time to ask again for a lease.
+async fn soon<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+    tokio::time::timeout(SECOND, future).await.ok()
+}
+
+/// A holder that is slow is not taken for dead, and nobody waits for it for ever.
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_waits_for_entra_keeps_its_lease() {
+    let world = World::new().await;
+    let replica = world.replica();
+    let session = world.log_in("alice").await;
+    world.hang_next();
+    let slow = session.refresh();
+    let impatient = async {
+        let other = session.at(&replica);
+        let refused = passing_time(&world, other.refresh()).await;
+        refused.assert_refused(503, "temporarily_unavailable");
+    };
+    tokio::select! {
+        biased;
+        answer = slow => panic!("{}", answer.status),
+        () = impatient => {}
+    }
+    // The slow one hung up, and gave its lease back.
+    session.at(&replica).refreshed().await;
+}
+
+/// Lets the time of the world pass with that of the runtime.
+async fn passing_time<F: Future>(world: &World, future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    loop {
+        match tokio::time::timeout(SECOND, future.as_mut()).await {
+            Ok(output) => return output,
+            Err(_) => world.advance(SECOND),
+        }
+    }
 }
 
 #[tokio::test]

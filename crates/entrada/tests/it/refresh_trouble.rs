@@ -256,3 +256,38 @@ async fn a_code_that_cannot_be_redeemed_for_the_store_is_told_as_passing_trouble
         client.redeem(&code).await.ok();
     }
 }
+
+/// The store did what it was asked, nobody heard of it, and then it was away for longer than the grace: the client
+/// could not come again, and is not taken for a thief.
+#[tokio::test]
+async fn an_answer_that_the_store_lost_is_repeated_once_it_is_back() {
+    for elsewhere in [false, true] {
+        let store = Arc::new(Outage::default());
+        let world = World::on(store.clone(), |config| config).await;
+        let replica = world.replica();
+        let session = world.log_in("alice").await;
+        let retried = if elsewhere {
+            session.at(&replica)
+        } else {
+            session.clone()
+        };
+        store.lose_answers_of("put_version", Collection::Grants);
+        let lost = session.refresh().await;
+        lost.assert_refused(503, "temporarily_unavailable");
+        store.begin();
+        for _ in 0..10 {
+            world.advance(30 * SECOND);
+            let away = retried.refresh().await;
+            away.assert_refused(503, "temporarily_unavailable");
+        }
+        store.end();
+        world.advance(20 * SECOND);
+        let next = retried.refreshed().await;
+        assert!(next.call_tool().await.status.is_success());
+        assert_eq!(world.entra.calls(REFRESH_GRANT), 1);
+        next.refreshed().await;
+        // The one before is a thief's by now.
+        world.advance(200 * SECOND);
+        session.refresh().await.assert_refused(400, "invalid_grant");
+    }
+}

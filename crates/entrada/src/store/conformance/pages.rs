@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    CONTENDERS, Entry, Store, WORKS, awkward, earlier, entry, later, new_flight, new_grant,
-    new_key, now, race, read, sealed,
+    Entry, Store, WORKS, awkward, earlier, entry, later, new_flight, new_grant, new_key, now, race,
+    read, sealed,
 };
 use crate::platform::SystemRandom;
 use crate::store::{Lease, LeaseHolder, RecordKey, Slot, Taken, Written};

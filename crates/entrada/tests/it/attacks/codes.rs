@@ -56,7 +56,7 @@ async fn late_code_is_refused() {
     let world = World::new().await;
     let client = world.client().await;
     let code = client.code(&mut world.browser(), "alice").await;
-    world.advance(61 * SECOND);
+    world.advance(121 * SECOND);
     client
         .redeem(&code)
         .await

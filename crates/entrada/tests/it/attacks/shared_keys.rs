@@ -38,7 +38,7 @@ async fn copy_of_the_store_without_its_key_encryption_key_opens_nothing() {
     // The thief runs a server of their own on the copy.
     let copy = Arc::new(MemoryStore::new());
     for (key, slot) in copied(&shared).await {
-        copy.import(&key, slot).await.unwrap();
+        copy.replace(&key, None, slot).await.unwrap();
     }
     let thief = shared.world.replica_with(|_| {
         let keys = KeyEncryptionKeys::parse(&new_key()).unwrap();
