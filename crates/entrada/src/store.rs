@@ -23,6 +23,7 @@ mod key;
 mod key_ring;
 mod leases;
 mod memory;
+mod moving;
 #[cfg(feature = "test-util")]
 pub mod records;
 #[cfg(feature = "redis")]
@@ -42,6 +43,7 @@ pub use key::{Collection, Flight, RecordKey};
 pub(crate) use key_ring::SharedKeys;
 pub use key_ring::{StoredKeyRing, StoredRing};
 pub use memory::MemoryStore;
+pub use moving::{Moved, Moving};
 pub use sealed::RecordError;
 pub(crate) use sealed::{Redeemed, SealedStore};
 pub use slot::Slot;

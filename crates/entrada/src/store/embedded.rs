@@ -69,7 +69,7 @@ impl EmbeddedStore {
 
     fn found(&self, key: &RecordKey) -> Result<Option<Slot>, Failure> {
         let transaction = self.database.begin_read()?;
-        tables::slot(&transaction.open_table(SLOTS)?, key)
+        tables::found(&transaction.open_table(SLOTS)?, key)
     }
 
     fn page(&self, after: Option<&Cursor>, most: usize) -> Result<SlotPage, Failure> {

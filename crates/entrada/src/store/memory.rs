@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::leases::Leases;
-use super::slot::{self, Shelf, Slot};
+use super::slot::{self, Shelf, Slot, sure};
 use super::{
     Cursor, Entry, Lease, LeaseHolder, RecordKey, SlotPage, Store, StoreError, Stored, Taken,
     Written,
@@ -93,14 +93,6 @@ impl Slots {
         let last = slots.last().filter(|_| slots.len() == most);
         let next = last.map(|(key, _)| Cursor::new(key.as_bytes().to_vec()));
         SlotPage::new(slots, next)
-    }
-}
-
-/// Memory does not fail.
-fn sure<T>(done: Result<T, Infallible>) -> T {
-    match done {
-        Ok(value) => value,
-        Err(never) => match never {},
     }
 }
 

@@ -3,9 +3,15 @@
 //! The stores of one process hold all slots alone while a verb runs, each in its way, so the verbs
 //! are plain code here and written once.
 
+use std::convert::Infallible;
+
 use super::{Entry, RecordKey, Sealed, Stored, Taken, Written};
 use crate::grant::GrantId;
 use crate::platform::Timestamp;
+
+mod bytes;
+
+pub(super) use bytes::{decode, encode};
 
 /// What is kept under one key.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -64,6 +70,14 @@ pub(super) trait Shelf {
 
     /// Keeps `slot` under `key`, in place of what was there.
     fn place(&mut self, key: &RecordKey, slot: Slot) -> Result<(), Self::Error>;
+}
+
+/// What a shelf answers that does not fail.
+pub(super) fn sure<T>(done: Result<T, Infallible>) -> T {
+    match done {
+        Ok(value) => value,
+        Err(never) => match never {},
+    }
 }
 
 pub(super) fn put<S: Shelf>(shelf: &mut S, key: &RecordKey, entry: Entry) -> Result<(), S::Error> {

@@ -112,15 +112,8 @@ impl StoreUrl {
         if self.has_password {
             return Err(StoreUrlError::TwoPasswords);
         }
-        let place = match self.place {
-            Place::Memory => return Err(StoreUrlError::NoPassword),
-            #[cfg(feature = "embedded")]
-            Place::File(_) => return Err(StoreUrlError::NoPassword),
-            #[cfg(feature = "redis")]
-            Place::Redis(settings) => Place::Redis(Box::new(settings.with_password(password))),
-        };
         Ok(Self {
-            place,
+            place: self.place.with_password(password)?,
             has_password: true,
         })
     }
@@ -154,6 +147,22 @@ impl StoreUrl {
             Place::File(path) => Ok(Arc::new(EmbeddedStore::open(path)?)),
             #[cfg(feature = "redis")]
             Place::Redis(settings) => Ok(Arc::new(RedisStore::open((**settings).clone())?)),
+        }
+    }
+}
+
+impl Place {
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(unused_variables, reason = "nothing that is built asks for one")
+    )]
+    fn with_password(self, password: &str) -> Result<Self, StoreUrlError> {
+        match self {
+            Self::Memory => Err(StoreUrlError::NoPassword),
+            #[cfg(feature = "embedded")]
+            Self::File(_) => Err(StoreUrlError::NoPassword),
+            #[cfg(feature = "redis")]
+            Self::Redis(settings) => Ok(Self::Redis(Box::new(settings.with_password(password)))),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The store in Redis, on real servers of every kind.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use entrada::grant::GrantId;
 use entrada::platform::{Clock as _, SystemClock, SystemRandom, Timestamp};
 use entrada::store::{Entry, RecordKey, RedisSettings, RedisStore, Sealed, Store, StoreError};
+use tokio::time::Instant;
 
 mod answers;
 mod cluster;

@@ -5,23 +5,17 @@ use std::sync::Arc;
 
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
-use crate::grant::GrantId;
 use crate::platform::Timestamp;
-use crate::store::slot::{Shelf, Slot};
-use crate::store::{Cursor, RecordKey, Sealed, SlotPage};
+use crate::store::slot::{self, Shelf, Slot};
+use crate::store::{Cursor, RecordKey, SlotPage};
 
 type Bytes = &'static [u8];
 
-/// A [`RecordKey`] to `flags ‖ expiry ‖ version ‖ grant? ‖ sealed`.
+/// A [`RecordKey`] to a slot, as [`slot::encode`] writes it.
 pub(super) const SLOTS: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("slots");
 
 /// `expiry ‖ key`, in the order of expiry.
 pub(super) const EXPIRY: TableDefinition<'_, Bytes, Bytes> = TableDefinition::new("expiry");
-
-/// The slot holds a record.
-const LIVE: u8 = 1;
-/// The slot names a grant.
-const NAMES_GRANT: u8 = 2;
 
 /// Why the file cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -82,7 +76,7 @@ impl Shelf for Tables<'_> {
     type Error = Failure;
 
     fn slot(&self, key: &RecordKey) -> Result<Option<Slot>, Failure> {
-        slot(&self.slots, key)
+        found(&self.slots, key)
     }
 
     fn place(&mut self, key: &RecordKey, slot: Slot) -> Result<(), Failure> {
@@ -93,7 +87,7 @@ impl Shelf for Tables<'_> {
             self.expiry.remove(expiry.as_slice())?;
         }
         self.slots
-            .insert(key.as_bytes(), encode(&slot).as_slice())?;
+            .insert(key.as_bytes(), slot::encode(&slot).as_slice())?;
         let expiry = expiry_key(slot.expires_at, key);
         self.expiry.insert(expiry.as_slice(), [].as_slice())?;
         Ok(())
@@ -101,7 +95,7 @@ impl Shelf for Tables<'_> {
 }
 
 /// What stands under `key`.
-pub(super) fn slot(
+pub(super) fn found(
     slots: &impl ReadableTable<Bytes, Bytes>,
     key: &RecordKey,
 ) -> Result<Option<Slot>, Failure> {
@@ -137,79 +131,6 @@ fn expiry_key(expires_at: Timestamp, key: &RecordKey) -> Vec<u8> {
     .concat()
 }
 
-fn encode(slot: &Slot) -> Vec<u8> {
-    let sealed = slot.sealed.as_ref().map(Sealed::as_bytes);
-    let mut bytes = Vec::with_capacity(1 + 8 + 8 + 16 + sealed.map_or(0, bytes::Bytes::len));
-    let live = sealed.map_or(0, |_| LIVE);
-    let names_grant = slot.grant.map_or(0, |_| NAMES_GRANT);
-    bytes.push(live | names_grant);
-    bytes.extend_from_slice(&slot.expires_at.as_unix().to_be_bytes());
-    bytes.extend_from_slice(&slot.version.to_be_bytes());
-    if let Some(grant) = &slot.grant {
-        bytes.extend_from_slice(grant.as_bytes());
-    }
-    if let Some(sealed) = sealed {
-        bytes.extend_from_slice(sealed);
-    }
-    bytes
-}
-
 fn decode(bytes: &[u8]) -> Result<Slot, Failure> {
-    try_decode(bytes).ok_or(Failure::Damaged)
-}
-
-fn try_decode(bytes: &[u8]) -> Option<Slot> {
-    let (flags, rest) = bytes.split_first()?;
-    let (expires_at, rest) = rest.split_first_chunk()?;
-    let (version, rest) = rest.split_first_chunk()?;
-    let (grant, rest) = if flags & NAMES_GRANT == 0 {
-        (None, rest)
-    } else {
-        let (grant, rest) = rest.split_first_chunk()?;
-        (Some(GrantId::from_stored(*grant)), rest)
-    };
-    let sealed = if flags & LIVE == 0 {
-        rest.is_empty().then_some(None)?
-    } else {
-        Some(Sealed::from_stored(rest.to_vec()))
-    };
-    (flags & !(LIVE | NAMES_GRANT) == 0).then_some(Slot {
-        expires_at: Timestamp::from_unix(u64::from_be_bytes(*expires_at)),
-        version: u64::from_be_bytes(*version),
-        grant,
-        sealed,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn slots_come_back_as_they_were(
-            expires_at: u64,
-            version: u64,
-            grant: Option<[u8; 16]>,
-            sealed: Option<Vec<u8>>,
-        ) {
-            let slot = Slot {
-                expires_at: Timestamp::from_unix(expires_at),
-                version,
-                grant: grant.map(GrantId::from_stored),
-                sealed: sealed.map(Sealed::from_stored),
-            };
-            let read = try_decode(&encode(&slot)).unwrap();
-            prop_assert_eq!(read, slot);
-        }
-
-        #[test]
-        fn damaged_bytes_are_an_error_and_no_panic(bytes: Vec<u8>) {
-            if let Some(slot) = try_decode(&bytes) {
-                prop_assert_eq!(encode(&slot), bytes);
-            }
-        }
-    }
+    slot::decode(bytes).ok_or(Failure::Damaged)
 }

@@ -70,7 +70,7 @@ fn check(database: &Database, facts: &[Fact]) {
     let transaction = database.begin_read().unwrap();
     let slots = transaction.open_table(SLOTS).unwrap();
     let stored = |key: &RecordKey| -> Slot {
-        let slot = tables::slot(&slots, key).unwrap();
+        let slot = tables::found(&slots, key).unwrap();
         slot.expect("what was acknowledged is there")
     };
     for fact in facts {

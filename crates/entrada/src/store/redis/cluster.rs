@@ -40,6 +40,8 @@ struct Known {
     doubted: bool,
     /// When the map was last asked for, and came or not.
     asked_at: Option<Instant>,
+    /// How often it was: not always the same node should be asked first, for it may be wrong.
+    asked: usize,
 }
 
 /// Slots next to one another that one primary has.
@@ -164,7 +166,17 @@ impl Cluster {
         for seed in &self.seeds {
             self.node_at(seed);
         }
-        let mut nodes: Vec<_> = self.known().nodes.values().cloned().collect();
+        let mut nodes: Vec<_> = {
+            let mut known = self.known();
+            known.asked = known.asked.wrapping_add(1);
+            let first = known.asked % known.nodes.len().max(1);
+            let all = known.nodes.values();
+            all.clone()
+                .skip(first)
+                .chain(all.take(first))
+                .cloned()
+                .collect()
+        };
         nodes.sort_by_key(|node| !node.line.is_up());
         nodes
     }

@@ -214,7 +214,8 @@ where
 {
     let mut hello = RedisConnectionInfo::default()
         .set_db(login.db)
-        .set_lib_name("entrada", env!("CARGO_PKG_VERSION"));
+        // It would take one right more.
+        .set_skip_set_lib_name();
     if let Some(user) = &login.user {
         hello = hello.set_username(user);
     }
@@ -227,11 +228,16 @@ where
     let (connection, driver) = made.await?;
     let mut tasks = JoinSet::new();
     let running = tasks.spawn(driver);
-    Ok(Wire {
+    let wire = Wire {
         connection,
         running,
         _driver: tasks,
-    })
+    };
+    // The system takes connections for a server that hangs: only an answer shows that it does not.
+    match wire.ask(&redis::cmd("PING")).await {
+        Err(error) if error.kind() == ErrorKind::Io => Err(error),
+        Ok(_) | Err(_) => Ok(wire),
+    }
 }
 
 async fn within<T>(

@@ -11,6 +11,9 @@ use super::failure::Failure;
 use super::nodes::{Kind, Node};
 use super::packed::{self, Found};
 
+/// How many keys are looked at for one page at most, so that it comes within the timeout.
+const AT_ONCE: usize = 1000;
+
 /// Where a page ended.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Place {
@@ -100,7 +103,7 @@ impl RedisStore {
         scan.arg("MATCH")
             .arg(self.pattern())
             .arg("COUNT")
-            .arg(most.max(1));
+            .arg(most.clamp(1, AT_ONCE));
         let answers = node.line.send_all(&pipeline, self.nodes.deadline()).await?;
         let [info, found] = <[Value; 2]>::try_from(answers).map_err(|_| Failure::NotUnderstood)?;
         let run = run(info);

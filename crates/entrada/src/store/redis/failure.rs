@@ -37,6 +37,9 @@ pub(super) enum Failure {
     /// No node of the cluster has the slot of a key.
     #[error("no node of the redis cluster serves the slot {0}")]
     Unserved(u16),
+    /// The URL says that it is one server.
+    #[error("this redis is a cluster: its URL begins with redis+cluster:// or rediss+cluster://")]
+    IsCluster,
     /// What one page of an export began is not there for the next.
     #[error("redis was restarted, or changed places, while it was being exported: begin anew")]
     ExportInterrupted,
@@ -153,8 +156,67 @@ impl Failure {
             | Self::Unconfirmed { .. }
             | Self::NotWaited(_)
             | Self::Unserved(_)
+            | Self::IsCluster
             | Self::ExportInterrupted
             | Self::NotUnderstood => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(said: &str) -> Failure {
+        let said = format!("-{said}\r\n");
+        let said = redis::parse_redis_value(said.as_bytes()).unwrap();
+        Failure::Refused(said.extract_error().unwrap_err())
+    }
+
+    #[test]
+    fn what_was_certainly_not_done_is_done_again() {
+        for (said, remedy) in [
+            (
+                "LOADING Redis is loading the dataset in memory",
+                Remedy::Later,
+            ),
+            (
+                "TRYAGAIN Multiple keys request during rehashing",
+                Remedy::Later,
+            ),
+            ("CLUSTERDOWN The cluster is down", Remedy::Later),
+            (
+                "READONLY You can't write against a replica",
+                Remedy::NewPrimary,
+            ),
+            ("MASTERDOWN Link with MASTER is down", Remedy::NewPrimary),
+            ("UNBLOCKED force unblock", Remedy::NewPrimary),
+            ("NOSCRIPT No matching script", Remedy::Script),
+            ("OOM command not allowed", Remedy::None),
+            ("NOPERM this user has no permissions", Remedy::None),
+            ("MISCONF errors writing to the AOF", Remedy::None),
+            ("ERR value is out of range", Remedy::None),
+        ] {
+            assert_eq!(refused(said).remedy(), remedy, "{said}");
+        }
+        let silent = Failure::NoAnswer(Duration::from_secs(1));
+        assert_eq!(silent.remedy(), Remedy::None);
+    }
+
+    #[test]
+    fn redirections_are_read() {
+        let to = |host: &str, once| {
+            let host = host.to_owned();
+            Some((Peer::Tcp { host, port: 7000 }, once))
+        };
+        for (said, redirect) in [
+            ("MOVED 3999 127.0.0.1:7000", to("127.0.0.1", false)),
+            ("ASK 3999 node.example:7000", to("node.example", true)),
+            ("MOVED 3999 ::1:7000", to("::1", false)),
+            ("MOVED 3999 nowhere", None),
+            ("LOADING 3999 127.0.0.1:7000", None),
+        ] {
+            assert_eq!(refused(said).redirect(), redirect, "{said}");
         }
     }
 }

@@ -7,15 +7,18 @@ use std::time::Duration;
 use redis::{Cmd, Pipeline, Value};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::dial::{Dialler, Target, Wire};
-use super::failure::{Failure, Unreachable};
+use super::failure::{Failure, Remedy, Unreachable};
 use super::settings::WaitFor;
 use crate::platform::{SecureRandom as _, SystemRandom};
 
 /// How long to leave a server alone that could not be reached, at first and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// How far apart connections are made at least, whatever becomes of them.
+const APART: Duration = Duration::from_millis(50);
 
 /// One connection to a server.
 ///
@@ -26,7 +29,13 @@ pub(super) struct Line {
     dialler: Arc<Dialler>,
     timeout: Duration,
     state: watch::Sender<State>,
-    dials: Mutex<JoinSet<()>>,
+    dials: Mutex<Dials>,
+}
+
+#[derive(Default)]
+struct Dials {
+    tasks: JoinSet<()>,
+    last: Option<Instant>,
 }
 
 #[derive(Clone)]
@@ -94,12 +103,16 @@ impl Line {
             let limit = u64::try_from(wait.timeout.as_millis()).unwrap_or(u64::MAX);
             pipeline.cmd("WAIT").arg(wait.replicas).arg(limit);
         }
-        let mut answers = self.send_all(&pipeline, deadline).await?.into_iter();
-        if around.asking {
-            answers.next();
-        }
+        let wire = self.wire(deadline).await?;
+        let answers = self.send_over(&wire, &pipeline, deadline).await?;
+        let mut answers = answers.into_iter().skip(usize::from(around.asking));
         let answer = answers.next().ok_or(Failure::NotUnderstood)?;
-        let answer = answer.extract_error().map_err(Failure::Refused)?;
+        let answer = answer.extract_error().map_err(Failure::Refused);
+        let answer = answer.inspect_err(|failure| {
+            if failure.remedy() == Remedy::NewPrimary {
+                self.leave(&wire);
+            }
+        })?;
         match around.wait {
             Some(wait) => confirmed(wait, answers.next()).map(|()| answer),
             None => Ok(answer),
@@ -113,33 +126,32 @@ impl Line {
         deadline: Instant,
     ) -> Result<Vec<Value>, Failure> {
         let wire = self.wire(deadline).await?;
+        self.send_over(&wire, pipeline, deadline).await
+    }
+
+    async fn send_over(
+        &self,
+        wire: &Arc<Wire>,
+        pipeline: &Pipeline,
+        deadline: Instant,
+    ) -> Result<Vec<Value>, Failure> {
         let mut connection = wire.connection();
         let sent = connection.send_packed_commands(pipeline, 0, pipeline.len());
         match timeout_at(deadline, sent).await {
             Ok(Ok(answers)) => Ok(answers),
             Ok(Err(error)) => {
-                self.leave(&wire);
+                self.leave(wire);
                 Err(Failure::Broken(error))
             }
             // A server that hangs, or a network that swallows: only a new connection tells.
             Err(_) => {
-                self.leave(&wire);
+                self.leave(wire);
                 Err(Failure::NoAnswer(self.timeout))
             }
         }
     }
 
     /// Makes the next command go over a new connection.
-    pub(super) fn hang_up(&self) {
-        self.state.send_if_modified(|state| {
-            let up = matches!(state, State::Up(_));
-            if up {
-                *state = State::Idle;
-            }
-            up
-        });
-    }
-
     fn leave(&self, left: &Arc<Wire>) {
         self.state.send_if_modified(|state| {
             let same = matches!(state, State::Up(wire) if Arc::ptr_eq(wire, left));
@@ -151,6 +163,11 @@ impl Line {
     }
 
     async fn wire(&self, deadline: Instant) -> Result<Arc<Wire>, Failure> {
+        if let State::Up(wire) = &*self.state.borrow()
+            && !wire.is_closed()
+        {
+            return Ok(Arc::clone(wire));
+        }
         let mut states = self.state.subscribe();
         self.dial_if_due();
         let settled = states.wait_for(|state| !matches!(state, State::Dialling { .. }));
@@ -175,7 +192,7 @@ impl Line {
     /// Begins to make a connection if there is none and nobody is at it.
     fn dial_if_due(&self) {
         let mut dials = self.dials.lock().unwrap_or_else(PoisonError::into_inner);
-        while dials.try_join_next().is_some() {}
+        while dials.tasks.try_join_next().is_some() {}
         let mut begun = None;
         self.state.send_if_modified(|state| {
             let failures = match state {
@@ -185,7 +202,7 @@ impl Line {
                     until, failures, ..
                 } if *until <= Instant::now() => Some(*failures),
                 // Its runtime has ended.
-                State::Dialling { failures } if dials.is_empty() => Some(*failures),
+                State::Dialling { failures } if dials.tasks.is_empty() => Some(*failures),
                 State::Up(_) | State::Down { .. } | State::Dialling { .. } => None,
             };
             begun = failures;
@@ -195,8 +212,15 @@ impl Line {
             failures.is_some()
         });
         if let Some(failures) = begun {
+            let now = Instant::now();
+            let at = dials.last.map_or(now, |last| now.max(last + APART));
+            dials.last = Some(at);
             let (target, dialler) = (self.target.clone(), Arc::clone(&self.dialler));
-            dials.spawn(dial(target, dialler, self.state.clone(), failures));
+            let state = self.state.clone();
+            dials.tasks.spawn(async move {
+                sleep_until(at).await;
+                dial(target, dialler, state, failures).await;
+            });
         }
     }
 }

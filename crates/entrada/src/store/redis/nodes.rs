@@ -14,7 +14,7 @@ use super::scripts::Script;
 use super::settings::{Place, RedisSettings, WaitFor};
 
 /// How often a command is sent at most.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 4;
 
 /// How long to wait before a command is sent again, for each time it was.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -142,13 +142,6 @@ impl Node {
         let around = Around { asking, wait };
         line.send(&request.command(whole), around, deadline).await
     }
-
-    fn hang_up(&self) {
-        self.line.hang_up();
-        if let Some((line, _)) = &self.confirmed {
-            line.hang_up();
-        }
-    }
 }
 
 /// How nodes are spoken to.
@@ -220,9 +213,14 @@ impl Nodes {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            let again = self.mend(&failure, &node, request, &mut way);
+            let again = self.mend(&failure, request, &mut way);
+            if let (Kind::One(_), Some(_)) = (&self.kind, failure.redirect()) {
+                return Err(Failure::IsCluster);
+            }
             let pause = match again {
-                Again::Never => return Err(failure),
+                // Another may have the slot by now; if not, nobody need wait for long.
+                Again::Once if attempt == 1 => PAUSE,
+                Again::Once | Again::Never => return Err(failure),
                 Again::AtOnce => Duration::ZERO,
                 Again::AfterPause => PAUSE * attempt,
             };
@@ -242,7 +240,7 @@ impl Nodes {
     }
 
     /// Does what can be done about a failure, and says whether to send the command again.
-    fn mend(&self, failure: &Failure, node: &Node, request: &Request, way: &mut Way) -> Again {
+    fn mend(&self, failure: &Failure, request: &Request, way: &mut Way) -> Again {
         if let (Kind::Cluster(cluster), Some((peer, once))) = (&self.kind, failure.redirect()) {
             if !once {
                 cluster.doubt();
@@ -265,14 +263,9 @@ impl Nodes {
                 way.whole = true;
                 Again::AtOnce
             }
-            Remedy::Later => Again::AfterPause,
-            Remedy::NewPrimary => {
-                node.hang_up();
-                Again::AfterPause
-            }
+            Remedy::Later | Remedy::NewPrimary => Again::AfterPause,
             Remedy::Script | Remedy::None => match failure {
-                // Nothing was sent, and another may have the slot by now.
-                Failure::Unreachable(_) if clustered => Again::AfterPause,
+                Failure::Unreachable(_) if clustered => Again::Once,
                 Failure::Broken(_) if request.repeatable => Again::AtOnce,
                 Failure::Unreachable(_)
                 | Failure::Broken(_)
@@ -281,6 +274,7 @@ impl Nodes {
                 | Failure::Unconfirmed { .. }
                 | Failure::NotWaited(_)
                 | Failure::Unserved(_)
+                | Failure::IsCluster
                 | Failure::ExportInterrupted
                 | Failure::NotUnderstood => Again::Never,
             },
@@ -292,6 +286,7 @@ impl Nodes {
 #[derive(Clone, Copy)]
 enum Again {
     Never,
+    Once,
     AtOnce,
     AfterPause,
 }

@@ -5,7 +5,6 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rustls::pki_types::pem;
 use zeroize::Zeroizing;
 
 use super::dial::{Login, Peer};
@@ -35,7 +34,7 @@ const PREFIX: &str = "entrada:";
 /// # }
 /// ```
 ///
-/// `valkey` may stand for `redis` everywhere. In user and password, `/`, `?`, `#`, `@`, `:` and `%`
+/// `valkey` may stand for `redis` everywhere; `rediss` is with TLS, to sentinels too. In user and password, `/`, `?`, `#`, `@`, `:` and `%`
 /// are written percent-encoded. Hosts without a port have 6379, sentinels 26379. After `?`:
 ///
 /// | parameter | what it says | otherwise |
@@ -194,9 +193,9 @@ pub enum OpenRedisError {
         expected: &'static str,
         /// Why.
         #[source]
-        source: pem::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The certificates cannot be used.
     #[error("the certificates for Redis cannot be used")]
-    Tls(#[from] rustls::Error),
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

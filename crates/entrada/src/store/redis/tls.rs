@@ -25,24 +25,28 @@ pub(super) struct TlsFiles {
 impl TlsFiles {
     /// Reads the files.
     pub(super) fn connector(&self) -> Result<TlsConnector, OpenRedisError> {
+        let unusable = |error: rustls::Error| OpenRedisError::Tls(error.into());
         let provider = Arc::new(default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()?;
-        let builder = match &self.ca {
-            Some(path) => {
-                let mut roots = RootCertStore::empty();
-                for authority in certificates(path)? {
-                    roots.add(authority)?;
-                }
-                builder.with_root_certificates(roots)
+            .with_safe_default_protocol_versions()
+            .map_err(unusable)?;
+        let builder = if let Some(path) = &self.ca {
+            let mut roots = RootCertStore::empty();
+            for authority in certificates(path)? {
+                roots.add(authority).map_err(unusable)?;
             }
-            None => builder
+            builder.with_root_certificates(roots)
+        } else {
+            let verifier = Verifier::new(provider).map_err(unusable)?;
+            builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Verifier::new(provider)?)),
+                .with_custom_certificate_verifier(Arc::new(verifier))
         };
         let config = match &self.client {
             Some((certificate, key)) => {
-                builder.with_client_auth_cert(certificates(certificate)?, private_key(key)?)?
+                let (certificate, key) = (certificates(certificate)?, private_key(key)?);
+                let shown = builder.with_client_auth_cert(certificate, key);
+                shown.map_err(unusable)?
             }
             None => builder.with_no_client_auth(),
         };
@@ -60,7 +64,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, OpenRedisEr
     found.map_err(|source| OpenRedisError::NotPem {
         path: path.to_owned(),
         expected: "certificates",
-        source,
+        source: source.into(),
     })
 }
 
@@ -69,7 +73,7 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, OpenRedisError> {
     PrivateKeyDer::from_pem_slice(&pem).map_err(|source| OpenRedisError::NotPem {
         path: path.to_owned(),
         expected: "a private key",
-        source,
+        source: source.into(),
     })
 }
 

@@ -4,13 +4,13 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use entrada::store::{Sealed, Store as _, Taken, Written};
+use entrada::store::{RedisSettings, RedisStore, Sealed, Store as _, Taken, Written};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::server::Server;
+use super::server::{Server, Tls};
 use super::{entry, new_key, open, told};
 
 /// Stands between store and server, and hangs up on answers when it is told to.
@@ -151,6 +151,42 @@ async fn a_server_that_forgets_when_memory_runs_short_is_warned_of() {
             "{log}"
         );
         assert_eq!(log.contains(policy), warned, "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_that_may_not_look_at_the_server_can_work_all_the_same() {
+    let server = Server::start_with("user default on nopass ~* +@all -info -ping\n");
+    let store = open(&server.url(""));
+    let key = new_key();
+    store.put(&key, entry("grant")).await.unwrap();
+    let page = store.export(None, 10).await.unwrap();
+    assert_eq!(page.slots.len(), 1);
+    assert_eq!(page.next, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_another_authority_vouches_for_is_not_believed() {
+    let (tls, other) = (Tls::new(), Tls::new());
+    let server = Server::start_with_tls(&tls);
+    let parameters = tls.parameters();
+    let believed = |parameters: &str| open(&server.url(parameters));
+    let store = believed(&parameters);
+    store.put(&new_key(), entry("grant")).await.unwrap();
+    let (ours, theirs) = (tls.path("ca.pem"), other.path("ca.pem"));
+    let (ours, theirs) = (ours.display().to_string(), theirs.display().to_string());
+    let store = believed(&parameters.replace(&ours, &theirs));
+    let error = store.put(&new_key(), entry("grant")).await.unwrap_err();
+    assert!(told(&error).contains("certificate"), "{}", told(&error));
+    let key = tls.path("key.pem").display().to_string();
+    for (wrong, says) in [
+        (key.as_str(), "does not hold certificates"),
+        ("/none", "read"),
+    ] {
+        let url = server.url(&parameters.replace(&ours, wrong));
+        let settings = RedisSettings::from_url(&url).unwrap();
+        let refusal = RedisStore::open(settings).unwrap_err().to_string();
+        assert!(refusal.contains(says), "{refusal}");
     }
 }
 

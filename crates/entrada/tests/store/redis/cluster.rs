@@ -1,11 +1,12 @@
 //! A cluster of three primaries, one of which has a replica.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use entrada::store::{Sealed, Store as _, Stored, Taken, Written};
+use tokio::time::Instant;
 
 use super::server::{Server, free_port};
-use super::{entry, new_key, open};
+use super::{entry, new_key, open, told};
 
 /// Slots of each primary: the first, and the one behind the last.
 const SLOTS: [(u16, u16); 3] = [(0, 5000), (5000, 11000), (11000, 16384)];
@@ -28,6 +29,7 @@ fn node() -> Server {
             cluster-port {bus}
             cluster-node-timeout 500
             cluster-require-full-coverage no
+            repl-ping-replica-period 1
             repl-diskless-sync-delay 0\n"
         )
     })
@@ -119,9 +121,15 @@ async fn a_failover_that_was_asked_for_costs_nobody_an_error() {
     let cluster = Cluster::start();
     let store = open(&cluster.url(""));
     let keys: Vec<_> = (0..40).map(|_| new_key()).collect();
+    let one = open(&cluster.primaries[2].url(""));
+    let mut elsewhere = None;
     for key in &keys {
         store.put_version(key, 1, entry("1")).await.unwrap();
+        elsewhere = elsewhere.or(one.read(key).await.err());
     }
+    // Whoever took it for one server is told.
+    let elsewhere = told(&elsewhere.unwrap());
+    assert!(elsewhere.contains("redis+cluster://"), "{elsewhere}");
     cluster.replica.wait_for(&["CLUSTER", "FAILOVER"], "OK");
     cluster.replica.wait_for(&["ROLE"], "master");
     for key in &keys {

@@ -1,8 +1,9 @@
 //! What becomes of a store when its server restarts, hangs, forgets, or was never there.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use entrada::store::{Lease, LeaseHolder, RedisSettings, RedisStore, Store as _, Taken, Written};
+use tokio::time::Instant;
 
 use super::server::Server;
 use super::{entry, later, new_key, open, told, works_again};
@@ -161,4 +162,44 @@ async fn an_expiry_in_the_past_and_one_never_are_both_kept_to() {
             .ask(&["INFO", "keyspace"])
             .contains("keys=1,expires=1")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_still_loads_is_waited_for() {
+    let lines = "key-load-delay 10000\nloading-process-events-interval-bytes 1024\n";
+    let mut server = Server::start_with(lines);
+    let store = open(&server.url(""));
+    for _ in 0..100 {
+        let record = entry(vec![7; 1500]);
+        store.put(&new_key(), record).await.unwrap();
+    }
+    // While it reads its log it answers nobody, but while it reads what that was rewritten to.
+    server.wait_for(&["BGREWRITEAOF"], "Background");
+    server.wait_for(&["INFO", "persistence"], "aof_rewrite_in_progress:0");
+    server.wait_for(&["INFO", "persistence"], "aof_base_size");
+    server.kill();
+    server.begin_to_restart();
+    let mut loading = 0;
+    let begun = Instant::now();
+    while let Err(error) = store.put(&new_key(), entry("anew")).await {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        loading += u32::from(told(&error).contains("oading"));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(loading > 0, "it was never seen to load");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_is_not_taken_for_one_that_never_had_a_record() {
+    let server = Server::start();
+    let store = open(&server.url(""));
+    let key = new_key();
+    store.put_new(&key, entry("code")).await.unwrap();
+    server.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+    for key in [&key, &new_key()] {
+        let error = store.take(key).await.unwrap_err();
+        assert!(told(&error).contains("ReadOnly"), "{}", told(&error));
+    }
+    server.ask(&["REPLICAOF", "NO", "ONE"]);
+    assert!(matches!(store.take(&key).await.unwrap(), Taken::Fresh(_)));
 }

@@ -1,8 +1,9 @@
 //! A primary with a replica, and a sentinel that watches over them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use entrada::store::{Sealed, Store as _, Stored};
+use tokio::time::Instant;
 
 use super::server::Server;
 use super::{entry, new_key, open, told, works_again};

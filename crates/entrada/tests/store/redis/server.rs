@@ -5,10 +5,11 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 /// Keeps what it acknowledged.
 const DURABLE: &str = "
@@ -112,9 +113,14 @@ impl Server {
 
     /// Starts it again where it was.
     pub(crate) fn restart(&mut self) {
+        self.begin_to_restart();
+        assert!(self.comes_up());
+    }
+
+    /// Starts it again where it was; it may not be ready yet.
+    pub(crate) fn begin_to_restart(&mut self) {
         fs::remove_file(self.folder.path().join("log")).unwrap();
         self.child = run(self.program, self.folder.path());
-        assert!(self.comes_up());
     }
 
     /// Has it do nothing until [`resume`](Self::resume).

@@ -168,13 +168,18 @@ fn place(kind: Kind, written: &Written<'_>) -> Result<Place, OpenRedisError> {
 fn peer(written: &str, port: u16) -> Result<Peer, OpenRedisError> {
     let url = Url::parse(&format!("redis://{written}")).map_err(|_| OpenRedisError::Host)?;
     let host = match url.host() {
-        Some(Host::Domain(host)) if !host.is_empty() => host.to_owned(),
+        Some(Host::Domain(host)) if is_name(host) => host.to_owned(),
         Some(Host::Ipv4(address)) => address.to_string(),
         Some(Host::Ipv6(address)) => address.to_string(),
         Some(Host::Domain(_)) | None => return Err(OpenRedisError::Host),
     };
     let port = url.port().unwrap_or(port);
     Ok(Peer::Tcp { host, port })
+}
+
+fn is_name(host: &str) -> bool {
+    let may = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    !host.is_empty() && host.bytes().all(may)
 }
 
 fn db(kind: Kind, path: &str, parameter: Option<i64>) -> Result<i64, OpenRedisError> {
