@@ -75,13 +75,12 @@ async fn tend_keys(provider: AzureProvider, rotation: Option<Duration>) {
                 failing = false;
                 tracing::info!("the key ring can be used again");
             }
-            Ok(()) => {}
             Err(error) if !failing => {
                 failing = true;
                 let cause = WithCauses::of(&error);
                 tracing::error!(%cause, "the keys in use stay, for the key ring cannot be used");
             }
-            Err(_) => {}
+            Ok(()) | Err(_) => {}
         }
         tokio::time::sleep(TEND_EVERY).await;
     }

@@ -149,8 +149,8 @@ async fn what_was_lost_or_is_old_is_put_back() {
     let written = stores[2].put_version(&place.key(), version, entry).await;
     assert_eq!(written.unwrap(), Written::Yes);
     assert_eq!(ids(&live.read(at(5000)).await.unwrap()), ids(&ring));
-    let stored = place.load(at(5000)).await.unwrap().unwrap();
-    assert_eq!((ids(&stored.ring), stored.version), (ids(&ring), 4));
+    let found = place.load(at(5000)).await.unwrap().unwrap();
+    assert_eq!((ids(&found.ring), found.version), (ids(&ring), 4));
 }
 
 #[tokio::test]
