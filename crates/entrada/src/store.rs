@@ -24,6 +24,8 @@ mod key_ring;
 mod leases;
 mod memory;
 mod moving;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "test-util")]
 pub mod records;
 #[cfg(feature = "redis")]
@@ -44,6 +46,11 @@ pub(crate) use key_ring::SharedKeys;
 pub use key_ring::{StoredKeyRing, StoredRing};
 pub use memory::MemoryStore;
 pub use moving::{Moved, Moving};
+#[cfg(feature = "postgres")]
+pub use postgres::{
+    OpenPostgresError, PasswordSource, PostgresError, PostgresSettings, PostgresStore,
+    PostgresUrlError,
+};
 pub use sealed::RecordError;
 pub(crate) use sealed::{Redeemed, SealedStore};
 pub use slot::Slot;
