@@ -4,11 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use entrada::keys::KeyFileError;
+use entrada::keys::{KeyFileError, KeysError};
 use entrada::platform::SystemHttpError;
 use entrada::store::{OpenUrlError, StoreError};
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, SharedPlaceError};
 use crate::upstream::UpstreamError;
 
 pub mod demo;
@@ -56,6 +56,18 @@ pub enum CommandError {
     /// The keys cannot be read or changed.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
+    /// The store that the keys are in cannot be opened.
+    #[error(transparent)]
+    Store(#[from] SharedPlaceError),
+    /// There are no keys in the store.
+    #[error(
+        "there are no keys in the store: no gateway has made them yet, or base_url and issuer_url are \
+         another server's"
+    )]
+    NoSharedKeys,
+    /// The keys in the store cannot be read or changed.
+    #[error(transparent)]
+    SharedKeys(#[from] KeysError),
     /// The pretend Entra cannot listen.
     #[error("the pretend entra cannot start")]
     Emulator(#[from] entra_emulator::ServeError),

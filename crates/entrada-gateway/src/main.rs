@@ -67,7 +67,8 @@ fn run(command: Command) -> Result<(), CommandError> {
             Command::Serve(flags) => serve(&flags).await,
             Command::Demo(options) => demo(&options).await,
             Command::Keys(options) => {
-                options.run(&Environment::of_process(), &mut std::io::stdout().lock())
+                let (environment, mut out) = (Environment::of_process(), std::io::stdout());
+                options.run(&environment, &mut out).await
             }
             Command::Store(options) => {
                 let environment = Environment::of_process();
@@ -118,8 +119,8 @@ be in ENTRADA_CLIENT_CERTIFICATE_PASSWORD.
 The MCP server learns who calls from X-Entrada-Subject, X-Entrada-Object-Id and their like. It never
 gets the client's token, nor anybody else's X-Entrada headers: let nothing but the gateway reach it.
 
-GET /healthz answers while the process lives, GET /readyz while the store does. Entra is not asked:
-the log says right after the start whether it answers and knows the tenant.
+GET /healthz answers while the process lives, GET /readyz while the store does and there are keys.
+Entra is not asked: the log says right after the start whether it answers and knows the tenant.
 
 Exit codes:
   0  it was told to stop, and did
@@ -133,6 +134,9 @@ Examples:
       Before its time: a running gateway makes new keys by itself (--key-rotation).
   entrada keys revoke --data-dir /var/lib/entrada
       Somebody may have read the keys: every access token ends at once, and clients fetch new ones.
+
+  entrada keys new-encryption-key > /run/secrets/entrada-keys
+      For --key-encryption-key-file: replicas then share their keys through the store.
 
 A running gateway takes the change over within seconds. What else to do when keys or records were
 read by somebody stands in SECURITY.md.";

@@ -72,24 +72,23 @@ async fn look_at_entra(provider: AzureProvider) {
     }
 }
 
-/// Looks after the keys until it is dropped. The first look is a while after the start, which has
-/// just read them.
+/// Looks after the keys until it is dropped. Those in the store are read at the start.
 async fn tend_keys(provider: AzureProvider, rotation: Option<Duration>) {
     let mut failing = false;
     loop {
-        tokio::time::sleep(TEND_EVERY).await;
-        let keys = provider.clone();
-        let tended = tokio::task::spawn_blocking(move || keys.tend_keys(rotation)).await;
-        let Ok(tended) = tended else { return };
-        match tended {
-            Ok(()) => failing = false,
+        match provider.tend_keys(rotation).await {
+            Ok(()) if failing => {
+                failing = false;
+                tracing::info!("the key ring can be used again");
+            }
             Err(error) if !failing => {
                 failing = true;
                 let cause = WithCauses::of(&error);
-                tracing::error!(%cause, "the keys in use stay, for the key file cannot be used");
+                tracing::error!(%cause, "the keys in use stay, for the key ring cannot be used");
             }
-            Err(_) => {}
+            Ok(()) | Err(_) => {}
         }
+        tokio::time::sleep(TEND_EVERY).await;
     }
 }
 
@@ -120,7 +119,7 @@ async fn move_all(moving: Moving) {
 /// How soon after a store failed what is left is moved.
 const MOVE_AGAIN: Duration = Duration::from_secs(60);
 
-/// How soon a change of the key file is taken over.
+/// How soon a change of the key ring is taken over.
 const TEND_EVERY: Duration = Duration::from_secs(5);
 
 /// Opens a listener on `address`.

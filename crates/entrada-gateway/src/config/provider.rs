@@ -14,7 +14,7 @@ use entrada::entra::cloud::Cloud;
 use entrada::entra::credential::ClientCredential;
 use entrada::entra::verifier::AppOnlyTokens;
 use entrada::jwt::jwks::Algorithm;
-use entrada::keys::{KeyRing, Keys};
+use entrada::keys::{KeyEncryptionKeys, KeyRing, Keys};
 use entrada::platform::{Platform, PublicWeb, PublicWebSettings, SystemHttpError};
 use entrada::provider::{AzureConfig, AzureProvider, ConfigError as Finding, ConfigErrors};
 use entrada::store::{MemoryStore, Store};
@@ -107,6 +107,8 @@ pub struct ProviderSettings {
     pub data_dir: PathBuf,
     /// Where grants are kept, and where they are to move.
     pub store: StoreSettings,
+    /// What the keys are sealed with where they are kept in the store.
+    pub key_encryption_keys: Option<KeyEncryptionKeys>,
     /// How long an access token lives.
     pub access_token_lifetime: Option<Duration>,
     /// How long a refresh token may lie unused.
@@ -330,6 +332,9 @@ impl ProviderSettings {
         }
         if let Some(algorithm) = self.signing_algorithm {
             config = config.signing_algorithm(algorithm);
+        }
+        if let Some(keys) = &self.key_encryption_keys {
+            config = config.shared_keys(keys.clone());
         }
         config
     }

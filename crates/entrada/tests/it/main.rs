@@ -53,6 +53,7 @@ mod remembered_consent;
 mod restart;
 mod revoke;
 mod secrets;
+mod shared_keys;
 mod simulation;
 mod site;
 mod slow;

@@ -248,6 +248,21 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
     ),
     setting(
         TOKENS,
+        "key_encryption_key",
+        "KEY",
+        "Keep the keys in the store, where all replicas find them, sealed with this one; older ones may \
+         follow, which still open them (`entrada keys new-encryption-key` makes one)",
+    )
+    .only(Place::OnlyInEnvironment),
+    setting(
+        TOKENS,
+        "key_encryption_key_file",
+        "FILE",
+        "A file that holds what key_encryption_key would: a key a line, the newest first [default: the \
+         keys are in keys.json in the data_dir]",
+    ),
+    setting(
+        TOKENS,
         "issuer_url",
         "URL",
         "The issuer of our tokens [default: the base URL]",

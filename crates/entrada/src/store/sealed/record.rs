@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use crate::keys::KeysUnavailable;
 use crate::platform::Timestamp;
 
 /// The formats that are read: that of the release before, that of this one, and, if it is another,
@@ -25,6 +26,9 @@ pub enum RecordError {
     /// It was sealed under a key that is gone, for another place, or was changed since.
     #[error("the record does not open: it was changed, or its key is gone")]
     Unopened,
+    /// Its key may be one of ours, and cannot be had now.
+    #[error(transparent)]
+    Keys(#[from] KeysUnavailable),
     /// A later version wrote it.
     #[error("the record is of format {0}, which this version does not know")]
     Format(u8),
