@@ -128,14 +128,27 @@ impl World {
 
     /// A replica whose server is configured as `adjust` wants.
     pub(crate) fn replica_with(&self, adjust: impl FnOnce(AzureConfig) -> AzureConfig) -> Self {
-        let shared = (Arc::clone(&self.store), self.keys.clone());
+        self.sharing(Arc::clone(&self.store), adjust)
+    }
+
+    /// A server with the same keys, Entra and time, on another store.
+    pub(crate) fn over(&self, store: Arc<dyn Store>) -> Self {
+        self.sharing(store, |config| config)
+    }
+
+    fn sharing(
+        &self,
+        store: Arc<dyn Store>,
+        adjust: impl FnOnce(AzureConfig) -> AzureConfig,
+    ) -> Self {
+        let shared = (Arc::clone(&store), self.keys.clone());
         let outside = (&self.clock, &self.wire, &self.web);
         let provider = provider(outside, shared, adjust);
         let app = provider.protect(McpServer::service());
         Self {
             provider,
             entra: self.entra.clone(),
-            store: Arc::clone(&self.store),
+            store,
             keys: self.keys.clone(),
             web: self.web.clone(),
             idp: self.idp.clone(),
