@@ -52,7 +52,7 @@ pub(crate) use request::{
     AuthorizationRequest, Consent, ConsentedRequest, LOGIN_LIFETIME, Login, LoginHints, SignedIn,
 };
 pub use rotation::{CLOCK_DIFFERENCE, ROTATION_GRACE};
-pub(crate) use rotation::{ReplicaId, Vantage};
+pub(crate) use rotation::{Outage, ReplicaId, Vantage};
 pub(crate) use sign_in_again::{
     PageLogin, PendingLogin, SignInAgain, SignInAgainLink, SignInAgainRequest,
 };

@@ -28,7 +28,7 @@ use crate::platform::{Platform, Timestamp};
 use crate::resource_server::{
     Protection, RequireBearerLayer, protected_resource_metadata, resource_metadata_url,
 };
-use crate::store::{SealedStore, StoreError, WatchedStore};
+use crate::store::{SealedStore, StoreError};
 
 mod config;
 mod paths;
@@ -83,7 +83,6 @@ impl AzureProvider {
         protection.proofs.clone_from(&server.proofs);
         let metadata = metadata(&server);
         let entra = Arc::new(EntraClient::new(app, platform.clone()));
-        let store = WatchedStore::new(store, Arc::clone(&platform.clock));
         let health = store.health();
         let store = SealedStore::new(Arc::new(store), keys.clone(), Arc::clone(&platform.random));
         let store = (store, health);

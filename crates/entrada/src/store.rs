@@ -301,6 +301,11 @@ impl LeaseHolder {
         Self(bytes)
     }
 
+    /// One that always has this name.
+    pub(crate) const fn named(name: [u8; 16]) -> Self {
+        Self(name)
+    }
+
     /// The bytes to compare.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0

@@ -21,6 +21,10 @@ const SEEN: &str = "there is a password in the URL, and flags and files are seen
 const FORGETS: &str = "nothing outlives the process: after a restart everybody signs in anew, and no two \
                        replicas know of each other";
 
+/// What `redis://` means where it leads to another machine.
+const IN_CLEAR: &str = "redis:// is not encrypted: whoever is on the way learns the password, and can make codes and \
+                        revoked grants good again. Use rediss:// unless that network is yours alone";
+
 /// Where grants are kept, and where they are to move.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -85,6 +89,15 @@ pub(super) fn read(sources: &mut Sources<'_>) -> StoreSettings {
     };
     if settings.url.as_ref().map(StoreUrl::kind) == Some(StoreKind::Memory) {
         sources.warn("store", FORGETS);
+    }
+    for (name, url) in [
+        ("store", &settings.url),
+        ("store_next", &settings.next),
+        ("store_before", &settings.before),
+    ] {
+        if url.as_ref().is_some_and(StoreUrl::goes_in_clear) {
+            sources.warn(name, IN_CLEAR);
+        }
     }
     if sources.is_given("store_next") && sources.is_given("store_before") {
         sources.note(Setting::named("store_before").map(|it| Problem::both("store_next", it)));

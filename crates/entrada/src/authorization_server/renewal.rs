@@ -356,7 +356,7 @@ impl Renewer {
         Vantage {
             now,
             replica: self.replica,
-            store_failed_at: self.health.failed_at(),
+            outage: self.health.last_outage(),
         }
     }
 

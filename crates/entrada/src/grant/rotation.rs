@@ -51,20 +51,35 @@ impl ReplicaId {
 pub(crate) struct Vantage {
     pub(crate) now: Timestamp,
     pub(crate) replica: ReplicaId,
-    /// When this replica last saw the store fail; the beginning of time if it never did.
-    pub(crate) store_failed_at: Timestamp,
+    /// When this replica last saw the store away, if it ever did.
+    pub(crate) outage: Option<Outage>,
+}
+
+/// A time in which the store failed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outage {
+    pub(crate) begun_at: Timestamp,
+    pub(crate) last_failed_at: Timestamp,
 }
 
 impl Vantage {
-    /// Whether the client may not have the answer to its last refresh: there is the grace for that, which is
-    /// not over before the client could come again, nor before a clock that is behind says so.
+    /// Whether the client may not have the answer to its last refresh: there is the grace for that, by the clock of
+    /// whoever replaced the token. If the store went away within it, the client could not come before it was back.
     pub(super) fn may_have_lost_answer(&self, last: &Rotated) -> bool {
         let clocks = if last.by == Some(self.replica) {
             Duration::ZERO
         } else {
             CLOCK_DIFFERENCE
         };
-        let could_come = last.at.max(self.store_failed_at);
-        self.now.since(could_come) <= ROTATION_GRACE + clocks
+        let grace = ROTATION_GRACE + clocks;
+        let could_not_come = |outage: &Outage| {
+            outage.begun_at.since(last.at) <= grace && outage.last_failed_at >= last.at
+        };
+        let could_come = match self.outage.filter(could_not_come) {
+            // Clocks are set back: what lies ahead never was.
+            Some(outage) if outage.last_failed_at <= self.now => outage.last_failed_at,
+            Some(_) | None => last.at,
+        };
+        self.now.since(could_come) <= grace
     }
 }

@@ -233,7 +233,7 @@ fn seen(now: u64) -> Vantage {
     Vantage {
         now: at(now),
         replica: replica(1),
-        store_failed_at: at(0),
+        outage: None,
     }
 }
 
@@ -256,30 +256,40 @@ fn a_refresh_token_rotates_repeats_or_betrays_a_thief() {
             RefreshDecision::Revoke => "revoke",
         }
     };
-    for (token, now, by, store_failed_at, expected) in [
-        (&current, 9999, 1, 0, "rotate"),
-        (&previous, 200, 1, 0, "repeat"),
-        (&previous, 230, 1, 0, "repeat"),
-        (&previous, 231, 1, 0, "revoke"),
+    for (token, now, by, outage, expected) in [
+        (&current, 9999, 1, None, "rotate"),
+        (&previous, 200, 1, None, "repeat"),
+        (&previous, 230, 1, None, "repeat"),
+        (&previous, 231, 1, None, "revoke"),
         // A clock that is behind; another that is ahead said when it was replaced.
-        (&previous, 140, 2, 0, "repeat"),
-        (&previous, 290, 2, 0, "repeat"),
-        (&previous, 291, 2, 0, "revoke"),
-        // While the store failed the client could not come.
-        (&previous, 530, 1, 500, "repeat"),
-        (&previous, 531, 1, 500, "revoke"),
-        (&previous, 590, 2, 500, "repeat"),
-        (&previous, 231, 1, 199, "revoke"),
-        (&oldest, 200, 1, 0, "revoke"),
-        (&oldest, 200, 2, 200, "revoke"),
+        (&previous, 140, 2, None, "repeat"),
+        (&previous, 290, 2, None, "repeat"),
+        (&previous, 291, 2, None, "revoke"),
+        // The store went away before the client could come again.
+        (&previous, 530, 1, Some((200, 500)), "repeat"),
+        (&previous, 530, 1, Some((230, 500)), "repeat"),
+        (&previous, 531, 1, Some((230, 500)), "revoke"),
+        (&previous, 590, 2, Some((290, 500)), "repeat"),
+        // It was away when the token was replaced elsewhere.
+        (&previous, 530, 1, Some((100, 500)), "repeat"),
+        // It could have come.
+        (&previous, 530, 1, Some((231, 500)), "revoke"),
+        (&previous, 231, 1, Some((100, 199)), "revoke"),
+        // A clock was set back.
+        (&previous, 231, 1, Some((230, 500)), "revoke"),
+        (&oldest, 200, 1, None, "revoke"),
+        (&oldest, 200, 2, Some((150, 200)), "revoke"),
     ] {
         let seen_from = Vantage {
             now: at(now),
             replica: replica(by),
-            store_failed_at: at(store_failed_at),
+            outage: outage.map(|(begun, failed)| Outage {
+                begun_at: at(begun),
+                last_failed_at: at(failed),
+            }),
         };
         let found = outcome(token, &seen_from);
-        assert_eq!(found, expected, "{now} {by} {store_failed_at}");
+        assert_eq!(found, expected, "{now} {by} {outage:?}");
     }
 }
 

@@ -224,8 +224,12 @@ impl Keys {
             // One that began before may have seen what was there before.
             let is_new = source.begun.load(Ordering::SeqCst) > begun;
             let is_vain = !last.succeeded && last.ended_at.is_within(LOOK_PAUSE, now);
-            if is_new || is_vain || source.spent.spend(now).is_err() {
+            if is_new || is_vain {
                 return last.succeeded;
+            }
+            // Strangers may have used it up: then nobody can tell, which is no refusal.
+            if source.spent.spend(now).is_err() {
+                return false;
             }
         }
         match self.take_over(source).await {

@@ -9,10 +9,12 @@
 //! the next one carries on from.
 
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::OnceCell;
 
 use super::slot::{self, Slot, sure};
 use super::{
@@ -20,6 +22,7 @@ use super::{
     Written,
 };
 use crate::platform::Timestamp;
+use crate::secret::Hashed;
 
 mod all;
 mod held;
@@ -59,6 +62,7 @@ pub struct Moving {
     from: Arc<dyn Store>,
     to: Arc<dyn Store>,
     step: Step,
+    are_two: Arc<OnceCell<()>>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -66,6 +70,13 @@ enum Step {
     Announced,
     UnderWay,
 }
+
+/// The two are the same.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error(
+    "the store that records move from is the one they move to, under another name; nothing was moved"
+)]
+struct OneStore;
 
 /// Another writer was always first.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -75,8 +86,7 @@ struct Contended;
 impl Moving {
     /// Knows that records move from `from` to `to`, and moves none.
     pub fn announced(from: Arc<dyn Store>, to: Arc<dyn Store>) -> Self {
-        let step = Step::Announced;
-        Self { from, to, step }
+        Self::new(from, to, Step::Announced)
     }
 
     /// Moves each record that it writes from `from` to `to`.
@@ -87,8 +97,38 @@ impl Moving {
     /// and may undo a revocation by a record that is written anew without a version, such as a
     /// client's. All must know of the move before one is under way.
     pub fn under_way(from: Arc<dyn Store>, to: Arc<dyn Store>) -> Self {
-        let step = Step::UnderWay;
-        Self { from, to, step }
+        Self::new(from, to, Step::UnderWay)
+    }
+
+    fn new(from: Arc<dyn Store>, to: Arc<dyn Store>, step: Step) -> Self {
+        Self {
+            from,
+            to,
+            step,
+            are_two: Arc::default(),
+        }
+    }
+
+    /// Makes sure, once, that the stores are not one under two names: in one, each slot would make way for a mark of
+    /// itself, and be lost.
+    async fn are_two(&self) -> Result<(), StoreError> {
+        let probe = || async {
+            // Under a name that nobody else asks by.
+            let name = format!("one store or two? {}", RandomState::new().hash_one(()));
+            let flight = RecordKey::flight(&Hashed::of(&name));
+            let (term, now) = (Duration::from_secs(10), Timestamp::default());
+            let old = LeaseHolder::named(*b"in the old store");
+            self.from.lease(&flight, old, term, now).await?;
+            let new = LeaseHolder::named(*b"in the new store");
+            let there = self.to.lease(&flight, new, term, now).await?;
+            self.to.settle(&flight, new, None).await?;
+            self.from.settle(&flight, old, None).await?;
+            match there {
+                Lease::Held => Ok(()),
+                Lease::Busy | Lease::Answered(_) => Err(StoreError::new(OneStore)),
+            }
+        };
+        self.are_two.get_or_try_init(probe).await.copied()
     }
 
     /// Makes a slot `to`'s alone, with all there was in `from`. What was never there becomes so if
@@ -166,6 +206,7 @@ impl Moving {
                 Err(StoreError::new(Contended))
             }
             Step::UnderWay => {
+                self.are_two().await?;
                 self.bring(key, claimed).await?;
                 write_at(&*self.to, key, &verb).await
             }

@@ -1,6 +1,7 @@
 //! The store that a URL names.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ use crate::secret::DatabasePassword;
 pub struct StoreUrl {
     place: Place,
     has_password: bool,
+    goes_in_clear: bool,
 }
 
 #[derive(Clone)]
@@ -124,6 +126,7 @@ impl StoreUrl {
         Self {
             place: Place::File(path.into()),
             has_password: false,
+            goes_in_clear: false,
         }
     }
 
@@ -139,12 +142,19 @@ impl StoreUrl {
         Ok(Self {
             place: self.place.with_password(password)?,
             has_password: true,
+            ..self
         })
     }
 
     /// Whether there is a password in it, so that it is to be seen by nobody.
     pub fn has_password(&self) -> bool {
         self.has_password
+    }
+
+    /// Whether what is kept there goes to another machine unencrypted because the URL says nothing else. That of a
+    /// PostgreSQL must say so.
+    pub fn goes_in_clear(&self) -> bool {
+        self.goes_in_clear
     }
 
     /// What kind of store it names.
@@ -228,10 +238,11 @@ impl FromStr for StoreUrl {
             "postgres" | "postgresql" => postgres(url)?,
             _ => return Err(StoreUrlError::Scheme),
         };
-        let has_password = has_password(rest);
+        let in_clear = ["redis", "valkey"].contains(&family) && !scheme.ends_with("unix");
         Ok(Self {
             place,
-            has_password,
+            has_password: has_password(rest),
+            goes_in_clear: in_clear && !is_local(rest),
         })
     }
 }
@@ -240,6 +251,22 @@ impl fmt::Debug for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("StoreUrl").field(&self.kind()).finish()
     }
+}
+
+/// Whether all hosts of a URL are this machine; `rest` is what follows its scheme.
+fn is_local(rest: &str) -> bool {
+    let authority = rest.trim_start_matches('/');
+    let authority = authority.split(['/', '?']).next().unwrap_or_default();
+    let hosts = authority.rsplit('@').next().unwrap_or_default();
+    hosts.split(',').all(|host| {
+        let name = match host.strip_prefix('[') {
+            Some(bracketed) => bracketed.split(']').next(),
+            None => host.split(':').next(),
+        };
+        let name = name.unwrap_or_default();
+        let address = name.parse::<IpAddr>();
+        name == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    })
 }
 
 #[cfg(feature = "embedded")]
@@ -327,6 +354,26 @@ mod tests {
             drop(url.open().unwrap());
         }
         assert!(folder.path().join("my grants.redb").exists());
+    }
+
+    #[cfg(feature = "redis")]
+    #[test]
+    fn what_goes_to_another_machine_in_clear_is_known() {
+        for (url, in_clear) in [
+            ("redis://redis.example", true),
+            ("valkey://u:p%40@redis.example:6379/0", true),
+            ("redis+sentinel://localhost,redis.example/name", true),
+            ("redis+cluster://10.0.0.1,10.0.0.2", true),
+            ("redis://localhost:6379/0", false),
+            ("redis://:secret@127.0.0.1", false),
+            ("redis://[::1]:6379", false),
+            ("redis+unix:///run/redis.sock", false),
+            ("rediss://redis.example", false),
+            ("rediss+cluster://one,two", false),
+            ("memory:", false),
+        ] {
+            assert_eq!(read(url).unwrap().goes_in_clear(), in_clear, "{url}");
+        }
     }
 
     #[test]

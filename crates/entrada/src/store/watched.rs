@@ -1,7 +1,6 @@
 //! A store, and whether it works.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,10 +10,11 @@ use super::{
     Written,
 };
 use crate::causes::Causes;
+use crate::grant::Outage;
 use crate::platform::{Clock, Timestamp};
 
-/// A store whose trouble is noted, and told to the log when it begins and when it ends.
-#[derive(Debug)]
+/// A store whose trouble is noted, and told to the log when it begins and when it ends. Cheap to clone.
+#[derive(Clone, Debug)]
 pub(crate) struct WatchedStore {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -23,18 +23,42 @@ pub(crate) struct WatchedStore {
 
 /// What this replica has seen of its store. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct StoreHealth(Arc<Seen>);
+pub(crate) struct StoreHealth(Arc<Mutex<Seen>>);
 
 #[derive(Debug, Default)]
 struct Seen {
-    failed_at: AtomicU64,
-    is_failing: AtomicBool,
+    outage: Option<Outage>,
+    is_failing: bool,
 }
 
+/// How far apart failures are that are of one outage.
+const ONE_OUTAGE: Duration = Duration::from_secs(60);
+
 impl StoreHealth {
-    /// When the store last failed; the beginning of time if it never did.
-    pub(crate) fn failed_at(&self) -> Timestamp {
-        Timestamp::from_unix(self.0.failed_at.load(Relaxed))
+    /// The last time that the store was away, if it ever was.
+    pub(crate) fn last_outage(&self) -> Option<Outage> {
+        self.seen().outage
+    }
+
+    fn failed(&self, now: Timestamp) -> bool {
+        let mut seen = self.seen();
+        let begun_at = match seen.outage {
+            Some(last) if last.last_failed_at.is_within(ONE_OUTAGE, now) => last.begun_at,
+            Some(_) | None => now,
+        };
+        seen.outage = Some(Outage {
+            begun_at,
+            last_failed_at: now,
+        });
+        !std::mem::replace(&mut seen.is_failing, true)
+    }
+
+    fn worked(&self) -> bool {
+        std::mem::take(&mut self.seen().is_failing)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -52,19 +76,11 @@ impl WatchedStore {
     }
 
     fn seen<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        let Seen {
-            failed_at,
-            is_failing,
-        } = &*self.health.0;
         match &result {
-            Ok(_) => {
-                if is_failing.load(Relaxed) && is_failing.swap(false, Relaxed) {
-                    tracing::info!("the store works again");
-                }
-            }
+            Ok(_) if self.health.worked() => tracing::info!("the store works again"),
+            Ok(_) => {}
             Err(error) => {
-                failed_at.fetch_max(self.clock.now().as_unix(), Relaxed);
-                if !is_failing.swap(true, Relaxed) {
+                if self.health.failed(self.clock.now()) {
                     tracing::error!(cause = %Causes(error), "the store fails");
                 }
             }

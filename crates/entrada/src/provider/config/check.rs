@@ -33,7 +33,7 @@ use crate::platform::Platform;
 use crate::policy::Requirement;
 use crate::provider::paths;
 use crate::resource_server::AllowedOrigin;
-use crate::store::{SharedKeys, Store, StoredKeyRing};
+use crate::store::{SharedKeys, Store, StoredKeyRing, WatchedStore};
 
 /// The longest an access token of ours may live: until then a token that leaked is good.
 const LONGEST_ACCESS_TOKEN: Duration = Duration::from_secs(24 * 60 * 60);
@@ -54,7 +54,7 @@ pub(in crate::provider) struct Checked {
     /// Where groups are looked up, and with which scope.
     pub(in crate::provider) graph: Option<(String, String)>,
     pub(in crate::provider) also_accepted: Vec<Arc<dyn AccessTokenVerifier>>,
-    pub(in crate::provider) store: Arc<dyn Store>,
+    pub(in crate::provider) store: WatchedStore,
     pub(in crate::provider) keys: Keys,
     pub(in crate::provider) signing_algorithm: Algorithm,
 }
@@ -114,6 +114,8 @@ impl AzureConfig {
             return Err(ConfigErrors(found.0));
         };
         let store = found.note(self.open_store());
+        // Reading the keys tells of trouble, too.
+        let store = store.map(|store| WatchedStore::new(store, Arc::clone(&platform.clock)));
         let keys = found.note(self.open_keys((&places.issuer, store.as_ref()), platform));
         let (Some(keys), Some(store)) = (keys.flatten(), store) else {
             return Err(ConfigErrors(found.0));
@@ -409,7 +411,7 @@ impl AzureConfig {
     /// The keys; `None` if they are to be in a store that there is not.
     fn open_keys(
         &self,
-        (issuer, store): (&Issuer, Option<&Arc<dyn Store>>),
+        (issuer, store): (&Issuer, Option<&WatchedStore>),
         platform: &Platform,
     ) -> Result<Option<Keys>, ConfigError> {
         if let Some(keys) = &self.keys {
@@ -426,7 +428,7 @@ impl AzureConfig {
         let Some(store) = store else {
             return Ok(None);
         };
-        let (store, random) = (Arc::clone(store), Arc::clone(&platform.random));
+        let (store, random) = (Arc::new(store.clone()), Arc::clone(&platform.random));
         let place = StoredKeyRing::new(store, issuer, sealed_with.clone(), random);
         let shared = SharedKeys::new(place, file, self.signing_algorithm);
         Ok(Some(Keys::kept_by(Arc::new(shared), None, clock)))

@@ -43,6 +43,7 @@ impl Moving {
         now: Timestamp,
         mut told: impl FnMut(Moved) + Send,
     ) -> Result<Moved, StoreError> {
+        self.are_two().await?;
         self.forget_marks(now).await?;
         let mut so_far = Moved::default();
         let mut after = None;
@@ -88,35 +89,36 @@ impl Moving {
         Ok(())
     }
 
-    /// Takes marks of a move the other way round, which was given up, out of the new store. What had
+    /// Takes marks of a move the other way round, which is over or was given up, out of the new store. What had
     /// not arrived by then is there again.
+    ///
+    /// Instead of each there is an empty one until it is swept, which whoever brings a slot takes for nothing: were it
+    /// a slot without a record, it would be taken for one that has arrived.
     async fn forget_marks(&self, now: Timestamp) -> Result<(), StoreError> {
         let to: &Arc<_> = &self.to;
         let mut after = None;
-        let mut forgotten = false;
         loop {
             let page = to.export(after.as_ref(), PAGE).await?;
             for (key, slot) in page.slots {
-                let ended = || Slot::from_stored(Timestamp::default(), 0, None, None);
+                let over = mark::empty(Timestamp::default());
                 let instead = match mark::find(Some(slot.clone()))? {
                     Found::Slot(_) | Found::Nothing => continue,
-                    Found::Emptied => ended(),
+                    Found::Emptied => over,
                     Found::Mark(_, left) => match self.from.slot(&key).await? {
-                        Some(_) => ended(),
+                        Some(_) => over,
                         None => left,
                     },
                 };
-                to.replace(&key, Some(&slot), instead).await?;
-                forgotten = true;
+                if instead != slot {
+                    to.replace(&key, Some(&slot), instead).await?;
+                }
             }
             match page.next {
                 Some(next) => after = Some(next),
                 None => break,
             }
         }
-        if forgotten {
-            to.sweep(now).await?;
-        }
+        to.sweep(now).await?;
         Ok(())
     }
 }

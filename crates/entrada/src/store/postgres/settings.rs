@@ -121,9 +121,9 @@ pub enum PostgresUrlError {
     /// It says not which.
     #[error("the URL names no database")]
     NoDatabase,
-    /// An option is not known.
-    #[error("the URL has an option that is not known: {0}")]
-    Unknown(String),
+    /// An option is not known. Which one is not told: it may be what follows a `&` in a password.
+    #[error("the URL has an option that is not known; a & in a password is written %26")]
+    Unknown,
     /// An option is there more than once.
     #[error("the URL has the option {0} more than once")]
     Twice(String),

@@ -164,9 +164,9 @@ pub enum OpenRedisError {
     /// The path says too much.
     #[error("the path of the Redis URL must be {0}")]
     Path(&'static str),
-    /// There is no such parameter.
-    #[error("the Redis URL has a parameter `{0}`, which there is not")]
-    UnknownParameter(String),
+    /// A parameter is not known. Which one is not told: it may be what follows a `&` in a password.
+    #[error("the Redis URL has a parameter that is not known; a & in a password is written %26")]
+    UnknownParameter,
     /// A parameter has a value that it cannot have.
     #[error("`{name}` of the Redis URL must be {expected}")]
     Parameter {

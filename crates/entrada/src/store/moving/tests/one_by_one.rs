@@ -201,3 +201,52 @@ async fn a_move_that_was_given_up_goes_back() {
         assert_eq!(found.and_then(|slot| slot.sealed), sealed);
     }
 }
+
+/// There and back, by a process that dies after each of its steps.
+#[tokio::test]
+async fn a_way_back_that_is_given_up_at_any_step_loses_nothing() {
+    let now = at(500);
+    for steps in 0..60 {
+        let both = Both::default();
+        both.from.put(&key(0), entry(2)).await.unwrap();
+        let there = Moving::under_way(Arc::clone(&both.from) as _, Arc::clone(&both.to) as _);
+        there.move_all(now, drop).await.unwrap();
+        let turned = Both {
+            from: Arc::clone(&both.to),
+            to: Arc::clone(&both.from),
+        };
+        {
+            let step = |store: &Arc<MemoryStore>| Arc::new(Stepped(Arc::clone(store)));
+            let dying = Moving::under_way(step(&turned.from), step(&turned.to));
+            let mut dying = pin!(dying.move_all(now, drop));
+            for _ in 0..steps {
+                let polled =
+                    std::future::poll_fn(|context| Poll::Ready(dying.as_mut().poll(context)));
+                if polled.await.is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        let back = Moving::under_way(Arc::clone(&turned.from) as _, Arc::clone(&turned.to) as _);
+        back.move_all(now, drop).await.unwrap();
+        let found = both.from.read(&key(0)).await.unwrap();
+        let sealed = found.map(|stored| stored.sealed);
+        assert_eq!(sealed, Some(entry(2).sealed), "after {steps} steps");
+    }
+}
+
+#[tokio::test]
+async fn one_store_under_two_names_is_left_alone() {
+    let store = Arc::new(MemoryStore::new());
+    store.put(&key(0), entry(2)).await.unwrap();
+    let before = slots(&*store).await;
+    for _ in 0..2 {
+        let moving = Moving::under_way(Arc::clone(&store) as _, Arc::clone(&store) as _);
+        let refused = moving.move_all(at(500), drop).await.unwrap_err();
+        assert!(refused.source.to_string().contains("under another name"));
+        moving.put(&key(0), entry(4)).await.unwrap_err();
+        moving.take(&key(0)).await.unwrap_err();
+    }
+    assert_eq!(slots(&*store).await, before);
+}

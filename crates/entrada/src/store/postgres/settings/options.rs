@@ -45,9 +45,10 @@ pub(super) fn settings(parts: Parts) -> Result<PostgresSettings, Error> {
     });
     let mut settings = PostgresSettings::new(config, hosts, tls);
     ours(&mut settings, &mut options)?;
-    match options.into_keys().next() {
-        Some(unknown) => Err(Error::Unknown(unknown)),
-        None => Ok(settings),
+    if options.is_empty() {
+        Ok(settings)
+    } else {
+        Err(Error::Unknown)
     }
 }
 

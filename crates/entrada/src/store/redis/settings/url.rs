@@ -274,7 +274,7 @@ impl Parameters {
                     expected: "a number of replicas",
                 })?;
             }
-            _ => return Err(OpenRedisError::UnknownParameter(name.to_owned())),
+            _ => return Err(OpenRedisError::UnknownParameter),
         }
         Ok(())
     }
@@ -378,7 +378,8 @@ mod tests {
             ("redis://u:hunter2@host?db=x", "`db`"),
             ("redis://u:hunter2@host?tls_ca=ca.pem", "rediss"),
             ("rediss://u:hunter2@host?tls_cert=c.pem", "`tls_cert`"),
-            ("redis://u:hunter2@host?pool=3", "`pool`"),
+            ("redis://u:hunter2@host?pool=3", "not known"),
+            ("redis://u@host?password=a&hunter2=b", "not known"),
         ] {
             let refusal = read(url).unwrap_err();
             let told = format!("{refusal} {refusal:?}");
