@@ -34,14 +34,14 @@ use people::Size;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_spent_twice_whatever_breaks() {
     let size = Size {
-        clients: 30,
+        clients: 50,
         measured: 2,
-        calm: 400,
-        operations: setting("REPLICAS_OPERATIONS").unwrap_or(1500),
-        think: Duration::from_millis(600),
+        calm: 700,
+        operations: setting("REPLICAS_OPERATIONS").unwrap_or(1300),
+        think: Duration::from_millis(300),
         pace: Pace {
             shortest: Duration::from_millis(500),
-            longest: Duration::from_millis(2500),
+            longest: Duration::from_millis(2000),
             calm: Duration::from_millis(500),
             stopped: (Duration::from_secs(11), Duration::from_secs(12)),
         },
@@ -58,11 +58,11 @@ async fn nothing_is_lost_or_spent_twice_in_ten_thousand_operations() {
         measured: 10,
         calm: 2000,
         operations: setting("REPLICAS_OPERATIONS").unwrap_or(10_000),
-        think: Duration::from_millis(800),
+        think: Duration::from_millis(300),
         pace: Pace {
             shortest: Duration::from_secs(1),
             longest: Duration::from_secs(8),
-            calm: Duration::from_secs(1),
+            calm: Duration::from_secs(3),
             stopped: (Duration::from_secs(11), Duration::from_secs(20)),
         },
     };
