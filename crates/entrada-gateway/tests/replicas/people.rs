@@ -55,6 +55,9 @@ const AT_ONCE: usize = 6;
 /// How often a replica is asked whether a revocation has come.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// How often a long run says how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(30);
+
 /// Does all of it, and fails if a promise was not kept.
 pub(crate) async fn prove(size: Size, seed: u64) {
     let cluster = Arc::new(Cluster::start().await);
@@ -158,9 +161,19 @@ impl Stage {
                 }
             }
         };
-        let (workers, _) = self
-            .work_until(workers, async { tokio::join!(blows, troubles) })
-            .await;
+        let progress = async {
+            loop {
+                sleep(TELL_EVERY).await;
+                println!("{} operations", self.ledger.operations());
+            }
+        };
+        let storm = async {
+            tokio::select! {
+                _ = async { tokio::join!(blows, troubles) } => {}
+                () = progress => {}
+            }
+        };
+        let (workers, ()) = self.work_until(workers, storm).await;
         self.cluster.all_ready().await;
         let asked = self.cluster.entra_refreshes() - asked;
         let rotations = self.ledger.rotations() - rotations;
