@@ -287,7 +287,7 @@ impl Grant {
         self.id
     }
 
-    /// How often it was stored; the fence of [`Store::put_grant`](crate::store::Store::put_grant).
+    /// How often it was stored; the fence of [`Store::put_version`](crate::store::Store::put_version).
     pub(crate) fn version(&self) -> u64 {
         self.version
     }

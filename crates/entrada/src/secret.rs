@@ -72,6 +72,8 @@ secrets! {
     ClientSecret,
     /// What answers a code challenge (RFC 7636 §4.1).
     CodeVerifier,
+    /// What the database of a store asks for.
+    DatabasePassword,
     /// An access token Entra issued. It never reaches an MCP client.
     EntraAccessToken,
     /// An authorization code Entra issued.

@@ -22,6 +22,8 @@ mod key;
 mod leases;
 mod memory;
 mod moving;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "test-util")]
 pub mod records;
 #[cfg(feature = "redis")]
@@ -40,6 +42,11 @@ pub(crate) use flights::{Boarded, Boarding, FlightError, Flights};
 pub use key::{Collection, Flight, RecordKey};
 pub use memory::MemoryStore;
 pub use moving::{Moved, Moving};
+#[cfg(feature = "postgres")]
+pub use postgres::{
+    OpenPostgresError, PasswordSource, PostgresError, PostgresSettings, PostgresStore,
+    PostgresUrlError,
+};
 pub use sealed::RecordError;
 pub(crate) use sealed::{Redeemed, SealedStore};
 pub use slot::Slot;

@@ -197,7 +197,7 @@ impl Approvals {
     }
 
     /// How often they were stored; the fence of
-    /// [`Store::put_approvals`](crate::store::Store::put_approvals).
+    /// [`Store::put_version`](crate::store::Store::put_version).
     pub(crate) fn version(&self) -> u64 {
         self.version
     }

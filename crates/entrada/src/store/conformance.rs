@@ -44,18 +44,21 @@ const CONTENDERS: usize = 50;
 /// Makes a `#[tokio::test]` of each case of [`store::conformance`](crate::store::conformance) for
 /// the stores that `$make_store`, an `async fn() -> Arc<dyn Store>`, makes.
 ///
+/// `together $check` makes one `async fn $check(store: Arc<dyn Store>)` of all cases, which runs them
+/// one after the other: for a backend that takes long to start.
+///
 /// The crate that uses it needs `tokio` with its `macros` and `rt-multi-thread` features.
 #[macro_export]
 macro_rules! store_conformance {
     ($make_store:path) => {
         $crate::store_conformance!(@each tests $make_store);
     };
-    (all $store:ident) => {
-        $crate::store_conformance!(@each all $store);
+    (together $check:ident) => {
+        $crate::store_conformance!(@each together $check);
     };
-    (@each $rule:tt $($make_store:path)?) => {
+    (@each $rule:tt $($argument:tt)?) => {
         $crate::store_conformance! {
-            @$rule $($make_store)?;
+            @$rule $($argument)?;
             a_record_comes_back_byte_for_byte
             a_record_stored_anew_replaces_the_old_one
             a_record_stored_anew_lives_until_its_new_expiry
@@ -98,9 +101,12 @@ macro_rules! store_conformance {
             $crate::store::conformance::$case($make_store().await).await;
         }
     )+};
-    (@all $store:path; $($case:ident)+) => {$(
-        $crate::store::conformance::$case(::std::sync::Arc::clone(&$store)).await;
-    )+};
+    (@together $check:ident; $($case:ident)+) => {
+        async fn $check(store: ::std::sync::Arc<dyn $crate::store::Store>) {$(
+            ::std::println!(stringify!($case));
+            $crate::store::conformance::$case(::std::sync::Arc::clone(&store)).await;
+        )+}
+    };
     (@cases; $($case:ident)+) => {$(
         /// Checks what the name says.
         ///

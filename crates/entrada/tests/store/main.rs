@@ -2,8 +2,9 @@
 
 #[cfg(test)]
 mod crash;
-#[cfg(test)]
-#[cfg(all(feature = "redis", unix))]
+#[cfg(all(test, unix, feature = "postgres"))]
+mod postgres;
+#[cfg(all(test, unix, feature = "redis"))]
 mod redis;
 #[cfg(test)]
 mod reopen;
