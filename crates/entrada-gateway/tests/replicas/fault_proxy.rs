@@ -112,9 +112,7 @@ async fn pump(
         let now = *network.borrow_and_update();
         let mut bytes = &buffer[..read];
         match (now, way) {
-            (Network::Passes, _)
-            | (Network::LosesAnswers, Way::There)
-            | (Network::CutsAfter(_), Way::There) => {}
+            (Network::Passes, _) | (Network::LosesAnswers | Network::CutsAfter(_), Way::There) => {}
             (Network::Refuses, _) => return,
             (Network::Swallows, _) | (Network::LosesAnswers, Way::Back) => {
                 // A connection that lost something is of no use: it ends with the fault.

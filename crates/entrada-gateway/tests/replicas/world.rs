@@ -24,10 +24,10 @@ pub(crate) const RESOURCE: &str = "https://mcp.example.com/mcp";
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A replica that has not answered for so long is left alone by the load balancer.
+/// A replica where a request hangs for so long is left alone by the load balancer.
 const SUSPICIOUS: Duration = Duration::from_secs(2);
 
-/// How long it is left alone.
+/// How long it is left alone after that, and one that cannot be reached.
 const LEFT_ALONE: Duration = Duration::from_secs(2);
 
 /// Whether Entra answers for `host`.
@@ -51,6 +51,8 @@ pub(crate) struct Hosts {
 struct Listener {
     address: SocketAddr,
     left_alone_until: Mutex<Instant>,
+    /// How many requests hang there.
+    hanging: AtomicUsize,
 }
 
 /// What came of a request.
@@ -77,6 +79,7 @@ impl Hosts {
         let replicas = replicas.into_iter().map(|address| Listener {
             address,
             left_alone_until: Mutex::new(Instant::now()),
+            hanging: AtomicUsize::new(0),
         });
         Self {
             http: Client::builder(TokioExecutor::new()).build_http(),
@@ -125,9 +128,8 @@ impl Hosts {
     pub(crate) fn pick(&self) -> usize {
         let count = self.replicas.len();
         let first = self.next.fetch_add(1, Ordering::Relaxed) % count;
-        let now = Instant::now();
         let mut all = (first..first + count).map(|at| at % count);
-        let trusted = all.find(|at| *self.replicas[*at].left_alone_until.lock().unwrap() <= now);
+        let trusted = all.find(|at| self.replicas[*at].is_trusted());
         trusted.unwrap_or(first)
     }
 
@@ -146,10 +148,11 @@ impl Hosts {
         let answer = match timeout(SUSPICIOUS, &mut exchange).await {
             Ok(answer) => answer,
             Err(_) => {
+                listener.hanging.fetch_add(1, Ordering::SeqCst);
+                let answer = timeout(PATIENCE - SUSPICIOUS, exchange).await;
+                listener.hanging.fetch_sub(1, Ordering::SeqCst);
                 listener.leave_alone();
-                timeout(PATIENCE - SUSPICIOUS, exchange)
-                    .await
-                    .unwrap_or(Err(Reply::Broken))
+                answer.unwrap_or(Err(Reply::Broken))
             }
         };
         if matches!(answer, Err(Reply::Unsent)) {
@@ -171,6 +174,11 @@ impl Hosts {
 }
 
 impl Listener {
+    fn is_trusted(&self) -> bool {
+        let hangs = self.hanging.load(Ordering::SeqCst) > 0;
+        !hangs && *self.left_alone_until.lock().unwrap() <= Instant::now()
+    }
+
     fn leave_alone(&self) {
         *self.left_alone_until.lock().unwrap() = Instant::now() + LEFT_ALONE;
     }
