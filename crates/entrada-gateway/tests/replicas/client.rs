@@ -201,7 +201,7 @@ impl Client {
     }
 
     fn redemption(&self, code: &str) -> Request {
-        self.form(
+        form(
             "/token",
             &[
                 ("grant_type", "authorization_code"),
@@ -276,7 +276,7 @@ impl Client {
     }
 
     fn refreshing(&self, token: &str) -> Request {
-        self.form(
+        form(
             "/token",
             &[
                 ("grant_type", "refresh_token"),
@@ -311,7 +311,7 @@ impl Client {
         };
         let mut tries = self.tries("revocation");
         loop {
-            let request = self.form("/revoke", &[("client_id", &self.id), ("token", token)]);
+            let request = form("/revoke", &[("client_id", &self.id), ("token", token)]);
             let reply = self.cluster.hosts.ask(request).await;
             let acknowledged = Instant::now();
             if let Some(answer) = tries.answer(reply).await {
@@ -340,16 +340,6 @@ impl Client {
     /// Calls one replica with one token, once.
     pub(crate) async fn call_at(&self, replica: usize, token: &str) -> Reply {
         self.cluster.hosts.ask_at(replica, call(token)).await
-    }
-
-    fn form(&self, path: &str, pairs: &[(&str, &str)]) -> Request {
-        let body = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(pairs)
-            .finish();
-        Request::post(format!("{BASE_URL}{path}"))
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(Body::from(body))
-            .unwrap()
     }
 
     fn unexpected(&self, rule: &str, tries: &Tries<'_>, answer: &Answer) {
@@ -397,6 +387,16 @@ impl Tries<'_> {
 
 fn is_answer(reply: &Reply) -> bool {
     matches!(reply, Reply::Answer(answer) if answer.status != 503)
+}
+
+fn form(path: &str, pairs: &[(&str, &str)]) -> Request {
+    let body = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish();
+    Request::post(format!("{BASE_URL}{path}"))
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from(body))
+        .unwrap()
 }
 
 fn call(token: &str) -> Request {

@@ -29,7 +29,7 @@ impl Dice {
     /// A time between two.
     pub(crate) fn between(&mut self, least: Duration, most: Duration) -> Duration {
         let parts = u32::try_from(self.below(1001)).unwrap();
-        least + (most - least) * parts / 1000
+        least + most.saturating_sub(least) * parts / 1000
     }
 
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {

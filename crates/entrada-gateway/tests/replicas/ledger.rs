@@ -23,7 +23,7 @@ use std::time::Duration;
 
 /// How long an acknowledged revocation may take to reach a replica: what a grant is remembered for, and what a
 /// loaded machine takes to say so.
-pub(crate) const REACH: Duration = Duration::from_millis(10_000 + 1_000);
+pub(crate) const REACH: Duration = Duration::from_secs(10 + 1);
 
 /// How long somebody tries at most.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);

@@ -41,7 +41,7 @@ async fn nothing_is_lost_or_spent_twice_whatever_breaks() {
         think: Duration::from_millis(300),
         pace: Pace {
             shortest: Duration::from_millis(500),
-            longest: Duration::from_millis(2000),
+            longest: Duration::from_secs(2),
             calm: Duration::from_millis(500),
             stopped: (Duration::from_secs(11), Duration::from_secs(12)),
         },

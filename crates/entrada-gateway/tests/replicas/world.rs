@@ -21,11 +21,11 @@ pub(crate) const BASE_URL: &str = "https://mcp.example.com";
 pub(crate) const HOST: &str = "mcp.example.com";
 pub(crate) const RESOURCE: &str = "https://mcp.example.com/mcp";
 
-/// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(15);
-
 /// A replica where a request hangs for so long is left alone by the load balancer.
 const SUSPICIOUS: Duration = Duration::from_secs(2);
+
+/// How much longer a client waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(13);
 
 /// How long it is left alone after that, and one that cannot be reached.
 const LEFT_ALONE: Duration = Duration::from_secs(2);
@@ -145,15 +145,14 @@ impl Hosts {
         let host = HeaderValue::from_static(HOST);
         request.headers_mut().insert(header::HOST, host);
         let mut exchange = Box::pin(self.exchange(request));
-        let answer = match timeout(SUSPICIOUS, &mut exchange).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                listener.hanging.fetch_add(1, Ordering::SeqCst);
-                let answer = timeout(PATIENCE - SUSPICIOUS, exchange).await;
-                listener.hanging.fetch_sub(1, Ordering::SeqCst);
-                listener.leave_alone();
-                answer.unwrap_or(Err(Reply::Broken))
-            }
+        let answer = if let Ok(answer) = timeout(SUSPICIOUS, &mut exchange).await {
+            answer
+        } else {
+            listener.hanging.fetch_add(1, Ordering::SeqCst);
+            let answer = timeout(PATIENCE, exchange).await;
+            listener.hanging.fetch_sub(1, Ordering::SeqCst);
+            listener.leave_alone();
+            answer.unwrap_or(Err(Reply::Broken))
         };
         if matches!(answer, Err(Reply::Unsent)) {
             listener.leave_alone();
