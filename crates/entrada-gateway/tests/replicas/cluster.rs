@@ -26,6 +26,11 @@ pub(crate) const REPLICAS: usize = 3;
 /// How many people there are. Each has some clients.
 const USERS: usize = 10;
 
+const REFRESH: Endpoint = Endpoint::TokenGrant(GrantType::RefreshToken);
+
+/// How long Entra takes for a refresh, as it does: so there is always one that a fault finds half-way.
+const ENTRA_TAKES: Duration = Duration::from_millis(150);
+
 /// How long after the end of a fault a replica may still be without its store: it leaves a server
 /// alone for up to a second that it could not reach, and what it asked before has two.
 const HEALING: Duration = Duration::from_secs(4);
@@ -41,7 +46,7 @@ maxmemory-policy noeviction
 
 pub(crate) struct Cluster {
     pub(crate) hosts: Hosts,
-    pub(crate) entra: Control,
+    entra: Control,
     pub(crate) replicas: Vec<Replica>,
     pub(crate) redis: Process,
     _emulator: entra_emulator::Running,
@@ -69,6 +74,8 @@ impl Cluster {
             directory: directory(),
             ..Options::default()
         });
+        let entra = emulator.control();
+        entra.delay_next(REFRESH, u64::MAX, ENTRA_TAKES);
         let running = emulator.serve(Listen::http()).await.unwrap();
         let mut tasks = JoinSet::new();
         let upstream = upstream(&mut tasks).await;
@@ -101,7 +108,7 @@ impl Cluster {
         }
         Self {
             hosts: Hosts::new(addresses),
-            entra: emulator.control(),
+            entra,
             replicas,
             redis,
             _emulator: running,
@@ -112,8 +119,7 @@ impl Cluster {
 
     /// How often Entra was asked for a refresh.
     pub(crate) fn entra_refreshes(&self) -> u64 {
-        let refresh = Endpoint::TokenGrant(GrantType::RefreshToken);
-        self.entra.calls(refresh)
+        self.entra.calls(REFRESH)
     }
 
     /// Waits until a replica lives again.

@@ -24,8 +24,12 @@ pub(crate) const RESOURCE: &str = "https://mcp.example.com/mcp";
 /// A replica where a request hangs for so long is left alone by the load balancer.
 const SUSPICIOUS: Duration = Duration::from_secs(2);
 
-/// How much longer a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(13);
+/// How much longer clients wait for an answer: some less long than a lease of a replica lasts, some longer.
+const PATIENCE: [Duration; 3] = [
+    Duration::from_secs(2),
+    Duration::from_secs(6),
+    Duration::from_secs(13),
+];
 
 /// How long it is left alone after that, and one that cannot be reached.
 const LEFT_ALONE: Duration = Duration::from_secs(2);
@@ -46,6 +50,8 @@ pub(crate) struct Hosts {
     http: Client<HttpConnector, Body>,
     replicas: Arc<[Listener]>,
     next: Arc<AtomicUsize>,
+    /// How many requests have hung.
+    hung: Arc<AtomicUsize>,
 }
 
 struct Listener {
@@ -85,6 +91,7 @@ impl Hosts {
             http: Client::builder(TokioExecutor::new()).build_http(),
             replicas: replicas.collect(),
             next: Arc::default(),
+            hung: Arc::default(),
         }
     }
 
@@ -149,7 +156,8 @@ impl Hosts {
             answer
         } else {
             listener.hanging.fetch_add(1, Ordering::SeqCst);
-            let answer = timeout(PATIENCE, exchange).await;
+            let patience = PATIENCE[self.hung.fetch_add(1, Ordering::Relaxed) % PATIENCE.len()];
+            let answer = timeout(patience, exchange).await;
             listener.hanging.fetch_sub(1, Ordering::SeqCst);
             listener.leave_alone();
             answer.unwrap_or(Err(Reply::Broken))
