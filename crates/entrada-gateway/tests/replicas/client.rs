@@ -244,7 +244,7 @@ impl Client {
         self.take_over(tokens, &[one, other])
     }
 
-    fn take_over(&self, held: &mut Tokens, answers: &[Answer]) -> bool {
+    pub(crate) fn take_over(&self, held: &mut Tokens, answers: &[Answer]) -> bool {
         let used = held.refresh.clone();
         for answer in answers {
             if answer.status != 200 {
@@ -272,6 +272,15 @@ impl Client {
             if let Some(answer) = tries.answer(reply).await {
                 return answer;
             }
+        }
+    }
+
+    /// Uses a refresh token at one replica, and waits for the answer as long as that takes.
+    pub(crate) async fn use_patiently(&self, replica: usize, token: &str) -> Answer {
+        let request = self.refreshing(token);
+        match self.cluster.hosts.ask_patiently(replica, request).await {
+            Reply::Answer(answer) => answer,
+            reply @ (Reply::Unsent | Reply::Broken) => panic!("replica {replica}: {reply:?}"),
         }
     }
 

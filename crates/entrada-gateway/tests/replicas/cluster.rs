@@ -28,9 +28,6 @@ const USERS: usize = 10;
 
 const REFRESH: Endpoint = Endpoint::TokenGrant(GrantType::RefreshToken);
 
-/// How long Entra takes for a refresh, as it does: so there is always one that a fault finds half-way.
-const ENTRA_TAKES: Duration = Duration::from_millis(150);
-
 /// How long after the end of a fault a replica may still be without its store: it leaves a server
 /// alone for up to a second that it could not reach, and what it asked before has two.
 const HEALING: Duration = Duration::from_secs(4);
@@ -74,8 +71,6 @@ impl Cluster {
             directory: directory(),
             ..Options::default()
         });
-        let entra = emulator.control();
-        entra.delay_next(REFRESH, u64::MAX, ENTRA_TAKES);
         let running = emulator.serve(Listen::http()).await.unwrap();
         let mut tasks = JoinSet::new();
         let upstream = upstream(&mut tasks).await;
@@ -108,13 +103,18 @@ impl Cluster {
         }
         Self {
             hosts: Hosts::new(addresses),
-            entra,
+            entra: emulator.control(),
             replicas,
             redis,
             _emulator: running,
             _upstream: tasks,
             folder,
         }
+    }
+
+    /// Makes Entra take so long for each of the next refreshes.
+    pub(crate) fn entra_takes(&self, time: Duration, refreshes: u64) {
+        self.entra.delay_next(REFRESH, refreshes, time);
     }
 
     /// How often Entra was asked for a refresh.

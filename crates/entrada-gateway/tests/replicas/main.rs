@@ -20,6 +20,7 @@ mod client;
 mod cluster;
 mod dice;
 mod fault_proxy;
+mod half_way;
 mod ledger;
 mod people;
 mod world;

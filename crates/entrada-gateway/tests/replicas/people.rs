@@ -55,12 +55,16 @@ const AT_ONCE: usize = 6;
 /// How often a replica is asked whether a revocation has come.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// How long Entra takes for a refresh, as it does: so there often is one that a fault finds half-way.
+const ENTRA_TAKES: Duration = Duration::from_millis(150);
+
 /// How often a long run says how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(30);
 
 /// Does all of it, and fails if a promise was not kept.
 pub(crate) async fn prove(size: Size, seed: u64) {
     let cluster = Arc::new(Cluster::start().await);
+    cluster.entra_takes(ENTRA_TAKES, u64::MAX);
     let ledger = Arc::new(Ledger::default());
     let stage = Arc::new(Stage {
         cluster,

@@ -117,18 +117,13 @@ impl Hosts {
 
     /// Sends a request of a client to one replica.
     pub(crate) async fn ask_at(&self, replica: usize, request: Request) -> Reply {
-        let response = match self.send_to(replica, request).await {
-            Ok(response) => response,
-            Err(reply) => return reply,
-        };
-        let retry_after = response.headers().get(header::RETRY_AFTER);
-        let retry_after = retry_after.map(|after| after.to_str().unwrap().parse().unwrap());
-        Reply::Answer(Answer {
-            status: response.status().as_u16(),
-            retry_after: retry_after.map(Duration::from_secs),
-            json: serde_json::from_slice(response.body()).unwrap_or(Value::Null),
-            by: replica,
-        })
+        read(replica, self.send_to(replica, request).await)
+    }
+
+    /// The same, and waits for as long as it takes.
+    pub(crate) async fn ask_patiently(&self, replica: usize, mut request: Request) -> Reply {
+        self.replicas[replica].direct(&mut request);
+        read(replica, self.exchange(request).await)
     }
 
     /// By turns, but for those that are left alone.
@@ -146,11 +141,7 @@ impl Hosts {
         mut request: Request,
     ) -> Result<http::Response<bytes::Bytes>, Reply> {
         let listener = &self.replicas[replica];
-        let path = request.uri().path_and_query().unwrap();
-        let uri = format!("http://{}{path}", listener.address);
-        *request.uri_mut() = uri.parse::<Uri>().unwrap();
-        let host = HeaderValue::from_static(HOST);
-        request.headers_mut().insert(header::HOST, host);
+        listener.direct(&mut request);
         let mut exchange = Box::pin(self.exchange(request));
         let answer = if let Ok(answer) = timeout(SUSPICIOUS, &mut exchange).await {
             answer
@@ -181,6 +172,15 @@ impl Hosts {
 }
 
 impl Listener {
+    /// Sends what is meant for all of them to this one.
+    fn direct(&self, request: &mut Request) {
+        let path = request.uri().path_and_query().unwrap();
+        let uri = format!("http://{}{path}", self.address);
+        *request.uri_mut() = uri.parse::<Uri>().unwrap();
+        let host = HeaderValue::from_static(HOST);
+        request.headers_mut().insert(header::HOST, host);
+    }
+
     fn is_trusted(&self) -> bool {
         let hangs = self.hanging.load(Ordering::SeqCst) > 0;
         !hangs && *self.left_alone_until.lock().unwrap() <= Instant::now()
@@ -189,4 +189,19 @@ impl Listener {
     fn leave_alone(&self) {
         *self.left_alone_until.lock().unwrap() = Instant::now() + LEFT_ALONE;
     }
+}
+
+fn read(replica: usize, response: Result<http::Response<bytes::Bytes>, Reply>) -> Reply {
+    let response = match response {
+        Ok(response) => response,
+        Err(reply) => return reply,
+    };
+    let retry_after = response.headers().get(header::RETRY_AFTER);
+    let retry_after = retry_after.map(|after| after.to_str().unwrap().parse().unwrap());
+    Reply::Answer(Answer {
+        status: response.status().as_u16(),
+        retry_after: retry_after.map(Duration::from_secs),
+        json: serde_json::from_slice(response.body()).unwrap_or(Value::Null),
+        by: replica,
+    })
 }
