@@ -223,16 +223,8 @@ impl Client {
 
     /// Uses the refresh token at one replica; whether the grant stands.
     pub(crate) async fn refresh_at(&self, replica: usize, tokens: &mut Tokens) -> bool {
-        let request = self.refreshing(&tokens.refresh);
-        match self.cluster.hosts.ask_at(replica, request).await {
-            Reply::Answer(answer) => self.take_over(tokens, &[answer]),
-            Reply::Unsent | Reply::Broken => {
-                let number = self.number;
-                let what = format!("rule 6: client {number} is not answered by replica {replica}");
-                self.ledger.broken(what);
-                false
-            }
-        }
+        let answer = self.use_patiently(replica, &tokens.refresh).await;
+        self.take_over(tokens, &[answer])
     }
 
     /// Uses the refresh token at two replicas at once; whether the grant stands.
@@ -277,7 +269,16 @@ impl Client {
 
     /// Uses a refresh token at one replica, and waits for the answer as long as that takes.
     pub(crate) async fn use_patiently(&self, replica: usize, token: &str) -> Answer {
-        let request = self.refreshing(token);
+        self.ask_patiently(replica, self.refreshing(token)).await
+    }
+
+    /// Calls one replica, and waits for the answer as long as that takes.
+    pub(crate) async fn call_patiently(&self, replica: usize, token: &str) -> Answer {
+        self.ask_patiently(replica, call(token)).await
+    }
+
+    /// For when nothing breaks.
+    async fn ask_patiently(&self, replica: usize, request: Request) -> Answer {
         match self.cluster.hosts.ask_patiently(replica, request).await {
             Reply::Answer(answer) => answer,
             reply @ (Reply::Unsent | Reply::Broken) => panic!("replica {replica}: {reply:?}"),
