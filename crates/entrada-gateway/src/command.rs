@@ -4,15 +4,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use entrada::keys::KeyFileError;
+use entrada::keys::{KeyFileError, KeysError};
 use entrada::platform::SystemHttpError;
+use entrada::store::{OpenUrlError, StoreError};
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, SharedPlaceError};
 use crate::upstream::UpstreamError;
 
 pub mod demo;
 pub mod keys;
 pub mod serve;
+pub mod store;
 
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,18 @@ pub enum CommandError {
     /// The keys cannot be read or changed.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
+    /// The store that the keys are in cannot be opened.
+    #[error(transparent)]
+    Store(#[from] SharedPlaceError),
+    /// There are no keys in the store.
+    #[error(
+        "there are no keys in the store: no gateway has made them yet, or base_url and issuer_url are \
+         another server's"
+    )]
+    NoSharedKeys,
+    /// The keys in the store cannot be read or changed.
+    #[error(transparent)]
+    SharedKeys(#[from] KeysError),
     /// The pretend Entra cannot listen.
     #[error("the pretend entra cannot start")]
     Emulator(#[from] entra_emulator::ServeError),
@@ -63,6 +77,28 @@ pub enum CommandError {
     /// The HTTP client cannot be set up.
     #[error(transparent)]
     Http(#[from] SystemHttpError),
+    /// There is no store to empty.
+    #[error("there is no store at {}: nothing to move", .0.display())]
+    NoStore(PathBuf),
+    /// A gateway has the file.
+    #[error(
+        "the store {} is in use, by a gateway most likely, and one process at a time can open it: start \
+         that gateway with this file as store_before, and it moves what is in it by itself",
+        .0.display()
+    )]
+    StoreInUse(PathBuf),
+    /// A store cannot be opened.
+    #[error("the store of {flag} cannot be opened")]
+    OpenStore {
+        /// The flag that names it.
+        flag: &'static str,
+        /// Why.
+        #[source]
+        source: OpenUrlError,
+    },
+    /// A store failed while records moved.
+    #[error("not all has moved: what did stays so, and the same command moves the rest")]
+    Move(#[source] StoreError),
     /// Nobody can read what is said.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),

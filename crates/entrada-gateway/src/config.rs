@@ -10,6 +10,7 @@ mod environment;
 mod file;
 mod findings;
 mod flags;
+mod keys;
 mod ourselves;
 mod problem;
 mod provider;
@@ -29,10 +30,13 @@ use url::Url;
 
 pub use crate::config::environment::Environment;
 pub use crate::config::flags::Flags;
+pub use crate::config::keys::{KeyPlace, SharedPlace, SharedPlaceError, key_place};
 use crate::config::ourselves::Ourselves;
 pub use crate::config::problem::{ConfigError, Problem};
 pub use crate::config::provider::ProviderSettings;
 use crate::config::source::Sources;
+pub use crate::config::store::{OpenStore, StoreSettings};
+pub(crate) use crate::config::store::{ends_of_move, named as store_named};
 pub use crate::config::table::names;
 pub(crate) use crate::config::value::{address, duration, signing_algorithm};
 
@@ -148,24 +152,11 @@ impl Settings {
     }
 }
 
-/// Where keys and grants are kept, by `environment` and by the file that `config` or it names.
-///
-/// # Errors
-///
-/// [`ConfigError`] if any of that is wrong: what is not understood may have named another place.
-pub fn data_dir(config: Option<&str>, environment: &Environment) -> Result<PathBuf, ConfigError> {
-    let flags = Flags::naming(config);
-    let mut sources = Sources::open(&flags, environment).map_err(ConfigError::new)?;
-    let directory = sources.required("data_dir").into();
-    match sources.into_problems() {
-        problems if problems.is_empty() => Ok(directory),
-        problems => Err(ConfigError::new(problems)),
-    }
-}
-
 fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> ProviderSettings {
     let origins = sources.origins();
+    let store = store::read(sources);
     ProviderSettings {
+        key_encryption_keys: keys::read(sources, &store),
         origins,
         tenant_id: sources.required("tenant_id"),
         allowed_tenants: sources.only("allowed_tenants"),
@@ -213,7 +204,7 @@ fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> Provid
             == Some(true),
         certificate_authorities: sources.parsed("ca_file", value::content),
         data_dir: sources.required("data_dir").into(),
-        store: store::read(sources),
+        store,
         access_token_lifetime: sources.parsed("access_token_lifetime", duration),
         refresh_token_lifetime: sources.parsed("refresh_token_lifetime", duration),
         signing_algorithm: sources.parsed("signing_algorithm", signing_algorithm),

@@ -8,6 +8,7 @@ use entrada_gateway::command::CommandError;
 use entrada_gateway::command::demo::{self, demo};
 use entrada_gateway::command::keys;
 use entrada_gateway::command::serve::serve;
+use entrada_gateway::command::store;
 use entrada_gateway::config::{Environment, Flags};
 use entrada_gateway::telemetry::WithCauses;
 
@@ -39,6 +40,9 @@ enum Command {
     /// See and replace the keys that sign tokens and seal records
     #[command(after_help = KEYS_AFTER_HELP)]
     Keys(keys::Options),
+    /// Move what is kept from one store to another
+    #[command(after_help = STORE_AFTER_HELP)]
+    Store(store::Options),
 }
 
 fn main() -> ExitCode {
@@ -63,7 +67,12 @@ fn run(command: Command) -> Result<(), CommandError> {
             Command::Serve(flags) => serve(&flags).await,
             Command::Demo(options) => demo(&options).await,
             Command::Keys(options) => {
-                options.run(&Environment::of_process(), &mut std::io::stdout().lock())
+                let (environment, mut out) = (Environment::of_process(), std::io::stdout());
+                options.run(&environment, &mut out).await
+            }
+            Command::Store(options) => {
+                let environment = Environment::of_process();
+                options.run(&environment, &mut std::io::stdout()).await
             }
         }
     })
@@ -110,8 +119,8 @@ be in ENTRADA_CLIENT_CERTIFICATE_PASSWORD.
 The MCP server learns who calls from X-Entrada-Subject, X-Entrada-Object-Id and their like. It never
 gets the client's token, nor anybody else's X-Entrada headers: let nothing but the gateway reach it.
 
-GET /healthz answers while the process lives, GET /readyz while the store does. Entra is not asked:
-the log says right after the start whether it answers and knows the tenant.
+GET /healthz answers while the process lives, GET /readyz while the store does and there are keys.
+Entra is not asked: the log says right after the start whether it answers and knows the tenant.
 
 Exit codes:
   0  it was told to stop, and did
@@ -126,8 +135,29 @@ Examples:
   entrada keys revoke --data-dir /var/lib/entrada
       Somebody may have read the keys: every access token ends at once, and clients fetch new ones.
 
+  entrada keys new-encryption-key > /run/secrets/entrada-keys
+      For --key-encryption-key-file: replicas then share their keys through the store.
+
 A running gateway takes the change over within seconds. What else to do when keys or records were
 read by somebody stands in SECURITY.md.";
+
+const STORE_AFTER_HELP: &str = "\
+Examples:
+  entrada store migrate --from redis://old.internal --to postgres://entrada@db.internal/entrada \\
+      --to-password-file /run/secrets/database
+  entrada store migrate
+      From store_before to store, as a replica's environment or file names them.
+
+Replicas that serve meanwhile must all have both stores in their settings: first each is started anew
+with store_next, then each with the new one as store and the old one as store_before; then this moves
+what nobody asked for. It can be stopped at any time and run again; what has expired stays where it is.
+If replicas are stopped, none of that is needed. Passwords stand in files, or in ENTRADA_STORE and
+ENTRADA_STORE_BEFORE.
+
+Exit codes:
+  0  all that is of use is in the new store
+  1  a store failed, or is in use: what has moved stays moved
+  2  the command line or the configuration is wrong";
 
 const DEMO_AFTER_HELP: &str = "\
 Examples:

@@ -35,6 +35,7 @@ mod answer;
 mod approvals;
 mod approved_apps;
 mod authorize;
+mod awaited_keys;
 mod callback;
 mod client_address;
 mod client_auth;
@@ -270,12 +271,13 @@ impl AuthorizationServer {
         self.0.store.sweep(self.now()).await
     }
 
-    /// Whether the store answers.
+    /// Whether there are keys, and the store answers.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if it does not.
+    /// [`StoreError`] if not.
     pub(crate) async fn ready(&self) -> Result<(), StoreError> {
+        self.0.keys.ready().await?;
         let nobody = GrantId::generate(&*self.0.platform.random);
         self.0.store.grant(&nobody, self.now()).await.map(drop)
     }
@@ -309,6 +311,7 @@ impl AuthorizationServer {
     pub(crate) fn router(&self) -> Router {
         let at = |path: &str| self.0.endpoints.path(path);
         let limited = |what| middleware::from_fn_with_state((self.clone(), what), limits::limit);
+        let with_keys = || middleware::from_fn_with_state(self.clone(), awaited_keys::wait);
         let browser = Router::new()
             .route(
                 &at("/authorize"),
@@ -331,16 +334,22 @@ impl AuthorizationServer {
                 &at(&self.0.config.redirect_path),
                 get(callback::get).head(not_by_head),
             )
+            .route_layer(with_keys())
             .route_layer(limited(Limited::Authorize));
         let registration = Router::new()
             .route(&at("/register"), post(register::post))
+            .route_layer(with_keys())
             .route_layer(limited(Limited::Register));
         let mut machine = Router::new()
             .route(&at("/token"), post(token::post))
             .route(&at("/revoke"), post(revoke::post))
+            .route_layer(with_keys())
             .route_layer(limited(Limited::Token))
             .merge(registration)
-            .route(&at("/.well-known/jwks.json"), get(metadata::jwks))
+            .route(
+                &at("/.well-known/jwks.json"),
+                get(metadata::jwks).route_layer(with_keys()),
+            )
             .route(
                 "/.well-known/oauth-authorization-server",
                 get(metadata::get),

@@ -3,21 +3,27 @@
 //! Neither has anything to do with the client secret Entra gave: rolling that one ends nobody's
 //! session.
 
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::jwt::jwks::{Algorithm, Jwk, VerificationKey};
 use crate::jwt::sign::{SigningKey, SigningKeyError};
 use crate::platform::{SecureRandom, Timestamp};
 
+mod document;
+mod encryption;
 mod file;
+mod in_use;
 mod sealing;
 
+pub(crate) use document::{RingDocument, RingDocumentError};
+pub use encryption::{KeyEncryptionKeyError, KeyEncryptionKeys};
 pub use file::{KeyFile, KeyFileError};
+pub(crate) use in_use::{Change, KeySource};
+pub use in_use::{Keys, KeysError, KeysUnavailable};
 pub use sealing::{Purpose, SealingKey, SealingKeys, Unopened};
 
 /// How long a new signing key is published before it signs, so that every replica and every
-/// verifier that caches our key set has seen it.
+/// verifier that caches our key set has seen it, even where clocks differ by a minute.
 pub const PUBLISH_AHEAD: Duration = Duration::from_secs(10 * 60);
 
 /// How long a signing key that no longer signs is still honoured: longer than any access token.
@@ -91,6 +97,20 @@ impl KeyRing {
                 is_revoked: false,
             }],
         })
+    }
+
+    /// No keys: nothing is signed or sealed, nothing opens, and no tag holds.
+    pub(crate) const fn none() -> Self {
+        Self {
+            signing: Vec::new(),
+            sealing: Vec::new(),
+            in_force: SealingKeys::none(),
+        }
+    }
+
+    /// Whether there are keys.
+    pub(crate) fn is_there(&self) -> bool {
+        !self.signing.is_empty()
     }
 
     /// The ring of these keys as it is at `now`; `None` if there is none of a kind.
@@ -246,9 +266,13 @@ impl KeyRing {
 }
 
 /// The sealing keys as they are at `now`: the newest whose time has come seals, or the oldest there is.
+/// One that was revoked never does, even if the clock of whoever revoked it is ahead of ours.
 fn in_force(keys: &[TimedSealingKey], now: Timestamp) -> Option<SealingKeys> {
-    let due = keys.iter().rposition(|timed| timed.seals_from <= now);
-    let sealing = due.unwrap_or_default();
+    let due = keys
+        .iter()
+        .rposition(|timed| !timed.is_revoked && timed.seals_from <= now);
+    let first = || keys.iter().position(|timed| !timed.is_revoked);
+    let sealing = due.or_else(first)?;
     let others = keys.iter().enumerate().filter(|(at, _)| *at != sealing);
     let others = others.rev().map(|(_, timed)| timed);
     let (revoked, older): (Vec<_>, Vec<_>) = others.partition(|timed| timed.is_revoked);
@@ -272,27 +296,6 @@ fn within<K: Clone>(
     let keys = keys.iter().enumerate();
     let keys = keys.filter(|(at, _)| until(*at).is_none_or(|until| now.since(until) <= kept));
     keys.map(|(_, key)| key.clone()).collect()
-}
-
-/// The ring in use, which may be replaced while the server runs.
-#[derive(Clone, Debug)]
-pub struct Keys(Arc<RwLock<Arc<KeyRing>>>);
-
-impl Keys {
-    /// Puts `ring` to use.
-    pub fn new(ring: KeyRing) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(ring))))
-    }
-
-    /// The ring in use now.
-    pub fn current(&self) -> Arc<KeyRing> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Uses `ring` from now on.
-    pub fn replace(&self, ring: KeyRing) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
-    }
 }
 
 #[cfg(test)]
@@ -354,8 +357,8 @@ mod tests {
             assert!(!keys.is_authentic("x", b"y", &tag));
             assert!(keys.open_shown(purpose, &seal(&revoked)).is_ok());
         }
-        // The one that was to seal from 1600 on never does.
-        for now in [1001, 1600, 9999] {
+        // The one that was to seal from 1600 on never does, nor do the old ones where a clock is behind.
+        for now in [941, 1001, 1600, 9999] {
             let sealed = seal(&revoked.at(at(now)));
             assert!(second.sealing().open(purpose, &sealed).is_err(), "{now}");
         }

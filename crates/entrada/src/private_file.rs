@@ -83,6 +83,32 @@ pub(crate) fn give_to_owner_of(_path: &Path, _file: &File) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether others than its owner may read or write `file`.
+///
+/// A secret that is mounted (Kubernetes) is root's, and whoever is not root reads it as one of its group.
+#[cfg(unix)]
+pub(crate) fn is_exposed(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let file = file.metadata()?;
+    // What this process is, where the system says so; else it is taken for root.
+    let process = fs::metadata("/proc/self").map_or(0, |process| process.uid());
+    Ok(!is_private(file.mode(), file.uid(), process))
+}
+
+/// Windows lets files inherit who may use them.
+#[cfg(not(unix))]
+pub(crate) fn is_exposed(_file: &File) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// Whether a file of this mode and owner is the own of a process of this user.
+#[cfg(unix)]
+fn is_private(mode: u32, owner: u32, process: u32) -> bool {
+    let is_mounted = owner == 0 && process != 0;
+    let others = if is_mounted { 0o037 } else { 0o077 };
+    mode & others == 0
+}
+
 fn folder(path: &Path) -> &Path {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     folder.unwrap_or_else(|| Path::new("."))
@@ -117,6 +143,27 @@ fn sync_folder(_folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_group_may_read_what_root_mounted_for_it() {
+        for (mode, owner, process, private) in [
+            (0o100_600, 1000, 1000, true),
+            (0o100_400, 0, 0, true),
+            (0o100_640, 1000, 1000, false),
+            (0o100_440, 1000, 1001, false),
+            (0o100_440, 0, 0, false),
+            (0o100_440, 0, 1000, true),
+            (0o100_460, 0, 1000, false),
+            (0o100_444, 0, 1000, false),
+        ] {
+            assert_eq!(
+                is_private(mode, owner, process),
+                private,
+                "{mode:o} {owner} {process}"
+            );
+        }
+    }
 
     fn names(folder: &Path) -> usize {
         fs::read_dir(folder).unwrap().count()

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -20,7 +20,7 @@ use crate::entra::EntraClient;
 use crate::entra::error::EntraError;
 use crate::entra::groups::{GroupResolver, WithGroups};
 use crate::jwt::jwks::Algorithm;
-use crate::keys::{KeyFile, KeyFileError, KeyRing, Keys};
+use crate::keys::{Change, KeyRing, Keys, KeysError};
 use crate::multi_auth::MultiAuth;
 use crate::oauth::metadata::ProtectedResourceMetadata;
 use crate::on_behalf_of::{GrantAccess, OnBehalfOf};
@@ -52,9 +52,7 @@ struct Inner {
     metadata: ProtectedResourceMetadata,
     guard: RequireBearerLayer,
     keys: Keys,
-    key_file: Option<KeyFile>,
     signing_algorithm: Algorithm,
-    rotating: Mutex<()>,
     platform: Platform,
 }
 
@@ -75,7 +73,6 @@ impl AzureProvider {
             also_accepted,
             store,
             keys,
-            key_file,
             signing_algorithm,
         } = config.check(&platform)?;
         let mut protection = Protection::new(resource_metadata_url(&resource_url));
@@ -101,9 +98,7 @@ impl AzureProvider {
             metadata,
             guard,
             keys,
-            key_file,
             signing_algorithm,
-            rotating: Mutex::new(()),
             platform,
         })))
     }
@@ -147,11 +142,11 @@ impl AzureProvider {
         self.0.server.trusted_proxies()
     }
 
-    /// Whether requests can be served: the store answers.
+    /// Whether requests can be served: there are keys, and the store answers.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if it does not.
+    /// [`StoreError`] if not.
     pub async fn ready(&self) -> Result<(), StoreError> {
         self.0.server.ready().await
     }
@@ -171,67 +166,41 @@ impl AzureProvider {
     ///
     /// # Errors
     ///
-    /// [`KeyFileError`] if the key file cannot be read or written; the old keys then stay in use.
-    pub fn rotate_keys(&self) -> Result<(), KeyFileError> {
-        self.renew_keys(|_, _| true)
+    /// [`KeysError`] if the key ring cannot be read or written; the old keys then stay in use.
+    pub async fn rotate_keys(&self) -> Result<(), KeysError> {
+        self.renew_keys(|_, _| true).await
     }
 
-    /// Takes over what others did to the key file, and puts to use what has come of age: to be called
-    /// every few seconds. Makes new keys if the newest signing key has signed for longer than
-    /// `rotation`.
+    /// Takes over what others did to the key ring, and puts to use what has come of age: to be called
+    /// every few seconds, the first time at the start where replicas [share a
+    /// ring](AzureConfig::shared_keys). Makes new keys if the newest signing key has signed for longer
+    /// than `rotation`; of all who share the ring, one does.
     ///
     /// # Errors
     ///
-    /// [`KeyFileError`] if the key file cannot be read or written; the keys in use then stay so.
-    pub fn tend_keys(&self, rotation: Option<Duration>) -> Result<(), KeyFileError> {
-        self.renew_keys(|ring, now| rotation.is_some_and(|every| ring.is_due(every, now)))
+    /// [`KeysError`] if the key ring cannot be read or written; the keys in use then stay so.
+    pub async fn tend_keys(&self, rotation: Option<Duration>) -> Result<(), KeysError> {
+        self.renew_keys(move |ring, now| rotation.is_some_and(|every| ring.is_due(every, now)))
+            .await
     }
 
-    fn renew_keys(&self, is_due: impl Fn(&KeyRing, Timestamp) -> bool) -> Result<(), KeyFileError> {
-        // One at a time: each adds to what the one before left.
-        let _turn = self
-            .0
-            .rotating
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    async fn renew_keys(
+        &self,
+        is_due: impl Fn(&KeyRing, Timestamp) -> bool + Send + Sync + 'static,
+    ) -> Result<(), KeysError> {
         let Inner {
             keys,
-            key_file,
             platform,
             signing_algorithm,
             ..
         } = &*self.0;
-        let now = platform.clock.now();
-        let due = |ring: &KeyRing| is_due(ring, now);
-        let rotated = |ring: &KeyRing| ring.rotated(*signing_algorithm, &*platform.random, now);
-        let Some(file) = key_file else {
-            let mut ring = keys.current().at(now);
-            if due(&ring) {
-                ring = rotated(&ring)?;
-                tracing::info!("keys rotated");
-            }
-            keys.replace(ring);
-            return Ok(());
-        };
-        // What others did counts even where nothing can be written.
-        let ring = file.load(now)?;
-        let is_due = due(&ring);
-        if !ring.facts().eq(keys.current().facts()) {
-            tracing::info!("keys taken over from the key file");
-        }
-        keys.replace(ring);
-        if is_due {
-            // Another process may have been first.
-            let again = |ring: &KeyRing| {
-                let rotated = due(ring).then(|| rotated(ring)).transpose()?;
-                if rotated.is_some() {
-                    tracing::info!("rotating the keys");
-                }
-                Ok(rotated)
-            };
-            keys.replace(file.update(now, again)?);
-        }
-        Ok(())
+        let (now, algorithm) = (platform.clock.now(), *signing_algorithm);
+        let random = Arc::clone(&platform.random);
+        let change: Change = Arc::new(move |ring| {
+            let due = is_due(ring, now).then(|| ring.rotated(algorithm, &*random, now));
+            due.transpose()
+        });
+        keys.tend(&change, now).await
     }
 
     /// Forgets what has expired. The server does so by itself while it issues tokens; call it

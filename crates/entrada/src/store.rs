@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::grant::GrantId;
+use crate::keys::KeysUnavailable;
 use crate::platform::{SecureRandom, Timestamp};
 
 #[cfg(feature = "test-util")]
@@ -19,6 +20,7 @@ pub mod conformance;
 mod embedded;
 mod flights;
 mod key;
+mod key_ring;
 mod leases;
 mod memory;
 mod moving;
@@ -40,6 +42,8 @@ pub use self::url::{OpenUrlError, StoreKind, StoreUrl, StoreUrlError};
 pub use embedded::{EmbeddedStore, OpenStoreError};
 pub(crate) use flights::{Boarded, Boarding, FlightError, Flights};
 pub use key::{Collection, Flight, RecordKey};
+pub(crate) use key_ring::SharedKeys;
+pub use key_ring::{StoredKeyRing, StoredRing};
 pub use memory::MemoryStore;
 pub use moving::{Moved, Moving};
 #[cfg(feature = "postgres")]
@@ -358,6 +362,12 @@ pub struct StoreError {
     /// Why.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl From<KeysUnavailable> for StoreError {
+    fn from(error: KeysUnavailable) -> Self {
+        Self::new(error)
+    }
 }
 
 impl StoreError {

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use entrada::jwt::jwks::Algorithm;
-use entrada::keys::{HONOUR_AFTER, KeyFacts, KeyFile, KeyFileError, KeyRing};
+use entrada::jwt::sign::SigningKeyError;
+use entrada::keys::{HONOUR_AFTER, KeyEncryptionKeys, KeyFacts, KeyFile, KeyFileError, KeyRing};
 use entrada::platform::{Clock as _, SystemClock, SystemRandom, Timestamp};
+use entrada::store::{StoredKeyRing, StoredRing};
 
 use crate::command::CommandError;
-use crate::config::{ConfigError, Environment, data_dir, signing_algorithm};
+use crate::config::{ConfigError, Environment, KeyPlace, key_place, signing_algorithm};
 
 /// Which keys, and what to do with them.
 #[derive(Debug, Args)]
@@ -24,9 +26,10 @@ pub struct Options {
     data_dir: Option<PathBuf>,
 }
 
-const CONFIG_HELP: &str = "A TOML file that says where the keys are kept [env: ENTRADA_CONFIG]";
-const DATA_DIR_HELP: &str =
-    "Where the keys are kept [default: entrada-data] [env: ENTRADA_DATA_DIR]";
+const CONFIG_HELP: &str = "A TOML file that says where the keys are kept: in the store, where there is a key-encryption key, \
+     or in the data_dir [env: ENTRADA_CONFIG]";
+const DATA_DIR_HELP: &str = "The directory they are kept in, whatever is said elsewhere [default: \
+                             entrada-data] [env: ENTRADA_DATA_DIR]";
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 enum Action {
@@ -37,6 +40,8 @@ enum Action {
     /// Make new keys and stop honouring the old ones at once: somebody else may have them. Old ones
     /// still open what is stored, so nobody signs in again, but through clients that hold their registration
     Revoke(New),
+    /// Draw a key-encryption key, with which replicas seal the keys they share in their store
+    NewEncryptionKey,
 }
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -51,37 +56,73 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`CommandError`] if the key file cannot be used, or it is not clear which it is.
-    pub fn run(&self, environment: &Environment, out: &mut dyn Write) -> Result<(), CommandError> {
-        let directory = self.directory(environment)?;
-        let file = KeyFile::new(directory.join("keys.json"));
-        let (now, random) = (SystemClock::default().now(), SystemRandom::default());
-        let ring = match self.action {
-            Action::List => file.load(now),
-            Action::Rotate(new) => file.update(now, |ring| {
-                ring.rotated(new.algorithm(ring), &random, now).map(Some)
-            }),
-            Action::Revoke(new) => file.update(now, |ring| {
-                ring.revoked(new.algorithm(ring), &random, now).map(Some)
-            }),
+    /// [`CommandError`] if the keys cannot be read or changed, or it is not clear where they are.
+    pub async fn run(
+        &self,
+        environment: &Environment,
+        out: &mut (dyn Write + Send),
+    ) -> Result<(), CommandError> {
+        let now = SystemClock::default().now();
+        if matches!(self.action, Action::NewEncryptionKey) {
+            let key = KeyEncryptionKeys::generate(&SystemRandom::default());
+            return writeln!(out, "{}", *key).map_err(CommandError::Output);
+        }
+        let told = match self.place(environment)? {
+            KeyPlace::Directory(directory) => tell(&self.in_file(directory, now)?, now, out),
+            KeyPlace::Store(place) => {
+                let stored = self.in_store(&place.open()?, now).await?;
+                tell(&stored.ring, now, out).and_then(|()| tell_seal(&stored, out))
+            }
         };
-        let ring = ring.map_err(|error| {
+        told.map_err(CommandError::Output)
+    }
+
+    fn in_file(&self, directory: PathBuf, now: Timestamp) -> Result<KeyRing, CommandError> {
+        let file = KeyFile::new(directory.join("keys.json"));
+        let ring = match self.action {
+            // Whoever may only read can see them all the same.
+            Action::List | Action::NewEncryptionKey => file.load(now),
+            Action::Rotate(_) | Action::Revoke(_) => {
+                file.update(now, |ring| self.action.change(ring, now))
+            }
+        };
+        ring.map_err(|error| {
             if is_of_no_file(&error) {
                 let source = error;
                 CommandError::NoKeys { directory, source }
             } else {
                 error.into()
             }
-        });
-        tell(&ring?, now, out).map_err(CommandError::Output)
+        })
+    }
+
+    async fn in_store(
+        &self,
+        ring: &StoredKeyRing,
+        now: Timestamp,
+    ) -> Result<StoredRing, CommandError> {
+        let changed = ring.update(now, |ring| self.action.change(ring, now));
+        changed.await?.ok_or(CommandError::NoSharedKeys)
     }
 
     /// Where the keys are. Where it is said, nothing else need be right: keys must be revocable
     /// whatever the configuration is like.
-    fn directory(&self, environment: &Environment) -> Result<PathBuf, ConfigError> {
+    fn place(&self, environment: &Environment) -> Result<KeyPlace, ConfigError> {
         match &self.data_dir {
-            Some(directory) => Ok(directory.clone()),
-            None => data_dir(self.config.as_deref(), environment),
+            Some(directory) => Ok(KeyPlace::Directory(directory.clone())),
+            None => key_place(self.config.as_deref(), environment),
+        }
+    }
+}
+
+impl Action {
+    /// What is to become of `ring`.
+    fn change(self, ring: &KeyRing, now: Timestamp) -> Result<Option<KeyRing>, SigningKeyError> {
+        let random = SystemRandom::default();
+        match self {
+            Self::List | Self::NewEncryptionKey => Ok(None),
+            Self::Rotate(new) => ring.rotated(new.algorithm(ring), &random, now).map(Some),
+            Self::Revoke(new) => ring.revoked(new.algorithm(ring), &random, now).map(Some),
         }
     }
 }
@@ -97,6 +138,15 @@ impl New {
 
 fn is_of_no_file(error: &KeyFileError) -> bool {
     matches!(error, KeyFileError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+}
+
+/// Whether all key-encryption keys but the first may go.
+fn tell_seal(stored: &StoredRing, out: &mut dyn Write) -> io::Result<()> {
+    out.write_all(if stored.is_by_first {
+        b"sealed with the first key-encryption key: it needs no other\n"
+    } else {
+        b"sealed with an older key-encryption key: a gateway that has the first seals it anew\n"
+    })
 }
 
 /// A line for each key.
@@ -154,6 +204,12 @@ fn span(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use entrada::platform::Platform;
+    use entrada::store::EmbeddedStore;
+    use entrada::{AzureConfig, AzureProvider};
+
     use super::*;
 
     /// What is told after the ids.
@@ -209,24 +265,21 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_change_is_kept_and_keeps_the_algorithm() {
+    #[tokio::test]
+    async fn a_change_is_kept_and_keeps_the_algorithm() {
         let folder = tempfile::tempdir().unwrap();
         let file = KeyFile::new(folder.path().join("keys.json"));
-        let run = |action, out: &mut Vec<u8>| {
+        let run = async |action, out: &mut Vec<u8>| {
             let options = Options {
                 action,
                 config: None,
                 data_dir: Some(folder.path().to_owned()),
             };
-            options.run(&Environment::default(), out)
-        };
-        let new = New {
-            signing_algorithm: None,
+            options.run(&Environment::default(), out).await
         };
         // There must be keys: a wrong directory is to be noticed.
-        for action in [Action::List, Action::Rotate(new), Action::Revoke(new)] {
-            let error = run(action, &mut Vec::new()).unwrap_err();
+        for action in [Action::List, Action::Rotate(SAME), Action::Revoke(SAME)] {
+            let error = run(action, &mut Vec::new()).await.unwrap_err();
             let told = error.to_string();
             let folder = folder.path().display();
             let expected =
@@ -242,16 +295,82 @@ mod tests {
                 .filter_map(|key| key.algorithm)
                 .collect::<Vec<_>>()
         };
-        run(Action::Rotate(new), &mut Vec::new()).unwrap();
+        run(Action::Rotate(SAME), &mut Vec::new()).await.unwrap();
         assert_eq!(signing(), [Algorithm::EdDsa, Algorithm::EdDsa]);
         let mut listed = Vec::new();
-        run(Action::List, &mut listed).unwrap();
+        run(Action::List, &mut listed).await.unwrap();
         assert_eq!(String::from_utf8(listed).unwrap().lines().count(), 4);
         let es256 = New {
             signing_algorithm: Some(Algorithm::Es256),
         };
-        run(Action::Revoke(es256), &mut Vec::new()).unwrap();
+        run(Action::Revoke(es256), &mut Vec::new()).await.unwrap();
         assert_eq!(signing(), [Algorithm::Es256]);
+    }
+
+    const SAME: New = New {
+        signing_algorithm: None,
+    };
+
+    #[tokio::test]
+    async fn keys_in_the_store_are_seen_and_replaced_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("store.redb");
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        let run = async |action, keys: &[&[u8]], out: &mut Vec<u8>| {
+            let (store, keys) = (format!("file:{}", store.display()), keys.concat());
+            let variables = [
+                ("ENTRADA_STORE", store.as_str()),
+                ("ENTRADA_KEY_ENCRYPTION_KEY", str::from_utf8(&keys).unwrap()),
+                ("ENTRADA_BASE_URL", "https://mcp.example.com"),
+            ];
+            let options = Options {
+                action,
+                config: None,
+                data_dir: None,
+            };
+            let environment = Environment::from_pairs(&variables);
+            options.run(&environment, out).await
+        };
+        run(Action::NewEncryptionKey, &[], &mut old).await.unwrap();
+        run(Action::NewEncryptionKey, &[], &mut new).await.unwrap();
+        assert_ne!(old, new);
+        let listed = run(Action::List, &[&old], &mut Vec::new()).await;
+        assert!(matches!(listed, Err(CommandError::NoSharedKeys)));
+        // A gateway makes them.
+        let config = AzureConfig::new(
+            "11111111-1111-1111-1111-111111111111",
+            "22222222-2222-2222-2222-222222222222",
+            "https://mcp.example.com",
+        );
+        let config = config
+            .client_secret("secret")
+            .required_scopes(["mcp.access"])
+            .data_dir(folder.path())
+            .store(Arc::new(EmbeddedStore::open(&store).unwrap()))
+            .shared_keys(KeyEncryptionKeys::parse(str::from_utf8(&old).unwrap()).unwrap());
+        let gateway = AzureProvider::new(config, Platform::system().unwrap()).unwrap();
+        gateway.tend_keys(None).await.unwrap();
+        drop(gateway);
+        for (action, keys, lines, sealed) in [
+            (Action::List, &[&*old][..], 3, "the first"),
+            (Action::Rotate(SAME), &[&*old], 5, "the first"),
+            (Action::List, &[&*new, &*old], 5, "an older"),
+            (Action::Revoke(SAME), &[&*new, &*old], 5, "the first"),
+            (Action::List, &[&*new], 5, "the first"),
+        ] {
+            let mut out = Vec::new();
+            run(action, keys, &mut out).await.unwrap();
+            let told = String::from_utf8(out).unwrap();
+            assert_eq!(told.lines().count(), lines, "{told}");
+            let seal = format!("sealed with {sealed} key-encryption key");
+            assert!(told.lines().last().unwrap().starts_with(&seal), "{told}");
+        }
+        let lost = run(Action::List, &[&old], &mut Vec::new()).await;
+        let lost = lost.unwrap_err().to_string();
+        assert!(
+            lost.contains("the key-encryption key it was sealed with"),
+            "{lost}"
+        );
     }
 
     #[test]
@@ -268,7 +387,10 @@ mod tests {
                 config: config.map(|path| path.display().to_string()),
                 data_dir: data_dir.map(PathBuf::from),
             };
-            options.directory(&Environment::default())
+            match options.place(&Environment::default()) {
+                Ok(KeyPlace::Directory(directory)) => Some(directory),
+                Ok(KeyPlace::Store(_)) | Err(_) => None,
+            }
         };
         for (config, data_dir, expected) in [
             (None, None, Some(PathBuf::from("entrada-data"))),
@@ -279,7 +401,7 @@ mod tests {
             (Some(&place("none.toml")), None, None),
             (Some(&broken), Some("other"), Some(PathBuf::from("other"))),
         ] {
-            assert_eq!(directory(config, data_dir).ok(), expected, "{config:?}");
+            assert_eq!(directory(config, data_dir), expected, "{config:?}");
         }
     }
 }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use entrada::AzureProvider;
+use entrada::platform::{Clock as _, SystemClock};
+use entrada::store::Moving;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +31,8 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
         tracing::warn!("{warning}");
     }
     let signals = StopSignals::listen().map_err(CommandError::Signals)?;
-    let provider = settings.provider.provider()?;
+    let opened = settings.provider.open_store()?;
+    let provider = settings.provider.provider_on(opened.store)?;
     let base = path_of(&settings.provider.base_url)?;
     for server in &mut settings.upstreams {
         server
@@ -50,6 +53,9 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let mut tending = JoinSet::new();
     tending.spawn(look_at_entra(provider.clone()));
     tending.spawn(tend_keys(provider, settings.server.key_rotation));
+    if let Some(moving) = opened.to_move {
+        tending.spawn(move_all(moving));
+    }
     signals.govern(server.run(stop.clone()), stop).await;
     tracing::info!("stopped");
     Ok(())
@@ -66,28 +72,54 @@ async fn look_at_entra(provider: AzureProvider) {
     }
 }
 
-/// Looks after the keys until it is dropped. The first look is a while after the start, which has
-/// just read them.
+/// Looks after the keys until it is dropped. Those in the store are read at the start.
 async fn tend_keys(provider: AzureProvider, rotation: Option<Duration>) {
     let mut failing = false;
     loop {
-        tokio::time::sleep(TEND_EVERY).await;
-        let keys = provider.clone();
-        let tended = tokio::task::spawn_blocking(move || keys.tend_keys(rotation)).await;
-        let Ok(tended) = tended else { return };
-        match tended {
-            Ok(()) => failing = false,
+        match provider.tend_keys(rotation).await {
+            Ok(()) if failing => {
+                failing = false;
+                tracing::info!("the key ring can be used again");
+            }
             Err(error) if !failing => {
                 failing = true;
                 let cause = WithCauses::of(&error);
-                tracing::error!(%cause, "the keys in use stay, for the key file cannot be used");
+                tracing::error!(%cause, "the keys in use stay, for the key ring cannot be used");
             }
-            Err(_) => {}
+            Ok(()) | Err(_) => {}
         }
+        tokio::time::sleep(TEND_EVERY).await;
     }
 }
 
-/// How soon a change of the key file is taken over.
+/// Moves what is left in the store before, which no other process can.
+async fn move_all(moving: Moving) {
+    let clock = SystemClock::default();
+    loop {
+        let moved = moving.move_all(clock.now(), drop).await;
+        match &moved {
+            Ok(moved) => tracing::info!(
+                moved = moved.moved,
+                already_there = moved.already_there,
+                expired = moved.expired,
+                "all grants are in the new store: take store_before out of the settings"
+            ),
+            Err(error) => {
+                let cause = WithCauses::of(error);
+                tracing::warn!(%cause, "not all grants have moved to the new store: trying again");
+            }
+        }
+        if moved.is_ok() {
+            return;
+        }
+        tokio::time::sleep(MOVE_AGAIN).await;
+    }
+}
+
+/// How soon after a store failed what is left is moved.
+const MOVE_AGAIN: Duration = Duration::from_secs(60);
+
+/// How soon a change of the key ring is taken over.
 const TEND_EVERY: Duration = Duration::from_secs(5);
 
 /// Opens a listener on `address`.
@@ -113,7 +145,7 @@ mod tests {
     use axum::body::Body;
     use entrada::AzureConfig;
     use entrada::keys::KeyFile;
-    use entrada::platform::{Clock as _, Platform, SystemClock, SystemRandom};
+    use entrada::platform::{Platform, SystemRandom};
     use http::Request;
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;

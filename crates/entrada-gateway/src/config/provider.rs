@@ -14,16 +14,17 @@ use entrada::entra::cloud::Cloud;
 use entrada::entra::credential::ClientCredential;
 use entrada::entra::verifier::AppOnlyTokens;
 use entrada::jwt::jwks::Algorithm;
-use entrada::keys::{KeyRing, Keys};
+use entrada::keys::{KeyEncryptionKeys, KeyRing, Keys};
 use entrada::platform::{Platform, PublicWeb, PublicWebSettings, SystemHttpError};
 use entrada::provider::{AzureConfig, AzureProvider, ConfigError as Finding, ConfigErrors};
-use entrada::store::{MemoryStore, Store, StoreUrl};
+use entrada::store::{MemoryStore, Store};
 use entrada::{AzureJwtConfig, AzureJwtVerifier};
 use url::Url;
 
 use crate::config::findings::problems;
 use crate::config::problem::{ConfigError, Problem};
 use crate::config::source::Origins;
+use crate::config::store::{OpenStore, StoreSettings};
 use crate::config::table::Setting;
 use crate::telemetry::WithCauses;
 
@@ -104,8 +105,10 @@ pub struct ProviderSettings {
     pub certificate_authorities: Option<Vec<u8>>,
     /// Where grants and keys are kept.
     pub data_dir: PathBuf,
-    /// Where grants are kept instead.
-    pub store: Option<StoreUrl>,
+    /// Where grants are kept, and where they are to move.
+    pub store: StoreSettings,
+    /// What the keys are sealed with where they are kept in the store.
+    pub key_encryption_keys: Option<KeyEncryptionKeys>,
     /// How long an access token lives.
     pub access_token_lifetime: Option<Duration>,
     /// How long a refresh token may lie unused.
@@ -129,11 +132,20 @@ impl ProviderSettings {
     ///
     /// [`ConfigError`] with everything the library finds wrong.
     pub fn provider(&self) -> Result<AzureProvider, ConfigError> {
+        self.provider_on(self.open_store()?.store)
+    }
+
+    /// Sets the library up on `store`, or on the one in the data directory.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with everything the library finds wrong.
+    pub fn provider_on(&self, store: Option<Arc<dyn Store>>) -> Result<AzureProvider, ConfigError> {
         let platform = self.platform().map_err(|error| {
             let what = WithCauses::of(&error).to_string();
             ConfigError::new(vec![self.problem_with("ca_file", &what)])
         })?;
-        let config = match self.open_store()? {
+        let config = match store {
             Some(store) => self.azure_config().store(store),
             None => self.azure_config(),
         };
@@ -141,13 +153,14 @@ impl ProviderSettings {
             .map_err(|found| ConfigError::new(problems(&found, &[], self)))
     }
 
-    /// The store, where one is named.
-    fn open_store(&self) -> Result<Option<Arc<dyn Store>>, ConfigError> {
-        let opened = self.store.as_ref().map(StoreUrl::open).transpose();
-        opened.map_err(|error| {
-            let what = WithCauses::of(&error).to_string();
-            ConfigError::new(vec![self.problem_with("store", &what)])
-        })
+    /// Opens the store, where one is named.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if it cannot be opened.
+    pub fn open_store(&self) -> Result<OpenStore, ConfigError> {
+        let opened = self.store.open(&self.data_dir);
+        opened.map_err(|(name, what)| ConfigError::new(vec![self.problem_with(name, &what)]))
     }
 
     /// The provider by `config`, with applications let in that may be.
@@ -319,6 +332,9 @@ impl ProviderSettings {
         }
         if let Some(algorithm) = self.signing_algorithm {
             config = config.signing_algorithm(algorithm);
+        }
+        if let Some(keys) = &self.key_encryption_keys {
+            config = config.shared_keys(keys.clone());
         }
         config
     }

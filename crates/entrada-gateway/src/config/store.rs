@@ -1,8 +1,16 @@
 //! Where grants are kept.
 
-use entrada::store::{StoreKind, StoreUrl};
+use std::path::Path;
+use std::sync::Arc;
 
+use entrada::secret::ClientSecret;
+use entrada::store::{Moving, Store, StoreKind, StoreUrl};
+
+use crate::config::environment::Environment;
+use crate::config::flags::Flags;
+use crate::config::problem::{ConfigError, Problem};
 use crate::config::source::Sources;
+use crate::config::table::Setting;
 use crate::telemetry::WithCauses;
 
 /// What a URL with a password means anywhere but in the environment.
@@ -13,23 +21,129 @@ const SEEN: &str = "there is a password in the URL, and flags and files are seen
 const FORGETS: &str = "nothing outlives the process: after a restart everybody signs in anew, and no two \
                        replicas know of each other";
 
-/// The store that is named, if one is; a problem where it cannot be one.
-pub(super) fn read(sources: &mut Sources<'_>) -> Option<StoreUrl> {
-    let store = url(sources, "store", "store_password_file");
-    if (store.as_ref()).is_some_and(|store| store.kind() == StoreKind::Memory) {
+/// Where grants are kept, and where they are to move.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct StoreSettings {
+    /// The store; the file in the data directory where none is named.
+    pub url: Option<StoreUrl>,
+    /// The store that grants move to once all replicas know that they do.
+    pub next: Option<StoreUrl>,
+    /// The store that they come from.
+    pub before: Option<StoreUrl>,
+}
+
+/// A store that is open.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct OpenStore {
+    /// The store; the one in the data directory if there is none.
+    pub store: Option<Arc<dyn Store>>,
+    /// What nobody else can move out of the store before, for this process has it alone.
+    pub to_move: Option<Moving>,
+}
+
+/// Which setting a store that cannot be opened is of, and why it cannot.
+pub(super) type Unopened = (&'static str, String);
+
+impl StoreSettings {
+    /// Opens the stores; where one must be named that is not, it is the one in `data_dir`.
+    pub(super) fn open(&self, data_dir: &Path) -> Result<OpenStore, Unopened> {
+        let default = StoreUrl::file(data_dir.join("grants.redb"));
+        let url = self.url.as_ref();
+        let store = || open("store", url.unwrap_or(&default));
+        let (store, to_move) = match (&self.next, &self.before) {
+            (None, None) if url.is_none() => return Ok(OpenStore::default()),
+            (None, None) => (store()?, None),
+            (Some(next), _) => {
+                let moving = Moving::announced(store()?, open("store_next", next)?);
+                (Arc::new(moving) as Arc<dyn Store>, None)
+            }
+            (None, Some(before)) => {
+                let is_shared = matches!(before.kind(), StoreKind::Redis | StoreKind::Postgres);
+                let moving = Moving::under_way(open("store_before", before)?, store()?);
+                let to_move = (!is_shared).then(|| moving.clone());
+                (Arc::new(moving) as Arc<dyn Store>, to_move)
+            }
+        };
+        let store = Some(store);
+        Ok(OpenStore { store, to_move })
+    }
+}
+
+fn open(name: &'static str, url: &StoreUrl) -> Result<Arc<dyn Store>, Unopened> {
+    let opened = url.open();
+    opened.map_err(|error| (name, WithCauses::of(&error).to_string()))
+}
+
+/// The stores that are named; a problem where one cannot be one.
+pub(super) fn read(sources: &mut Sources<'_>) -> StoreSettings {
+    let settings = StoreSettings {
+        url: url(sources, "store", "store_password_file"),
+        next: url(sources, "store_next", "store_next_password_file"),
+        before: url(sources, "store_before", "store_before_password_file"),
+    };
+    if settings.url.as_ref().map(StoreUrl::kind) == Some(StoreKind::Memory) {
         sources.warn("store", FORGETS);
     }
-    store
+    if sources.is_given("store_next") && sources.is_given("store_before") {
+        sources.note(Setting::named("store_before").map(|it| Problem::both("store_next", it)));
+    }
+    for other in ["store_next", "store_before"] {
+        if sources.is_given(other) && sources.text(other) == sources.text("store") {
+            let same = "is the store itself: nothing moves";
+            sources.check(other, Err::<(), _>(same.to_owned()));
+        }
+    }
+    sources.needs("store_before", &["store"]);
+    settings
+}
+
+/// The store that grants come from and the one they go to, by `environment` and by the file that `config`
+/// or it names.
+///
+/// # Errors
+///
+/// [`ConfigError`] if any of that is wrong.
+pub(crate) fn ends_of_move(
+    config: Option<&str>,
+    environment: &Environment,
+) -> Result<StoreSettings, ConfigError> {
+    let flags = Flags::naming(config);
+    let mut sources = Sources::open(&flags, environment).map_err(ConfigError::new)?;
+    let settings = read(&mut sources);
+    match sources.into_problems() {
+        problems if problems.is_empty() => Ok(settings),
+        problems => Err(ConfigError::new(problems)),
+    }
+}
+
+/// A store that a flag names, with the password in `file`.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(crate) fn named(url: &str, file: Option<&Path>) -> Result<StoreUrl, String> {
+    let url = parse(url)?;
+    if url.has_password() {
+        return Err(SEEN.to_owned());
+    }
+    let Some(file) = file else {
+        return Ok(url);
+    };
+    let password = std::fs::read_to_string(file);
+    let password =
+        password.map_err(|error| format!("the password file cannot be read: {error}"))?;
+    let password = ClientSecret::new(password.trim());
+    url.with_password(password.expose())
+        .map_err(|error| error.to_string())
 }
 
 /// The URL that the setting `name` holds, with the password in the file that the setting `file` names.
 fn url(sources: &mut Sources<'_>, name: &str, file: &str) -> Option<StoreUrl> {
     sources.needs(file, &[name]);
     let password = sources.secret_file(file);
-    let url = sources.parsed(name, |text| {
-        let url = text.parse::<StoreUrl>();
-        url.map_err(|error| WithCauses::of(&error).to_string())
-    })?;
+    let url = sources.parsed(name, parse)?;
     if url.has_password() && !sources.is_of_environment(name) {
         sources.check(name, Err::<(), _>(SEEN.to_owned()));
         return None;
@@ -40,4 +154,9 @@ fn url(sources: &mut Sources<'_>, name: &str, file: &str) -> Option<StoreUrl> {
     let with_password = url.with_password(password.expose());
     let with_password = with_password.map(Some).map_err(|error| error.to_string());
     sources.check(file, with_password)
+}
+
+fn parse(url: &str) -> Result<StoreUrl, String> {
+    let url = url.parse::<StoreUrl>();
+    url.map_err(|error| WithCauses::of(&error).to_string())
 }

@@ -53,7 +53,7 @@ impl AuthorizationServer {
         if !is_opened_by_the_user(headers) {
             return None;
         }
-        let user = self.last_user(headers, now)?;
+        let user = self.last_user(headers, now).await?;
         let approvals = self.0.store.approvals(user, now).await;
         let approvals = approvals
             .inspect_err(|error| tracing::warn!(%error, "nobody knows what was approved: asking"))
@@ -183,9 +183,10 @@ impl AuthorizationServer {
         Some(self.cookies().set_user(&sealed, policy.lifetime))
     }
 
-    fn last_user(&self, headers: &HeaderMap, now: Timestamp) -> Option<Hashed<UserKey>> {
+    /// Who used this browser last, as far as anybody can tell now: else the user is asked.
+    async fn last_user(&self, headers: &HeaderMap, now: Timestamp) -> Option<Hashed<UserKey>> {
         let sealed = self.cookies().user(headers)?;
-        let last: LastUser = self.0.store.open_for(USER, sealed)?;
+        let last: LastUser = self.0.store.open_for(USER, sealed).await.ok()??;
         (now < last.until).then_some(last.user)
     }
 }

@@ -165,7 +165,7 @@ impl AuthorizationServer {
             };
             self.0.store.seal_for(FORM, &form)
         };
-        let mut response = match self.session(headers, now) {
+        let mut response = match self.session(headers, now).await? {
             None => SignInPage {
                 server_name: &self.0.config.resource_name,
                 sealed_request: &form(Asks::SignIn)?,
@@ -205,7 +205,8 @@ impl AuthorizationServer {
         let now = self.now();
         let params = Params::parse(body).map_err(|_| E::Form)?;
         let sealed = params.get("request").ok_or(E::Form)?;
-        let form: Form = self.0.store.open_for(FORM, sealed).ok_or(E::Form)?;
+        let form: Option<Form> = self.0.store.open_for(FORM, sealed).await?;
+        let form = form.ok_or(E::Form)?;
         if !self.is_posted_by(form.browser, headers) {
             return Err(E::OtherBrowser);
         }
@@ -215,7 +216,7 @@ impl AuthorizationServer {
         match form.asks {
             Asks::SignIn => self.sign_in_to_apps(now).await,
             Asks::Remove { user, client_id } => {
-                let session = self.session(headers, now);
+                let session = self.session(headers, now).await?;
                 if session.is_none_or(|session| session.user != user) {
                     return Err(E::SignedOut);
                 }
@@ -256,10 +257,16 @@ impl AuthorizationServer {
         Ok(self.to_apps(&[self.cookies().set_session(&sealed)]))
     }
 
-    fn session(&self, headers: &HeaderMap, now: Timestamp) -> Option<Session> {
-        let sealed = self.cookies().session(headers)?;
-        let session: Session = self.0.store.open_for(SESSION, sealed)?;
-        (now < session.until).then_some(session)
+    async fn session(
+        &self,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Option<Session>, StoreError> {
+        let Some(sealed) = self.cookies().session(headers) else {
+            return Ok(None);
+        };
+        let session: Option<Session> = self.0.store.open_for(SESSION, sealed).await?;
+        Ok(session.filter(|session| now < session.until))
     }
 
     fn to_apps(&self, cookies: &[HeaderValue]) -> Response {

@@ -51,7 +51,7 @@ impl AuthorizationServer {
             return Ok(client.clone());
         }
         if held_registration::is_held(id) {
-            return self.holder(id).ok_or(ClientError::Unknown);
+            return self.holder(id).await?.ok_or(ClientError::Unknown);
         }
         if !id.is_document_url() {
             let client = self.0.store.client(id, now).await?;

@@ -69,7 +69,7 @@ pub(super) async fn post(
     body: Bytes,
 ) -> Response {
     let now = server.now();
-    let (request, answer) = match server.read_form(&headers, &body, now) {
+    let (request, answer) = match server.read_form(&headers, &body, now).await {
         Ok(read) => read,
         Err(error) => return page(&error, &correlation),
     };
@@ -87,7 +87,7 @@ pub(super) async fn post(
 
 impl AuthorizationServer {
     /// Proves that the form is one of ours, fresh, and posted by the browser it was shown to.
-    fn read_form(
+    async fn read_form(
         &self,
         headers: &HeaderMap,
         body: &[u8],
@@ -104,6 +104,7 @@ impl AuthorizationServer {
             .0
             .store
             .open_for(CONSENT_FORM, sealed)
+            .await?
             .ok_or(ConsentError::Form)?;
         if !self.is_posted_by(request.browser, headers) {
             return Err(ConsentError::OtherBrowser);

@@ -4,6 +4,7 @@ use super::AuthorizationServer;
 use crate::keys::Purpose;
 use crate::oauth::client::{Client, ClientId, ClientMetadata, HeldRegistration};
 use crate::platform::Timestamp;
+use crate::store::StoreError;
 
 /// What such an id is sealed for.
 const HELD: Purpose<'static> = Purpose::new("held-registration", b"");
@@ -52,9 +53,15 @@ impl AuthorizationServer {
     }
 
     /// The client whose registration `id` holds, if we sealed it.
-    pub(super) fn holder(&self, id: &ClientId) -> Option<Client> {
-        let sealed = id.as_str().strip_prefix(PREFIX)?;
-        let held: HeldRegistration = self.0.store.open_for(HELD, sealed)?;
-        Some(held.client(id.clone()))
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if nobody can tell now.
+    pub(super) async fn holder(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        let Some(sealed) = id.as_str().strip_prefix(PREFIX) else {
+            return Ok(None);
+        };
+        let held: Option<HeldRegistration> = self.0.store.open_for(HELD, sealed).await?;
+        Ok(held.map(|held| held.client(id.clone())))
     }
 }

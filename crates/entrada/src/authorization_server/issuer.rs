@@ -91,15 +91,15 @@ impl AuthorizationServer {
         key.sign("at+jwt", &claims).map(AccessToken::new)
     }
 
-    /// The grant an access token of ours was issued under.
-    pub(super) fn grant_of_access_token(&self, token: &str, now: Timestamp) -> Option<GrantId> {
-        let config = &self.0.config;
-        let claims = check(
-            PresentedToken::new(token),
-            &self.0.keys.current(),
-            (&config.issuer, &config.resource),
-            now,
-        );
+    /// The grant an access token was issued under that a key of `ring` signed.
+    pub(super) fn grant_of_access_token(
+        &self,
+        token: &str,
+        ring: &KeyRing,
+        now: Timestamp,
+    ) -> Option<GrantId> {
+        let ours = (&self.0.config.issuer, &self.0.config.resource);
+        let claims = check(PresentedToken::new(token), ring, ours, now);
         GrantId::parse(&claims.ok()?.sid?).ok()
     }
 }
@@ -218,7 +218,7 @@ impl AccessTokenVerifier for IssuedVerifier {
             .filter(|known| now < known.token.expires_at && self.holds_key_of(presented));
         let vouched = match &remembered {
             Some(verdict) => verdict.vouched(),
-            None => self.vouched(presented, now)?,
+            None => self.vouched(presented, now).await?,
         };
         let grant = match self.0.store.grant(&vouched.grant, now).await {
             Ok(grant) => grant.filter(|grant| *grant.client_id() == vouched.client_id),
@@ -256,15 +256,12 @@ impl IssuedVerifier {
         })
     }
 
-    fn vouched(
+    async fn vouched(
         &self,
         presented: PresentedToken<'_>,
         now: Timestamp,
     ) -> Result<Vouched, VerifyError> {
-        let ring = self.0.keys.current();
-        let ours = (&self.0.issuer, &self.0.resource);
-        let claims = check(presented, &ring, ours, now);
-        let claims = claims.map_err(|error| self.of_another_issuer(presented, error))?;
+        let claims = self.claims(presented, now).await?;
         let read = |claims: Claims| {
             Some(Vouched {
                 grant: GrantId::parse(&claims.sid?).ok()?,
@@ -276,6 +273,29 @@ impl IssuedVerifier {
             })
         };
         read(claims).ok_or(VerifyError::Token(JwtError::Claims))
+    }
+
+    /// What a token of ours says. Its key may be one that this replica has not seen yet.
+    async fn claims(
+        &self,
+        presented: PresentedToken<'_>,
+        now: Timestamp,
+    ) -> Result<Claims, VerifyError> {
+        let ours = (&self.0.issuer, &self.0.resource);
+        let checked = |ring: &KeyRing| check(presented, ring, ours, now);
+        let claims = checked(&self.0.keys.current());
+        let claims = claims.map_err(|error| self.of_another_issuer(presented, error));
+        let Err(VerifyError::Token(JwtError::UnknownKey)) = claims else {
+            return claims;
+        };
+        let known = |ring: &KeyRing| match checked(ring) {
+            Err(JwtError::UnknownKey) => None,
+            checked => Some(checked),
+        };
+        match self.0.keys.find(known).await {
+            Ok(claims) => Ok(claims.unwrap_or(Err(JwtError::UnknownKey))?),
+            Err(error) => Err(VerifyError::Unavailable(Box::new(error))),
+        }
     }
 
     /// Where a token's key is unknown, for another issued it: who that is, by its own word.

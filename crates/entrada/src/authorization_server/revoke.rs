@@ -12,6 +12,7 @@ use super::correlation::CorrelationId;
 use super::token::{self, TokenError};
 use super::{AuthorizationServer, answer};
 use crate::grant::{GrantId, PresentedRefreshToken};
+use crate::keys::KeyRing;
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::platform::Timestamp;
 use crate::secret::RefreshToken;
@@ -97,7 +98,7 @@ impl AuthorizationServer {
         let params = token::form(headers, body).map_err(RevokeError::Form)?;
         let (client, _) = self.authenticate(headers, &params, now).await?;
         let token = params.get("token").ok_or(RevokeError::NoToken)?;
-        let Some(id) = self.grant_named_by(token, now) else {
+        let Some(id) = self.grant_named_by(token, now).await? else {
             return Ok(());
         };
         let Some(grant) = self.0.store.grant(&id, now).await? else {
@@ -112,11 +113,18 @@ impl AuthorizationServer {
     }
 
     /// The grant behind a token of ours; either kind ends the whole grant.
-    fn grant_named_by(&self, token: &str, now: Timestamp) -> Option<GrantId> {
-        let ring = self.0.keys.current();
-        let refresh = PresentedRefreshToken::authenticate(RefreshToken::new(token), ring.sealing());
-        refresh
-            .map(|presented| presented.grant())
-            .or_else(|| self.grant_of_access_token(token, now))
+    async fn grant_named_by(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Option<GrantId>, StoreError> {
+        let named = |ring: &KeyRing| {
+            let refresh_token = RefreshToken::new(token);
+            let refresh = PresentedRefreshToken::authenticate(refresh_token, ring.sealing());
+            refresh
+                .map(|presented| presented.grant())
+                .or_else(|| self.grant_of_access_token(token, ring, now))
+        };
+        Ok(self.0.keys.find(named).await?)
     }
 }

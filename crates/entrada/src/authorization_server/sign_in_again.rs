@@ -146,7 +146,7 @@ impl AuthorizationServer {
     ) -> Result<Response, SignInAgainError> {
         use SignInAgainError as E;
         let now = self.now();
-        let link: SignInAgainLink = self.opened(LINK, query)?;
+        let link: SignInAgainLink = self.opened(LINK, query).await?;
         let grant = link.grant(now).ok_or(E::NothingNeeded)?;
         let grant = self.0.store.grant(&grant, now).await?;
         let grant = grant.ok_or(E::GrantEnded)?;
@@ -188,7 +188,7 @@ impl AuthorizationServer {
     ) -> Result<Response, SignInAgainError> {
         use SignInAgainError as E;
         let now = self.now();
-        let request: SignInAgainRequest = self.opened(FORM, body)?;
+        let request: SignInAgainRequest = self.opened(FORM, body).await?;
         if !self.is_posted_by(request.browser(), headers) {
             return Err(E::OtherBrowser);
         }
@@ -201,14 +201,15 @@ impl AuthorizationServer {
     }
 
     /// The parameter `request`, if we sealed it for `purpose`.
-    fn opened<T: DeserializeOwned>(
+    async fn opened<T: DeserializeOwned>(
         &self,
         purpose: Purpose<'_>,
         parameters: &[u8],
     ) -> Result<T, SignInAgainError> {
         let params = Params::parse(parameters).ok();
         let sealed = params.as_ref().and_then(|params| params.get("request"));
-        let opened = sealed.and_then(|sealed| self.0.store.open_for(purpose, sealed));
+        let sealed = sealed.ok_or(SignInAgainError::Link)?;
+        let opened = self.0.store.open_for(purpose, sealed).await?;
         opened.ok_or(SignInAgainError::Link)
     }
 

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use async_trait::async_trait;
+use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
-use super::{KeyRing, SealingKey, TimedKey, TimedSealingKey};
+use super::in_use::{Change, KeySource, KeysError};
+use super::{KeyRing, RingDocument, RingDocumentError};
 use crate::jwt::jwks::Algorithm;
-use crate::jwt::sign::{SigningKey, SigningKeyError};
+use crate::jwt::sign::SigningKeyError;
 use crate::platform::{SecureRandom, Timestamp};
 use crate::private_file::{self, Draft};
 
@@ -21,9 +21,6 @@ use crate::private_file::{self, Draft};
 /// was stopped half-way must not keep others from their end.
 const LOCK_TRIES: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
-
-/// The only version there is.
-const FORMAT: u32 = 1;
 
 /// A file that holds a [`KeyRing`], readable by its owner alone.
 ///
@@ -55,26 +52,6 @@ pub enum KeyFileError {
     /// A key could not be made.
     #[error(transparent)]
     Key(#[from] SigningKeyError),
-}
-
-#[derive(Deserialize, Serialize)]
-struct Document {
-    format: u32,
-    signing: Vec<SigningRecord>,
-    sealing: Vec<Zeroizing<String>>,
-    /// When each of these begins to seal; files of before have none.
-    #[serde(default)]
-    seals_from: Vec<Timestamp>,
-    /// Whether each of these was revoked; files of before do not say.
-    #[serde(default)]
-    revoked: Vec<bool>,
-}
-
-#[derive(Deserialize, Serialize)]
-struct SigningRecord {
-    algorithm: Algorithm,
-    signs_from: Timestamp,
-    pkcs8: Zeroizing<String>,
 }
 
 impl KeyFile {
@@ -175,38 +152,11 @@ impl KeyFile {
         self.refuse_exposed(file)?;
         let format = || KeyFileError::Format(self.0.clone());
         let text = Zeroizing::new(io::read_to_string(file).map_err(|error| self.io(error))?);
-        let document: Document = serde_json::from_str(&text).map_err(|_| format())?;
-        if document.format != FORMAT {
-            return Err(format());
-        }
-        let mut signing = Vec::new();
-        for record in document.signing {
-            let pkcs8 = STANDARD
-                .decode(&*record.pkcs8)
-                .map(Zeroizing::new)
-                .map_err(|_| format())?;
-            let key = SigningKey::from_pkcs8(record.algorithm, &pkcs8)?;
-            signing.push(TimedKey {
-                key,
-                signs_from: record.signs_from,
-            });
-        }
-        let mut sealing = Vec::new();
-        let mut seals_from = document.seals_from.into_iter();
-        let mut revoked = document.revoked.into_iter();
-        for text in document.sealing {
-            let mut bytes = Zeroizing::new([0; 32]);
-            match STANDARD.decode_slice(&*text, &mut *bytes) {
-                Ok(32) => {}
-                Ok(_) | Err(_) => return Err(format()),
-            }
-            sealing.push(TimedSealingKey {
-                key: SealingKey::new(*bytes),
-                seals_from: seals_from.next().unwrap_or_default(),
-                is_revoked: revoked.next().unwrap_or_default(),
-            });
-        }
-        KeyRing::from_parts(signing, sealing, now).ok_or_else(format)
+        let document: RingDocument = serde_json::from_str(&text).map_err(|_| format())?;
+        document.into_ring(now).map_err(|error| match error {
+            RingDocumentError::Format => format(),
+            RingDocumentError::Key(error) => error.into(),
+        })
     }
 
     fn write(
@@ -214,21 +164,7 @@ impl KeyFile {
         ring: &KeyRing,
         publish: impl FnOnce(Draft) -> io::Result<()>,
     ) -> Result<(), KeyFileError> {
-        let signing = ring.signing().iter().map(|timed| SigningRecord {
-            algorithm: timed.key.algorithm(),
-            signs_from: timed.signs_from,
-            pkcs8: Zeroizing::new(STANDARD.encode(timed.key.pkcs8())),
-        });
-        let sealing = ring.sealing_keys().iter();
-        let document = Document {
-            format: FORMAT,
-            signing: signing.collect(),
-            seals_from: sealing.clone().map(|timed| timed.seals_from).collect(),
-            revoked: sealing.clone().map(|timed| timed.is_revoked).collect(),
-            sealing: sealing
-                .map(|timed| Zeroizing::new(STANDARD.encode(timed.key.bytes())))
-                .collect(),
-        };
+        let document = RingDocument::of(ring);
         let text = serde_json::to_vec_pretty(&document).map(Zeroizing::new);
         let text = text.map_err(|error| self.io(error.into()))?;
         self.write_bytes(&text, publish)
@@ -247,6 +183,16 @@ impl KeyFile {
         publish(draft)
     }
 
+    /// Does `work` where waiting for a disk or a lock stops nobody else.
+    async fn off_the_runtime(
+        &self,
+        work: impl FnOnce() -> Result<KeyRing, KeyFileError> + Send + 'static,
+    ) -> Result<KeyRing, KeysError> {
+        let done = Handle::current().spawn_blocking(work).await;
+        let stopped = |_| self.io(io::Error::other("the reader was stopped"));
+        Ok(done.map_err(stopped)??)
+    }
+
     fn io(&self, source: io::Error) -> KeyFileError {
         KeyFileError::Io {
             path: self.0.clone(),
@@ -254,24 +200,25 @@ impl KeyFile {
         }
     }
 
-    #[cfg(unix)]
     fn refuse_exposed(&self, file: &File) -> Result<(), KeyFileError> {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = file
-            .metadata()
-            .map_err(|error| self.io(error))?
-            .permissions()
-            .mode();
-        if mode.trailing_zeros() >= 6 {
-            Ok(())
-        } else {
-            Err(KeyFileError::Exposed(self.0.clone()))
-        }
+        let is_exposed = private_file::is_exposed(file).map_err(|error| self.io(error))?;
+        (!is_exposed)
+            .then_some(())
+            .ok_or_else(|| KeyFileError::Exposed(self.0.clone()))
+    }
+}
+
+#[async_trait]
+impl KeySource for KeyFile {
+    async fn read(&self, now: Timestamp) -> Result<KeyRing, KeysError> {
+        let file = self.clone();
+        self.off_the_runtime(move || file.load(now)).await
     }
 
-    #[cfg(not(unix))]
-    fn refuse_exposed(&self, _file: &File) -> Result<(), KeyFileError> {
-        Ok(())
+    async fn change(&self, change: &Change, now: Timestamp) -> Result<KeyRing, KeysError> {
+        let (file, change) = (self.clone(), Change::clone(change));
+        let update = move || file.update(now, |ring| change(ring));
+        self.off_the_runtime(update).await
     }
 }
 

@@ -127,8 +127,8 @@ impl fmt::Debug for SealingKey {
 /// they vouch for nothing that is shown to us, and open only what lies in our own store.
 #[derive(Clone, Debug)]
 pub struct SealingKeys {
-    newest: SealingKey,
-    older: Vec<SealingKey>,
+    /// Those that nobody else knows, the newest first.
+    trusted: Vec<SealingKey>,
     revoked: Vec<SealingKey>,
 }
 
@@ -136,8 +136,15 @@ impl SealingKeys {
     /// A ring of one.
     pub fn new(key: SealingKey) -> Self {
         Self {
-            newest: key,
-            older: Vec::new(),
+            trusted: vec![key],
+            revoked: Vec::new(),
+        }
+    }
+
+    /// No keys: nothing is sealed and nothing opens.
+    pub(super) const fn none() -> Self {
+        Self {
+            trusted: Vec::new(),
             revoked: Vec::new(),
         }
     }
@@ -145,8 +152,7 @@ impl SealingKeys {
     /// The same ring, sealing with `key` from now on.
     #[must_use]
     pub fn with(&self, key: SealingKey) -> Self {
-        let older = self.trusted().cloned().collect();
-        Self::opening_too(key, older, self.revoked.clone())
+        Self::opening_too(key, self.trusted.clone(), self.revoked.clone())
     }
 
     /// A ring that seals with `newest`, and opens what `older` sealed, too, and the records that
@@ -156,43 +162,52 @@ impl SealingKeys {
         older: Vec<SealingKey>,
         revoked: Vec<SealingKey>,
     ) -> Self {
-        Self {
-            newest,
-            older,
-            revoked,
-        }
-    }
-
-    /// Those that nobody else knows, the newest first.
-    fn trusted(&self) -> impl Iterator<Item = &SealingKey> {
-        std::iter::once(&self.newest).chain(&self.older)
+        let trusted = std::iter::once(newest).chain(older).collect();
+        Self { trusted, revoked }
     }
 
     fn all(&self) -> impl Iterator<Item = &SealingKey> {
-        self.trusted().chain(&self.revoked)
+        self.trusted.iter().chain(&self.revoked)
+    }
+
+    /// The names of those that nobody else knows, the newest first.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        self.trusted.iter().map(SealingKey::name)
+    }
+
+    /// Whether `sealed` names one of these keys: then it opens now, or never.
+    pub(crate) fn know(&self, sealed: &[u8]) -> bool {
+        let id = key_id(sealed);
+        id.is_some_and(|id| self.all().any(|key| key.id == id))
+    }
+
+    /// Whether `sealed` names the newest of these keys.
+    pub(super) fn is_by_newest(&self, sealed: &[u8]) -> bool {
+        let newest = self.trusted.first().map(|key| key.id.as_slice());
+        newest.is_some() && key_id(sealed) == newest
     }
 
     /// Encrypts `plain` so that it opens for `purpose` alone.
     ///
     /// # Errors
     ///
-    /// [`Unopened`] if the crypto library fails.
+    /// [`Unopened`] if there is no key, or the crypto library fails.
     pub fn seal(
         &self,
         purpose: Purpose<'_>,
         plain: &[u8],
         random: &dyn SecureRandom,
     ) -> Result<Vec<u8>, Unopened> {
+        let newest = self.trusted.first().ok_or(Unopened)?;
         let mut sealed = Vec::with_capacity(HEADER_LEN + plain.len() + 16);
         sealed.push(VERSION);
-        sealed.extend_from_slice(&self.newest.id);
+        sealed.extend_from_slice(&newest.id);
         let mut salt = [0; SALT_LEN];
         random.fill(&mut salt);
         sealed.extend_from_slice(&salt);
         let purpose = purpose.bytes();
         let mut record = Zeroizing::new(plain.to_vec());
-        let tag = self
-            .newest
+        let tag = newest
             .record_key(&salt, &purpose)?
             .seal_in_place_separate_tag(
                 zero_nonce(),
@@ -228,17 +243,18 @@ impl SealingKeys {
         purpose: Purpose<'_>,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, Unopened> {
-        open_with(self.trusted(), purpose, sealed)
+        open_with(self.trusted.iter(), purpose, sealed)
     }
 
-    /// Authenticates `message` with the newest key (RFC 2104).
+    /// Authenticates `message` with the newest key (RFC 2104). Without keys the tag is one that holds
+    /// nowhere.
     pub fn authenticate(&self, collection: &'static str, message: &[u8]) -> [u8; TAG_LEN] {
         let mut tag = [0; TAG_LEN];
-        for (to, from) in tag
-            .iter_mut()
-            .zip(self.newest.tag(collection, message).as_ref())
-        {
-            *to = *from;
+        if let Some(newest) = self.trusted.first() {
+            let full = newest.tag(collection, message);
+            for (to, from) in tag.iter_mut().zip(full.as_ref()) {
+                *to = *from;
+            }
         }
         tag
     }
@@ -246,7 +262,7 @@ impl SealingKeys {
     /// Whether a key of the ring that was not revoked authenticated `message`, compared in constant
     /// time.
     pub fn is_authentic(&self, collection: &'static str, message: &[u8], tag: &[u8]) -> bool {
-        is_tagged_with(self.trusted(), collection, message, tag)
+        is_tagged_with(self.trusted.iter(), collection, message, tag)
     }
 
     /// The same, by keys that were revoked, too.
@@ -283,11 +299,8 @@ fn open_with<'k>(
     sealed: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, Unopened> {
     let (header, ciphertext) = sealed.split_at_checked(HEADER_LEN).ok_or(Unopened)?;
-    let (version, rest) = header.split_first().ok_or(Unopened)?;
-    let (id, salt) = rest.split_at_checked(ID_LEN).ok_or(Unopened)?;
-    if *version != VERSION {
-        return Err(Unopened);
-    }
+    let (_, salt) = header.split_at_checked(1 + ID_LEN).ok_or(Unopened)?;
+    let id = key_id(sealed).ok_or(Unopened)?;
     let key = keys.find(|key| key.id == id).ok_or(Unopened)?;
     let purpose = purpose.bytes();
     let mut record = Zeroizing::new(ciphertext.to_vec());
@@ -302,6 +315,12 @@ fn open_with<'k>(
         .len();
     record.truncate(length);
     Ok(record)
+}
+
+/// The name of the key that `sealed` was sealed under, by its own word; `None` if it is no such thing.
+fn key_id(sealed: &[u8]) -> Option<&[u8]> {
+    let (version, rest) = sealed.split_first()?;
+    rest.get(..ID_LEN).filter(|_| *version == VERSION)
 }
 
 /// Every record has a key of its own, so the nonce need not vary.
@@ -359,6 +378,32 @@ mod tests {
                 .is_err()
         );
         assert!(ring().open(PURPOSE, &sealed).is_err());
+    }
+
+    #[test]
+    fn without_keys_nothing_is_sealed_and_no_tag_holds() {
+        let (none, random) = (SealingKeys::none(), SystemRandom::default());
+        assert_eq!(none.seal(PURPOSE, b"secret", &random), Err(Unopened));
+        let sealed = ring().seal(PURPOSE, b"secret", &random).unwrap();
+        assert!(none.open(PURPOSE, &sealed).is_err());
+        assert!(!none.know(&sealed));
+        let tag = none.authenticate("session", b"message");
+        for keys in [&none, &ring()] {
+            assert!(!keys.is_authentic("session", b"message", &tag));
+            assert!(!keys.may_be_authentic("session", b"message", &tag));
+        }
+    }
+
+    #[test]
+    fn it_is_told_whether_a_key_is_known_and_the_newest() {
+        let random = SystemRandom::default();
+        let old = ring();
+        let new = old.with(SealingKey::generate(&random));
+        let sealed = |keys: &SealingKeys| keys.seal(PURPOSE, b"x", &random).unwrap();
+        let (by_old, by_new) = (sealed(&old), sealed(&new));
+        assert!(new.know(&by_old) && new.know(&by_new) && !old.know(&by_new));
+        assert!(!new.is_by_newest(&by_old) && new.is_by_newest(&by_new));
+        assert!(!new.know(b"") && !new.is_by_newest(b"") && !new.know(&by_old[..4]));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::entra::cloud::Cloud;
 use crate::entra::credential::ClientCredential;
 use crate::grant::Lifetimes;
 use crate::jwt::jwks::Algorithm;
-use crate::keys::Keys;
+use crate::keys::{KeyEncryptionKeys, Keys};
 use crate::policy::Requirement;
 use crate::store::Store;
 
@@ -72,6 +72,7 @@ pub struct AzureConfig {
     also_accepted: Vec<Arc<dyn AccessTokenVerifier>>,
     store: Option<Arc<dyn Store>>,
     keys: Option<Keys>,
+    shared_keys: Option<KeyEncryptionKeys>,
 }
 
 impl AzureConfig {
@@ -135,6 +136,7 @@ impl AzureConfig {
             also_accepted: Vec::new(),
             store: None,
             keys: None,
+            shared_keys: None,
         }
     }
 }
@@ -249,8 +251,21 @@ setters! { AzureConfig:
     data_dir(data_dir: impl Into<PathBuf>) = data_dir.into();
     /// Keeps grants elsewhere than in the data directory.
     store(store: Arc<dyn Store>) = Some(store);
-    /// Uses these keys, rather than those in the data directory.
+    /// Uses these keys, rather than those in the data directory or the store.
     keys(keys: Keys) = Some(keys);
+    /// Keeps the keys in the store, sealed, where all replicas find them, rather than in the data
+    /// directory. The first replica makes them, or takes over those in the data directory.
+    ///
+    /// [`AzureProvider::new`](super::AzureProvider::new) asks nothing of the store, so there are no keys
+    /// until it was asked for the first time: call [`tend_keys`](super::AzureProvider::tend_keys) at the
+    /// start and every few seconds. Until the store answered once, everything that needs keys says that it
+    /// is not available.
+    ///
+    /// # Security
+    ///
+    /// Whoever has one of these and can read the store can make access tokens and open every record. Keep
+    /// them apart from the store and its backups.
+    shared_keys(shared_keys: KeyEncryptionKeys) = Some(shared_keys);
 }
 
 impl AzureConfig {

@@ -11,8 +11,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::refusal::Refusal;
-use crate::access_token::{Caller, TokenFacts};
-use crate::keys::Keys;
+use crate::access_token::{Caller, TokenFacts, VerifyError};
+use crate::keys::{Keys, KeysUnavailable};
 
 /// `Mcp-Session-Id` (MCP transports, *Session Management*).
 pub(super) const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -48,6 +48,9 @@ impl SessionBinding {
         headers: &mut HeaderMap,
         caller: &TokenFacts,
     ) -> Result<(), Refusal> {
+        if !self.0.current().is_there() {
+            return Err(unavailable());
+        }
         drop_lookalikes(headers);
         if headers
             .get(MCP_PROTOCOL_VERSION)
@@ -62,9 +65,8 @@ impl SessionBinding {
                 Ok(())
             }
             (Some(presented), None) => {
-                let id = self
-                    .untagged(presented, caller)
-                    .ok_or_else(|| Refusal::ForeignSession(Caller::of(caller)))?;
+                let id = self.untagged(presented, caller);
+                let id = id.ok_or_else(|| self.untrusted(caller))?;
                 headers.insert(MCP_SESSION_ID, id);
                 Ok(())
             }
@@ -99,6 +101,15 @@ impl SessionBinding {
         tagged
     }
 
+    /// What becomes of a session whose tag does not hold, as far as anybody can tell.
+    fn untrusted(&self, caller: &TokenFacts) -> Refusal {
+        if self.0.may_lack_some() {
+            unavailable()
+        } else {
+            Refusal::ForeignSession(Caller::of(caller))
+        }
+    }
+
     fn untagged(&self, presented: &HeaderValue, caller: &TokenFacts) -> Option<HeaderValue> {
         let presented = presented.as_bytes();
         let separator = presented.iter().rposition(|byte| *byte == SEPARATOR)?;
@@ -112,6 +123,10 @@ impl SessionBinding {
             .then(|| HeaderValue::from_bytes(id).ok())
             .flatten()
     }
+}
+
+fn unavailable() -> Refusal {
+    Refusal::of(VerifyError::Unavailable(Box::new(KeysUnavailable)))
 }
 
 /// Drops headers that servers which fold `_`, or whatever is neither letter nor digit, and `-` (CGI,

@@ -103,7 +103,7 @@ impl Flights {
                 Lease::Answered(sealed) => {
                     boarded.is_settled = true;
                     let now = self.clock.now();
-                    if let Some(answer) = self.store.open_answer(&name, &sealed, now)? {
+                    if let Some(answer) = self.store.open_answer(&name, &sealed, now).await? {
                         return Ok(Boarding::Landed(answer));
                     }
                 }

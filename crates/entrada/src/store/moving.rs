@@ -196,12 +196,11 @@ impl Moving {
             return Ok(Some(slot));
         }
         match mark::find(self.from.slot(key).await?)? {
-            Found::Slot(slot) => return Ok(Some(slot)),
-            Found::Mark(mark, slot) => self.land(key, &mark, slot).await?,
-            Found::Nothing if self.step == Step::UnderWay => return Ok(None),
-            Found::Nothing | Found::Emptied => {}
+            // As long as a mark is not empty, nobody changed in `to` what it holds.
+            Found::Slot(slot) | Found::Mark(_, slot) => Ok(Some(slot)),
+            Found::Nothing if self.step == Step::UnderWay => Ok(None),
+            Found::Nothing | Found::Emptied => mark::seen(self.to.slot(key).await?),
         }
-        mark::seen(self.to.slot(key).await?)
     }
 }
 
@@ -322,17 +321,17 @@ impl Store for Moving {
         holder: LeaseHolder,
         answer: Option<Entry>,
     ) -> Result<Written, StoreError> {
-        let before = self.from.settle(flight, holder, answer.clone()).await?;
         if self.step == Step::Announced {
-            return Ok(before);
+            return self.from.settle(flight, holder, answer).await;
         }
-        // Who lost the lease before has no answer to give here.
-        let answer = answer.filter(|_| before == Written::Yes);
-        let settled = self.to.settle(flight, holder, answer).await?;
-        Ok(if before == Written::Yes {
-            settled
-        } else {
+        // First where those of the next step look: who lost the lease there has no answer to give.
+        let settled = self.to.settle(flight, holder, answer.clone()).await?;
+        let answer = answer.filter(|_| settled == Written::Yes);
+        let before = self.from.settle(flight, holder, answer).await?;
+        Ok(if settled == Written::Yes {
             before
+        } else {
+            settled
         })
     }
 

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use super::{
     Entry, Flight, Lease, LeaseHolder, RecordKey, Sealed, Store, StoreError, Stored, Taken, Written,
@@ -16,7 +17,7 @@ use crate::grant::{
 };
 use crate::jwt::client_assertion::VerifiedAssertion;
 use crate::jwt::identity_assertion::IdentityAssertion;
-use crate::keys::{Keys, Purpose};
+use crate::keys::{Keys, Purpose, SealingKeys};
 use crate::oauth::client::{Client, ClientId, ClientRecord};
 use crate::platform::{SecureRandom, Timestamp};
 use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
@@ -112,7 +113,8 @@ impl SealedStore {
         let Some(stored) = self.store.read(&RecordKey::client(&key)).await? else {
             return Ok(None);
         };
-        match self.open(Purpose::new(CLIENT, key.as_bytes()), &stored.sealed, now) {
+        let purpose = Purpose::new(CLIENT, key.as_bytes());
+        match self.open(purpose, &stored.sealed, now).await {
             Err(RecordError::Unopened) => {
                 tracing::warn!(client_id = %id, "a stored client does not open under any key");
                 Ok(None)
@@ -211,9 +213,8 @@ impl SealedStore {
             return Ok(None);
         };
         let purpose = Purpose::new(REQUEST, key.as_bytes());
-        let request: Option<Option<_>> =
-            self.open(purpose, &sealed, now).map_err(StoreError::new)?;
-        Ok(request.flatten())
+        let request: Result<Option<Option<_>>, _> = self.open(purpose, &sealed, now).await;
+        request.map(Option::flatten).map_err(StoreError::new)
     }
 
     /// Stores a code. A replay of it is noticed until `expires_at`.
@@ -251,6 +252,7 @@ impl SealedStore {
         match self.store.take(&RecordKey::code(&key)).await? {
             Taken::Fresh(sealed) => self
                 .open(Purpose::new(CODE, key.as_bytes()), &sealed, now)
+                .await
                 .map(|code| code.map_or(Redeemed::Unknown, |code| Redeemed::Fresh(Box::new(code))))
                 .map_err(StoreError::new),
             Taken::Spent(Some(grant)) => Ok(Redeemed::Replayed(grant)),
@@ -285,6 +287,7 @@ impl SealedStore {
         match self.store.read(&RecordKey::grant(id)).await? {
             Some(stored) => self
                 .open(Purpose::new(GRANT, id.as_bytes()), &stored.sealed, now)
+                .await
                 .map_err(StoreError::new),
             None => Ok(None),
         }
@@ -330,7 +333,8 @@ impl SealedStore {
         now: Timestamp,
     ) -> Result<Option<NeededInteraction>, StoreError> {
         let stored = self.store.read(&RecordKey::interaction(key)).await?;
-        self.needed(key, stored.map(|stored| stored.sealed), now)
+        let sealed = stored.map(|stored| stored.sealed);
+        self.needed(key, sealed, now).await
     }
 
     /// Takes what a user's next login must bring.
@@ -347,10 +351,10 @@ impl SealedStore {
             Taken::Fresh(sealed) => Some(sealed),
             Taken::Spent(_) | Taken::Unknown => None,
         };
-        self.needed(key, sealed, now)
+        self.needed(key, sealed, now).await
     }
 
-    fn needed(
+    async fn needed(
         &self,
         key: &Hashed<InteractionKey>,
         sealed: Option<Sealed>,
@@ -360,7 +364,8 @@ impl SealedStore {
             return Ok(None);
         };
         let purpose = Purpose::new(INTERACTION, key.as_bytes());
-        let needed = self.open(purpose, &sealed, now).map_err(StoreError::new)?;
+        let needed = self.open(purpose, &sealed, now).await;
+        let needed = needed.map_err(StoreError::new)?;
         Ok(needed.filter(|needed: &NeededInteraction| needed.is_needed(now)))
     }
 
@@ -397,7 +402,7 @@ impl SealedStore {
             return Ok(Approvals::none(user));
         };
         let purpose = Purpose::new(APPROVALS, user.as_bytes());
-        let approvals = match self.open(purpose, &sealed, now) {
+        let approvals = match self.open(purpose, &sealed, now).await {
             Err(error @ (RecordError::Unopened | RecordError::Content { .. })) => {
                 tracing::warn!(%error, "what a user approved is lost");
                 None
@@ -461,14 +466,15 @@ impl SealedStore {
     /// # Errors
     ///
     /// [`StoreError`] if it does not open.
-    pub(super) fn open_answer<T: DeserializeOwned>(
+    pub(super) async fn open_answer<T: DeserializeOwned>(
         &self,
         flight: &Hashed<Flight>,
         sealed: &Sealed,
         now: Timestamp,
     ) -> Result<Option<T>, StoreError> {
         let purpose = Purpose::new(FLIGHT, flight.as_bytes());
-        self.open(purpose, sealed, now).map_err(StoreError::new)
+        let answer = self.open(purpose, sealed, now).await;
+        answer.map_err(StoreError::new)
     }
 
     /// Forgets what expired before `now`; answers how many entries the store forgot.
@@ -497,15 +503,22 @@ impl SealedStore {
     /// Opens what [`seal_for`](Self::seal_for) sealed for `purpose`; `None` if it is anything else.
     ///
     /// The value must say itself how long it is good.
-    pub(crate) fn open_for<T: DeserializeOwned>(
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if its key may be one of ours and cannot be had now.
+    pub(crate) async fn open_for<T: DeserializeOwned>(
         &self,
         purpose: Purpose<'_>,
         sealed: &str,
-    ) -> Option<T> {
-        let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
-        let ring = self.keys.current();
-        let plain = ring.sealing().open_shown(purpose, &sealed).ok()?;
-        record::read(&plain, Timestamp::from_unix(0)).ok()?
+    ) -> Result<Option<T>, StoreError> {
+        let Ok(sealed) = URL_SAFE_NO_PAD.decode(sealed) else {
+            return Ok(None);
+        };
+        let open = |keys: &SealingKeys| keys.open_shown(purpose, &sealed).ok();
+        let plain = self.keys.find_for(&sealed, open).await?.flatten();
+        let read = |plain: Zeroizing<Vec<u8>>| record::read(&plain, Timestamp::from_unix(0)).ok();
+        Ok(plain.and_then(read).flatten())
     }
 
     fn entry(
@@ -533,18 +546,16 @@ impl SealedStore {
     }
 
     /// Opens a record; `None` if it is out of date, for a store may forget late.
-    fn open<T: DeserializeOwned>(
+    async fn open<T: DeserializeOwned>(
         &self,
         purpose: Purpose<'_>,
         sealed: &Sealed,
         now: Timestamp,
     ) -> Result<Option<T>, RecordError> {
-        let ring = self.keys.current();
-        let plain = ring
-            .sealing()
-            .open(purpose, sealed.as_bytes())
-            .map_err(|_| RecordError::Unopened)?;
-        record::read(&plain, now)
+        let bytes = sealed.as_bytes();
+        let open = |keys: &SealingKeys| keys.open(purpose, bytes).ok();
+        let plain = self.keys.find_for(bytes, open).await?.flatten();
+        record::read(&plain.ok_or(RecordError::Unopened)?, now)
     }
 }
 

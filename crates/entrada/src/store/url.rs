@@ -1,7 +1,7 @@
 //! The store that a URL names.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -10,8 +10,12 @@ use url::Url;
 #[cfg(feature = "embedded")]
 use super::{EmbeddedStore, OpenStoreError};
 use super::{MemoryStore, Store};
+#[cfg(feature = "postgres")]
+use super::{OpenPostgresError, PostgresSettings, PostgresStore, PostgresUrlError};
 #[cfg(feature = "redis")]
 use super::{OpenRedisError, RedisSettings, RedisStore};
+#[cfg(feature = "postgres")]
+use crate::secret::DatabasePassword;
 
 /// Which store there is, and how it is reached: what one URL says.
 ///
@@ -20,6 +24,7 @@ use super::{OpenRedisError, RedisSettings, RedisStore};
 /// | `memory:` | [`MemoryStore`]: gone when the process is |
 /// | `file:/var/lib/entrada/grants.redb` | `EmbeddedStore` (feature `embedded`): one file, for one process |
 /// | `redis://`, `rediss://`, `redis+sentinel://`, `rediss+cluster://`, … | `RedisStore` (feature `redis`): its settings say what else |
+/// | `postgres://` | `PostgresStore` (feature `postgres`): its settings say what else |
 ///
 /// ```
 /// # use entrada::store::StoreUrl;
@@ -41,6 +46,8 @@ enum Place {
     File(PathBuf),
     #[cfg(feature = "redis")]
     Redis(Box<RedisSettings>),
+    #[cfg(feature = "postgres")]
+    Postgres(Box<PostgresSettings>),
 }
 
 /// What kind of store a URL names.
@@ -86,6 +93,10 @@ pub enum StoreUrlError {
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Redis(#[from] OpenRedisError),
+    /// It names no PostgreSQL database.
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
+    Postgres(#[from] PostgresUrlError),
 }
 
 /// Why a store that a URL names could not be opened.
@@ -100,9 +111,22 @@ pub enum OpenUrlError {
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Redis(#[from] OpenRedisError),
+    /// What the URL of a PostgreSQL database says cannot be used.
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
+    Postgres(#[from] OpenPostgresError),
 }
 
 impl StoreUrl {
+    /// The store in the file `path`.
+    #[cfg(feature = "embedded")]
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self {
+            place: Place::File(path.into()),
+            has_password: false,
+        }
+    }
+
     /// The same with this password, which is then not in the URL.
     ///
     /// # Errors
@@ -131,6 +155,21 @@ impl StoreUrl {
             Place::File(_) => StoreKind::File,
             #[cfg(feature = "redis")]
             Place::Redis(_) => StoreKind::Redis,
+            #[cfg(feature = "postgres")]
+            Place::Postgres(_) => StoreKind::Postgres,
+        }
+    }
+
+    /// The file it names, if it names one.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Memory => None,
+            #[cfg(feature = "embedded")]
+            Place::File(path) => Some(path),
+            #[cfg(feature = "redis")]
+            Place::Redis(_) => None,
+            #[cfg(feature = "postgres")]
+            Place::Postgres(_) => None,
         }
     }
 
@@ -147,13 +186,15 @@ impl StoreUrl {
             Place::File(path) => Ok(Arc::new(EmbeddedStore::open(path)?)),
             #[cfg(feature = "redis")]
             Place::Redis(settings) => Ok(Arc::new(RedisStore::open((**settings).clone())?)),
+            #[cfg(feature = "postgres")]
+            Place::Postgres(settings) => Ok(Arc::new(PostgresStore::open((**settings).clone())?)),
         }
     }
 }
 
 impl Place {
     #[cfg_attr(
-        not(feature = "redis"),
+        not(any(feature = "redis", feature = "postgres")),
         expect(unused_variables, reason = "nothing that is built asks for one")
     )]
     fn with_password(self, password: &str) -> Result<Self, StoreUrlError> {
@@ -163,6 +204,11 @@ impl Place {
             Self::File(_) => Err(StoreUrlError::NoPassword),
             #[cfg(feature = "redis")]
             Self::Redis(settings) => Ok(Self::Redis(Box::new(settings.with_password(password)))),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(settings) => {
+                let password = DatabasePassword::new(password);
+                Ok(Self::Postgres(Box::new(settings.with_password(&password))))
+            }
         }
     }
 }
@@ -218,6 +264,12 @@ fn redis(_url: &str) -> Result<Place, StoreUrlError> {
     Err(StoreUrlError::NotBuilt("redis"))
 }
 
+#[cfg(feature = "postgres")]
+fn postgres(url: &str) -> Result<Place, StoreUrlError> {
+    Ok(Place::Postgres(Box::new(url.parse()?)))
+}
+
+#[cfg(not(feature = "postgres"))]
 fn postgres(_url: &str) -> Result<Place, StoreUrlError> {
     Err(StoreUrlError::NotBuilt("postgres"))
 }
@@ -335,10 +387,36 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "postgres")]
+    fn a_url_of_a_database_has_one_password_and_shows_none() {
+        for (url, has_password) in [
+            ("postgres://entrada@db.example/entrada", false),
+            (
+                "postgresql://entrada@one,two/entrada?sslmode=disable",
+                false,
+            ),
+            ("postgres://entrada:hush@db.example/entrada", true),
+        ] {
+            let store = read(url).unwrap();
+            assert_eq!(store.kind(), StoreKind::Postgres);
+            assert_eq!(store.has_password(), has_password);
+            assert_eq!(store.with_password("hush").is_err(), has_password);
+        }
+        for url in [
+            "postgres://entrada:hu/sh@host/db",
+            "postgres:hush",
+            "postgres://:hush@",
+        ] {
+            assert!(!refusal(url).contains("hu"), "{url}");
+        }
+    }
+
+    #[test]
     fn a_store_that_was_not_built_in_says_so() {
         for (url, feature, is_built) in [
             ("file:/grants.redb", "embedded", cfg!(feature = "embedded")),
             ("rediss://redis.example", "redis", cfg!(feature = "redis")),
+            ("postgres://u@db/d", "postgres", cfg!(feature = "postgres")),
         ] {
             let told = read(url).map(|_| ()).err();
             let expected =

@@ -20,6 +20,7 @@ mod redirects;
 mod refresh;
 mod server;
 mod sessions;
+mod shared_keys;
 mod storage;
 mod upstream;
 
@@ -33,7 +34,7 @@ use crate::client::Client;
 use crate::world::World;
 
 /// The host of the server.
-const HOST: &str = "mcp.example.com";
+pub(crate) const HOST: &str = "mcp.example.com";
 
 /// The path Entra sends browsers back to.
 const REDIRECT_PATH: &str = "/auth/callback";
@@ -67,7 +68,7 @@ async fn fetch(browser: &mut Browser, method: Method, url: &str) -> Page {
 }
 
 /// A request of a browser with headers of the attacker's choice; redirects are not followed.
-async fn post_form(
+pub(crate) async fn post_form(
     world: &World,
     path: &str,
     headers: &[(&str, &str)],
@@ -82,7 +83,7 @@ async fn post_form(
 }
 
 /// The fields of a consent page, with the answer `allow`.
-fn allowed(page: &Page) -> Vec<(String, String)> {
+pub(crate) fn allowed(page: &Page) -> Vec<(String, String)> {
     let (_, mut fields) = page.form();
     fields.push(("answer".to_owned(), "allow".to_owned()));
     fields

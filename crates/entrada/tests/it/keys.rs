@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entrada::jwt::jwks::Algorithm;
-use entrada::keys::PUBLISH_AHEAD;
+use entrada::keys::{KeyFile, KeysError, PUBLISH_AHEAD};
 use entrada::platform::SystemRandom;
 
 use crate::restart::on_disk;
 use crate::world::{SECOND, World};
 
-async fn kids(world: &World) -> Vec<String> {
+pub(crate) async fn kids(world: &World) -> Vec<String> {
     let keys = world.get("/.well-known/jwks.json").await.ok();
     let keys = keys["keys"].as_array().unwrap().clone();
     keys.iter()
@@ -70,10 +70,10 @@ async fn replicas_that_share_a_file_rotate_once_when_it_is_time() {
     let replicas = [replica(), replica()];
     let published = async || {
         for replica in &replicas {
-            replica.provider.tend_keys(Some(EVERY)).unwrap();
+            replica.provider.tend_keys(Some(EVERY)).await.unwrap();
         }
         // The first looks again at what the second did.
-        replicas[0].provider.tend_keys(Some(EVERY)).unwrap();
+        replicas[0].provider.tend_keys(Some(EVERY)).await.unwrap();
         let (one, other) = (kids(&replicas[0]).await, kids(&replicas[1]).await);
         assert_eq!(one, other);
         one.len()
@@ -87,4 +87,39 @@ async fn replicas_that_share_a_file_rotate_once_when_it_is_time() {
     assert_eq!(published().await, 2);
     world.advance(PUBLISH_AHEAD);
     assert_eq!(published().await, 2, "the first is over, the third is new");
+}
+
+/// A key file that is mounted read-only: somebody else changes it.
+#[tokio::test]
+async fn a_replica_that_cannot_write_the_key_file_takes_over_what_others_do_to_it() {
+    const EVERY: Duration = Duration::from_secs(90 * 86_400);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.json");
+    let world = World::new().await;
+    let replica = world.replica_with(|_| on_disk(folder.path()).store(Arc::clone(&world.store)));
+    // Nobody gets the lock, as on a file system that takes no writes.
+    std::fs::create_dir(folder.path().join("keys.lock")).unwrap();
+    world.advance(EVERY);
+    let first = kids(&replica).await;
+    for _ in 0..2 {
+        let tended = replica.provider.tend_keys(Some(EVERY)).await;
+        assert!(matches!(tended, Err(KeysError::File(_))));
+        assert!(replica.provider.rotate_keys().await.is_err());
+        assert_eq!(kids(&replica).await, first);
+    }
+    let (file, random, now) = (KeyFile::new(&path), SystemRandom::default(), world.now());
+    let elsewhere = file.load(now).unwrap();
+    let rotated = elsewhere.rotated(Algorithm::Es256, &random, now).unwrap();
+    file.save(&rotated).unwrap();
+    replica.provider.tend_keys(Some(EVERY)).await.unwrap();
+    assert_eq!(kids(&replica).await.len(), 2);
+    world.advance(PUBLISH_AHEAD);
+    replica.provider.tend_keys(Some(EVERY)).await.unwrap();
+    assert_ne!(replica.log_in("alice").await.kid(), first[0]);
+    // Revoked keys are known before anybody looks for them by the clock.
+    let revoked = rotated.revoked(Algorithm::Es256, &random, world.now());
+    file.save(&revoked.unwrap()).unwrap();
+    let other = world.replica_with(|_| on_disk(folder.path()).store(Arc::clone(&world.store)));
+    let session = other.log_in("bob").await.at(&replica);
+    assert_eq!(session.call_tool().await.status, 200);
 }

@@ -1,6 +1,7 @@
 //! A store that takes its time, and fails when told to.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,8 +14,9 @@ use entrada::store::{
 /// Keeps records in memory; others get their turn before each verb.
 #[derive(Debug, Default)]
 pub(crate) struct Outage {
-    store: MemoryStore,
+    store: Mutex<Arc<MemoryStore>>,
     failing: Mutex<Failing>,
+    rings_read: AtomicUsize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,6 +51,20 @@ impl Outage {
         self.set(Failing::Sweep);
     }
 
+    /// What was kept is lost.
+    pub(crate) fn forget_everything(&self) {
+        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+    }
+
+    /// How often a key ring was asked for.
+    pub(crate) fn rings_read(&self) -> usize {
+        self.rings_read.load(Ordering::SeqCst)
+    }
+
+    fn store(&self) -> Arc<MemoryStore> {
+        Arc::clone(&self.store.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     pub(crate) fn end(&self) {
         self.set(Failing::Nothing);
     }
@@ -57,7 +73,7 @@ impl Outage {
         *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = failing;
     }
 
-    async fn reach(&self, verb: &str, key: &RecordKey) -> Result<&MemoryStore, StoreError> {
+    async fn reach(&self, verb: &str, key: &RecordKey) -> Result<Arc<MemoryStore>, StoreError> {
         let store = self.reach_at_all().await?;
         match self.failing() {
             Failing::Verb(failing, at) if failing == verb && at == key.collection() => {
@@ -71,11 +87,11 @@ impl Outage {
         }
     }
 
-    async fn reach_at_all(&self) -> Result<&MemoryStore, StoreError> {
+    async fn reach_at_all(&self) -> Result<Arc<MemoryStore>, StoreError> {
         tokio::task::yield_now().await;
         match self.failing() {
             Failing::Nothing | Failing::Verb(..) | Failing::Answer(..) | Failing::Sweep => {
-                Ok(&self.store)
+                Ok(self.store())
             }
             Failing::Everything => Err(outage()),
         }
@@ -105,6 +121,9 @@ fn outage() -> StoreError {
 #[async_trait]
 impl Store for Outage {
     async fn read(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
+        if key.collection() == Collection::KeyRings {
+            self.rings_read.fetch_add(1, Ordering::SeqCst);
+        }
         self.reach("read", key).await?.read(key).await
     }
 

@@ -98,7 +98,7 @@ async fn rotated_keys_outlive_a_restart() {
     let world = World::new().await;
     let server = world.replica_with(|_| on_disk(directory.path()));
     let mut session = server.log_in("alice").await;
-    server.provider.rotate_keys().unwrap();
+    server.provider.rotate_keys().await.unwrap();
     let published = server.get("/.well-known/jwks.json").await.ok();
     assert_eq!(published["keys"].as_array().unwrap().len(), 2);
     let kid = session.refreshed().await.kid();

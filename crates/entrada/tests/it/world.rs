@@ -128,18 +128,42 @@ impl World {
 
     /// A replica whose server is configured as `adjust` wants.
     pub(crate) fn replica_with(&self, adjust: impl FnOnce(AzureConfig) -> AzureConfig) -> Self {
-        let shared = (Arc::clone(&self.store), self.keys.clone());
-        let outside = (&self.clock, &self.wire, &self.web);
+        self.sharing(Arc::clone(&self.store), Arc::clone(&self.clock), adjust)
+    }
+
+    /// The same, with a clock that is ahead by so many seconds, or behind.
+    pub(crate) fn replica_ahead(
+        &self,
+        by: i64,
+        adjust: impl FnOnce(AzureConfig) -> AzureConfig,
+    ) -> Self {
+        let clock = Arc::new(self.clock.beside(by));
+        self.sharing(Arc::clone(&self.store), clock, adjust)
+    }
+
+    /// A server with the same keys, Entra and time, on another store.
+    pub(crate) fn over(&self, store: Arc<dyn Store>) -> Self {
+        self.sharing(store, Arc::clone(&self.clock), |config| config)
+    }
+
+    fn sharing(
+        &self,
+        store: Arc<dyn Store>,
+        clock: Arc<VirtualClock>,
+        adjust: impl FnOnce(AzureConfig) -> AzureConfig,
+    ) -> Self {
+        let shared = (Arc::clone(&store), self.keys.clone());
+        let outside = (&clock, &self.wire, &self.web);
         let provider = provider(outside, shared, adjust);
         let app = provider.protect(McpServer::service());
         Self {
             provider,
             entra: self.entra.clone(),
-            store: Arc::clone(&self.store),
+            store,
             keys: self.keys.clone(),
             web: self.web.clone(),
             idp: self.idp.clone(),
-            clock: Arc::clone(&self.clock),
+            clock,
             hosts: Hosts {
                 app,
                 emulator: self.hosts.emulator.clone(),
@@ -288,29 +312,40 @@ fn provider(
     AzureProvider::new(adjust(config), platform).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// The time of one world.
+/// The time of one world, as one clock tells it.
 #[derive(Debug)]
-pub(crate) struct VirtualClock(AtomicU64);
+pub(crate) struct VirtualClock {
+    time: Arc<AtomicU64>,
+    ahead: i64,
+}
 
 impl Default for VirtualClock {
     fn default() -> Self {
-        Self(AtomicU64::new(BEGINNING))
+        let time = Arc::new(AtomicU64::new(BEGINNING));
+        Self { time, ahead: 0 }
     }
 }
 
 impl VirtualClock {
+    /// Another clock for the same time, which is ahead by so many seconds.
+    fn beside(&self, ahead: i64) -> Self {
+        let time = Arc::clone(&self.time);
+        Self { time, ahead }
+    }
+
     pub(crate) fn advance(&self, by: Duration) {
-        self.0.fetch_add(by.as_secs(), Ordering::SeqCst);
+        self.time.fetch_add(by.as_secs(), Ordering::SeqCst);
     }
 
     pub(crate) fn set_back(&self, by: Duration) {
-        self.0.fetch_sub(by.as_secs(), Ordering::SeqCst);
+        self.time.fetch_sub(by.as_secs(), Ordering::SeqCst);
     }
 }
 
 impl Clock for VirtualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_unix(self.0.load(Ordering::SeqCst))
+        let time = self.time.load(Ordering::SeqCst);
+        Timestamp::from_unix(time.saturating_add_signed(self.ahead))
     }
 }
 

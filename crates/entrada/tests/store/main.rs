@@ -2,9 +2,13 @@
 
 #[cfg(test)]
 mod crash;
-#[cfg(all(test, unix, feature = "postgres"))]
+#[cfg(test)]
+mod moving;
+#[cfg(test)]
+#[cfg(all(unix, feature = "postgres"))]
 mod postgres;
-#[cfg(all(test, unix, feature = "redis"))]
+#[cfg(test)]
+#[cfg(all(unix, feature = "redis"))]
 mod redis;
 #[cfg(test)]
 mod reopen;

@@ -11,7 +11,7 @@ use entrada::store::{Entry, RecordKey, Sealed, StoreError};
 mod login;
 mod outage;
 mod races;
-mod server;
+pub(crate) mod server;
 mod tables;
 
 use server::Server;

@@ -12,7 +12,7 @@ mod answers;
 mod cluster;
 mod healing;
 mod replicas;
-mod server;
+pub(crate) mod server;
 
 use cluster::Cluster;
 use replicas::Watched;

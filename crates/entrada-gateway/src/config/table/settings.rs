@@ -222,6 +222,47 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
     ),
     setting(
         TOKENS,
+        "store_next",
+        "URL",
+        "The store that grants will move to: the first step of a move, while replicas run that know \
+         nothing of it",
+    ),
+    setting(
+        TOKENS,
+        "store_next_password_file",
+        "FILE",
+        "A file that holds its password, and nothing else",
+    ),
+    setting(
+        TOKENS,
+        "store_before",
+        "URL",
+        "The store that grants move from, to store: the second step, once all replicas have taken the \
+         first. Out of a file this process moves them by itself",
+    ),
+    setting(
+        TOKENS,
+        "store_before_password_file",
+        "FILE",
+        "A file that holds its password, and nothing else",
+    ),
+    setting(
+        TOKENS,
+        "key_encryption_key",
+        "KEY",
+        "Keep the keys in the store, where all replicas find them, sealed with this one; older ones may \
+         follow, which still open them (`entrada keys new-encryption-key` makes one)",
+    )
+    .only(Place::OnlyInEnvironment),
+    setting(
+        TOKENS,
+        "key_encryption_key_file",
+        "FILE",
+        "A file that holds what key_encryption_key would: a key a line, the newest first [default: the \
+         keys are in keys.json in the data_dir]",
+    ),
+    setting(
+        TOKENS,
         "issuer_url",
         "URL",
         "The issuer of our tokens [default: the base URL]",

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use entrada::keys::KeyEncryptionKeys;
+use entrada::platform::SystemRandom;
+
 use super::*;
 
 #[test]
@@ -38,7 +41,88 @@ fn the_place_of_the_keys_is_known_without_the_rest() {
         (Some(&*broken), vec![], None),
         (Some("/none.toml"), vec![], None),
     ] {
-        let found = data_dir(config, &Environment::from_pairs(&variables)).ok();
+        let found = match key_place(config, &Environment::from_pairs(&variables)) {
+            Ok(KeyPlace::Directory(directory)) => Some(directory),
+            Ok(KeyPlace::Store(_)) | Err(_) => None,
+        };
         assert_eq!(found.as_deref(), expected.map(Path::new), "{config:?}");
+    }
+}
+
+fn new_key() -> String {
+    KeyEncryptionKeys::generate(&SystemRandom::default()).to_string()
+}
+
+#[test]
+fn keys_are_in_the_store_where_there_is_what_seals_them() {
+    let (one, two) = (new_key(), new_key());
+    let both = file(&format!("{two}\n{one}\n"));
+    let both = both.path().to_str().unwrap();
+    let names = |line: &[&str], variables: &[(&str, &str)]| {
+        let settings = read(line, &least_and(variables)).unwrap();
+        assert!(!format!("{settings:?}").contains(&one[..8]));
+        let keys = settings.provider.key_encryption_keys;
+        keys.map(|keys| keys.names().count())
+    };
+    let variable = [("ENTRADA_KEY_ENCRYPTION_KEY", &*one)];
+    let two_of_them = format!("{two} {one}");
+    assert_eq!(names(&[], &[]), None);
+    assert_eq!(names(&[], &variable), Some(1));
+    assert_eq!(
+        names(&[], &[("ENTRADA_KEY_ENCRYPTION_KEY", &two_of_them)]),
+        Some(2)
+    );
+    assert_eq!(names(&["--key-encryption-key-file", both], &[]), Some(2));
+    let found = problems(&["--key-encryption-key-file", both], &least_and(&variable));
+    assert!(found[0].contains("key_encryption_key"), "{found:?}");
+    for (wrong, expected) in [
+        ("hush-hush-hush", "key 1 is none"),
+        (&one[1..], "key 1 is none"),
+    ] {
+        let found = problems(&[], &least_and(&[("ENTRADA_KEY_ENCRYPTION_KEY", wrong)]));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].starts_with("ENTRADA_KEY_ENCRYPTION_KEY: "),
+            "{found:?}"
+        );
+        assert!(
+            found[0].contains(expected) && !found[0].contains(wrong),
+            "{found:?}"
+        );
+    }
+    // It is no flag, and belongs in no file that is shown about.
+    let config = file(&format!("key_encryption_key = {one:?}"));
+    let found = problems(&["--config", config.path().to_str().unwrap()], &LEAST);
+    assert!(
+        !found.is_empty() && !found[0].contains(&one[..8]),
+        "{found:?}"
+    );
+    // The command needs to know which server's they are, and nothing else.
+    let place = |variables: &[(&str, &str)]| key_place(None, &Environment::from_pairs(variables));
+    assert!(place(&variable).is_err());
+    for name in ["ENTRADA_BASE_URL", "ENTRADA_ISSUER_URL"] {
+        let found = place(&[variable[0], (name, "https://mcp.example.com")]);
+        assert!(matches!(found, Ok(KeyPlace::Store(_))), "{name}");
+    }
+}
+
+#[test]
+#[cfg(feature = "redis")]
+fn keys_that_are_here_while_the_store_is_elsewhere_are_warned_of() {
+    let store = ("ENTRADA_STORE", "redis://redis.example");
+    let key = new_key();
+    for (variables, warned) in [
+        (vec![store], true),
+        (vec![store, ("ENTRADA_KEY_ENCRYPTION_KEY", &*key)], false),
+        (
+            vec![("ENTRADA_STORE", "file:/var/lib/entrada/grants.redb")],
+            false,
+        ),
+        (vec![], false),
+    ] {
+        let settings = read(&[], &least_and(&variables)).unwrap();
+        let warnings = settings.warnings.iter().map(Problem::to_string);
+        let of_keys = warnings.filter(|it| it.contains("set key_encryption_key_file"));
+        assert_eq!(of_keys.count() == 1, warned, "{variables:?}");
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 
 fn kind(variables: &[(&str, &str)]) -> Option<StoreKind> {
     let settings = read(&[], &least_and(variables)).unwrap();
-    settings.provider.store.map(|store| store.kind())
+    settings.provider.store.url.map(|store| store.kind())
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_password_stands_in_the_variable_or_in_a_file_of_its_own() {
     ] {
         let settings = read(&line, &variables).unwrap();
         assert!(!format!("{settings:?}").contains("hush"));
-        assert!(settings.provider.store.unwrap().has_password());
+        assert!(settings.provider.store.url.unwrap().has_password());
     }
     let seen = "and flags and files are seen by others";
     for (line, variables, expected) in [
@@ -127,4 +127,60 @@ fn a_store_that_is_not_built_in_is_a_problem() {
         found[0].contains("build it with the feature `redis`"),
         "{found:?}"
     );
+}
+
+#[test]
+fn grants_move_from_the_store_before_or_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = |name: &str| format!("file:{}", folder.path().join(name).display());
+    let (one, two) = (url("one.redb"), url("two.redb"));
+    let data = folder.path().to_str().unwrap();
+    let open = |variables: &[(&str, &str)]| {
+        let variables = [&[("ENTRADA_DATA_DIR", data)], variables].concat();
+        let settings = read(&[], &least_and(&variables)).unwrap();
+        settings.provider.open_store().unwrap()
+    };
+    let is_moving = |opened: &OpenStore| format!("{:?}", opened.store).contains("Moving");
+    for (variables, expected, moves_itself) in [
+        (vec![], false, false),
+        (vec![("ENTRADA_STORE", &*one)], false, false),
+        (vec![("ENTRADA_STORE_NEXT", &*two)], true, false),
+        (
+            vec![("ENTRADA_STORE", &one), ("ENTRADA_STORE_NEXT", &two)],
+            true,
+            false,
+        ),
+        (
+            vec![("ENTRADA_STORE", &two), ("ENTRADA_STORE_BEFORE", &one)],
+            true,
+            true,
+        ),
+    ] {
+        let opened = open(&variables);
+        let found = (is_moving(&opened), opened.to_move.is_some());
+        assert_eq!(found, (expected, moves_itself), "{variables:?}");
+    }
+    assert!(folder.path().join("grants.redb").exists());
+    for (variables, expected) in [
+        (
+            vec![("ENTRADA_STORE_BEFORE", &*one)],
+            "means nothing without store",
+        ),
+        (
+            vec![("ENTRADA_STORE", &one), ("ENTRADA_STORE_BEFORE", &one)],
+            "is the store itself",
+        ),
+        (
+            vec![
+                ("ENTRADA_STORE", &one),
+                ("ENTRADA_STORE_BEFORE", &two),
+                ("ENTRADA_STORE_NEXT", "memory:"),
+            ],
+            "store_next and store_before are both set",
+        ),
+    ] {
+        let found = problems(&[], &least_and(&variables));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains(expected), "{found:?}");
+    }
 }

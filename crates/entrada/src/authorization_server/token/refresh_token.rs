@@ -5,10 +5,12 @@ use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::correlation::CorrelationId;
 use crate::authorization_server::renewal::RenewalError;
 use crate::grant::{AuthenticatedClient, PresentedRefreshToken, RefreshRequest};
+use crate::keys::KeyRing;
 use crate::oauth::params::Params;
 use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
 use crate::secret::RefreshToken;
+use crate::store::StoreError;
 
 impl AuthorizationServer {
     pub(super) async fn refresh(
@@ -23,10 +25,16 @@ impl AuthorizationServer {
             .ok_or(TokenError::Missing("refresh_token"))?;
         let scope = self.narrower(params)?;
         let request = RefreshRequest::new(scope, self.resources(params)?);
-        let ring = self.0.keys.current();
-        let presented =
+        let authentic = |ring: &KeyRing| {
             PresentedRefreshToken::authenticate(RefreshToken::new(token), ring.sealing())
-                .ok_or(TokenError::UnknownRefreshToken)?;
+        };
+        let presented = self
+            .0
+            .keys
+            .find(authentic)
+            .await
+            .map_err(StoreError::from)?;
+        let presented = presented.ok_or(TokenError::UnknownRefreshToken)?;
         let rotated = self
             .0
             .renewer

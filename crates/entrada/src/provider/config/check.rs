@@ -33,7 +33,7 @@ use crate::platform::Platform;
 use crate::policy::Requirement;
 use crate::provider::paths;
 use crate::resource_server::AllowedOrigin;
-use crate::store::Store;
+use crate::store::{SharedKeys, Store, StoredKeyRing};
 
 /// The longest an access token of ours may live: until then a token that leaked is good.
 const LONGEST_ACCESS_TOKEN: Duration = Duration::from_secs(24 * 60 * 60);
@@ -56,8 +56,6 @@ pub(in crate::provider) struct Checked {
     pub(in crate::provider) also_accepted: Vec<Arc<dyn AccessTokenVerifier>>,
     pub(in crate::provider) store: Arc<dyn Store>,
     pub(in crate::provider) keys: Keys,
-    /// Where the keys came from.
-    pub(in crate::provider) key_file: Option<KeyFile>,
     pub(in crate::provider) signing_algorithm: Algorithm,
 }
 
@@ -115,9 +113,9 @@ impl AzureConfig {
         else {
             return Err(ConfigErrors(found.0));
         };
-        let keys = found.note(self.open_keys(platform));
         let store = found.note(self.open_store());
-        let (Some((keys, key_file)), Some(store)) = (keys, store) else {
+        let keys = found.note(self.open_keys((&places.issuer, store.as_ref()), platform));
+        let (Some(keys), Some(store)) = (keys.flatten(), store) else {
             return Err(ConfigErrors(found.0));
         };
         let host = places
@@ -154,7 +152,6 @@ impl AzureConfig {
             also_accepted: self.also_accepted,
             store,
             keys,
-            key_file,
             signing_algorithm: self.signing_algorithm,
         })
     }
@@ -409,15 +406,30 @@ impl AzureConfig {
         range.contains(&access_token) && refresh_token >= access_token
     }
 
-    fn open_keys(&self, platform: &Platform) -> Result<(Keys, Option<KeyFile>), ConfigError> {
+    /// The keys; `None` if they are to be in a store that there is not.
+    fn open_keys(
+        &self,
+        (issuer, store): (&Issuer, Option<&Arc<dyn Store>>),
+        platform: &Platform,
+    ) -> Result<Option<Keys>, ConfigError> {
         if let Some(keys) = &self.keys {
-            return Ok((keys.clone(), None));
+            return Ok(Some(keys.clone()));
         }
         let file = KeyFile::new(self.data_dir.join("keys.json"));
-        let now = platform.clock.now();
-        let ring = file.load_or_create(self.signing_algorithm, &*platform.random, now);
-        ring.map(|ring| (Keys::new(ring), Some(file)))
-            .map_err(ConfigError::Keys)
+        let clock = Arc::clone(&platform.clock);
+        let Some(sealed_with) = &self.shared_keys else {
+            let (random, now) = (&*platform.random, clock.now());
+            let ring = file.load_or_create(self.signing_algorithm, random, now);
+            let ring = ring.map_err(ConfigError::Keys)?;
+            return Ok(Some(Keys::kept_by(Arc::new(file), Some(ring), clock)));
+        };
+        let Some(store) = store else {
+            return Ok(None);
+        };
+        let (store, random) = (Arc::clone(store), Arc::clone(&platform.random));
+        let place = StoredKeyRing::new(store, issuer, sealed_with.clone(), random);
+        let shared = SharedKeys::new(place, file, self.signing_algorithm);
+        Ok(Some(Keys::kept_by(Arc::new(shared), None, clock)))
     }
 
     fn open_store(&self) -> Result<Arc<dyn Store>, ConfigError> {

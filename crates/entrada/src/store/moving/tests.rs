@@ -88,7 +88,7 @@ fn grant() -> GrantId {
 fn entry(byte: u8) -> Entry {
     let entry = Entry::new(Sealed::from_stored(vec![1, byte]), at(EXPIRY));
     // Some name a grant, as codes do.
-    if byte % 2 == 0 {
+    if byte.is_multiple_of(2) {
         entry
     } else {
         entry.naming(grant())

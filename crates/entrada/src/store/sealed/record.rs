@@ -1,15 +1,21 @@
 //! A record as it is sealed: `format ‖ expiry ‖ JSON`.
 
 use std::io;
+use std::ops::RangeInclusive;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use crate::keys::KeysUnavailable;
 use crate::platform::Timestamp;
 
-/// The only format there is.
-const FORMAT: u8 = 1;
+/// The formats that are read: that of the release before, that of this one, and, if it is another,
+/// the one that the next release will write.
+const READ: RangeInclusive<u8> = 1..=1;
+
+/// The format that is written: one that the release before reads, too, for both may run side by side.
+const WRITTEN: u8 = 1;
 
 const FIRST_CAPACITY: usize = 4096;
 
@@ -20,6 +26,9 @@ pub enum RecordError {
     /// It was sealed under a key that is gone, for another place, or was changed since.
     #[error("the record does not open: it was changed, or its key is gone")]
     Unopened,
+    /// Its key may be one of ours, and cannot be had now.
+    #[error(transparent)]
+    Keys(#[from] KeysUnavailable),
     /// A later version wrote it.
     #[error("the record is of format {0}, which this version does not know")]
     Format(u8),
@@ -40,7 +49,7 @@ pub(super) fn write(
     expires_at: Timestamp,
 ) -> Result<Zeroizing<Vec<u8>>, RecordError> {
     let mut plain = Plain(Zeroizing::new(Vec::with_capacity(FIRST_CAPACITY)));
-    plain.append(&[FORMAT]);
+    plain.append(&[WRITTEN]);
     plain.append(&expires_at.as_unix().to_be_bytes());
     serde_json::to_writer(&mut plain, record).map_err(|_| RecordError::Unwritable)?;
     Ok(plain.0)
@@ -53,7 +62,7 @@ pub(super) fn read<T: DeserializeOwned>(
 ) -> Result<Option<T>, RecordError> {
     let content = |column| RecordError::Content { column };
     let (format, rest) = plain.split_first().ok_or_else(|| content(0))?;
-    if *format != FORMAT {
+    if !READ.contains(format) {
         return Err(RecordError::Format(*format));
     }
     let (expires_at, json) = rest.split_first_chunk().ok_or_else(|| content(0))?;

@@ -6,7 +6,7 @@ const DOCUMENT: &str = include_str!("../../../../../docs/ATTACKS.md");
 const POLICY: &str = include_str!("../../../../../SECURITY.md");
 
 /// Tests that carry out an attack each.
-const ATTACKS: [&str; 19] = [
+const ATTACKS: [&str; 20] = [
     include_str!("approvals.rs"),
     include_str!("codes.rs"),
     include_str!("consent.rs"),
@@ -24,6 +24,7 @@ const ATTACKS: [&str; 19] = [
     include_str!("refresh.rs"),
     include_str!("server.rs"),
     include_str!("sessions.rs"),
+    include_str!("shared_keys.rs"),
     include_str!("storage.rs"),
     include_str!("upstream.rs"),
 ];

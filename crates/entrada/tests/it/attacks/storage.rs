@@ -349,7 +349,7 @@ async fn rotation_does_not_bring_revoked_keys_back() {
     });
     rotated.unwrap();
     operator.unwrap().join().unwrap().unwrap();
-    server.provider.tend_keys(None).unwrap();
+    server.provider.tend_keys(None).await.unwrap();
     world.advance(11 * SECOND);
     for session in [&believed, &unseen] {
         session

@@ -26,21 +26,21 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A cluster in a folder of its own, and the server that runs on it. It wants a password, and TLS
 /// where one comes by TCP.
-pub(super) struct Server {
+pub(crate) struct Server {
     folder: TempDir,
     port: u16,
     running: Option<Child>,
 }
 
 /// An operator's session.
-pub(super) struct Admin {
+pub(crate) struct Admin {
     pub(super) client: Client,
     _speaking: JoinSet<()>,
 }
 
 impl Server {
     /// Makes a cluster and starts a server on it.
-    pub(super) async fn started() -> Self {
+    pub(crate) async fn started() -> Self {
         let mut server = Self::stopped();
         server.start().await;
         server
@@ -164,7 +164,7 @@ impl Server {
         self.url(options).parse().unwrap()
     }
 
-    pub(super) fn store(&self, options: &str) -> PostgresStore {
+    pub(crate) fn store(&self, options: &str) -> PostgresStore {
         PostgresStore::open(self.settings(options)).unwrap()
     }
 

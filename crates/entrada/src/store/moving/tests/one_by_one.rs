@@ -39,7 +39,7 @@ fn key(number: u8) -> RecordKey {
 async fn asked(store: &dyn Store, key: &RecordKey, ask: Ask, until: Timestamp) -> String {
     let entry = |byte| {
         let entry = Entry::new(Sealed::from_stored(vec![1, byte]), until);
-        if byte % 2 == 0 {
+        if byte.is_multiple_of(2) {
             entry
         } else {
             entry.naming(grant())
@@ -191,7 +191,9 @@ async fn a_move_that_was_given_up_goes_back() {
             entry(6)
         } else {
             Entry::new(
-                slot.sealed.clone().unwrap_or(Sealed::from_stored("")),
+                slot.sealed
+                    .clone()
+                    .unwrap_or_else(|| Sealed::from_stored("")),
                 slot.expires_at,
             )
         };
