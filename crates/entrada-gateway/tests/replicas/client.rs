@@ -367,7 +367,8 @@ impl Tries<'_> {
             Reply::Answer(answer) if answer.status == 503 => ("503", answer.retry_after),
             Reply::Answer(answer) => {
                 if self.unanswered > 0 {
-                    self.client.ledger.waited(self.begun.elapsed());
+                    let time = self.begun.elapsed();
+                    self.client.ledger.waited(time, self.what, self.unanswered);
                 }
                 return Some(answer);
             }

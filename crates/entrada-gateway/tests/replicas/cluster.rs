@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -75,6 +76,7 @@ impl Cluster {
         let mut tasks = JoinSet::new();
         let upstream = upstream(&mut tasks).await;
         let (redis, store) = start_redis(folder.path()).await;
+        let key = new_encryption_key(folder.path());
         let mut replicas = Vec::new();
         let mut addresses = Vec::new();
         for number in 0..REPLICAS {
@@ -85,9 +87,12 @@ impl Cluster {
                 format!("--upstream={upstream}"),
                 format!("--authority-host={}", running.authority_host()),
                 format!("--store=redis://127.0.0.1:{}", proxy.port()),
+                format!("--key-encryption-key-file={}", key.display()),
+                // Each has its own: they share nothing but the store.
+                format!("--data-dir={}/data-{number}", folder.path().display()),
             ];
             let log = folder.path().join(format!("replica-{number}.log"));
-            let process = Process::start(serve(folder.path(), &settings), log);
+            let process = Process::start(serve(&settings), log);
             addresses.push(address);
             replicas.push(Replica {
                 process,
@@ -97,7 +102,7 @@ impl Cluster {
                     ended: None,
                 }),
             });
-            // The first makes the keys of all.
+            // The first makes the keys of all, and each looks whether it can be used.
             let hosts = Hosts::new(addresses.clone());
             comes_up(&hosts, number, "/readyz").await;
         }
@@ -260,7 +265,7 @@ fn spawn(command: &mut Command, log: &Path) -> Child {
         .unwrap()
 }
 
-fn serve(folder: &Path, settings: &[String]) -> Command {
+fn serve(settings: &[String]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_entrada"));
     command
         .arg("serve")
@@ -268,7 +273,6 @@ fn serve(folder: &Path, settings: &[String]) -> Command {
         .arg(format!("--base-url={BASE_URL}"))
         .arg(format!("--tenant-id={}", builtin::TENANT_ID))
         .arg(format!("--client-id={}", builtin::CLIENT_ID))
-        .arg(format!("--data-dir={}", folder.join("data").display()))
         .args([
             "--insecure-http-authority",
             "--required-scopes=mcp.read",
@@ -279,6 +283,22 @@ fn serve(folder: &Path, settings: &[String]) -> Command {
         .env_clear()
         .env("ENTRADA_CLIENT_SECRET", builtin::CLIENT_SECRET);
     command
+}
+
+/// What the keys are sealed with in the store.
+fn new_encryption_key(folder: &Path) -> PathBuf {
+    let made = Command::new(env!("CARGO_BIN_EXE_entrada"))
+        .args(["keys", "new-encryption-key"])
+        .env_clear()
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    let path = folder.join("key-encryption-key");
+    fs::write(&path, made.stdout).unwrap();
+    let mut mode = fs::metadata(&path).unwrap().permissions();
+    mode.set_mode(0o600);
+    fs::set_permissions(&path, mode).unwrap();
+    path
 }
 
 async fn start_redis(folder: &Path) -> (Process, u16) {

@@ -42,7 +42,8 @@ struct Book {
     grants: HashMap<String, String>,
     spent_codes: u64,
     logins_begun_anew: u64,
-    longest_wait: Duration,
+    /// Whoever waited longest: how long, for what, and how often they tried in vain.
+    longest_wait: Option<(Duration, &'static str, u32)>,
     let_in_without_store: u64,
     reach: BTreeMap<&'static str, Vec<Duration>>,
     broken_rules: Vec<String>,
@@ -80,9 +81,9 @@ impl Ledger {
     }
 
     /// Somebody was served after so long.
-    pub(crate) fn waited(&self, time: Duration) {
+    pub(crate) fn waited(&self, time: Duration, what: &'static str, unanswered: u32) {
         let mut book = self.book();
-        book.longest_wait = book.longest_wait.max(time);
+        book.longest_wait = book.longest_wait.max(Some((time, what, unanswered)));
     }
 
     /// One refresh token was answered with another.
@@ -171,12 +172,14 @@ impl Ledger {
         writeln!(told, "operations: {total}: {operations}").unwrap();
         writeln!(told, "faults: {faults}").unwrap();
         writeln!(told, "retries: {retries}: {unanswered}").unwrap();
-        writeln!(
-            told,
-            "longest wait: {:.1} s",
-            book.longest_wait.as_secs_f64()
-        )
-        .unwrap();
+        if let Some((time, what, unanswered)) = book.longest_wait {
+            let time = time.as_secs_f64();
+            writeln!(
+                told,
+                "longest wait: {time:.1} s for a {what}, with {unanswered} attempts in vain"
+            )
+            .unwrap();
+        }
         writeln!(
             told,
             "codes spent without an answer: {}; logins begun anew: {}",
