@@ -295,9 +295,9 @@ fn new_encryption_key(folder: &Path) -> PathBuf {
     assert!(made.status.success());
     let path = folder.join("key-encryption-key");
     fs::write(&path, made.stdout).unwrap();
-    let mut mode = fs::metadata(&path).unwrap().permissions();
-    mode.set_mode(0o600);
-    fs::set_permissions(&path, mode).unwrap();
+    let mut rights = fs::metadata(&path).unwrap().permissions();
+    rights.set_mode(0o600);
+    fs::set_permissions(&path, rights).unwrap();
     path
 }
 
