@@ -18,7 +18,6 @@ use crate::platform::{SecureRandom, Timestamp};
 pub mod conformance;
 #[cfg(feature = "embedded")]
 mod embedded;
-mod flights;
 mod key;
 mod key_ring;
 mod leases;
@@ -40,7 +39,6 @@ pub use self::redis::{OpenRedisError, RedisSettings, RedisStore};
 pub use self::url::{OpenUrlError, StoreKind, StoreUrl, StoreUrlError};
 #[cfg(feature = "embedded")]
 pub use embedded::{EmbeddedStore, OpenStoreError};
-pub(crate) use flights::{Boarded, Boarding, FlightError, Flights};
 pub use key::{Collection, Flight, RecordKey};
 pub(crate) use key_ring::SharedKeys;
 pub use key_ring::{StoredKeyRing, StoredRing};
@@ -52,7 +50,7 @@ pub use postgres::{
     PostgresUrlError,
 };
 pub use sealed::RecordError;
-pub(crate) use sealed::{Redeemed, SealedStore};
+pub(crate) use sealed::{Boarded, Boarding, FlightError, Flights, Redeemed, SealedStore};
 pub use slot::Slot;
 pub(crate) use watched::{StoreHealth, WatchedStore};
 

@@ -27,8 +27,7 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Migrate {
-    /// The store to empty [default: `store_before`, from the environment or the file]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help = FROM_HELP)]
     from: Option<String>,
     /// The store to fill [default: store]
     #[arg(long, value_name = "URL")]
@@ -39,13 +38,16 @@ struct Migrate {
     /// A file that holds the password of the one to fill, and nothing else
     #[arg(long, value_name = "FILE", requires = "to")]
     to_password_file: Option<PathBuf>,
-    /// A TOML file that names the stores [env: `ENTRADA_CONFIG`]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help = CONFIG_HELP)]
     config: Option<String>,
     /// Say what came of it as JSON
     #[arg(long)]
     json: bool,
 }
+
+const FROM_HELP: &str =
+    "The store to empty [default: store_before, from the environment or the file]";
+const CONFIG_HELP: &str = "A TOML file that names the stores [env: ENTRADA_CONFIG]";
 
 impl Options {
     /// Does what was asked, and says what came of it to `out`.

@@ -1,7 +1,7 @@
 //! Two stores that are one while what is kept moves from the one to the other.
 //!
 //! Each slot is at any time in the hands of one of the two. It begins in those of `from`, and leaves
-//! by one atomic [`replace`](Store::replace) there, of the slot by a [mark](mark) that holds it: from
+//! by one atomic [`replace`](Store::replace) there, of the slot by a [mark] that holds it: from
 //! then on no writer that knows of the move changes it in `from`, and whoever finds the mark carries
 //! the slot to `to`, if nobody did yet, and then empties the mark. What is not there yet leaves the
 //! same way, for an empty mark. So there is one place at any time where the next version may be

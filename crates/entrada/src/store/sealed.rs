@@ -9,12 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::{
-    Entry, Flight, Lease, LeaseHolder, RecordKey, Sealed, Store, StoreError, Stored, Taken, Written,
-};
-use crate::grant::{
-    Approvals, Grant, GrantId, InteractionKey, IssuedCode, NeededInteraction, PendingLogin, UserKey,
-};
+use super::{Entry, RecordKey, Sealed, Store, StoreError, Taken, Written};
+use crate::grant::{Grant, GrantId, IssuedCode, PendingLogin};
 use crate::jwt::client_assertion::VerifiedAssertion;
 use crate::jwt::identity_assertion::IdentityAssertion;
 use crate::keys::{Keys, Purpose, SealingKeys};
@@ -22,7 +18,11 @@ use crate::oauth::client::{Client, ClientId, ClientRecord};
 use crate::platform::{SecureRandom, Timestamp};
 use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
 
+mod flights;
 mod record;
+mod users;
+
+pub(crate) use flights::{Boarded, Boarding, FlightError, Flights};
 
 pub use record::RecordError;
 
@@ -30,9 +30,6 @@ const CLIENT: &str = "store client";
 const REQUEST: &str = "store request";
 const CODE: &str = "store code";
 const GRANT: &str = "store grant";
-const INTERACTION: &str = "store interaction";
-const APPROVALS: &str = "store approvals";
-const FLIGHT: &str = "store flight";
 
 /// How long an ended grant is kept, so that it is told from one that never was even where clocks
 /// differ.
@@ -305,176 +302,6 @@ impl SealedStore {
     ) -> Result<(), StoreError> {
         let key = RecordKey::grant(id);
         self.store.revoke(&key, now + REVOCATION_KEPT).await
-    }
-
-    /// Remembers what a user's next login must bring.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the store fails.
-    pub(crate) async fn put_interaction(
-        &self,
-        key: &Hashed<InteractionKey>,
-        needed: &NeededInteraction,
-    ) -> Result<(), StoreError> {
-        let purpose = Purpose::new(INTERACTION, key.as_bytes());
-        let entry = self.entry(purpose, needed, needed.expires_at())?;
-        self.store.put(&RecordKey::interaction(key), entry).await
-    }
-
-    /// Looks up what a user's next login must bring.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the store fails.
-    pub(crate) async fn interaction(
-        &self,
-        key: &Hashed<InteractionKey>,
-        now: Timestamp,
-    ) -> Result<Option<NeededInteraction>, StoreError> {
-        let stored = self.store.read(&RecordKey::interaction(key)).await?;
-        let sealed = stored.map(|stored| stored.sealed);
-        self.needed(key, sealed, now).await
-    }
-
-    /// Takes what a user's next login must bring.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the store fails.
-    pub(crate) async fn take_interaction(
-        &self,
-        key: &Hashed<InteractionKey>,
-        now: Timestamp,
-    ) -> Result<Option<NeededInteraction>, StoreError> {
-        let sealed = match self.store.take(&RecordKey::interaction(key)).await? {
-            Taken::Fresh(sealed) => Some(sealed),
-            Taken::Spent(_) | Taken::Unknown => None,
-        };
-        self.needed(key, sealed, now).await
-    }
-
-    async fn needed(
-        &self,
-        key: &Hashed<InteractionKey>,
-        sealed: Option<Sealed>,
-        now: Timestamp,
-    ) -> Result<Option<NeededInteraction>, StoreError> {
-        let Some(sealed) = sealed else {
-            return Ok(None);
-        };
-        let purpose = Purpose::new(INTERACTION, key.as_bytes());
-        let needed = self.open(purpose, &sealed, now).await;
-        let needed = needed.map_err(StoreError::new)?;
-        Ok(needed.filter(|needed: &NeededInteraction| needed.is_needed(now)))
-    }
-
-    /// Stores what a user approved, if the version before it is what is stored.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the store fails; it may then have been stored.
-    pub(crate) async fn put_approvals(&self, approvals: &Approvals) -> Result<Written, StoreError> {
-        let user = approvals.user();
-        let purpose = Purpose::new(APPROVALS, user.as_bytes());
-        let entry = self.entry(purpose, approvals, approvals.expires_at())?;
-        let key = RecordKey::approvals(&user);
-        self.store
-            .put_version(&key, approvals.version(), entry)
-            .await
-    }
-
-    /// Looks up what a user approved.
-    ///
-    /// What no key opens is nothing, as with a client, nor is what cannot be read: who is told to try later
-    /// would be stuck for good.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the store fails.
-    pub(crate) async fn approvals(
-        &self,
-        user: Hashed<UserKey>,
-        now: Timestamp,
-    ) -> Result<Approvals, StoreError> {
-        let stored = self.store.read(&RecordKey::approvals(&user)).await?;
-        let Some(Stored { version, sealed }) = stored else {
-            return Ok(Approvals::none(user));
-        };
-        let purpose = Purpose::new(APPROVALS, user.as_bytes());
-        let approvals = match self.open(purpose, &sealed, now).await {
-            Err(error @ (RecordError::Unopened | RecordError::Content { .. })) => {
-                tracing::warn!(%error, "what a user approved is lost");
-                None
-            }
-            opened => opened.map_err(StoreError::new)?,
-        };
-        let approvals: Approvals = approvals.unwrap_or_else(|| Approvals::none(user));
-        Ok(approvals.stored_as(version))
-    }
-
-    /// Takes the lease on `flight` for `holder`, or makes it longer.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the store fails; the lease may then have been taken.
-    pub(super) async fn lease(
-        &self,
-        flight: &Hashed<Flight>,
-        holder: LeaseHolder,
-        term: Duration,
-        now: Timestamp,
-    ) -> Result<Lease, StoreError> {
-        let key = RecordKey::flight(flight);
-        self.store.lease(&key, holder, term, now).await
-    }
-
-    /// Gives a lease back.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the store fails; the lease then ends with its term.
-    pub(super) async fn settle(
-        &self,
-        flight: &Hashed<Flight>,
-        holder: LeaseHolder,
-    ) -> Result<Written, StoreError> {
-        let key = RecordKey::flight(flight);
-        self.store.settle(&key, holder, None).await
-    }
-
-    /// Gives a lease back, with an answer for all who come until `until`.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the store fails; the lease then ends with its term.
-    pub(super) async fn settle_with(
-        &self,
-        flight: &Hashed<Flight>,
-        holder: LeaseHolder,
-        answer: &(impl Serialize + Sync),
-        until: Timestamp,
-    ) -> Result<Written, StoreError> {
-        let purpose = Purpose::new(FLIGHT, flight.as_bytes());
-        let entry = self.entry(purpose, answer, until)?;
-        let key = RecordKey::flight(flight);
-        self.store.settle(&key, holder, Some(entry)).await
-    }
-
-    /// Opens the answer of a flight; `None` if it is out of date.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if it does not open.
-    pub(super) async fn open_answer<T: DeserializeOwned>(
-        &self,
-        flight: &Hashed<Flight>,
-        sealed: &Sealed,
-        now: Timestamp,
-    ) -> Result<Option<T>, StoreError> {
-        let purpose = Purpose::new(FLIGHT, flight.as_bytes());
-        let answer = self.open(purpose, sealed, now).await;
-        answer.map_err(StoreError::new)
     }
 
     /// Forgets what expired before `now`; answers how many entries the store forgot.

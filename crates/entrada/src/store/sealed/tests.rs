@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::users::APPROVALS;
 use super::*;
 use crate::access_token::Principal;
 use crate::grant::{

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use super::super::users::{APPROVALS, INTERACTION};
 use super::*;
-use crate::grant::SignInAgainLink;
+use crate::grant::{Approvals, InteractionKey, NeededInteraction, SignInAgainLink, UserKey};
 use crate::keys::KeyFile;
 use crate::oauth::client::HeldRegistration;
 use crate::store::slot::{self, Slot};

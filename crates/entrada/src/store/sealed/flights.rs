@@ -10,9 +10,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
-use super::{Flight, Lease, LeaseHolder, SealedStore, StoreError, Written};
+use super::SealedStore;
+use crate::keys::Purpose;
 use crate::platform::{Clock, SecureRandom, Timestamp};
 use crate::secret::Hashed;
+use crate::store::{Flight, Lease, LeaseHolder, RecordKey, Sealed, StoreError, Written};
+
+const FLIGHT: &str = "store flight";
 
 /// How long a lease lasts that its holder does not make longer: when it dies, others go on after this.
 pub(crate) const LEASE_TERM: Duration = Duration::from_secs(10);
@@ -197,6 +201,72 @@ impl Drop for Boarded {
         let (store, name, holder) = (self.flights.store.clone(), self.name, self.holder);
         // Nobody waits for it, and it ends as soon as the store answers or does not.
         runtime.spawn(async move { store.settle(&name, holder).await });
+    }
+}
+
+impl SealedStore {
+    /// Takes the lease on `flight` for `holder`, or makes it longer.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails; the lease may then have been taken.
+    async fn lease(
+        &self,
+        flight: &Hashed<Flight>,
+        holder: LeaseHolder,
+        term: Duration,
+        now: Timestamp,
+    ) -> Result<Lease, StoreError> {
+        let key = RecordKey::flight(flight);
+        self.store.lease(&key, holder, term, now).await
+    }
+
+    /// Gives a lease back.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails; the lease then ends with its term.
+    async fn settle(
+        &self,
+        flight: &Hashed<Flight>,
+        holder: LeaseHolder,
+    ) -> Result<Written, StoreError> {
+        let key = RecordKey::flight(flight);
+        self.store.settle(&key, holder, None).await
+    }
+
+    /// Gives a lease back, with an answer for all who come until `until`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails; the lease then ends with its term.
+    async fn settle_with(
+        &self,
+        flight: &Hashed<Flight>,
+        holder: LeaseHolder,
+        answer: &(impl Serialize + Sync),
+        until: Timestamp,
+    ) -> Result<Written, StoreError> {
+        let purpose = Purpose::new(FLIGHT, flight.as_bytes());
+        let entry = self.entry(purpose, answer, until)?;
+        let key = RecordKey::flight(flight);
+        self.store.settle(&key, holder, Some(entry)).await
+    }
+
+    /// Opens the answer of a flight; `None` if it is out of date.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if it does not open.
+    async fn open_answer<T: DeserializeOwned>(
+        &self,
+        flight: &Hashed<Flight>,
+        sealed: &Sealed,
+        now: Timestamp,
+    ) -> Result<Option<T>, StoreError> {
+        let purpose = Purpose::new(FLIGHT, flight.as_bytes());
+        let answer = self.open(purpose, sealed, now).await;
+        answer.map_err(StoreError::new)
     }
 }
 
