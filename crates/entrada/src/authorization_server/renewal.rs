@@ -49,6 +49,10 @@ pub enum RenewalError {
     /// The token was replaced long ago: it was stolen. The grant has been revoked.
     #[error("a replaced refresh token was used again: its grant is revoked")]
     Replayed,
+    /// Others replaced the token twice while this request was on its way: it was the newest when it came, so
+    /// that nothing was replayed. The grant stands.
+    #[error("the refresh token was replaced while it was being used")]
+    Overtaken,
     /// The token does not fit the request.
     #[error(transparent)]
     Refused(#[from] RefreshError),
@@ -184,7 +188,7 @@ impl Renewer {
         now: Timestamp,
     ) -> Result<Rotated, RenewalError> {
         let id = presented.grant();
-        for _ in 0..MOST_ROUNDS {
+        for round in 0..MOST_ROUNDS {
             let grant = self.standing(&id, now).await?;
             match grant.refresh(presented, client, request, &self.vantage(now))? {
                 RefreshDecision::Repeat(token) => {
@@ -194,6 +198,8 @@ impl Renewer {
                         how: How::Repeated,
                     });
                 }
+                // A replica that stood still for longer than its lease lost the race more than once.
+                RefreshDecision::Revoke if round > 0 => return Err(RenewalError::Overtaken),
                 RefreshDecision::Revoke => {
                     self.store.revoke_grant(&id, now).await?;
                     return Err(RenewalError::Replayed);

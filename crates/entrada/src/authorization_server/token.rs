@@ -190,9 +190,10 @@ fn on_renewal(error: &RenewalError) -> (ErrorCode, &'static str) {
             ErrorCode::InvalidGrant,
             "the refresh token is bound to another key: sign in again",
         ),
-        E::Refused(RefreshError::WrongClient | RefreshError::Expired) | E::Ended | E::Replayed => {
-            (ErrorCode::InvalidGrant, "the refresh token is not valid")
-        }
+        E::Refused(RefreshError::WrongClient | RefreshError::Expired)
+        | E::Ended
+        | E::Replayed
+        | E::Overtaken => (ErrorCode::InvalidGrant, "the refresh token is not valid"),
         E::SignInAgain(_) | E::Interaction(_) | E::Challenged => {
             (ErrorCode::InvalidGrant, "the user must sign in again")
         }

@@ -119,6 +119,7 @@ impl OboError {
             Self::Renewal(error) => match error {
                 RenewalError::Ended
                 | RenewalError::Replayed
+                | RenewalError::Overtaken
                 | RenewalError::Refused(_)
                 | RenewalError::Interaction(_)
                 | RenewalError::Challenged

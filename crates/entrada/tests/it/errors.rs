@@ -372,6 +372,7 @@ fn token(surface: &mut Surface) {
         TokenError::UnknownRefreshToken;
         TokenError::Renewal(RenewalError::Ended);
         TokenError::Renewal(RenewalError::Replayed);
+        TokenError::Renewal(RenewalError::Overtaken);
         TokenError::Renewal(RenewalError::Refused(RefreshError::WrongClient));
         TokenError::Renewal(RenewalError::Refused(RefreshError::WrongKey));
         TokenError::Renewal(RenewalError::Refused(RefreshError::Expired));

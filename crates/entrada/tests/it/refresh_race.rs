@@ -93,6 +93,29 @@ async fn a_replica_that_dies_half_way_holds_up_the_others_for_ten_seconds() {
     assert!(next.call_tool().await.status.is_success());
 }
 
+/// A replica that stood still for longer than its lease finds its client two tokens further: what it was
+/// asked then is no replay, for the token was the newest when it came.
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_stood_still_ends_no_grant_that_went_on_without_it() {
+    let world = World::new().await;
+    let replica = world.replica();
+    let session = world.log_in("alice").await;
+    world.entra.delay_next(REFRESH_GRANT, 1, 2 * SECOND);
+    let mut still = std::pin::pin!(session.refresh());
+    assert!(soon(still.as_mut()).await.is_none());
+    world.advance(11 * SECOND);
+    let mut newest = session.at(&replica);
+    for _ in 0..2 {
+        newest = newest.refreshed().await;
+    }
+    still.await.assert_refused(400, "invalid_grant");
+    newest.call_tool().await.ok();
+    let newest = newest.refreshed().await;
+    // Whoever comes with it now replays it.
+    session.refresh().await.assert_refused(400, "invalid_grant");
+    crate::refresh::assert_ended(&world, &newest).await;
+}
+
 /// What a future says when it is given some turns, and the time to ask again for a lease.
 async fn soon<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
     tokio::time::timeout(SECOND, future).await.ok()
