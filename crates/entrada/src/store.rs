@@ -216,7 +216,8 @@ pub trait Store: Debug + Send + Sync {
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError>;
 
     /// Some of what is kept, to be taken elsewhere: about `most` slots after `after`, or the first.
-    /// What stays as it is while all pages are read is on one of them at least; leases are on none.
+    /// What stays as it is while all pages are read is on one of them at least; leases, and what came of
+    /// them, are on none.
     ///
     /// # Errors
     ///

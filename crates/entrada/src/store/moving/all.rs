@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::mark::{self, Found};
 use super::{Brought, Moving};
 use crate::platform::Timestamp;
-use crate::store::{RecordKey, Slot, StoreError};
+use crate::store::{Collection, RecordKey, Slot, StoreError};
 
 /// How many slots are looked at together.
 const PAGE: usize = 500;
@@ -66,6 +66,10 @@ impl Moving {
     ) -> Result<(), StoreError> {
         let mut moving = JoinSet::new();
         for (key, slot) in slots {
+            // Leases do not move, whatever a store may think of what came of them.
+            if key.collection() == Collection::Flights {
+                continue;
+            }
             match mark::find(Some(slot))? {
                 Found::Nothing | Found::Emptied => {
                     so_far.already_there += 1;

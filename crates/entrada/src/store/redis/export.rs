@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use redis::{Pipeline, Value};
 
-use super::super::{Cursor, RecordKey, Slot, SlotPage};
+use super::super::{Collection, Cursor, RecordKey, Slot, SlotPage};
 use super::RedisStore;
 use super::failure::Failure;
 use super::nodes::{Kind, Node};
@@ -134,6 +134,8 @@ impl RedisStore {
             let answer = answer.extract_error().map_err(Failure::Refused)?;
             let key = key.strip_prefix(self.prefix.as_slice());
             let key = key.and_then(RecordKey::from_stored);
+            // What came of a flight is packed as a slot, too.
+            let key = key.filter(|key| key.collection() != Collection::Flights);
             if let (Some(key), Value::BulkString(packed)) = (key, answer) {
                 match packed::unpack(packed).ok_or(Failure::NotUnderstood)? {
                     Found::Slot(slot) => slots.push((key, slot)),
