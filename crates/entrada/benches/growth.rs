@@ -2,6 +2,11 @@
 //!
 //! `--store URL` names a store, which should be empty; without it a file and memory are tried. `--grants N,N,…` says how
 //! many there shall be each time.
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "it takes the time, and tells it"
+)]
 
 use std::path::Path;
 use std::sync::Arc;

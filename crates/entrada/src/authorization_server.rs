@@ -20,7 +20,7 @@ use crate::access_token::Backs;
 use crate::client_documents::ClientDocuments;
 use crate::dpop::{DPOP_NONCE, Proofs};
 use crate::entra::EntraClient;
-use crate::grant::{GrantId, Lifetimes, Remember};
+use crate::grant::{Lifetimes, Remember};
 use crate::jwt::dpop::ProofTarget;
 use crate::keys::Keys;
 use crate::oauth::client::ClientId;
@@ -128,6 +128,8 @@ pub enum ConsentMode {
 pub(crate) struct AuthorizationServerConfig {
     /// Its name.
     pub(crate) issuer: Issuer,
+    /// Whether the keys are those that replicas share in the store.
+    pub(crate) keys_are_shared: bool,
     /// Where its endpoints hang.
     pub(crate) base_url: Url,
     /// The path of the callback that Entra knows, below the base URL.
@@ -216,6 +218,14 @@ impl Endpoints {
     }
 }
 
+/// Other replicas share keys that this one has not.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error(
+    "the store holds the keys that replicas share, and this one has others: give it their \
+     key-encryption key, or nothing that one of them issued is good at the other"
+)]
+struct KeysApart;
+
 impl AuthorizationServer {
     /// Puts the server together.
     pub(crate) fn new(
@@ -278,8 +288,13 @@ impl AuthorizationServer {
     /// [`StoreError`] if not.
     pub(crate) async fn ready(&self) -> Result<(), StoreError> {
         self.0.keys.ready().await?;
-        let nobody = GrantId::generate(&*self.0.platform.random);
-        self.0.store.grant(&nobody, self.now()).await.map(drop)
+        let config = &self.0.config;
+        // It reads from the store whatever the answer is.
+        let others_share = self.0.store.holds_key_ring(&config.issuer).await?;
+        if others_share && !config.keys_are_shared {
+            return Err(StoreError::new(KeysApart));
+        }
+        Ok(())
     }
 
     /// Sweeps now and then, in the wake of what makes records.

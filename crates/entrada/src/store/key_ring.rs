@@ -319,7 +319,11 @@ impl SharedKeys {
             Err(KeysError::File(KeyFileError::Io { source, .. }))
                 if source.kind() == std::io::ErrorKind::NotFound =>
             {
-                KeyRing::generate(self.algorithm, &*self.place.random, now)?
+                let ring = KeyRing::generate(self.algorithm, &*self.place.random, now)?;
+                tracing::info!(
+                    "the store held no key ring, so new keys were made: nothing that is stored under others opens"
+                );
+                ring
             }
             Err(error) => return Err(error),
         };

@@ -407,6 +407,6 @@ impl fmt::Debug for Moving {
             .field("from", &self.from)
             .field("to", &self.to)
             .field("step", &self.step)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -15,6 +15,7 @@ use crate::jwt::client_assertion::VerifiedAssertion;
 use crate::jwt::identity_assertion::IdentityAssertion;
 use crate::keys::{Keys, Purpose, SealingKeys};
 use crate::oauth::client::{Client, ClientId, ClientRecord};
+use crate::oauth::issuer::Issuer;
 use crate::platform::{SecureRandom, Timestamp};
 use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
 
@@ -75,6 +76,16 @@ impl SealedStore {
             keys,
             random,
         }
+    }
+
+    /// Whether replicas of `issuer` share a key ring here.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails.
+    pub(crate) async fn holds_key_ring(&self, issuer: &Issuer) -> Result<bool, StoreError> {
+        let key = RecordKey::key_ring(&Hashed::of(issuer.as_str()));
+        Ok(self.store.read(&key).await?.is_some())
     }
 
     /// Stores a client, or stores it anew.

@@ -123,6 +123,19 @@ async fn a_session_goes_on_at_every_replica() {
     client.at(&other).redeem(&code).await.ok();
 }
 
+/// Else users would be sent from one half of the replicas to the other, and be strangers at each.
+#[tokio::test]
+async fn a_replica_without_the_key_encryption_key_is_not_ready_beside_others() {
+    let shared = Shared::new().await;
+    let apart = shared.world.replica();
+    apart.provider.ready().await.unwrap();
+    let replica = shared.replica();
+    tend(&replica).await;
+    replica.provider.ready().await.unwrap();
+    let refused = apart.provider.ready().await.unwrap_err();
+    assert!(refused.source.to_string().contains("key-encryption key"));
+}
+
 #[tokio::test]
 async fn of_many_that_start_or_rotate_at_once_one_makes_the_keys() {
     let shared = Shared::new().await;

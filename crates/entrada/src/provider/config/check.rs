@@ -127,6 +127,7 @@ impl AzureConfig {
             .to_owned();
         let server = AuthorizationServerConfig {
             issuer: places.issuer,
+            keys_are_shared: self.shared_keys.is_some(),
             base_url: places.base_url,
             redirect_path,
             resource: places.resource,
