@@ -99,7 +99,10 @@ async fn a_primary_that_became_a_replica_is_left() {
     let store = open(&watched.url(""));
     works_again(&store).await;
     let begun = Instant::now();
-    watched.sentinel.ask(&["SENTINEL", "FAILOVER", "main"]);
+    // It refuses until it has heard of the replica.
+    watched
+        .sentinel
+        .wait_for(&["SENTINEL", "FAILOVER", "main"], "OK");
     watched.wait_for_failover();
     let took = works_again(&store).await;
     assert!(
