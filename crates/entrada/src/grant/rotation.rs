@@ -76,8 +76,11 @@ impl Vantage {
             outage.begun_at.since(last.at) <= grace && outage.last_failed_at >= last.at
         };
         let could_come = match self.outage.filter(could_not_come) {
-            // Clocks are set back: what lies ahead never was.
-            Some(outage) if outage.last_failed_at <= self.now => outage.last_failed_at,
+            // A request that came before it was over may be answered after it. But clocks are set back, too: what
+            // lies far ahead never was.
+            Some(outage) if outage.last_failed_at <= self.now + CLOCK_DIFFERENCE => {
+                outage.last_failed_at
+            }
             Some(_) | None => last.at,
         };
         self.now.since(could_come) <= grace

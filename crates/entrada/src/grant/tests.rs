@@ -272,6 +272,8 @@ fn a_refresh_token_rotates_repeats_or_betrays_a_thief() {
         (&previous, 590, 2, Some((290, 500)), "repeat"),
         // It was away when the token was replaced elsewhere.
         (&previous, 530, 1, Some((100, 500)), "repeat"),
+        // The request came while it was away.
+        (&previous, 480, 1, Some((200, 500)), "repeat"),
         // It could have come.
         (&previous, 530, 1, Some((231, 500)), "revoke"),
         (&previous, 231, 1, Some((100, 199)), "revoke"),
