@@ -170,6 +170,13 @@ class Chart(unittest.TestCase):
         def ports(values):
             policy = of_kind("NetworkPolicy", rendered(values))["spec"]
             self.assertEqual(policy["policyTypes"], ["Ingress", "Egress"])
+            # Neither the MCP servers' ports nor the store's lead to the metadata of the node.
+            for rule in policy["egress"]:
+                for block in [to["ipBlock"] for to in rule.get("to", [{}]) if "ipBlock" in to]:
+                    if block["cidr"] == "0.0.0.0/0":
+                        self.assertIn("169.254.0.0/16", block["except"])
+                if [port["port"] for port in rule["ports"]] != [53, 53]:
+                    self.assertTrue(rule.get("to"), rule)
             return [[port["port"] for port in rule["ports"]] for rule in policy["egress"]]
 
         dns_and_web = [[53, 53], [443]]

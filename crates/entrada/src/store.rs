@@ -31,6 +31,8 @@ pub mod records;
 mod redis;
 mod sealed;
 mod slot;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod tls;
 mod url;
 mod watched;
 
@@ -52,6 +54,8 @@ pub use postgres::{
 pub use sealed::RecordError;
 pub(crate) use sealed::{Boarded, Boarding, FlightError, Flights, Redeemed, SealedStore};
 pub use slot::Slot;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub use tls::StoreTlsError;
 pub(crate) use watched::{StoreHealth, WatchedStore};
 
 /// A record encrypted by Entrada.

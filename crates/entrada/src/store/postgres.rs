@@ -21,11 +21,9 @@ mod row;
 mod schema;
 mod settings;
 mod statements;
-mod tls;
 
-pub use error::PostgresError;
+pub use error::{OpenPostgresError, PostgresError};
 pub use settings::{PasswordSource, PostgresSettings, PostgresUrlError};
-pub use tls::OpenPostgresError;
 
 use connection::Connector;
 use error::Remedy;
@@ -328,8 +326,8 @@ impl Store for PostgresStore {
 
     async fn slot(&self, key: &RecordKey) -> Result<Option<Slot>, StoreError> {
         let rows = self.reads(|it| &it.slot, &[&key.as_bytes()]).await?;
-        let page = row::page(&rows, usize::MAX)?;
-        Ok(page.slots.into_iter().next().map(|(_, slot)| slot))
+        let found = rows.first().map(row::slot).transpose()?;
+        Ok(found.map(|(_, slot)| slot))
     }
 
     async fn replace(

@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::Value;
+use tokio_rustls::TlsConnector;
 
+use super::tls::TlsFiles;
 use super::{
     Cursor, Entry, Lease, LeaseHolder, RecordKey, Slot, SlotPage, Store, StoreError, Stored, Taken,
     Written,
@@ -32,7 +34,6 @@ mod nodes;
 mod packed;
 mod scripts;
 mod settings;
-mod tls;
 
 pub use settings::{OpenRedisError, RedisSettings};
 
@@ -88,9 +89,11 @@ impl RedisStore {
     ///
     /// [`OpenRedisError`] if the settings are wrong.
     pub fn open(settings: RedisSettings) -> Result<Self, OpenRedisError> {
-        let tls = settings.tls.as_ref();
+        let tls = settings.tls.as_ref().map(TlsFiles::read);
         let dialler = Dialler {
-            tls: tls.map(tls::TlsFiles::connector).transpose()?,
+            tls: tls
+                .transpose()?
+                .map(|config| TlsConnector::from(Arc::new(config))),
             login: settings.login.clone(),
             sentinel_login: settings.sentinel_login.clone(),
             // A second one must fit in while a command waits.

@@ -43,7 +43,7 @@ fn grants_are_kept_in_the_data_directory_unless_a_store_is_named() {
 }
 
 #[test]
-fn a_store_in_memory_is_warned_of() {
+fn what_is_to_be_known_of_a_store_is_warned_of() {
     let warned = |store| {
         let settings = read(&[], &least_and(&[("ENTRADA_STORE", store)])).unwrap();
         settings
@@ -56,6 +56,13 @@ fn a_store_in_memory_is_warned_of() {
         panic!()
     };
     assert!(warning.starts_with("ENTRADA_STORE: nothing outlives the process"));
+    let in_clear = |url| {
+        let warnings = warned(url);
+        let mut warnings = warnings.iter();
+        warnings.any(|warning| warning.contains("redis:// is not encrypted"))
+    };
+    assert!(in_clear("redis://redis.example"));
+    assert!(!in_clear("rediss://redis.example"));
     assert_eq!(warned("file:/grants.redb"), Vec::<String>::new());
 }
 

@@ -12,13 +12,13 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{Client, Config, Error, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::PostgresError;
+use super::error::{OpenPostgresError, PostgresError};
 use super::pace::Pace;
 use super::schema::{self, Standing};
 use super::settings::PostgresSettings;
 use super::statements::Statements;
-use super::tls::{self, OpenPostgresError};
 use crate::causes::Causes;
+use crate::store::tls::TlsFiles;
 
 /// A connection that is ready for every verb.
 pub(super) struct Connection {
@@ -76,7 +76,8 @@ impl fmt::Debug for Connector {
 
 impl Connector {
     pub(super) fn new(settings: PostgresSettings) -> Result<Self, OpenPostgresError> {
-        let tls = settings.tls.as_ref().map(tls::verified).transpose()?;
+        let tls = settings.tls.as_ref().map(TlsFiles::read).transpose()?;
+        let tls = tls.map(MakeRustlsConnect::new);
         Ok(Self {
             permits: Arc::new(Semaphore::new(settings.pool)),
             maker: Arc::new(Maker {

@@ -8,6 +8,20 @@ use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
 use super::StoreError;
+use crate::store::StoreTlsError;
+
+/// Why a [`PostgresStore`](super::PostgresStore) could not be opened. Whether the server is there
+/// plays no part in it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenPostgresError {
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] StoreTlsError),
+    /// The pool cannot be made.
+    #[error("cannot make a pool of connections")]
+    Pool(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
 
 /// Why a [`PostgresStore`](super::PostgresStore) could not do what it was asked: what is behind the
 /// [`StoreError`].

@@ -98,7 +98,7 @@ pub(super) fn page(rows: &[Row], most: usize) -> Result<SlotPage, StoreError> {
     Ok(SlotPage::new(slots, next))
 }
 
-fn slot(row: &Row) -> Result<(RecordKey, Slot), StoreError> {
+pub(super) fn slot(row: &Row) -> Result<(RecordKey, Slot), StoreError> {
     let key = RecordKey::from_stored(value(row, 0)?);
     let key = key.ok_or_else(|| StoreError::new(PostgresError::UnknownKey))?;
     let (expires_at, version): (i64, i64) = (value(row, 1)?, value(row, 2)?);

@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use tokio_postgres::Config;
 use super::StoreError;
 use super::schema;
 use crate::secret::DatabasePassword;
+use crate::store::tls::TlsFiles;
 
 mod options;
 mod url;
@@ -70,15 +70,6 @@ pub struct PostgresSettings {
     pub(super) pool: usize,
     pub(super) migrate: bool,
     pub(super) password: Option<Arc<dyn PasswordSource>>,
-}
-
-/// What is shown to the server, and by whose word it is trusted.
-#[derive(Clone, Debug, Default)]
-pub(super) struct TlsFiles {
-    /// The system's authorities if there is none.
-    pub(super) roots: Option<PathBuf>,
-    /// A certificate and its key.
-    pub(super) client: Option<(PathBuf, PathBuf)>,
 }
 
 /// Tells the password of a database when a connection is made: one that is in a file and changes

@@ -31,6 +31,23 @@ impl Script {
     }
 }
 
+/// A script that knows `later`: whether one number of 8 bytes is greater than another.
+macro_rules! with_later {
+    ($rest:literal) => {
+        concat!(
+            "#!lua
+local function later(one, other)
+  for at = 1, 8 do
+    if one:byte(at) ~= other:byte(at) then return one:byte(at) > other:byte(at) end
+  end
+  return false
+end
+",
+            $rest
+        )
+    };
+}
+
 /// Answers the slot as it was; what remains has no record.
 pub(super) static TAKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
@@ -75,15 +92,8 @@ return 0",
 
 /// Takes until when the record is to stay ended, and when what says so leaves.
 pub(super) static REVOKE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "#!lua
-local function later(one, other)
-  for at = 1, 8 do
-    if one:byte(at) ~= other:byte(at) then return one:byte(at) > other:byte(at) end
-  end
-  return false
-end
-local head = redis.call('GETRANGE', KEYS[1], 0, 16)
+    Script::new(with_later!(
+        "local head = redis.call('GETRANGE', KEYS[1], 0, 16)
 local kind = head:sub(1, 1)
 local version = ('\\0'):rep(8)
 if head ~= '' then version = head:sub(10, 17) end
@@ -96,22 +106,15 @@ end
 local ended = 's' .. ARGV[1] .. version
 if ARGV[2] == '' then redis.call('SET', KEYS[1], ended)
 else redis.call('SET', KEYS[1], ended, 'PXAT', ARGV[2]) end
-return 0",
-    )
+return 0"
+    ))
 });
 
 /// Takes the holder, the term in milliseconds, and now; answers what lies there, or nothing if it is
 /// another's lease.
 pub(super) static LEASE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "#!lua
-local function later(one, other)
-  for at = 1, 8 do
-    if one:byte(at) ~= other:byte(at) then return one:byte(at) > other:byte(at) end
-  end
-  return false
-end
-local slot = redis.call('GET', KEYS[1])
+    Script::new(with_later!(
+        "local slot = redis.call('GET', KEYS[1])
 local lease = 'h' .. ARGV[1]
 if slot == lease then
   redis.call('PEXPIRE', KEYS[1], ARGV[2], 'GT')
@@ -122,8 +125,8 @@ if slot then
   if later(slot:sub(2, 9), ARGV[3]) then return slot end
 end
 redis.call('SET', KEYS[1], lease, 'PX', ARGV[2])
-return lease",
-    )
+return lease"
+    ))
 });
 
 /// Takes the holder, and the answer, if any, and when it leaves; answers 0 for yes, 1 for a

@@ -1,14 +1,13 @@
 //! Where Redis is and how it is spoken to, as one URL says it.
 
 use std::fmt;
-use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use super::dial::{Login, Peer};
-use super::tls::TlsFiles;
+use crate::store::StoreTlsError;
+use crate::store::tls::TlsFiles;
 
 mod url;
 
@@ -175,27 +174,7 @@ pub enum OpenRedisError {
         /// What it can be.
         expected: &'static str,
     },
-    /// A certificate file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A certificate file is not PEM, or holds something else.
-    #[error("{} does not hold {expected} as PEM", path.display())]
-    NotPem {
-        /// The file.
-        path: PathBuf,
-        /// What it should hold.
-        expected: &'static str,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
     /// The certificates cannot be used.
-    #[error("the certificates for Redis cannot be used")]
-    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Tls(#[from] StoreTlsError),
 }

@@ -29,7 +29,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// How often a lease is asked for: half a minute, which is longer than a holder that died keeps others waiting.
-const MOST_TRIES: u32 = 128;
+const MOST_TRIES: u32 = 160;
 
 /// What only one replica does at a time.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ pub(crate) enum Boarding<T> {
     Landed(T),
 }
 
-/// The answer that nobody leaves.
+/// What never comes: the answer that nobody leaves, the end of what goes on.
 #[derive(Debug, Deserialize)]
 enum Never {}
 
@@ -146,14 +146,20 @@ impl Boarded {
 
     /// Does it, and keeps the lease for as long as that takes.
     pub(crate) async fn during<F: Future>(&self, flight: F) -> F::Output {
-        let mut flight = std::pin::pin!(flight);
         if Handle::try_current().is_err() {
             return flight.await;
         }
+        // Side by side: a store that hangs must not keep from being done what it is not needed for.
+        tokio::select! {
+            biased;
+            output = flight => output,
+            never = self.extend() => match never {},
+        }
+    }
+
+    async fn extend(&self) -> Never {
         loop {
-            if let Ok(output) = tokio::time::timeout(EXTEND_EVERY, &mut flight).await {
-                return output;
-            }
+            tokio::time::sleep(EXTEND_EVERY).await;
             if let Err(error) = self.lease().await {
                 tracing::warn!(%error, "a lease could not be made longer");
             }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use entrada::secret::DatabasePassword;
 use entrada::store::{
     OpenPostgresError, PasswordSource, PostgresSettings, PostgresStore, Store as _, StoreError,
+    StoreTlsError,
 };
 use tokio::time::Instant;
 
@@ -126,7 +127,11 @@ fn files_that_are_named_must_be_what_they_are_said_to_be() {
         opened.map(drop).unwrap_err()
     };
     let refused = open("sslrootcert", &missing);
-    assert!(matches!(refused, OpenPostgresError::File { path, .. } if path == missing));
+    assert!(
+        matches!(refused, OpenPostgresError::Tls(StoreTlsError::File { path, .. }) if path == missing)
+    );
     let refused = open("sslrootcert", &empty);
-    assert!(matches!(refused, OpenPostgresError::Pem { path, .. } if path == empty));
+    assert!(
+        matches!(refused, OpenPostgresError::Tls(StoreTlsError::Pem { path, .. }) if path == empty)
+    );
 }

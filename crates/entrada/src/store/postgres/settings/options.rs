@@ -8,7 +8,8 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, SslMode, TargetSessionAttrs};
 
 use super::url::Parts;
-use super::{PostgresSettings, PostgresUrlError as Error, TlsFiles, is_local, is_socket};
+use super::{PostgresSettings, PostgresUrlError as Error, is_local, is_socket};
+use crate::store::tls::TlsFiles;
 
 const DEFAULT_PORT: u16 = 5432;
 
@@ -117,7 +118,10 @@ fn tls(
         return Err(value("sslmode", "disable for a Unix socket"));
     }
     let roots = roots.filter(|name| name != "system").map(PathBuf::from);
-    Ok(Some(TlsFiles { roots, client }))
+    Ok(Some(TlsFiles {
+        authorities: roots,
+        client,
+    }))
 }
 
 /// What is of this crate.

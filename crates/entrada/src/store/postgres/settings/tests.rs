@@ -82,7 +82,7 @@ fn the_server_is_verified_unless_it_is_on_this_machine_or_the_url_says_otherwise
     }
     let settings = parsed("postgres://u@h/d?sslrootcert=/ca.pem&sslcert=/c.pem&sslkey=/k.pem");
     let files = settings.tls.unwrap();
-    assert_eq!(files.roots, Some("/ca.pem".into()));
+    assert_eq!(files.authorities, Some("/ca.pem".into()));
     assert_eq!(files.client, Some(("/c.pem".into(), "/k.pem".into())));
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use ::url::{Host, Url, form_urlencoded};
 
 use super::super::dial::{Login, Peer};
-use super::super::tls::TlsFiles;
 use super::{OpenRedisError, PREFIX, Place, RedisSettings, TIMEOUT, WaitFor};
+use crate::store::tls::TlsFiles;
 
 /// What Redis listens on.
 const REDIS_PORT: u16 = 6379;
@@ -208,7 +208,7 @@ fn number_of_db(text: &str) -> Option<i64> {
 
 fn tls_files(tls: bool, parameters: &mut Parameters) -> Result<Option<TlsFiles>, OpenRedisError> {
     let files = TlsFiles {
-        ca: parameters.tls_ca.take(),
+        authorities: parameters.tls_ca.take(),
         client: match (parameters.tls_cert.take(), parameters.tls_key.take()) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
@@ -225,7 +225,7 @@ fn tls_files(tls: bool, parameters: &mut Parameters) -> Result<Option<TlsFiles>,
         (
             false,
             TlsFiles {
-                ca: None,
+                authorities: None,
                 client: None,
             },
         ) => Ok(None),
