@@ -14,6 +14,7 @@ mod keys;
 mod ourselves;
 mod problem;
 mod provider;
+mod resource;
 mod source;
 mod spelling;
 mod store;
@@ -34,6 +35,7 @@ pub use crate::config::keys::{KeyPlace, SharedPlace, SharedPlaceError, key_place
 use crate::config::ourselves::Ourselves;
 pub use crate::config::problem::{ConfigError, Problem};
 pub use crate::config::provider::ProviderSettings;
+pub use crate::config::resource::ResourceSettings;
 use crate::config::source::Sources;
 pub use crate::config::store::{OpenStore, StoreSettings};
 pub(crate) use crate::config::store::{ends_of_move, named as store_named};
@@ -130,8 +132,9 @@ impl Settings {
     /// [`ConfigError`] with every problem there is.
     pub fn read(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
         let mut sources = Sources::open(flags, environment).map_err(ConfigError::new)?;
-        let upstreams = upstreams(&mut sources);
-        let provider = provider(&mut sources, upstreams.as_deref().unwrap_or_default());
+        let (resources, upstreams) = resource::read(&mut sources, upstream);
+        let behind = upstreams.as_deref().unwrap_or_default();
+        let provider = provider(&mut sources, resources, behind);
         together::look(&mut sources, &provider);
         let server = server(&mut sources);
         let log = log(&mut sources);
@@ -152,7 +155,11 @@ impl Settings {
     }
 }
 
-fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> ProviderSettings {
+fn provider(
+    sources: &mut Sources<'_>,
+    resources: Vec<ResourceSettings>,
+    upstreams: &[UpstreamSettings],
+) -> ProviderSettings {
     let origins = sources.origins();
     let store = store::read(sources);
     ProviderSettings {
@@ -163,20 +170,13 @@ fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> Provid
         client_id: sources.required("client_id"),
         credential: credential::read(sources),
         base_url: sources.required("base_url"),
-        required_scopes: sources.required_list("required_scopes"),
-        optional_scopes: sources.list("optional_scopes"),
-        required_app_roles: sources.list("required_app_roles"),
-        allowed_applications: sources.only("allowed_applications"),
+        resources,
         additional_scopes: additional_scopes(sources, upstreams),
         incremental_scopes: sources.list("incremental_scopes"),
         continuous_access_evaluation: sources.parsed("continuous_access_evaluation", value::switch)
             == Some(true),
         identifier_uri: sources.text("identifier_uri"),
         issuer_url: sources.text("issuer_url"),
-        resource_path: sources
-            .parsed("resource_path", value::path)
-            .unwrap_or_default(),
-        resource_name: sources.text("resource_name"),
         redirect_path: sources
             .parsed("redirect_path", value::path)
             .unwrap_or_default(),
@@ -210,7 +210,6 @@ fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> Provid
         signing_algorithm: sources.parsed("signing_algorithm", signing_algorithm),
         dpop: sources.parsed("dpop", value::dpop).unwrap_or_default(),
         dpop_nonce: sources.parsed("dpop_nonce", value::switch) == Some(true),
-        allowed_origins: sources.list("allowed_origins"),
     }
 }
 
@@ -272,29 +271,8 @@ fn additional_scopes(sources: &Sources<'_>, upstreams: &[UpstreamSettings]) -> V
     scopes
 }
 
-/// The servers: the one that is named outside of routes, and one for each route.
-fn upstreams(sources: &mut Sources<'_>) -> Option<Vec<UpstreamSettings>> {
-    let resource_path = sources.text("resource_path");
-    let routes = sources.take_routes();
-    let mut found = Vec::new();
-    if routes.is_empty() || sources.is_given("upstream") {
-        found.push(upstream(sources, resource_path.clone()));
-    } else {
-        sources.needs("upstream_scope", &["upstream"]);
-    }
-    let resource_path = resource_path.unwrap_or_default();
-    for route in routes {
-        let taken = found.iter().flatten();
-        let taken: Vec<_> = taken.map(|server| server.resource_path.clone()).collect();
-        found.push(sources.within(route, |sources| {
-            let path = sources.route_path(|path| value::route_path(path, &resource_path, &taken));
-            upstream(sources, path)
-        }));
-    }
-    found.into_iter().collect()
-}
-
-fn upstream(sources: &mut Sources<'_>, path: Option<String>) -> Option<UpstreamSettings> {
+/// What is behind the server at `resource_path`.
+fn upstream(sources: &mut Sources<'_>, resource_path: String) -> Option<UpstreamSettings> {
     let ourselves = Ourselves::of(sources);
     let url = sources.required_as("upstream", |text| ourselves.refuse(value::upstream(text)?));
     let host_header = sources.parsed("host_header", str::parse);
@@ -304,7 +282,7 @@ fn upstream(sources: &mut Sources<'_>, path: Option<String>) -> Option<UpstreamS
     let timeout = sources.parsed("upstream_timeout", value::timeout);
     Some(UpstreamSettings {
         url: url?,
-        resource_path: path?,
+        resource_path,
         host_header: host_header?,
         forward_identity: identity?,
         exchange,

@@ -10,12 +10,13 @@ use crate::route::Routes;
 use crate::unread::take_in_the_rest;
 
 /// Everything that answers: `provider` with the MCP servers behind it, and the probes.
-pub fn gateway(provider: &AzureProvider, servers: Routes) -> Router {
+pub fn gateway(provider: &AzureProvider, servers: &Routes) -> Router {
     let checked = provider.clone();
     let ready = move || {
         let provider = checked.clone();
         async move { provider.ready().await }
     };
-    let router = provider.protect(servers).merge(health::router(ready));
+    let guarded = provider.protect_each(|resource| servers.server_of(resource).cloned());
+    let router = guarded.merge(health::router(ready));
     observed(router, provider.trusted_proxies().clone()).layer(from_fn(take_in_the_rest))
 }

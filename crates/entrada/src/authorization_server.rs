@@ -27,7 +27,6 @@ use crate::oauth::client::ClientId;
 use crate::oauth::client_document::DocumentHosts;
 use crate::oauth::issuer::Issuer;
 use crate::oauth::redirect_uri::AllowedRedirects;
-use crate::oauth::resource::ResourceIndicator;
 use crate::platform::{Platform, Timestamp};
 use crate::store::{SealedStore, StoreError, StoreHealth};
 
@@ -52,6 +51,7 @@ mod pages;
 mod preregistered;
 mod register;
 mod renewal;
+mod resources;
 mod revoke;
 mod scope_policy;
 mod sign_in_again;
@@ -73,6 +73,7 @@ pub(crate) use preregistered::PreregisteredClients;
 pub use preregistered::{PreregisteredClient, PreregisteredClientError};
 pub use register::RegisterError;
 pub use renewal::RenewalError;
+pub(crate) use resources::{Resource, Resources};
 pub use revoke::RevokeError;
 pub(crate) use scope_policy::ScopePolicy;
 pub use scope_policy::ScopePolicyError;
@@ -134,12 +135,8 @@ pub(crate) struct AuthorizationServerConfig {
     pub(crate) base_url: Url,
     /// The path of the callback that Entra knows, below the base URL.
     pub(crate) redirect_path: String,
-    /// The resource it issues tokens for.
-    pub(crate) resource: ResourceIndicator,
-    /// What people call that resource.
-    pub(crate) resource_name: String,
-    /// The scopes there are.
-    pub(crate) scopes: ScopePolicy,
+    /// What it issues tokens for.
+    pub(crate) resources: Resources,
     /// How long things live.
     pub(crate) lifetimes: Lifetimes,
     /// Whether users are asked.
@@ -261,10 +258,11 @@ impl AuthorizationServer {
         }))
     }
 
-    /// What the guard verifies our access tokens with; `backs` lets them be exchanged.
-    pub(crate) fn verifier(&self, backs: Arc<dyn Backs>) -> IssuedVerifier {
+    /// What the guard of `resource` verifies our access tokens with; `backs` lets them be exchanged.
+    pub(crate) fn verifier(&self, resource: &Resource, backs: Arc<dyn Backs>) -> IssuedVerifier {
+        let audience = resource.indicator.clone();
         IssuedVerifier::new(
-            (self.0.config.issuer.clone(), self.0.config.resource.clone()),
+            (self.0.config.issuer.clone(), audience),
             self.0.config.clients.clone(),
             self.0.store.clone(),
             self.0.keys.clone(),
@@ -312,6 +310,11 @@ impl AuthorizationServer {
 
     pub(crate) fn entra(&self) -> &EntraClient {
         &self.0.entra
+    }
+
+    /// What tokens are issued for.
+    pub(crate) fn resources(&self) -> &Resources {
+        &self.0.config.resources
     }
 
     pub(crate) fn trusted_proxies(&self) -> &TrustedProxies {

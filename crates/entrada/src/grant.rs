@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::access_token::Principal;
 use crate::keys::SealingKeys;
 use crate::oauth::client::ClientId;
-use crate::oauth::resource::ResourceIndicator;
+use crate::oauth::resource::{AskedResources, ResourceIndicator};
 use crate::oauth::scope::Scope;
 use crate::platform::{SecureRandom, Timestamp};
 use crate::secret::{EntraAccessToken, EntraRefreshToken, Hashed, RefreshToken, sealable};
@@ -244,17 +244,17 @@ pub enum RefreshError {
 }
 
 /// What a client asks of the refresh grant besides the token (RFC 6749 §6, RFC 8707 §2.2).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct RefreshRequest {
     /// A narrower scope.
     pub(crate) scope: Option<Scope>,
-    /// The resources named.
-    pub(crate) resources: Vec<ResourceIndicator>,
+    /// What it can be for.
+    pub(crate) resources: AskedResources,
 }
 
 impl RefreshRequest {
     /// Asks for `scope` at `resources`.
-    pub(crate) fn new(scope: Option<Scope>, resources: Vec<ResourceIndicator>) -> Self {
+    pub(crate) fn new(scope: Option<Scope>, resources: AskedResources) -> Self {
         Self { scope, resources }
     }
 }
@@ -290,6 +290,11 @@ impl Grant {
     /// How often it was stored; the fence of [`Store::put_version`](crate::store::Store::put_version).
     pub(crate) fn version(&self) -> u64 {
         self.version
+    }
+
+    /// What its access tokens are for.
+    pub(crate) fn resource(&self) -> &ResourceIndicator {
+        &self.resource
     }
 
     /// The client that holds it.
@@ -378,11 +383,7 @@ impl Grant {
         {
             return Err(RefreshError::ScopeExceeded);
         }
-        if !request
-            .resources
-            .iter()
-            .all(|resource| resource.names_same(&self.resource))
-        {
+        if !request.resources.admit(&self.resource) {
             return Err(RefreshError::WrongResource);
         }
         let hashed = presented.token().hashed();

@@ -1,6 +1,7 @@
 //! [`AzureProvider`]: one configuration makes the authorization server, the guard, and
 //! on-behalf-of.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +15,9 @@ use tower::{Layer as _, Service};
 use url::Url;
 
 use crate::access_token::AccessTokenVerifier;
-use crate::authorization_server::{AuthorizationServer, AuthorizationServerConfig, TrustedProxies};
+use crate::authorization_server::{
+    AuthorizationServer, AuthorizationServerConfig, Resource, TrustedProxies,
+};
 use crate::dpop;
 use crate::entra::EntraClient;
 use crate::entra::error::EntraError;
@@ -26,20 +29,24 @@ use crate::oauth::metadata::ProtectedResourceMetadata;
 use crate::on_behalf_of::{GrantAccess, OnBehalfOf};
 use crate::platform::{Platform, Timestamp};
 use crate::resource_server::{
-    Protection, RequireBearerLayer, protected_resource_metadata, resource_metadata_url,
+    Protection, RequireBearerLayer, protected_resource_metadata, protected_resource_metadata_below,
+    resource_metadata_url,
 };
 use crate::store::{SealedStore, StoreError};
 
 mod config;
+mod hosts;
 mod paths;
 mod remote;
 
 pub use config::{
-    AzureConfig, AzureJwtConfig, ConfigError, ConfigErrors, GraphGroups, RemoteAuthConfig,
+    AzureConfig, AzureJwtConfig, ConfigError, ConfigErrors, GraphGroups, ProtectedResource,
+    RemoteAuthConfig,
 };
 pub use remote::RemoteAuthProvider;
 
 use config::Checked;
+use hosts::{Host, Hosts};
 
 /// An OAuth 2.1 authorization server in front of MCP clients with Microsoft Entra ID behind it,
 /// and the guard for what it protects. Cheap to clone.
@@ -48,12 +55,19 @@ pub struct AzureProvider(Arc<Inner>);
 
 struct Inner {
     server: AuthorizationServer,
-    resource: Url,
-    metadata: ProtectedResourceMetadata,
-    guard: RequireBearerLayer,
+    base_url: Url,
+    /// The first is meant where a client names none.
+    protected: Vec<Protected>,
     keys: Keys,
     signing_algorithm: Algorithm,
     platform: Platform,
+}
+
+/// A server behind its guard.
+struct Protected {
+    url: Url,
+    metadata: ProtectedResourceMetadata,
+    guard: RequireBearerLayer,
 }
 
 impl AzureProvider {
@@ -66,36 +80,50 @@ impl AzureProvider {
         let Checked {
             app,
             server,
-            resource_url,
-            allowed_origins,
-            requirement,
+            guarded,
             graph,
-            also_accepted,
             store,
             keys,
             signing_algorithm,
         } = config.check(&platform)?;
-        let mut protection = Protection::new(resource_metadata_url(&resource_url));
-        protection.required_scope = server.scopes.required().clone();
-        protection.requirement = requirement;
-        protection.allowed_origins = allowed_origins;
-        protection.session_keys = Some(keys.clone());
-        protection.proofs.clone_from(&server.proofs);
-        let metadata = metadata(&server);
+        let base_url = server.base_url.clone();
+        let metadata: Vec<_> = server
+            .resources
+            .iter()
+            .map(|resource| metadata(&server, resource))
+            .collect();
+        let proofs = server.proofs.clone();
         let entra = Arc::new(EntraClient::new(app, platform.clone()));
         let health = store.health();
         let store = SealedStore::new(Arc::new(store), keys.clone(), Arc::clone(&platform.random));
         let store = (store, health);
         let server = AuthorizationServer::new(server, entra, store, keys.clone(), platform.clone());
         let on_behalf_of = OnBehalfOf::of_grants(server.clone(), platform.clone());
-        let own = own_verifier(&server, graph, (&on_behalf_of, &platform));
-        let verifier = MultiAuth::first(own, also_accepted);
-        let guard = RequireBearerLayer::new(verifier, Arc::clone(&platform.clock), protection);
+        let groups = groups(graph, &on_behalf_of, &platform);
+        let resources = server.resources().iter();
+        let protected = resources.zip(guarded).zip(metadata);
+        let protected = protected.map(|((resource, guarded), metadata)| {
+            let url = guarded.url;
+            let mut protection = Protection::new(resource_metadata_url(&url));
+            protection.required_scope = resource.scopes.required().clone();
+            protection.requirement = guarded.requirement;
+            protection.allowed_origins = guarded.allowed_origins;
+            protection.session_keys = Some(keys.clone());
+            protection.proofs.clone_from(&proofs);
+            let own = own_verifier((&server, resource), &on_behalf_of, groups.as_ref());
+            let verifier = MultiAuth::first(own, guarded.also_accepted);
+            let clock = Arc::clone(&platform.clock);
+            Protected {
+                url,
+                metadata,
+                guard: RequireBearerLayer::new(verifier, clock, protection),
+            }
+        });
+        let protected = protected.collect();
         Ok(Self(Arc::new(Inner {
             server,
-            resource: resource_url,
-            metadata,
-            guard,
+            base_url,
+            protected,
             keys,
             signing_algorithm,
             platform,
@@ -103,7 +131,7 @@ impl AzureProvider {
     }
 
     /// Everything around `service` in one router: the authorization server, the metadata, and
-    /// `service` behind the guard at the path of the resource and below it.
+    /// `service` behind the guard at the path of the first resource and below it.
     ///
     /// The service sees each request's URI as it came.
     pub fn protect<S, B>(&self, service: S) -> Router
@@ -117,23 +145,90 @@ impl AzureProvider {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        mount(self.router(), &self.0.resource, self.0.guard.layer(service))
+        let mut service = Some(service);
+        self.protect_each(|resource| service.take_if(|_| resource == self.resource()))
     }
 
     /// The authorization server and the metadata, to be mounted at the root of the origin.
     pub fn router(&self) -> Router {
-        let metadata = protected_resource_metadata(&self.0.resource, &self.0.metadata);
-        self.0.server.router().merge(metadata)
+        self.protect_each(|_| None::<Router>)
     }
 
-    /// The guard alone, for routes of your own.
+    /// The same with what `service` makes for each resource, whose URL it is given. Where it makes
+    /// nothing, there is the metadata alone.
+    ///
+    /// A resource on a host of its own is found by the host a request names, and is alone there with its
+    /// metadata: a proxy before this server must leave the host as it is.
+    pub fn protect_each<S, B>(&self, mut service: impl FnMut(&str) -> Option<S>) -> Router
+    where
+        S: Service<Request<Body>, Response = Response<B>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let own = Host::of(&self.0.base_url);
+        let mut routers = HashMap::from([(own.clone(), self.0.server.router())]);
+        for protected in &self.0.protected {
+            let host = Host::of(&protected.url);
+            let router = routers.remove(&host).unwrap_or_default();
+            let router = router.merge(self.metadata_of(protected));
+            let router = match service(&protected.metadata.resource) {
+                Some(service) => mount(router, &protected.url, protected.guard.layer(service)),
+                None => router,
+            };
+            routers.insert(host, router);
+        }
+        let own = routers.remove(&own).unwrap_or_default();
+        Hosts::router(own, routers)
+    }
+
+    /// The metadata of a resource; at the root of its host, too, for clients that look nowhere else, where
+    /// that is not another's.
+    fn metadata_of(&self, protected: &Protected) -> Router {
+        let host = Host::of(&protected.url);
+        let others = self.0.protected.iter();
+        let mut there = others.filter(|other| Host::of(&other.url) == host);
+        let at_root = there.clone().find(|other| other.url.path() == "/");
+        let foremost = at_root.or_else(|| there.next());
+        if foremost.is_some_and(|foremost| std::ptr::eq(foremost, protected)) {
+            protected_resource_metadata(&protected.url, &protected.metadata)
+        } else {
+            protected_resource_metadata_below(&protected.url, &protected.metadata)
+        }
+    }
+
+    /// The guard of the first resource alone, for routes of your own.
     pub fn guard(&self) -> RequireBearerLayer {
-        self.0.guard.clone()
+        self.first().guard.clone()
     }
 
-    /// The URL that MCP clients are told.
+    /// The guard of `resource` alone, if it is one of them.
+    pub fn guard_of(&self, resource: &str) -> Option<RequireBearerLayer> {
+        let mut protected = self.0.protected.iter();
+        let found = protected.find(|protected| protected.metadata.resource == resource);
+        found.map(|protected| protected.guard.clone())
+    }
+
+    /// The URL of the first resource, as MCP clients are told.
     pub fn resource(&self) -> &str {
-        &self.0.metadata.resource
+        &self.first().metadata.resource
+    }
+
+    /// The URLs of all resources, as MCP clients are told.
+    pub fn resources(&self) -> impl Iterator<Item = &str> {
+        let protected = self.0.protected.iter();
+        protected.map(|protected| &*protected.metadata.resource)
+    }
+
+    fn first(&self) -> &Protected {
+        self.0
+            .protected
+            .first()
+            .expect("the first resource is in every configuration")
     }
 
     /// The proxies before this server.
@@ -213,12 +308,12 @@ impl AzureProvider {
     }
 }
 
-/// What the protected server says of itself.
-fn metadata(server: &AuthorizationServerConfig) -> ProtectedResourceMetadata {
+/// What a protected server says of itself.
+fn metadata(server: &AuthorizationServerConfig, resource: &Resource) -> ProtectedResourceMetadata {
     let issuers = vec![server.issuer.clone()];
-    let mut metadata = ProtectedResourceMetadata::new(&server.resource, issuers);
-    metadata.scopes_supported = server.scopes.required().iter().cloned().collect();
-    metadata.resource_name = Some(server.resource_name.clone());
+    let mut metadata = ProtectedResourceMetadata::new(&resource.indicator, issuers);
+    metadata.scopes_supported = resource.scopes.required().iter().cloned().collect();
+    metadata.resource_name = Some(resource.name.clone());
     if let Some(proofs) = &server.proofs {
         metadata.dpop_signing_alg_values_supported = Some(dpop::algorithms());
         metadata.dpop_bound_access_tokens_required = proofs.are_required().then_some(true);
@@ -226,19 +321,29 @@ fn metadata(server: &AuthorizationServerConfig) -> ProtectedResourceMetadata {
     metadata
 }
 
-/// What verifies our own tokens, and looks groups up where that is wanted.
-fn own_verifier(
-    server: &AuthorizationServer,
+/// What looks groups up, where that is wanted.
+fn groups(
     graph: Option<(String, String)>,
-    (on_behalf_of, platform): (&OnBehalfOf, &Platform),
-) -> Arc<dyn AccessTokenVerifier> {
-    let verifier = Arc::new(server.verifier(Arc::new(on_behalf_of.clone())));
-    let Some((url, scope)) = graph else {
-        return verifier;
-    };
+    on_behalf_of: &OnBehalfOf,
+    platform: &Platform,
+) -> Option<Arc<GroupResolver>> {
+    let (url, scope) = graph?;
     let access = GrantAccess::new(on_behalf_of.clone(), scope);
     let groups = GroupResolver::new(url, Arc::new(access), platform.clone());
-    Arc::new(WithGroups::new(verifier, groups))
+    Some(Arc::new(groups))
+}
+
+/// What verifies our own tokens for `resource`.
+fn own_verifier(
+    (server, resource): (&AuthorizationServer, &Resource),
+    on_behalf_of: &OnBehalfOf,
+    groups: Option<&Arc<GroupResolver>>,
+) -> Arc<dyn AccessTokenVerifier> {
+    let verifier = Arc::new(server.verifier(resource, Arc::new(on_behalf_of.clone())));
+    match groups {
+        Some(groups) => Arc::new(WithGroups::new(verifier, Arc::clone(groups))),
+        None => verifier,
+    }
 }
 
 /// Puts `service` into `router` at the path of `resource` and below it.
@@ -266,7 +371,7 @@ where
 impl fmt::Debug for AzureProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AzureProvider")
-            .field("resource", &self.0.metadata.resource)
+            .field("resource", &self.resource())
             .finish_non_exhaustive()
     }
 }

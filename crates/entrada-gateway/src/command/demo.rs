@@ -25,7 +25,7 @@ use url::Url;
 use crate::command::CommandError;
 use crate::command::demo::page::Demonstration;
 use crate::command::demo::sample_server::{GRAPH_SCOPES, GRAPH_TOKEN, Graph, sample_server};
-use crate::command::serve::{listen, path_of};
+use crate::command::serve::listen;
 use crate::config::{ConfigError, Problem, UpstreamSettings, address, duration};
 use crate::gateway::gateway;
 use crate::route::Routes;
@@ -141,9 +141,8 @@ impl Parts {
         let graph = Graph::new(platform.http, entra_host);
         let (sample, sample_listener) = sample(graph).await?;
         let mut upstream = UpstreamSettings::new(sample);
-        upstream.resource_path = path_of(provider.resource())?;
         upstream.exchange = Some(graph_token()?);
-        let router = gateway(&provider, Routes::new(&[upstream])?);
+        let router = gateway(&provider, &Routes::new(&provider, &[upstream])?);
         let front = format!("Entrada demo: the MCP server is {}\n", provider.resource());
         let router = router.route("/", get(|| async { front }));
         Ok(Self {

@@ -9,10 +9,9 @@ use entrada::store::Moving;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use crate::command::CommandError;
-use crate::config::{ConfigError, Environment, Flags, Problem, Settings};
+use crate::config::{Environment, Flags, Settings};
 use crate::gateway::gateway;
 use crate::route::Routes;
 use crate::server::Server;
@@ -25,7 +24,7 @@ use crate::telemetry::{self, WithCauses};
 ///
 /// [`CommandError`] if it cannot begin.
 pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
-    let mut settings = Settings::read(flags, &Environment::of_process())?;
+    let settings = Settings::read(flags, &Environment::of_process())?;
     telemetry::init(&settings.log);
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
@@ -33,21 +32,15 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let signals = StopSignals::listen().map_err(CommandError::Signals)?;
     let opened = settings.provider.open_store()?;
     let provider = settings.provider.provider_on(opened.store)?;
-    let base = path_of(&settings.provider.base_url)?;
-    for server in &mut settings.upstreams {
-        server
-            .resource_path
-            .insert_str(0, base.trim_end_matches('/'));
-    }
-    let servers = Routes::new(&settings.upstreams)?;
+    let servers = Routes::new(&provider, &settings.upstreams)?;
     let listener = listen(settings.server.listen).await?;
     let address = listener.local_addr().unwrap_or(settings.server.listen);
-    let router = gateway(&provider, servers);
-    for server in &settings.upstreams {
+    let router = gateway(&provider, &servers);
+    for (resource, server) in provider.resources().zip(&settings.upstreams) {
         let upstream = server.url.origin().ascii_serialization();
-        tracing::info!(path = server.resource_path, upstream, "route");
+        tracing::info!(resource, upstream, "route");
     }
-    tracing::info!(listen = %address, resource = provider.resource(), "ready");
+    tracing::info!(listen = %address, "ready");
     let stop = CancellationToken::new();
     let server = Server::new(listener, router, settings.server.drain_timeout);
     let mut tending = JoinSet::new();
@@ -127,17 +120,6 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, CommandEr
     TcpListener::bind(address)
         .await
         .map_err(|source| CommandError::Listen { address, source })
-}
-
-/// The path of `url`.
-pub(crate) fn path_of(url: &str) -> Result<String, ConfigError> {
-    match Url::parse(url) {
-        Ok(url) => Ok(url.path().to_owned()),
-        Err(error) => {
-            let problem = Problem::new(format!("{url}: {error}"));
-            Err(ConfigError::new(vec![problem]))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ const ROUTE: &str = "route";
 const CLIENT: &str = "client";
 /// The key of the issuers whose assertions are taken.
 const TRUSTED_ISSUER: &str = "trusted_issuer";
-/// The key of a route's path.
-const PATH: &str = "path";
+/// The keys of a route that say where it is.
+const PLACES: [&str; 2] = ["host", "path"];
 
 /// The values in a file, by the name of their setting.
 pub(super) type Values = BTreeMap<&'static str, Given>;
@@ -48,6 +48,7 @@ pub(super) struct Content {
 pub(super) struct RouteTable {
     /// File and line.
     pub(super) place: String,
+    pub(super) host: Option<Given>,
     pub(super) path: Option<Given>,
     pub(super) values: Values,
     /// Whether some of it is wrong already.
@@ -139,15 +140,20 @@ impl Content {
 
 impl RouteTable {
     fn set(&mut self, key: &str, value: &DeValue<'_>, place: String) -> Result<(), Problem> {
-        if key == PATH {
-            let Some(path) = value.as_str() else {
-                return Err(Problem::new(format!("{place}: {PATH}: write a string")));
+        let part = match key {
+            "host" => Some(&mut self.host),
+            "path" => Some(&mut self.path),
+            _ => None,
+        };
+        if let Some(part) = part {
+            let Some(text) = value.as_str() else {
+                return Err(Problem::new(format!("{place}: {key}: write a string")));
             };
-            let (value, origin) = (path.to_owned(), Origin::File(place));
-            self.path = Some(Given { value, origin });
+            let (value, origin) = (text.to_owned(), Origin::File(place));
+            *part = Some(Given { value, origin });
             return Ok(());
         }
-        let (name, given) = entry(key, value, place.clone(), &[PATH])?;
+        let (name, given) = entry(key, value, place.clone(), &PLACES)?;
         if Setting::named(name).is_none_or(|setting| setting.of_route.is_none()) {
             let what = format!("{place}: {name} holds for all routes: write it before the first");
             return Err(Problem::new(what));

@@ -40,11 +40,26 @@ fn problem(finding: &Finding, settings: &ProviderSettings) -> Problem {
     ] {
         text = text.replace(theirs, ours);
     }
+    if let Finding::Resource { url, source } = finding {
+        return of_route(url, source, settings);
+    }
     if let Finding::Client { client_id, source } = finding {
         return of_client(client_id, *source, &text, settings);
     }
     match text.split_once(": ") {
         Some((theirs, what)) => settings.problem_with(ours(theirs, finding, settings), what),
+        None => Problem::new(text),
+    }
+}
+
+/// What is wrong with the server of a route.
+fn of_route(url: &str, finding: &Finding, settings: &ProviderSettings) -> Problem {
+    let text = WithCauses::of(finding).to_string();
+    let text = text.replace("resource_url: ", "path: ");
+    let mut resources = settings.resources.iter();
+    let resource = resources.find(|resource| resource.url(&settings.base_url) == url);
+    match resource.and_then(|resource| resource.route.as_ref()) {
+        Some(place) => Problem::new(format!("{place}: {text}")),
         None => Problem::new(text),
     }
 }
@@ -73,9 +88,13 @@ fn of_client(
 
 /// The setting that the library calls `theirs`: the one that was set, where it has one name for several.
 fn ours<'a>(theirs: &'a str, finding: &Finding, settings: &ProviderSettings) -> &'a str {
+    let first = settings.resources.first();
+    let [required, optional] = first.map_or_else(Default::default, |first| {
+        [&*first.required_scopes, &*first.optional_scopes]
+    });
     let lists = [
-        ("required_scopes", &settings.required_scopes),
-        ("optional_scopes", &settings.optional_scopes),
+        ("required_scopes", required),
+        ("optional_scopes", optional),
         ("additional_scopes", &settings.additional_scopes),
         ("incremental_scopes", &settings.incremental_scopes),
     ];
@@ -84,7 +103,7 @@ fn ours<'a>(theirs: &'a str, finding: &Finding, settings: &ProviderSettings) -> 
         ("client_secret" | "credential", _) => credential::SETTINGS.iter().find(is_set).copied(),
         ("lifetimes", _) => LIFETIMES.iter().find(is_set).copied(),
         (_, Finding::Scope(scope)) => {
-            let holds = |(_, list): &&(&'static str, &Vec<String>)| list.contains(scope);
+            let holds = |(_, list): &&(&'static str, &[String])| list.contains(scope);
             lists.iter().find(holds).map(|(name, _)| *name)
         }
         _ => None,
@@ -112,9 +131,7 @@ fn causes(finding: &Finding) -> &'static [&'static str] {
         Finding::IncrementalScope(_) => &["incremental_scopes"],
         Finding::BaseUrl(_) => &["base_url"],
         Finding::IssuerUrl(_) => &["base_url", "issuer_url"],
-        Finding::ResourceUrl(_) | Finding::ResourceOrigin | Finding::ResourcePath => {
-            &["base_url", "resource_path"]
-        }
+        Finding::ResourceUrl(_) | Finding::ResourcePath => &["base_url", "resource_path"],
         Finding::RedirectPath => &["redirect_path"],
         _ => &[],
     }

@@ -23,7 +23,10 @@ impl Ourselves {
         Self {
             listen: listen.and_then(|text| value::address(&text).ok()),
             base_url: base_url.and_then(|text| Url::parse(&text).ok()),
-            resource_path: sources.text("resource_path").unwrap_or_default(),
+            resource_path: match sources.unread_route_path() {
+                Some(path) => path.to_owned(),
+                None => sources.text("resource_path").unwrap_or_default(),
+            },
         }
     }
 

@@ -88,12 +88,12 @@ impl Problem {
         Self::new(format!("{place}: the route has no {name}"))
     }
 
-    /// The path of a route is none.
-    pub(super) fn of_path(origin: &Origin, what: &str) -> Self {
+    /// The host or the path of a route is none.
+    pub(super) fn of_place(name: &str, origin: &Origin, what: &str) -> Self {
         match origin {
-            Origin::File(place) => Self::new(format!("{place}: path: {what}")),
+            Origin::File(place) => Self::new(format!("{place}: {name}: {what}")),
             Origin::Flag | Origin::Environment | Origin::Default => {
-                Self::new(format!("path: {what}"))
+                Self::new(format!("{name}: {what}"))
             }
         }
     }

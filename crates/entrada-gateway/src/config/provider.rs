@@ -23,6 +23,7 @@ use url::Url;
 
 use crate::config::findings::problems;
 use crate::config::problem::{ConfigError, Problem};
+use crate::config::resource::ResourceSettings;
 use crate::config::source::Origins;
 use crate::config::store::{OpenStore, StoreSettings};
 use crate::config::table::Setting;
@@ -47,14 +48,8 @@ pub struct ProviderSettings {
     pub credential: Option<ClientCredential>,
     /// The public URL of this gateway.
     pub base_url: String,
-    /// Scopes a token must have.
-    pub required_scopes: Vec<String>,
-    /// Further scopes clients may ask for.
-    pub optional_scopes: Vec<String>,
-    /// App roles that let applications in, as themselves.
-    pub required_app_roles: Vec<String>,
-    /// The only applications that are let in as themselves.
-    pub allowed_applications: Vec<String>,
+    /// The protected servers. The first is meant where a client names none.
+    pub resources: Vec<ResourceSettings>,
     /// Scopes of other APIs to ask Entra for.
     pub additional_scopes: Vec<String>,
     /// Scopes of other APIs to ask Entra for once they are needed.
@@ -65,10 +60,6 @@ pub struct ProviderSettings {
     pub identifier_uri: Option<String>,
     /// The issuer, where it is not the base URL.
     pub issuer_url: Option<String>,
-    /// The path of the protected server, below the base URL.
-    pub resource_path: String,
-    /// What people are told the protected server is called.
-    pub resource_name: Option<String>,
     /// The path Entra sends people back to, below the base URL.
     pub redirect_path: String,
     /// The only redirect URIs clients may use.
@@ -119,8 +110,6 @@ pub struct ProviderSettings {
     pub dpop: Dpop,
     /// Whether their proofs must hold a nonce.
     pub dpop_nonce: bool,
-    /// Origins whose pages may call the protected server.
-    pub allowed_origins: Vec<String>,
     /// Where all that was found.
     pub(super) origins: Origins,
 }
@@ -163,45 +152,52 @@ impl ProviderSettings {
         opened.map_err(|(name, what)| ConfigError::new(vec![self.problem_with(name, &what)]))
     }
 
-    /// The provider by `config`, with applications let in that may be.
+    /// The provider by `config`, with all servers, and with applications let in that may be.
     ///
     /// # Errors
     ///
     /// Everything the library finds wrong, but once.
     fn assemble(
         &self,
-        config: AzureConfig,
+        mut config: AzureConfig,
         platform: Platform,
     ) -> Result<AzureProvider, Vec<Finding>> {
-        let applications = self.applications(&platform).transpose();
-        let (applications, mut found) = match applications {
-            Ok(verifier) => (verifier, Vec::new()),
-            Err(errors) => (None, errors.into_iter().collect()),
-        };
-        let config = match applications {
-            Some(verifier) => config.also_accept(verifier),
-            None => config,
-        };
+        let mut found: Vec<Finding> = Vec::new();
+        for (at, resource) in self.resources.iter().enumerate() {
+            let applications = self.applications(resource, &platform).transpose();
+            let applications = applications.unwrap_or_else(|errors| {
+                found.extend(errors);
+                None
+            });
+            config = match (at, applications) {
+                (0, None) => config,
+                (0, Some(verifier)) => config.also_accept(verifier),
+                (_, None) => config.resource(resource.protected(&self.base_url)),
+                (_, Some(verifier)) => {
+                    config.resource(resource.protected(&self.base_url).also_accept(verifier))
+                }
+            };
+        }
         match AzureProvider::new(config, platform) {
             Ok(provider) if found.is_empty() => Ok(provider),
-            Ok(_) => Err(found),
-            Err(errors) => {
-                let kinds: Vec<_> = errors.iter().map(discriminant).collect();
-                found.retain(|finding| !kinds.contains(&discriminant(finding)));
-                Err(errors.into_iter().chain(found).collect())
-            }
+            Ok(_) => Err(once(Vec::new(), found)),
+            Err(errors) => Err(once(errors.into_iter().collect(), found)),
         }
     }
 
-    /// What verifies the tokens of applications, where those are let in.
-    fn applications(&self, platform: &Platform) -> Option<Result<AzureJwtVerifier, ConfigErrors>> {
-        if self.required_app_roles.is_empty() && self.allowed_applications.is_empty() {
+    /// What verifies the tokens of applications for `resource`, where those are let in.
+    fn applications(
+        &self,
+        resource: &ResourceSettings,
+        platform: &Platform,
+    ) -> Option<Result<AzureJwtVerifier, ConfigErrors>> {
+        if !resource.lets_applications_in() {
             return None;
         }
         let mut config = AzureJwtConfig::new(&self.tenant_id, &self.client_id)
             .app_only(AppOnlyTokens::Require)
-            .required_app_roles(&self.required_app_roles)
-            .allowed_clients(&self.allowed_applications)
+            .required_app_roles(&resource.required_app_roles)
+            .allowed_clients(&resource.allowed_applications)
             .allowed_tenants(&self.allowed_tenants)
             .identifier_uris(&self.identifier_uri);
         if let Some(credential) = &self.credential {
@@ -258,17 +254,9 @@ impl ProviderSettings {
     fn azure_config(&self) -> AzureConfig {
         let base_url = self.base_url.as_str();
         let mut config = AzureConfig::new(&self.tenant_id, &self.client_id, base_url)
-            .required_scopes(&self.required_scopes)
-            .optional_scopes(&self.optional_scopes)
             .additional_scopes(&self.additional_scopes)
             .incremental_scopes(&self.incremental_scopes)
-            .resource_url(format!(
-                "{}{}",
-                base_url.trim_end_matches('/'),
-                self.resource_path
-            ))
             .redirect_path(&self.redirect_path)
-            .allowed_origins(&self.allowed_origins)
             .allowed_tenants(&self.allowed_tenants)
             .client_registrations(self.client_registrations)
             .consent(self.consent)
@@ -309,14 +297,21 @@ impl ProviderSettings {
 
     /// Adds what has a default in the library.
     fn optional(&self, mut config: AzureConfig) -> AzureConfig {
+        if let Some(first) = self.resources.first() {
+            config = config
+                .resource_url(first.url(&self.base_url))
+                .required_scopes(&first.required_scopes)
+                .optional_scopes(&first.optional_scopes)
+                .allowed_origins(&first.allowed_origins);
+            if let Some(name) = &first.name {
+                config = config.resource_name(name);
+            }
+        }
         if let Some(identifier_uri) = &self.identifier_uri {
             config = config.identifier_uri(identifier_uri);
         }
         if let Some(issuer_url) = &self.issuer_url {
             config = config.issuer_url(issuer_url);
-        }
-        if let Some(resource_name) = &self.resource_name {
-            config = config.resource_name(resource_name);
         }
         if let Some(cloud) = self.cloud {
             config = config.cloud(cloud);
@@ -338,4 +333,15 @@ impl ProviderSettings {
         }
         config
     }
+}
+
+/// `first`, and of `others` what is of another kind: what is wrong with both is told once.
+fn once(mut first: Vec<Finding>, others: Vec<Finding>) -> Vec<Finding> {
+    for other in others {
+        let kind = discriminant(&other);
+        if !first.iter().any(|known| discriminant(known) == kind) {
+            first.push(other);
+        }
+    }
+    first
 }

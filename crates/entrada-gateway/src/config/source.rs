@@ -173,22 +173,42 @@ impl<'a> Sources<'a> {
         read
     }
 
-    /// The path of the route, read by `parse`; a problem where it has none.
-    pub(super) fn route_path(
+    /// The host of the route, read by `parse`, where it has one to itself.
+    pub(super) fn route_host(
         &mut self,
         parse: impl FnOnce(&str) -> Result<String, String>,
     ) -> Option<String> {
+        let Given { value, origin } = self.route.as_ref()?.host.as_ref()?;
+        let read = parse(value).map_err(|what| Problem::of_place("host", origin, &what));
+        read.map_err(|problem| self.note(Some(problem))).ok()
+    }
+
+    /// The path of the route, read by `parse`, or `usual`; a problem where there is neither.
+    pub(super) fn route_path(
+        &mut self,
+        usual: Option<&str>,
+        parse: impl FnOnce(&str) -> Result<String, String>,
+    ) -> Option<String> {
         let route = self.route.as_ref()?;
-        let problem = match &route.path {
-            Some(Given { value, origin }) => match parse(value) {
-                Ok(path) => return Some(path),
-                Err(what) => Problem::of_path(origin, &what),
-            },
-            None if route.is_faulty => return None,
-            None => Problem::missing_in_route("path", &route.place),
+        let own = route.path.as_ref();
+        let (value, origin) = match (own, usual) {
+            (Some(Given { value, origin }), _) => (value.as_str(), origin.clone()),
+            (None, Some(usual)) => (usual, Origin::File(route.place.clone())),
+            (None, None) if route.is_faulty => return None,
+            (None, None) => {
+                let problem = Problem::missing_in_route("path, and no host", &route.place);
+                self.note(Some(problem));
+                return None;
+            }
         };
-        self.note(Some(problem));
-        None
+        let read = parse(value).map_err(|what| Problem::of_place("path", &origin, &what));
+        read.map_err(|problem| self.note(Some(problem))).ok()
+    }
+
+    /// The path of the route, as it is written.
+    pub(super) fn unread_route_path(&self) -> Option<&str> {
+        let path = self.route.as_ref()?.path.as_ref()?;
+        Some(&path.value)
     }
 
     /// The setting read by `parse`, where it was set; a problem where it cannot be read.

@@ -69,7 +69,7 @@ fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
         (&[], vec![], "/mcp"),
     ] {
         let settings = read(line, &least_and(&variables)).unwrap();
-        assert_eq!(settings.provider.resource_path, expected);
+        assert_eq!(settings.provider.resources[0].path, expected);
         assert_eq!(settings.upstreams[0].resource_path, expected);
     }
 }
@@ -92,8 +92,11 @@ fn every_setting_can_be_a_flag_a_variable_or_a_key() {
     let line = ["--config", file.path().to_str().unwrap()];
     let settings = read(&line, &LEAST[..1]).unwrap();
     let provider = settings.provider;
-    assert_eq!(provider.required_scopes, ["mcp.read", "mcp.write"]);
-    assert_eq!(provider.optional_scopes, ["mcp.delete"]);
+    assert_eq!(
+        provider.resources[0].required_scopes,
+        ["mcp.read", "mcp.write"]
+    );
+    assert_eq!(provider.resources[0].optional_scopes, ["mcp.delete"]);
     assert_eq!(
         provider.access_token_lifetime,
         Some(Duration::from_secs(900))

@@ -1,8 +1,7 @@
 //! What settings come to that are each right by themselves: what may be meant is warned of.
 
-use url::Url;
-
 use crate::config::provider::ProviderSettings;
+use crate::config::resource::repeats;
 use crate::config::source::Sources;
 
 /// Scopes of Microsoft Graph that let one read the groups one is in (Microsoft, *directoryObject:
@@ -19,8 +18,8 @@ const READ_GROUPS: [&str; 7] = [
 
 /// Looks for what may be meant, and warns of it.
 pub(super) fn look(sources: &mut Sources<'_>, provider: &ProviderSettings) {
-    if repeats(&provider.base_url, &provider.resource_path) {
-        let what = "ends with the resource_path, which is put behind it once more: take it out, \
+    if repeats(&provider.base_url, &provider.resources) {
+        let what = "ends with the path of a server, which is put behind it once more: take it out, \
                     unless that is meant";
         sources.warn("base_url", what);
     }
@@ -34,14 +33,6 @@ pub(super) fn look(sources: &mut Sources<'_>, provider: &ProviderSettings) {
         );
         sources.warn("groups_from_graph", &what);
     }
-}
-
-/// Whether the path of `base_url` ends with `resource_path`.
-fn repeats(base_url: &str, resource_path: &str) -> bool {
-    let path = resource_path.trim_end_matches('/');
-    let base = Url::parse(base_url).ok();
-    let base = base.as_ref().map(|url| url.path().trim_end_matches('/'));
-    !path.is_empty() && base.is_some_and(|base| base.ends_with(path))
 }
 
 /// Whether `scope` is one of Microsoft Graph that reads groups.

@@ -116,23 +116,20 @@ pub(super) fn path(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The path of a route: below that of the resource, and none that is `taken`.
-pub(super) fn route_path(
-    text: &str,
-    resource_path: &str,
-    taken: &[String],
-) -> Result<String, String> {
-    let path = path(text)?;
-    let below = path.strip_prefix(resource_path.trim_end_matches('/'));
-    if !below.is_some_and(|below| below.is_empty() || below.starts_with('/')) {
-        return Err(format!(
-            "the path must lie below {resource_path}, the resource_path"
-        ));
+/// A host that a server has to itself, with its port where that is not the usual one.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let url = Url::parse(&format!("https://{text}/")).ok();
+    let written = url.as_ref().and_then(|url| {
+        let port = url.port().map(|port| format!(":{port}"));
+        Some(format!("{}{}", url.host_str()?, port.unwrap_or_default()))
+    });
+    match written {
+        Some(written) if written == text.to_ascii_lowercase() => Ok(written),
+        Some(_) | None => Err(
+            "write a host such as orders.example.com, with a port where it is not the usual one"
+                .to_owned(),
+        ),
     }
-    if taken.contains(&path) {
-        return Err("another server has that path".to_owned());
-    }
-    Ok(path)
 }
 
 /// The client id of an identity.

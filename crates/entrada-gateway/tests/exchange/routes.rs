@@ -2,17 +2,23 @@
 
 use entra_emulator::{Endpoint, GrantType, TokenOrder, builtin};
 use entrada::entra::verifier::AppOnlyTokens;
+use entrada::provider::ProtectedResource;
 use entrada::{AzureJwtConfig, AzureJwtVerifier};
 use entrada_gateway::upstream::exchange::Exchange;
 use serde_json::{Value, json};
 
 use crate::client::Answer;
-use crate::log::Log;
 use crate::stage::{Stage, USER_READ, header};
-use crate::world::{World, claims_of};
+use crate::world::{BASE_URL, World, claims_of};
 
 const ORDERS: &str = "/mcp/orders";
 const GRAPH: &str = "/mcp/graph";
+
+/// A world with a protected server at each of these paths.
+async fn three() -> World {
+    let at = |path: &str| ProtectedResource::new(format!("{BASE_URL}{path}"));
+    World::with(|config| config.resource(at(GRAPH)).resource(at(ORDERS))).await
+}
 
 fn graph() -> Exchange {
     Exchange::new(USER_READ).unwrap()
@@ -37,19 +43,21 @@ async fn each_server_gets_a_token_for_itself() {
         (GRAPH, Some(graph())),
         (ORDERS, Some(orders())),
     ];
-    let stage = Stage::with_routes(World::new().await, routes).await;
-    let token = &stage.session.access_token;
+    let stage = Stage::with_routes(three().await, routes).await;
 
+    let token = &stage.session.access_token;
     let plain = stage.call("/mcp/anything", token).await;
     assert_eq!(header(&plain, ":path"), "/mcp/anything");
     assert!(plain.json["authorization"].is_null(), "{}", plain.text);
     assert!(plain.json["x-orders-token"].is_null(), "{}", plain.text);
 
+    let token = &stage.token_for(GRAPH).await;
     let graph = stage.call("/mcp/graph/x", token).await;
     assert_eq!(header(&graph, ":path"), "/mcp/graph/x");
     assert_eq!(bearer(&graph)["aud"], json!("https://graph.microsoft.com"));
     assert!(graph.json["x-orders-token"].is_null(), "{}", graph.text);
 
+    let token = &stage.token_for(ORDERS).await;
     let orders = stage.call(ORDERS, token).await;
     assert_eq!(header(&orders, ":path"), ORDERS);
     let claims = claims_of(&header(&orders, "x-orders-token"));
@@ -59,18 +67,42 @@ async fn each_server_gets_a_token_for_itself() {
 }
 
 #[tokio::test]
-async fn a_path_of_no_server_leads_nowhere() {
-    let (log, _guard) = Log::begin();
-    let stage = Stage::with_routes(World::new().await, [(GRAPH, Some(graph()))]).await;
-    for path in ["/mcp", "/mcp/graphs", "/mcp/%67raph"] {
-        let answer = stage.call(path, &stage.session.access_token).await;
-        assert_eq!(answer.status, 403, "{path}");
-        let log = log.text();
-        let line = log.lines().last().unwrap();
-        assert!(line.contains(builtin::ALICE_OID), "{line}");
+async fn a_token_for_one_server_is_refused_by_the_others() {
+    let routes = [("/mcp", None), (GRAPH, Some(graph())), (ORDERS, None)];
+    let stage = Stage::with_routes(three().await, routes).await;
+    for own in ["/mcp", GRAPH, ORDERS] {
+        let token = stage.token_for(own).await;
+        for path in ["/mcp", "/mcp/x", GRAPH, "/mcp/graph/x", ORDERS] {
+            let at = if path == "/mcp/x" { "/mcp" } else { path };
+            let answer = stage.call(path, &token).await;
+            if at.starts_with(own) && (own != "/mcp" || at == own) {
+                assert_eq!(answer.status, 200, "{own} {path}");
+            } else {
+                answer.assert_unauthorized("invalid_token");
+            }
+        }
+        // However it is spelled, it is the other server's guard that looks.
+        for path in ["/mcp/%67raph", "/mcp//graph", "/mcp/x/../graph"] {
+            let answer = stage.call(path, &token).await;
+            let through = answer.status == 200 && own == "/mcp";
+            assert!(
+                through || answer.status == 401 || answer.status == 403,
+                "{own} {path}"
+            );
+        }
     }
     let exchange = Endpoint::TokenGrant(GrantType::OnBehalfOf);
-    assert_eq!(stage.world.entra.calls(exchange), 0);
+    assert_eq!(stage.world.entra.calls(exchange), 1);
+}
+
+#[tokio::test]
+async fn a_path_of_no_server_leads_nowhere() {
+    let stage = Stage::with_routes(three().await, [("/mcp", None)]).await;
+    let token = stage.token_for(GRAPH).await;
+    for path in ["/other", "/mcps", GRAPH] {
+        let answer = stage.call(path, &token).await;
+        assert!([401, 404].contains(&answer.status.as_u16()), "{path}");
+    }
 }
 
 /// A gateway that applications may call, before a server with `exchange`; and such a call.

@@ -17,8 +17,8 @@ use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
 use crate::browser::Browser;
-use crate::client::{Answer, Session};
-use crate::world::{RESOURCE, World};
+use crate::client::{Answer, Session, VERIFIER, parameter};
+use crate::world::{BASE_URL, RESOURCE, World};
 
 pub(crate) const USER_READ: &str = "https://graph.microsoft.com/User.Read";
 
@@ -44,7 +44,8 @@ impl Stage {
         Self::with_routes(world, [("/mcp", exchange)]).await
     }
 
-    /// There is a server at each of these paths, which gets tokens by that exchange.
+    /// There is a server at each of these paths, which gets tokens by that exchange; the first is at
+    /// `/mcp`.
     pub(crate) async fn with_routes(
         world: World,
         routes: impl IntoIterator<Item = (&str, Option<Exchange>)>,
@@ -60,7 +61,10 @@ impl Stage {
             settings
         });
         let routes: Vec<_> = routes.collect();
-        let app = gateway(&world.provider, Routes::new(&routes).unwrap());
+        let app = gateway(
+            &world.provider,
+            &Routes::new(&world.provider, &routes).unwrap(),
+        );
         let mut browser = world.browser();
         let session = world.client().await.log_in(&mut browser, "alice").await;
         Self {
@@ -89,10 +93,28 @@ impl Stage {
         self.present(&self.session.access_token, request).await
     }
 
+    /// Alice's token for the server at `path`.
+    pub(crate) async fn token_for(&self, path: &str) -> String {
+        let resource = format!("{BASE_URL}{path}");
+        let client = &self.session.client;
+        let url = client.authorize_url(&[("resource", &resource)]);
+        let mut browser = self.world.browser();
+        let page = browser.get(&url).await.page();
+        let location = browser.approve(&page, "alice").await.left();
+        let code = parameter(&location, "code").unwrap();
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("client_id", &client.id),
+            ("code", &code),
+            ("code_verifier", VERIFIER),
+            ("redirect_uri", &client.redirect_uri),
+        ];
+        client.session(client.token(&form).await.ok()).access_token
+    }
+
     /// Calls the server at `path` with `token`.
     pub(crate) async fn call(&self, path: &str, token: &str) -> Answer {
-        let below = path.strip_prefix("/mcp").unwrap();
-        let request = Request::post(format!("{RESOURCE}{below}"));
+        let request = Request::post(format!("{BASE_URL}{path}"));
         self.present(token, request).await
     }
 

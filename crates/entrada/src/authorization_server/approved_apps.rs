@@ -167,7 +167,7 @@ impl AuthorizationServer {
         };
         let mut response = match self.session(headers, now).await? {
             None => SignInPage {
-                server_name: &self.0.config.resource_name,
+                server_name: &self.0.config.resources.first().name,
                 sealed_request: &form(Asks::SignIn)?,
                 action: &self.0.endpoints.path(PATH),
                 form_action_sources: &self.0.entra.login_origin(),
@@ -182,7 +182,7 @@ impl AuthorizationServer {
                     Ok::<_, RecordError>(shown(client, removal, now))
                 });
                 ApprovedAppsPage {
-                    server_name: &self.0.config.resource_name,
+                    server_name: &self.0.config.resources.first().name,
                     account: session.account.as_deref(),
                     apps: apps.collect::<Result<_, _>>()?,
                     sign_out: &form(Asks::SignOut)?,
@@ -235,7 +235,7 @@ impl AuthorizationServer {
         let random = &*self.0.platform.random;
         let binding = BrowserBinding::generate(random);
         let (state, login) = (UpstreamState::generate(random), self.login(binding.clone()));
-        let scope = self.0.config.scopes.required().clone();
+        let scope = self.0.config.resources.first().scopes.required().clone();
         let pending = PageLogin::new(state, login, scope, now).into();
         Ok(self.send_to_entra(&pending, &binding, now).await?)
     }

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::correlation::CorrelationId;
 use super::pages::{self, ConsentPage};
-use super::{AuthorizationServer, ScopePolicy, answer, approved_apps};
+use super::{AuthorizationServer, Resources, answer, approved_apps};
 use crate::access_token::Claimed;
 use crate::grant::{AuthorizationRequest, LoginHints};
 use crate::jwt::thumbprint::JwkThumbprint;
@@ -65,8 +65,7 @@ struct Drawn {
 
 /// What a request is held against.
 struct Policy<'a> {
-    scopes: &'a ScopePolicy,
-    resource: &'a ResourceIndicator,
+    resources: &'a Resources,
     /// Whether codes can be bound to a key.
     binds: bool,
 }
@@ -134,8 +133,7 @@ impl AuthorizationServer {
     ) -> Result<(AuthorizationRequest, bool), AuthorizeError> {
         let config = &self.0.config;
         let policy = Policy {
-            scopes: &config.scopes,
-            resource: &config.resource,
+            resources: &config.resources,
             binds: config.proofs.is_some(),
         };
         let request = decide(&params, &client, redirect, &policy, (drawn, now))?;
@@ -156,7 +154,7 @@ impl AuthorizationServer {
             return pages::trouble(correlation);
         };
         ConsentPage {
-            server_name: &self.0.config.resource_name,
+            server_name: self.name_of(&request.resource),
             client_name: request.client_name.as_deref(),
             client_id: &request.client_id,
             redirect: request.redirect.uri(),
@@ -170,6 +168,13 @@ impl AuthorizationServer {
             form_action_sources: &self.0.entra.login_origin(),
         }
         .into_response()
+    }
+
+    /// What people call the server that `resource` names.
+    pub(super) fn name_of(&self, resource: &ResourceIndicator) -> &str {
+        let resources = &self.0.config.resources;
+        let named = resources.of(resource);
+        &named.unwrap_or_else(|| resources.first()).name
     }
 
     fn refuse_authorization(
@@ -245,19 +250,20 @@ fn decide(
     let Ok(dpop_jkt) = dpop_jkt.map(JwkThumbprint::parse).transpose() else {
         return Err(E::Thumbprint(to));
     };
-    let Ok(scope) = policy.scopes.effective(params.get("scope")) else {
+    // First: each resource has scopes of its own.
+    let resource = match policy.resources.asked_for(params.resources()) {
+        Ok(resource) => resource,
+        Err(unknown) => {
+            return Err(E::Target {
+                to,
+                expected: policy.resources.to_string(),
+                got: without_secrets(unknown.asked()),
+            });
+        }
+    };
+    let Ok(scope) = resource.scopes.effective(params.get("scope")) else {
         return Err(E::Scope(to));
     };
-    let ours = |text: &str| {
-        ResourceIndicator::parse(text).is_ok_and(|asked| asked.names_same(policy.resource))
-    };
-    if let Some(asked) = params.resources().find(|asked| !ours(asked)) {
-        return Err(E::Target {
-            to,
-            expected: policy.resource.as_str().to_owned(),
-            got: without_secrets(asked),
-        });
-    }
     let hint = |name| {
         params
             .get(name)
@@ -273,7 +279,7 @@ fn decide(
         challenge,
         dpop_jkt,
         scope,
-        resource: policy.resource.clone(),
+        resource: resource.indicator.clone(),
         hints: LoginHints {
             login_hint: hint("login_hint"),
             domain_hint: hint("domain_hint"),

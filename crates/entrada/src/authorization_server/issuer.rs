@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quick_cache::sync::Cache;
 use serde::Serialize;
 
-use super::{AuthorizationServer, PreregisteredClients};
+use super::{AuthorizationServer, PreregisteredClients, Resource};
 use crate::access_token::{
     AccessTokenVerifier, Backs, Claimed, PresentedToken, TokenFacts, TokenKey, VerifiedToken,
     VerifyError,
@@ -64,11 +64,11 @@ struct AccessTokenClaims<'a> {
 }
 
 impl AuthorizationServer {
-    /// Mints an access token under `grant`, bound to `key` if there is one (RFC 9449 §6.1).
+    /// Mints an access token for `resource` under `grant`, bound to `key` if there is one (RFC 9449 §6.1).
     pub(super) fn mint(
         &self,
         grant: &Grant,
-        scope: &Scope,
+        (resource, scope): (&Resource, &Scope),
         (lifetime, key): (Duration, Option<JwkThumbprint>),
         now: Timestamp,
     ) -> Result<AccessToken, SigningKeyError> {
@@ -76,7 +76,7 @@ impl AuthorizationServer {
         self.0.platform.random.fill(&mut jti);
         let claims = AccessTokenClaims {
             iss: self.0.config.issuer.as_str(),
-            aud: self.0.config.resource.as_str(),
+            aud: resource.indicator.as_str(),
             sub: &subject(grant),
             client_id: grant.client_id().as_str(),
             scope,
@@ -98,7 +98,11 @@ impl AuthorizationServer {
         ring: &KeyRing,
         now: Timestamp,
     ) -> Option<GrantId> {
-        let ours = (&self.0.config.issuer, &self.0.config.resource);
+        let resources = self.0.config.resources.iter();
+        let audiences: Vec<_> = resources
+            .map(|resource| resource.indicator.as_str())
+            .collect();
+        let ours = (&self.0.config.issuer, audiences.as_slice());
         let claims = check(PresentedToken::new(token), ring, ours, now);
         GrantId::parse(&claims.ok()?.sid?).ok()
     }
@@ -123,7 +127,7 @@ fn subject(grant: &Grant) -> String {
 fn check(
     presented: PresentedToken<'_>,
     ring: &KeyRing,
-    (issuer, resource): (&Issuer, &ResourceIndicator),
+    (issuer, audience): (&Issuer, &[&str]),
     now: Timestamp,
 ) -> Result<Claims, JwtError> {
     let jwt = presented.jwt()?;
@@ -131,9 +135,8 @@ fn check(
         .kid()
         .and_then(|kid| ring.verification_key(kid))
         .ok_or(JwtError::UnknownKey)?;
-    let audience = [resource.as_str()];
     let typ = ExpectedType::AccessToken;
-    let expected = Expected::new(issuer.as_str(), &audience, &ALGORITHMS, typ);
+    let expected = Expected::new(issuer.as_str(), audience, &ALGORITHMS, typ);
     verify(&jwt, &key, &expected, now).map(VerifiedClaims::into_claims)
 }
 
@@ -281,7 +284,8 @@ impl IssuedVerifier {
         presented: PresentedToken<'_>,
         now: Timestamp,
     ) -> Result<Claims, VerifyError> {
-        let ours = (&self.0.issuer, &self.0.resource);
+        let audience = [self.0.resource.as_str()];
+        let ours = (&self.0.issuer, audience.as_slice());
         let checked = |ring: &KeyRing| check(presented, ring, ours, now);
         let claims = checked(&self.0.keys.current());
         let claims = claims.map_err(|error| self.of_another_issuer(presented, error));

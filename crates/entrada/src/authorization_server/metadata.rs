@@ -95,7 +95,14 @@ impl AuthorizationServer {
             registration_endpoint: url("/register"),
             revocation_endpoint: url("/revoke"),
             jwks_uri: url("/.well-known/jwks.json"),
-            scopes_supported: self.0.config.scopes.advertised().iter().cloned().collect(),
+            scopes_supported: self
+                .0
+                .config
+                .resources
+                .advertised()
+                .iter()
+                .cloned()
+                .collect(),
             response_types_supported: &["code"],
             response_modes_supported: &["query"],
             grant_types_supported: self.grant_types(),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{ScopePolicy, held_registration};
+use super::{Resources, held_registration};
 use crate::access_token::PrincipalKind;
 use crate::grant::Grant;
 use crate::jwt::jwks::Jwks;
@@ -186,7 +186,7 @@ impl PreregisteredClient {
     fn check(
         self,
         allowed: &AllowedRedirects,
-        scopes: Option<&ScopePolicy>,
+        resources: Option<&Resources>,
     ) -> Result<Known, PreregisteredClientError> {
         use PreregisteredClientError as E;
         let id = ClientId::parse(&self.client_id).map_err(|_| E::Id)?;
@@ -228,7 +228,7 @@ impl PreregisteredClient {
         }
         let access = self
             .client_credentials
-            .map(|scope| Access::of(&scope, self.app_roles, scopes));
+            .map(|scope| Access::of(&scope, self.app_roles, resources));
         let metadata = metadata.authenticated_by(authentication);
         Ok(Known {
             client: Client::register(id, metadata, Timestamp::default()),
@@ -245,18 +245,23 @@ pub(super) struct Access {
 }
 
 impl Access {
-    /// `policy` is none where it is wrong itself.
+    /// `resources` are none where they are wrong themselves.
     fn of(
         scope: &str,
         roles: Vec<String>,
-        policy: Option<&ScopePolicy>,
+        resources: Option<&Resources>,
     ) -> Result<Self, PreregisteredClientError> {
-        let Some(policy) = policy else {
+        let Some(resources) = resources else {
             return Ok(Self::default());
         };
         let scope = Scope::parse(scope).map_err(|_| PreregisteredClientError::Scopes)?;
-        let scope = policy.in_short(&scope);
-        let fits = policy.grantable().covers(&scope) && scope.covers(policy.required());
+        let scope = resources.in_short(&scope);
+        let policies = || resources.iter().map(|resource| &resource.scopes);
+        let all = policies().fold(Scope::default(), |all, policy| {
+            all.union(policy.grantable())
+        });
+        let gets_in = policies().any(|policy| scope.covers(policy.required()));
+        let fits = all.covers(&scope) && gets_in;
         fits.then_some(Self { scope, roles })
             .ok_or(PreregisteredClientError::Scopes)
     }
@@ -278,9 +283,9 @@ impl PreregisteredClients {
         &mut self,
         client: PreregisteredClient,
         allowed: &AllowedRedirects,
-        scopes: Option<&ScopePolicy>,
+        resources: Option<&Resources>,
     ) -> Result<(), PreregisteredClientError> {
-        let known = client.check(allowed, scopes)?;
+        let known = client.check(allowed, resources)?;
         match self.0.insert(known.client.id().clone(), known) {
             None => Ok(()),
             Some(_) => Err(PreregisteredClientError::Twice),

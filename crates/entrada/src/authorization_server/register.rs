@@ -147,7 +147,7 @@ impl AuthorizationServer {
                 .is_some()
                 .then(|| metadata.wants_bound_tokens())
                 .filter(|wanted| *wanted),
-            scope: self.0.config.scopes.advertised().to_string(),
+            scope: self.0.config.resources.advertised().to_string(),
         }
     }
 }

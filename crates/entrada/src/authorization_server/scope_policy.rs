@@ -1,7 +1,7 @@
 //! Which scopes a client gets for which it asks. Pure.
 
 use crate::entra::scope::{ScopeNames, is_openid_connect};
-use crate::oauth::scope::{Scope, ScopeToken};
+use crate::oauth::scope::Scope;
 
 /// The scopes of the protected server.
 #[derive(Clone, Debug)]
@@ -79,11 +79,9 @@ impl ScopePolicy {
         &self.grantable
     }
 
-    /// What authorization server metadata lists; `offline_access` besides, for clients that ask
-    /// for a refresh token only where they see it.
-    pub(super) fn advertised(&self) -> Scope {
-        let offline: Scope = ScopeToken::parse("offline_access").into_iter().collect();
-        self.advertised.union(&offline)
+    /// What metadata lists.
+    pub(super) fn advertised(&self) -> &Scope {
+        &self.advertised
     }
 
     /// `scope` in our spelling, scopes of OpenID Connect left out.
@@ -174,7 +172,7 @@ mod tests {
         assert_eq!(optional.required().to_string(), "read");
         assert_eq!(
             optional.advertised().to_string(),
-            "read openid write delete offline_access"
+            "read openid write delete"
         );
         for (asked, expected) in [
             (None, Ok("read")),
@@ -200,10 +198,7 @@ mod tests {
     #[test]
     fn clients_get_what_they_ask_for_and_no_more() {
         let policy = policy("read write openid").unwrap();
-        assert_eq!(
-            policy.advertised().to_string(),
-            "read write openid offline_access"
-        );
+        assert_eq!(policy.advertised().to_string(), "read write openid");
         for (asked, expected) in [
             (None, Ok("read write")),
             (Some(""), Ok("read write")),

@@ -163,7 +163,7 @@ impl AuthorizationServer {
         let request = SignInAgainRequest::new(&grant, needed, state, browser.hashed(), now);
         let sealed = self.0.store.seal_for(FORM, &request);
         let mut response = SignInAgainPage {
-            server_name: &self.0.config.resource_name,
+            server_name: self.name_of(grant.resource()),
             client_name: client
                 .as_ref()
                 .and_then(|client| client.metadata().unverified_name()),

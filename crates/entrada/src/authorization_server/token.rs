@@ -15,7 +15,7 @@ use super::client_auth::ClientAuthError;
 use super::correlation::CorrelationId;
 use super::limits::NoFailure;
 use super::renewal::RenewalError;
-use super::{AuthorizationServer, answer, media_type};
+use super::{AuthorizationServer, Resource, ScopePolicy, answer, media_type};
 use crate::dpop::ProofError;
 use crate::grant::{
     AuthenticatedClient, Grant, GrantId, OwnPrincipal, RedeemError, RefreshError, WithoutLogin,
@@ -25,7 +25,7 @@ use crate::jwt::sign::SigningKeyError;
 use crate::oauth::client::GrantType;
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::oauth::params::{Params, ParamsError};
-use crate::oauth::resource::ResourceIndicator;
+use crate::oauth::resource::AskedResources;
 use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
 use crate::published::PublishedError;
@@ -166,7 +166,10 @@ impl From<&TokenError> for ErrorResponse {
                 ErrorCode::InvalidScope,
                 "the scopes that are required are not among those granted",
             ),
-            E::OtherResource => (ErrorCode::InvalidTarget, "resource must name this server"),
+            E::OtherResource => (
+                ErrorCode::InvalidTarget,
+                "resource must name a server that tokens are issued for here",
+            ),
             E::Sign(_) => (ErrorCode::ServerError, "internal error"),
             E::IssuerKeys(_) | E::Store(_) => unavailable,
         };
@@ -342,36 +345,18 @@ impl AuthorizationServer {
         }
     }
 
-    /// What a client gets of what it asks for, where it can have no more than `allowed`. All that is
-    /// required must be among it.
-    fn granted(&self, params: &Params, allowed: &Scope) -> Result<Scope, TokenError> {
-        let policy = &self.0.config.scopes;
-        let asked = match params.get("scope") {
-            None => policy.grantable().clone(),
-            asked => policy
-                .effective(asked)
-                .map_err(|_| TokenError::ScopeNotGranted)?,
-        };
-        let granted = asked.intersection(allowed);
-        if granted.covers(policy.required()) {
-            Ok(granted)
-        } else {
-            Err(TokenError::ScopeNotGranted)
-        }
-    }
-
-    /// Whether all resources named are the one tokens are issued for (RFC 8707 §2.2).
-    fn is_resource(&self, named: &[ResourceIndicator]) -> Result<(), TokenError> {
-        let ours = &self.0.config.resource;
-        let all_ours = named.iter().all(|named| named.names_same(ours));
-        all_ours.then_some(()).ok_or(TokenError::OtherResource)
+    /// The server that a token without a login is for (RFC 8707 §2.2).
+    fn resource(&self, params: &Params) -> Result<&Resource, TokenError> {
+        self.asked_resources(params)?;
+        let named = self.0.config.resources.asked_for(params.resources());
+        named.map_err(|_| TokenError::OtherResource)
     }
 
     /// Stores a grant that no login at Entra stands behind, and answers with its one access token.
     async fn issue_without_login(
         &self,
         client: &AuthenticatedClient,
-        (who, scope): (OwnPrincipal, Scope),
+        (who, resource, scope): (OwnPrincipal, &Resource, Scope),
         now: Timestamp,
         correlation: &CorrelationId,
     ) -> Result<Issued, TokenError> {
@@ -380,7 +365,7 @@ impl AuthorizationServer {
             id: GrantId::generate(&*self.0.platform.random),
             who,
             scope,
-            resource: self.0.config.resource.clone(),
+            resource: resource.indicator.clone(),
             expires_at: now + lifetime,
         };
         let grant = Grant::without_login(client, new, now);
@@ -411,7 +396,10 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<Issued, TokenError> {
         let key = client.key();
-        let access_token = self.mint(grant, &scope, (lifetime, key), now)?;
+        // As it is written here, for guards compare it byte by byte.
+        let resource = self.0.config.resources.of(grant.resource());
+        let resource = resource.ok_or(TokenError::OtherResource)?;
+        let access_token = self.mint(grant, (resource, &scope), (lifetime, key), now)?;
         Ok(Issued {
             access_token,
             // RFC 9449 §5.
@@ -422,15 +410,27 @@ impl AuthorizationServer {
         })
     }
 
-    /// The resources a token request is about (RFC 8707 §2.2): those it names, and ours, which its
-    /// tokens will be for whatever it names. The grant may be of another server that shares the store.
-    fn resources(&self, params: &Params) -> Result<Vec<ResourceIndicator>, TokenError> {
-        let named = params.resources().map(ResourceIndicator::parse);
-        let mut resources: Vec<_> = named
-            .collect::<Result<_, _>>()
-            .map_err(|_| TokenError::Resource)?;
-        resources.push(self.0.config.resource.clone());
-        Ok(resources)
+    /// What a token request can be for (RFC 8707 §2.2).
+    fn asked_resources(&self, params: &Params) -> Result<AskedResources, TokenError> {
+        let asked = self.0.config.resources.asked_in(params);
+        asked.map_err(|_| TokenError::Resource)
+    }
+}
+
+/// What a client gets of what it asks for, where it can have no more than `allowed`. All that is
+/// required must be among it.
+fn granted(params: &Params, policy: &ScopePolicy, allowed: &Scope) -> Result<Scope, TokenError> {
+    let asked = match params.get("scope") {
+        None => policy.grantable().clone(),
+        asked => policy
+            .effective(asked)
+            .map_err(|_| TokenError::ScopeNotGranted)?,
+    };
+    let granted = asked.intersection(allowed);
+    if granted.covers(policy.required()) {
+        Ok(granted)
+    } else {
+        Err(TokenError::ScopeNotGranted)
     }
 }
 

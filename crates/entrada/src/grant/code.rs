@@ -12,7 +12,7 @@ use super::{
 use crate::access_token::Principal;
 use crate::jwt::thumbprint::JwkThumbprint;
 use crate::oauth::client::ClientId;
-use crate::oauth::resource::ResourceIndicator;
+use crate::oauth::resource::AskedResources;
 use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
 use crate::secret::{AuthorizationCode, CodeVerifier};
@@ -41,18 +41,22 @@ pub(crate) struct CodeRequest {
     pub(crate) code_verifier: CodeVerifier,
     /// The redirect URI presented.
     pub(crate) redirect_uri: Option<String>,
-    /// The resources named.
-    pub(crate) resources: Vec<ResourceIndicator>,
+    /// What it can be for.
+    pub(crate) resources: AskedResources,
 }
 
 impl CodeRequest {
-    /// A request without redirect URI and resource.
-    pub(crate) fn new(code: AuthorizationCode, code_verifier: CodeVerifier) -> Self {
+    /// A request without redirect URI.
+    pub(crate) fn new(
+        code: AuthorizationCode,
+        code_verifier: CodeVerifier,
+        resources: AskedResources,
+    ) -> Self {
         Self {
             code,
             code_verifier,
             redirect_uri: None,
-            resources: Vec::new(),
+            resources,
         }
     }
 }
@@ -204,11 +208,7 @@ impl IssuedCode {
         if now.since(self.issued_at) > CODE_LIFETIME + CLOCK_DIFFERENCE {
             return Err(RedeemError::Expired);
         }
-        if !presented
-            .resources
-            .iter()
-            .all(|asked| asked.names_same(&request.resource))
-        {
+        if !presented.resources.admit(&request.resource) {
             return Err(RedeemError::WrongResource);
         }
         // Without a refresh token nothing outlives Entra's own token.

@@ -80,10 +80,17 @@ fn code() -> IssuedCode {
     consented().complete(GrantId::generate(&random()), signed_in, at(100))
 }
 
+/// What a request names, where there is the one server.
+fn naming(named: &[&str]) -> AskedResources {
+    let named = named.iter().map(|text| resource(text));
+    AskedResources::new(named.collect(), vec![resource("https://mcp.example/mcp")])
+}
+
 fn code_request() -> CodeRequest {
     let mut request = CodeRequest::new(
         AuthorizationCode::new("code"),
         CodeVerifier::new("verifier"),
+        naming(&[]),
     );
     request.redirect_uri = Some("https://client.example/cb".to_owned());
     request
@@ -166,9 +173,9 @@ fn a_code_is_redeemed_by_its_client_with_its_verifier_in_time() {
         outcome(&other, "c", 100),
         Err(RedeemError::WrongRedirectUri)
     );
-    let other = |r: &mut CodeRequest| r.resources = vec![resource("https://other.example/mcp")];
+    let other = |r: &mut CodeRequest| r.resources = naming(&["https://other.example/mcp"]);
     assert_eq!(outcome(&other, "c", 100), Err(RedeemError::WrongResource));
-    let same = |r: &mut CodeRequest| r.resources = vec![resource("https://MCP.example/mcp/")];
+    let same = |r: &mut CodeRequest| r.resources = naming(&["https://MCP.example/mcp/"]);
     assert_eq!(outcome(&same, "c", 100), Ok(()));
 }
 
@@ -247,7 +254,7 @@ fn a_refresh_token_rotates_repeats_or_betrays_a_thief() {
     assert_eq!(grant.version(), 3);
     let outcome = |token: &RefreshToken, seen_from: &Vantage| {
         let presented = PresentedRefreshToken::authenticate(token.clone(), &keys).unwrap();
-        let (client, request) = (client("c"), RefreshRequest::default());
+        let (client, request) = (client("c"), RefreshRequest::new(None, naming(&[])));
         let decision = grant.refresh(&presented, &client, &request, seen_from);
         match decision.unwrap() {
             RefreshDecision::Rotate => "rotate",
@@ -309,8 +316,8 @@ fn a_refresh_asks_for_no_more_than_was_granted() {
             .map(|_| ())
             .err()
     };
-    let ask = |text: &str| RefreshRequest::new(Some(scope(text)), Vec::new());
-    let target = |text: &str| RefreshRequest::new(None, vec![resource(text)]);
+    let ask = |text: &str| RefreshRequest::new(Some(scope(text)), naming(&[]));
+    let target = |text: &str| RefreshRequest::new(None, naming(&[text]));
     assert_eq!(outcome("c", &ask("read"), 200), None);
     assert_eq!(
         outcome("c", &ask("read write"), 200),

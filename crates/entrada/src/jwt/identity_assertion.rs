@@ -11,7 +11,7 @@ use super::thumbprint::JwkThumbprint;
 use super::unverified::{MalformedJwt, UnverifiedJwt};
 use super::verify::{Audience, ExpectedType, JwtError, Times, authentic_payload};
 use crate::oauth::client::ClientId;
-use crate::oauth::resource::ResourceIndicator;
+use crate::oauth::resource::{AskedResources, ResourceIndicator};
 use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
 
@@ -55,7 +55,7 @@ impl From<MalformedJwt> for IdentityAssertionError {
 }
 
 /// What an issuer vouches for, verified, to be used once.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct IdentityAssertion {
     pub(crate) issuer: String,
     /// The issuer's tenant, where it has some.
@@ -64,6 +64,8 @@ pub(crate) struct IdentityAssertion {
     pub(crate) subject: String,
     /// For display alone.
     pub(crate) email: Option<String>,
+    /// The server it is for.
+    pub(crate) resource: ResourceIndicator,
     /// What the issuer lets the client do.
     pub(crate) scope: Option<Scope>,
     /// What the issuer calls it.
@@ -81,8 +83,8 @@ pub(crate) struct ExpectedAssertion<'a> {
     pub(crate) audience: &'a str,
     /// The client that presents it, which proved itself.
     pub(crate) client: &'a ClientId,
-    /// What we issue tokens for.
-    pub(crate) resource: &'a ResourceIndicator,
+    /// What we issue tokens for, and the client asks for.
+    pub(crate) resources: &'a AskedResources,
     /// The key that the client proved to have.
     pub(crate) key: Option<JwkThumbprint>,
 }
@@ -165,10 +167,11 @@ pub(crate) fn verify(
     if claims.client_id != expected.client.as_str() {
         return Err(E::OtherClient);
     }
-    let resource = claims.resource.only().map(ResourceIndicator::parse);
-    if !resource.is_some_and(|it| it.is_ok_and(|it| it.names_same(expected.resource))) {
-        return Err(E::OtherResource);
-    }
+    let resource = claims.resource.only();
+    let resource = resource.and_then(|resource| ResourceIndicator::parse(resource).ok());
+    let resource = resource
+        .filter(|resource| expected.resources.admit(resource))
+        .ok_or(E::OtherResource)?;
     if let Some(Bound { jkt }) = claims.cnf {
         let bound_to = jkt.and_then(|jkt| JwkThumbprint::parse(&jkt).ok());
         if bound_to.is_none() || bound_to != expected.key {
@@ -184,6 +187,7 @@ pub(crate) fn verify(
         tenant: claims.tenant,
         subject: claims.sub,
         email: claims.email.filter(is_name),
+        resource,
         scope: scope.map_err(|_| JwtError::Claims)?,
         id: claims.jti.filter(is_name).ok_or(E::NoId)?,
         until: remembered_until(claims.exp),
@@ -204,11 +208,12 @@ mod tests {
     fn judged(key: &SigningKey, token: &str) -> Result<IdentityAssertion, IdentityAssertionError> {
         let client = ClientId::parse("agents").unwrap();
         let resource = ResourceIndicator::parse("https://mcp.example/mcp").unwrap();
+        let resources = AskedResources::new(Vec::new(), vec![resource]);
         let expected = ExpectedAssertion {
             issuer: "https://idp.example",
             audience: "https://mcp.example",
             client: &client,
-            resource: &resource,
+            resources: &resources,
             key: JwkThumbprint::parse(&"A".repeat(43)).ok(),
         };
         let jwt = UnverifiedJwt::parse(token)?;
@@ -242,10 +247,11 @@ mod tests {
             subject: "u".to_owned(),
             email: Some("u@example.com".to_owned()),
             scope: Some(Scope::parse("read write").unwrap()),
+            resource: ResourceIndicator::parse("https://mcp.example/mcp").unwrap(),
             id: "1".to_owned(),
             until: Timestamp::from_unix(NOW + 420),
         };
-        assert_eq!(read, expected);
+        assert_eq!(format!("{read:?}"), format!("{expected:?}"));
     }
 
     #[test]
@@ -327,10 +333,12 @@ mod tests {
         let key = SigningKey::generate(Algorithm::Es256).unwrap();
         for typ in ["JWT", "at+jwt", "client-authentication+jwt", "dpop+jwt"] {
             let token = key.sign(typ, &good()).unwrap();
-            assert_eq!(judged(&key, &token), Err(JwtError::Type.into()), "{typ}");
+            let refused = judged(&key, &token).map(drop);
+            assert_eq!(refused, Err(JwtError::Type.into()), "{typ}");
         }
         let other = SigningKey::generate(Algorithm::Es256).unwrap();
         let token = other.sign(TYPE, &good()).unwrap();
-        assert_eq!(judged(&key, &token), Err(JwtError::Signature.into()));
+        let refused = judged(&key, &token).map(drop);
+        assert_eq!(refused, Err(JwtError::Signature.into()));
     }
 }

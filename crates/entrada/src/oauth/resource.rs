@@ -54,6 +54,28 @@ impl ResourceIndicator {
     }
 }
 
+/// Which resource a token request is for: it may name one of those there are, or leave it open
+/// (RFC 8707 §2.2).
+#[derive(Clone, Debug)]
+pub(crate) struct AskedResources {
+    named: Vec<ResourceIndicator>,
+    served: Vec<ResourceIndicator>,
+}
+
+impl AskedResources {
+    /// A request that names `named`, of the resources `served` here: a grant may be of a server that
+    /// shares the store.
+    pub(crate) fn new(named: Vec<ResourceIndicator>, served: Vec<ResourceIndicator>) -> Self {
+        Self { named, served }
+    }
+
+    /// Whether it can be for `resource`: one of ours, and no other is named.
+    pub(crate) fn admit(&self, resource: &ResourceIndicator) -> bool {
+        let same = |other: &ResourceIndicator| other.names_same(resource);
+        self.served.iter().any(same) && self.named.iter().all(same)
+    }
+}
+
 impl TryFrom<String> for ResourceIndicator {
     type Error = ResourceIndicatorError;
 
@@ -92,6 +114,30 @@ mod tests {
             ("https://h/mcp", "https://h.evil.com/mcp", false),
         ] {
             assert_eq!(same(a, b), expected, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_for_what_is_served_and_named_by_all_of_it() {
+        let parse = |text: &&str| ResourceIndicator::parse(text).unwrap();
+        let served = ["https://h/a", "https://h/b", "https://g/a"];
+        let served: Vec<_> = served.iter().map(parse).collect();
+        for (named, resource, admitted) in [
+            (&[][..], "https://h/a", true),
+            (&[], "https://h/b", true),
+            (&[], "https://h/c", false),
+            (&[], "https://h", false),
+            (&["https://h/a"], "https://h/a", true),
+            (&["https://h/a/", "https://H/a"], "https://h/a", true),
+            (&["https://h/a"], "https://h/b", false),
+            (&["https://h/a"], "https://g/a", false),
+            (&["https://h/a", "https://h/b"], "https://h/a", false),
+            (&["https://h/c"], "https://h/c", false),
+        ] {
+            let named = named.iter().map(parse).collect();
+            let asked = AskedResources::new(named, served.clone());
+            let found = asked.admit(&parse(&resource));
+            assert_eq!(found, admitted, "{asked:?} {resource}");
         }
     }
 

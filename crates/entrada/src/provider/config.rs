@@ -23,13 +23,16 @@ mod direct;
 mod dpop;
 mod error;
 mod graph;
+mod protected_resource;
 mod remote;
 
 use authority::{AuthoritySettings, Directory};
 pub(super) use check::Checked;
+
 pub use direct::AzureJwtConfig;
 pub use error::{ConfigError, ConfigErrors};
 pub use graph::GraphGroups;
+pub use protected_resource::ProtectedResource;
 pub(super) use remote::CheckedRemote;
 pub use remote::RemoteAuthConfig;
 
@@ -49,6 +52,7 @@ pub struct AzureConfig {
     issuer_url: Option<String>,
     resource_url: Option<String>,
     resource_name: Option<String>,
+    resources: Vec<ProtectedResource>,
     redirect_path: String,
     allowed_client_redirect_uris: Option<Vec<String>>,
     client_document_hosts: Option<Vec<String>>,
@@ -113,6 +117,7 @@ impl AzureConfig {
             issuer_url: None,
             resource_url: None,
             resource_name: None,
+            resources: Vec::new(),
             redirect_path: "/auth/callback".to_owned(),
             allowed_client_redirect_uris: None,
             client_document_hosts: None,
@@ -182,7 +187,8 @@ setters! { AzureConfig:
     identifier_uri(identifier_uri: impl Into<String>) = Some(identifier_uri.into());
     /// The issuer, kept byte for byte; the base URL if it is not given.
     issuer_url(issuer_url: impl Into<String>) = Some(issuer_url.into());
-    /// The URL of the protected server, on the same origin; `{base URL}/mcp` if it is not given.
+    /// The URL of the protected server; `{base URL}/mcp` if it is not given. One on another host than the
+    /// base URL has that to itself.
     resource_url(resource_url: impl Into<String>) = Some(resource_url.into());
     /// What people call the protected server; its host if it is not given.
     resource_name(resource_name: impl Into<String>) = Some(resource_name.into());
@@ -308,6 +314,14 @@ impl AzureConfig {
     #[must_use]
     pub fn client(mut self, client: PreregisteredClient) -> Self {
         self.clients.push(client);
+        self
+    }
+
+    /// Protects another server, too. A client that names none gets tokens for the first:
+    /// [`resource_url`](Self::resource_url).
+    #[must_use]
+    pub fn resource(mut self, resource: ProtectedResource) -> Self {
+        self.resources.push(resource);
         self
     }
 

@@ -7,18 +7,21 @@ pub(super) fn is_own(path: &str) -> bool {
     OWN.contains(&path) || path == WELL_KNOWN || path.starts_with(&format!("{WELL_KNOWN}/"))
 }
 
-/// Whether a resource can be mounted at `resource`: neither the authorization server nor the
-/// callback at `redirect_path` is there, and no segment reads as a pattern.
+/// Whether a resource can be mounted at `resource`, where nothing but its metadata is besides: the
+/// well-known paths are the host's (RFC 8615 §3), and no segment may read as a pattern.
+pub(super) fn is_mountable(resource: &Url) -> bool {
+    let pattern = |segment: &str| segment.starts_with([':', '*', '{']);
+    let path = resource.path();
+    !path.starts_with(WELL_KNOWN) && !path.split('/').any(pattern)
+}
+
+/// Whether it can be beside the authorization server: neither that nor the callback at
+/// `redirect_path` is there.
 pub(super) fn is_free(resource: &Url, base_url: &Url, redirect_path: &str) -> bool {
     let path = resource.path().trim_end_matches('/');
     let prefix = base_url.path().trim_end_matches('/');
     let below = path.strip_prefix(prefix).unwrap_or_default();
-    let pattern = |segment: &str| segment.starts_with([':', '*', '{']);
-    // The well-known paths are the host's, wherever the base URL is (RFC 8615 §3).
-    !is_own(below)
-        && !path.starts_with(WELL_KNOWN)
-        && below != redirect_path
-        && !path.split('/').any(pattern)
+    is_mountable(resource) && !is_own(below) && below != redirect_path
 }
 
 const OWN: [&str; 7] = [

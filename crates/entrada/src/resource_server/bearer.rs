@@ -43,6 +43,9 @@ impl RequireBearerLayer {
             protection.allowed_origins,
             &protection.resource_metadata_url,
         );
+        let sessions = protection.session_keys;
+        let sessions =
+            sessions.map(|keys| SessionBinding::new(keys, &protection.resource_metadata_url));
         let possession = Possession::new(protection.proofs, protection.resource_metadata_url);
         let guard = Guard {
             verifier,
@@ -51,7 +54,7 @@ impl RequireBearerLayer {
             origins,
             requirement,
             possession,
-            sessions: protection.session_keys.map(SessionBinding::new),
+            sessions,
         };
         Self {
             guard: Arc::new(guard),

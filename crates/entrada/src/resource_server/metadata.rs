@@ -1,9 +1,10 @@
 //! The protected resource metadata document (RFC 9728 §3).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use axum::{Json, Router};
 use http::Method;
 use http::header::CACHE_CONTROL;
@@ -32,6 +33,19 @@ pub fn protected_resource_metadata(resource: &Url, document: &ProtectedResourceM
     })
 }
 
+/// The same under the path of `resource` alone: the root is another server's.
+pub(crate) fn protected_resource_metadata_below(
+    resource: &Url,
+    document: &ProtectedResourceMetadata,
+) -> Router {
+    let document = Arc::new(document.clone());
+    let answer = move || {
+        let document = Arc::clone(&document);
+        async move { answer(&document) }
+    };
+    at_paths(paths(resource), &get(answer))
+}
+
 /// The same for a document that must be asked for.
 pub(crate) fn protected_resource_metadata_by<F>(
     resource: &Url,
@@ -44,19 +58,26 @@ where
         let document = document();
         async move { answer(&document.await) }
     };
+    let mut paths = paths(resource);
+    paths.insert(WELL_KNOWN.to_owned());
+    at_paths(paths, &get(answer))
+}
+
+/// Where the document of `resource` stands.
+fn paths(resource: &Url) -> BTreeSet<String> {
     let path = path_of(resource);
-    let mut paths = vec![
-        WELL_KNOWN.to_owned(),
-        format!("{WELL_KNOWN}{path}"),
-        // Clients differ on whether a trailing slash of the resource belongs to the path.
-        format!("{WELL_KNOWN}{}", path.trim_end_matches('/')),
-        format!("{WELL_KNOWN}{}/", path.trim_end_matches('/')),
-    ];
-    paths.sort_unstable();
-    paths.dedup();
+    // Clients differ on whether a trailing slash of the resource belongs to the path.
+    let bare = path.trim_end_matches('/');
+    [path.to_owned(), bare.to_owned(), format!("{bare}/")]
+        .map(|path| format!("{WELL_KNOWN}{path}"))
+        .into()
+}
+
+/// `document` at each of `paths`, for any web page.
+fn at_paths(paths: BTreeSet<String>, document: &MethodRouter) -> Router {
     let mut router = Router::new().without_v07_checks();
     for path in paths {
-        router = router.route(&path, get(answer.clone()));
+        router = router.route(&path, document.clone());
     }
     let cors = CorsLayer::new()
         .allow_origin(Any)

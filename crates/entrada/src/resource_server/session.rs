@@ -9,6 +9,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use url::Url;
 
 use super::refusal::Refusal;
 use crate::access_token::{Caller, TokenFacts, VerifyError};
@@ -32,11 +33,16 @@ const COLLECTION: &str = "mcp-session";
 
 /// Ties session ids to callers.
 #[derive(Clone, Debug)]
-pub(super) struct SessionBinding(Keys);
+pub(super) struct SessionBinding {
+    keys: Keys,
+    /// A session id of one server says nothing at another.
+    resource: String,
+}
 
 impl SessionBinding {
-    pub(super) fn new(keys: Keys) -> Self {
-        Self(keys)
+    pub(super) fn new(keys: Keys, resource: &Url) -> Self {
+        let resource = resource.as_str().to_owned();
+        Self { keys, resource }
     }
 
     /// Takes the tag off the session id of a request from `caller`.
@@ -48,7 +54,7 @@ impl SessionBinding {
         headers: &mut HeaderMap,
         caller: &TokenFacts,
     ) -> Result<(), Refusal> {
-        if !self.0.current().is_there() {
+        if !self.keys.current().is_there() {
             return Err(unavailable());
         }
         drop_lookalikes(headers);
@@ -89,9 +95,9 @@ impl SessionBinding {
     }
 
     fn tagged(&self, id: &HeaderValue, caller: &TokenFacts) -> Vec<u8> {
-        let message = message(id.as_bytes(), caller);
+        let message = self.message(id.as_bytes(), caller);
         let tag = self
-            .0
+            .keys
             .current()
             .sealing()
             .authenticate(COLLECTION, &message);
@@ -103,7 +109,7 @@ impl SessionBinding {
 
     /// What becomes of a session whose tag does not hold, as far as anybody can tell.
     fn untrusted(&self, caller: &TokenFacts) -> Refusal {
-        if self.0.may_lack_some() {
+        if self.keys.may_lack_some() {
             unavailable()
         } else {
             Refusal::ForeignSession(Caller::of(caller))
@@ -115,13 +121,30 @@ impl SessionBinding {
         let separator = presented.iter().rposition(|byte| *byte == SEPARATOR)?;
         let (id, tag) = presented.split_at_checked(separator)?;
         let tag = URL_SAFE_NO_PAD.decode(tag.get(1..)?).ok()?;
-        let keys = self.0.current();
+        let keys = self.keys.current();
         let authentic = keys
             .sealing()
-            .is_authentic(COLLECTION, &message(id, caller), &tag);
+            .is_authentic(COLLECTION, &self.message(id, caller), &tag);
         authentic
             .then(|| HeaderValue::from_bytes(id).ok())
             .flatten()
+    }
+
+    /// What is authenticated, each part behind its length so that no other parts give the same bytes.
+    fn message(&self, id: &[u8], caller: &TokenFacts) -> Vec<u8> {
+        let parts = [
+            self.resource.as_bytes(),
+            caller.issuer.as_bytes(),
+            caller.subject.as_bytes(),
+            caller.client_id.as_str().as_bytes(),
+            id,
+        ];
+        let mut message = Vec::with_capacity(parts.iter().map(|part| 8 + part.len()).sum());
+        for part in parts {
+            message.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            message.extend_from_slice(part);
+        }
+        message
     }
 }
 
@@ -146,22 +169,6 @@ fn drop_lookalikes(headers: &mut HeaderMap) {
     for name in lookalikes {
         headers.remove(name);
     }
-}
-
-/// What is authenticated, each part behind its length so that no other parts give the same bytes.
-fn message(id: &[u8], caller: &TokenFacts) -> Vec<u8> {
-    let parts = [
-        caller.issuer.as_bytes(),
-        caller.subject.as_bytes(),
-        caller.client_id.as_str().as_bytes(),
-        id,
-    ];
-    let mut message = Vec::with_capacity(parts.iter().map(|part| 8 + part.len()).sum());
-    for part in parts {
-        message.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        message.extend_from_slice(part);
-    }
-    message
 }
 
 /// Whether `version` is a revision in which servers ignore session ids.
@@ -197,6 +204,10 @@ mod tests {
         )
     }
 
+    fn binding(keys: Keys) -> SessionBinding {
+        SessionBinding::new(keys, &"https://h/mcp".parse().unwrap())
+    }
+
     fn session(value: &[u8]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(MCP_SESSION_ID, HeaderValue::from_bytes(value).unwrap());
@@ -212,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_session_is_known_to_whoever_opened_it_alone() {
-        let binding = SessionBinding::new(Keys::new(ring()));
+        let binding = binding(Keys::new(ring()));
         let alice = caller("https://i", "alice", "c");
         let given = given_to(&binding, &alice);
         let mut headers = session(&given);
@@ -236,7 +247,7 @@ mod tests {
     #[test]
     fn what_was_not_given_out_is_refused() {
         let keys = Keys::new(ring());
-        let binding = SessionBinding::new(keys.clone());
+        let binding = binding(keys.clone());
         let alice = caller("https://i", "alice", "c");
         let given = given_to(&binding, &alice);
         for at in 0..given.len() {
@@ -262,6 +273,13 @@ mod tests {
         let refused = binding.admit(&mut twice, &alice);
         assert!(matches!(refused, Err(Refusal::SeveralSessions(_))));
 
+        let other = "https://h/other".parse().unwrap();
+        let other = SessionBinding::new(keys.clone(), &other);
+        assert!(
+            other.admit(&mut session(&given), &alice).is_err(),
+            "at another server"
+        );
+
         let rotated = keys.current().rotated(
             Algorithm::EdDsa,
             &SystemRandom::default(),
@@ -272,7 +290,7 @@ mod tests {
             binding.admit(&mut session(&given), &alice).is_ok(),
             "after a key rotation"
         );
-        let elsewhere = SessionBinding::new(Keys::new(ring()));
+        let elsewhere = SessionBinding::new(Keys::new(ring()), &"https://h/mcp".parse().unwrap());
         assert!(
             elsewhere.admit(&mut session(&given), &alice).is_err(),
             "under other keys"
@@ -281,7 +299,7 @@ mod tests {
 
     #[test]
     fn nothing_is_resumed_without_a_session() {
-        let binding = SessionBinding::new(Keys::new(ring()));
+        let binding = binding(Keys::new(ring()));
         let alice = caller("https://i", "alice", "c");
         let mut headers = HeaderMap::new();
         headers.insert(LAST_EVENT_ID, HeaderValue::from_static("7"));
@@ -291,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_name_that_folds_to_a_session_id_goes_no_further() {
-        let binding = SessionBinding::new(Keys::new(ring()));
+        let binding = binding(Keys::new(ring()));
         let alice = caller("https://i", "alice", "c");
         let mut headers = HeaderMap::new();
         for name in [
@@ -311,7 +329,7 @@ mod tests {
 
     #[test]
     fn revisions_without_sessions_see_none() {
-        let binding = SessionBinding::new(Keys::new(ring()));
+        let binding = binding(Keys::new(ring()));
         let alice = caller("https://i", "alice", "c");
         for (version, dropped) in [
             ("2026-07-28", true),

@@ -19,6 +19,7 @@ mod public_web;
 mod redirects;
 mod refresh;
 mod server;
+mod servers;
 mod sessions;
 mod shared_keys;
 mod storage;

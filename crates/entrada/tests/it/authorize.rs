@@ -87,7 +87,7 @@ async fn the_log_names_the_resource_that_a_client_asked_for() {
         assert!(!location.as_str().contains("other.example"), "{location}");
         let text = log.text();
         let line = text.lines().last().unwrap();
-        let expected = format!("resource is not this server: expected {RESOURCE}, got {told}");
+        let expected = format!("resource is not one server here: expected {RESOURCE}, got {told}");
         assert!(line.contains(&expected), "{line}");
     }
     assert!(!log.text().contains("hush"));

@@ -50,6 +50,7 @@ mod refresh_race;
 mod refresh_trouble;
 mod register;
 mod remembered_consent;
+mod resources;
 mod restart;
 mod revoke;
 mod secrets;

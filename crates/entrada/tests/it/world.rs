@@ -66,7 +66,7 @@ impl Hosts {
     /// Sends a request to the host its URL names; `None` if there is no such host.
     pub(crate) async fn send(&self, request: Request) -> Option<Response> {
         let router = match request.uri().host() {
-            Some("mcp.example.com") => &self.app,
+            Some("mcp.example.com" | "orders.example.com") => &self.app,
             Some(host) if is_entra(host) => &self.emulator,
             _ => return None,
         };
@@ -105,7 +105,7 @@ impl World {
         let outside = (&clock, &wire, &web);
         let provider = provider(outside, (Arc::clone(&store), keys.clone()), adjust);
         let hosts = Hosts {
-            app: provider.protect(McpServer::service()),
+            app: provider.protect_each(|_| Some(McpServer::service())),
             emulator: wire.entra.clone(),
         };
         Self {
@@ -155,7 +155,7 @@ impl World {
         let shared = (Arc::clone(&store), self.keys.clone());
         let outside = (&clock, &self.wire, &self.web);
         let provider = provider(outside, shared, adjust);
-        let app = provider.protect(McpServer::service());
+        let app = provider.protect_each(|_| Some(McpServer::service()));
         Self {
             provider,
             entra: self.entra.clone(),

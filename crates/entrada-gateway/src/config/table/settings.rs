@@ -36,7 +36,8 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
         "resource_name",
         "TEXT",
         "What people are told the protected server is called",
-    ),
+    )
+    .of_route(OfRoute::Own),
     setting(
         PROTECT,
         "listen",
@@ -116,26 +117,30 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
         "required_scopes",
         "SCOPES",
         "Scopes every token must have, such as mcp.access",
-    ),
+    )
+    .of_route(OfRoute::Inherited),
     setting(
         ENTRA,
         "optional_scopes",
         "SCOPES",
         "Further scopes a client gets if it asks for them, such as mcp.write",
-    ),
+    )
+    .of_route(OfRoute::Inherited),
     setting(
         ENTRA,
         "required_app_roles",
         "ROLES",
         "Let applications call as themselves that have these app roles, with tokens they get from \
          Entra (client credentials) [default: users alone may call]",
-    ),
+    )
+    .of_route(OfRoute::Inherited),
     setting(
         ENTRA,
         "allowed_applications",
         "IDS",
         "Let applications call as themselves, but these alone, by Application (client) ID",
-    ),
+    )
+    .of_route(OfRoute::Inherited),
     setting(
         ENTRA,
         "additional_scopes",
@@ -390,7 +395,8 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
         "allowed_origins",
         "ORIGINS",
         "Origins whose web pages may call the server [default: none]",
-    ),
+    )
+    .of_route(OfRoute::Inherited),
     setting(
         FORWARD,
         "host_header",

@@ -76,7 +76,7 @@ fn what_nobody_can_mean_is_a_problem() {
 #[test]
 fn what_somebody_may_mean_is_warned_of() {
     let base = |url| vec![("ENTRADA_BASE_URL", url)];
-    let repeats = "ENTRADA_BASE_URL: ends with the resource_path, which is put behind it once more: \
+    let repeats = "ENTRADA_BASE_URL: ends with the path of a server, which is put behind it once more: \
                    take it out, unless that is meant";
     let groups = ("ENTRADA_GROUPS_FROM_GRAPH", "true");
     let scopes = |scopes| vec![groups, ("ENTRADA_ADDITIONAL_SCOPES", scopes)];

@@ -96,7 +96,10 @@ fn a_route_that_leads_nowhere_is_a_problem() {
     let upstream = "upstream = \"http://127.0.0.1:1\"";
     let least = without_upstream();
     for (text, expected) in [
-        (route(upstream), vec![":1: the route has no path"]),
+        (
+            route(upstream),
+            vec![":1: the route has no path, and no host"],
+        ),
         (
             route("path = \"/mcp/a\""),
             vec![":1: the route has no upstream"],
@@ -109,12 +112,15 @@ fn a_route_that_leads_nowhere_is_a_problem() {
             ],
         ),
         (
-            route(&format!("path = \"/other\"\n{upstream}")),
-            vec![":2: path: the path must lie below /mcp, the resource_path"],
+            route(&format!("host = \"https://h/\"\n{upstream}")),
+            vec![
+                ":2: host: write a host such as orders.example.com, with a port where it is not the \
+                 usual one",
+            ],
         ),
         (
-            route(&format!("path = \"/mcps\"\n{upstream}")),
-            vec![":2: path: the path must lie below /mcp, the resource_path"],
+            route(&format!("host = 3\n{upstream}")),
+            vec![":2: host: write a string"],
         ),
         (
             route(&format!("path = \"/mcp/{{a}}\"\n{upstream}")),
@@ -164,6 +170,108 @@ fn a_route_that_leads_nowhere_is_a_problem() {
         problems_of_file(&taken, &LEAST),
         [":2: path: another server has that path"]
     );
+}
+
+#[test]
+fn two_routes_have_no_place_in_common() {
+    let upstream = "upstream = \"http://127.0.0.1:1\"";
+    let own = format!("[[route]]\nhost = \"a.example\"\n{upstream}");
+    let least = without_upstream();
+    let both = format!("{own}\n{own}");
+    assert_eq!(
+        problems_of_file(&both, &least),
+        [":4: path: another server has that path"]
+    );
+    let elsewhere = format!("{own}\npath = \"/a\"\n{own}\n{}", own.replace("a.", "b."));
+    assert!(of_file(&elsewhere, &least).is_ok());
+}
+
+const SEVERAL: &str = r#"
+base_url = "https://mcp.example.com/team"
+required_scopes = "mcp.read"
+allowed_origins = "https://inspector.example"
+
+[[route]]
+path = "/files"
+upstream = "http://127.0.0.1:3001/mcp"
+resource_name = "Files"
+
+[[route]]
+host = "Orders.example.com:8443"
+upstream = "http://127.0.0.1:3002/mcp"
+required_scopes = ["orders.read"]
+optional_scopes = ["orders.write"]
+allowed_applications = "30000000-0000-4000-8000-000000000004"
+allowed_origins = "https://orders.example"
+"#;
+
+#[test]
+fn each_route_is_a_protected_server_of_its_own() {
+    let least: Vec<_> = without_upstream()
+        .into_iter()
+        .filter(|(name, _)| !["ENTRADA_BASE_URL", "ENTRADA_REQUIRED_SCOPES"].contains(name))
+        .collect();
+    let settings = of_file(SEVERAL, &least).unwrap();
+    let provider = &settings.provider;
+    let [files, orders] = &*provider.resources else {
+        panic!("{:?}", provider.resources);
+    };
+    assert_eq!(
+        files.url(&provider.base_url),
+        "https://mcp.example.com/team/files"
+    );
+    assert_eq!(
+        orders.url(&provider.base_url),
+        "https://orders.example.com:8443/mcp"
+    );
+    assert_eq!(files.name.as_deref(), Some("Files"));
+    assert_eq!(orders.name, None);
+    assert_eq!(files.required_scopes, ["mcp.read"]);
+    assert_eq!(orders.required_scopes, ["orders.read"]);
+    assert_eq!(orders.optional_scopes, ["orders.write"]);
+    assert!(files.allowed_applications.is_empty());
+    assert_eq!(orders.allowed_applications.len(), 1);
+    assert_eq!(files.allowed_origins, ["https://inspector.example"]);
+    assert_eq!(orders.allowed_origins, ["https://orders.example"]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings;
+    settings.provider.data_dir = folder.path().to_owned();
+    let provider = settings.provider.provider().unwrap();
+    assert_eq!(
+        provider.resources().collect::<Vec<_>>(),
+        [
+            "https://mcp.example.com/team/files",
+            "https://orders.example.com:8443/mcp"
+        ]
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_further_route_is_told_with_its_place() {
+    let route = |path: &str, more: &str| {
+        format!("[[route]]\npath = \"{path}\"\nupstream = \"http://127.0.0.1:1\"\n{more}\n")
+    };
+    for (more, expected) in [
+        (
+            route("/token", ""),
+            ":5: path: its path is one of the authorization server's own, choose another",
+        ),
+        (
+            route("/b", "required_scopes = \"openid\""),
+            ":5: required_scopes: at least one required scope must be a scope of your own API, such \
+             as mcp.access",
+        ),
+        (
+            route("/b", "allowed_applications = \"daemon\""),
+            "allowed_applications: \"daemon\" is no Application (client) ID, a GUID",
+        ),
+    ] {
+        let text = format!("{}{more}", route("/a", ""));
+        let settings = of_file(&text, &without_upstream()).unwrap();
+        let found = settings.provider.rehearse(&[]);
+        let found: Vec<_> = found.iter().map(told).collect();
+        assert_eq!(found, [expected], "{text}");
+    }
 }
 
 #[test]

@@ -85,12 +85,12 @@ pub enum AuthorizeError {
     /// None of the scopes asked for exists.
     #[error("no such scope")]
     Scope(AnswerTo),
-    /// `resource` is not this server.
-    #[error("resource is not this server: expected {expected}, got {got}")]
+    /// `resource` is none of the servers here, or names more than one of them.
+    #[error("resource is not one server here: expected {expected}, got {got}")]
     Target {
         /// Whom to tell.
         to: AnswerTo,
-        /// Our own.
+        /// Those there are.
         expected: String,
         /// What was asked for.
         got: Claimed,
@@ -177,7 +177,10 @@ impl From<&AuthorizeError> for ErrorResponse {
                 "dpop_jkt must be the SHA-256 thumbprint of a key in base64url",
             ),
             E::Scope(_) => (ErrorCode::InvalidScope, "none of the scopes exists here"),
-            E::Target { .. } => (ErrorCode::InvalidTarget, "resource must name this server"),
+            E::Target { .. } => (
+                ErrorCode::InvalidTarget,
+                "resource must name one server that tokens are issued for here",
+            ),
             E::ConsentRequired(_) => (
                 ErrorCode::ConsentRequired,
                 "the user must be asked, and prompt is none",

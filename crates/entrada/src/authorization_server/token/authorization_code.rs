@@ -5,7 +5,7 @@ use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::correlation::CorrelationId;
 use crate::grant::{AuthenticatedClient, CodeRequest, RefreshTerm};
 use crate::oauth::params::Params;
-use crate::oauth::resource::ResourceIndicator;
+use crate::oauth::resource::AskedResources;
 use crate::platform::Timestamp;
 use crate::secret::{AuthorizationCode, CodeVerifier, RefreshToken};
 use crate::store::{Redeemed, Written};
@@ -18,7 +18,7 @@ impl AuthorizationServer {
         now: Timestamp,
         correlation: &CorrelationId,
     ) -> Result<Issued, TokenError> {
-        let request = parse(params, self.resources(params)?)?;
+        let request = parse(params, self.asked_resources(params)?)?;
         let store = &self.0.store;
         // From here on the code is spent, whatever comes of it.
         let code = match store.redeem_code(&request.code, now).await? {
@@ -59,13 +59,13 @@ impl AuthorizationServer {
     }
 }
 
-fn parse(params: &Params, resources: Vec<ResourceIndicator>) -> Result<CodeRequest, TokenError> {
+fn parse(params: &Params, resources: AskedResources) -> Result<CodeRequest, TokenError> {
     let code = params.get("code").ok_or(TokenError::Missing("code"))?;
     let verifier = params
         .get("code_verifier")
         .ok_or(TokenError::Missing("code_verifier"))?;
-    let mut request = CodeRequest::new(AuthorizationCode::new(code), CodeVerifier::new(verifier));
+    let (code, verifier) = (AuthorizationCode::new(code), CodeVerifier::new(verifier));
+    let mut request = CodeRequest::new(code, verifier, resources);
     request.redirect_uri = params.get("redirect_uri").map(str::to_owned);
-    request.resources = resources;
     Ok(request)
 }

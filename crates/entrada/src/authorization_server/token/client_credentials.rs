@@ -1,6 +1,6 @@
 //! `grant_type=client_credentials` (RFC 6749 §4.4; MCP, *OAuth Client Credentials*).
 
-use super::{Issued, TokenError};
+use super::{Issued, TokenError, granted};
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::correlation::CorrelationId;
 use crate::grant::{AuthenticatedClient, OwnPrincipal};
@@ -19,11 +19,11 @@ impl AuthorizationServer {
     ) -> Result<Issued, TokenError> {
         let access = self.0.config.clients.access(client.id());
         let access = access.ok_or(TokenError::UnauthorizedClient)?;
-        self.is_resource(&self.resources(params)?)?;
-        let scope = self.granted(params, &access.scope)?;
+        let resource = self.resource(params)?;
+        let scope = granted(params, &resource.scopes, &access.scope)?;
         let name = registered.metadata().unverified_name();
         let who = OwnPrincipal::client(client, name, &access.roles);
-        self.issue_without_login(client, (who, scope), now, correlation)
+        self.issue_without_login(client, (who, resource, scope), now, correlation)
             .await
     }
 }

@@ -1,15 +1,16 @@
 //! `grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer` with an ID-JAG (RFC 7523 §2.1; MCP,
 //! *Enterprise-Managed Authorization*).
 
-use super::{Issued, TokenError};
-use crate::authorization_server::AuthorizationServer;
+use super::{Issued, TokenError, granted};
 use crate::authorization_server::correlation::CorrelationId;
+use crate::authorization_server::{AuthorizationServer, ScopePolicy};
 use crate::grant::{AuthenticatedClient, OwnPrincipal};
 use crate::jwt::identity_assertion::{
     ExpectedAssertion, IdentityAssertion, IdentityAssertionError, verify,
 };
 use crate::jwt::unverified::UnverifiedJwt;
 use crate::oauth::params::Params;
+use crate::oauth::resource::AskedResources;
 use crate::oauth::scope::Scope;
 use crate::platform::Timestamp;
 use crate::store::Written;
@@ -25,9 +26,13 @@ impl AuthorizationServer {
     ) -> Result<Issued, TokenError> {
         let presented = params.get("assertion");
         let presented = presented.ok_or(TokenError::Missing("assertion"))?;
-        self.is_resource(&self.resources(params)?)?;
-        let assertion = self.verified(presented, client, now).await?;
-        let scope = self.granted(params, &self.asserted_scope(&assertion))?;
+        let asked = self.asked_resources(params)?;
+        let assertion = self.verified(presented, (client, &asked), now).await?;
+        let resources = &self.0.config.resources;
+        let resource = resources.of(&assertion.resource);
+        let resource = resource.ok_or(IdentityAssertionError::OtherResource)?;
+        let allowed = asserted_scope(&assertion, &resource.scopes);
+        let scope = granted(params, &resource.scopes, &allowed)?;
         // Last: what is wrong with the request must not use it up.
         match self.0.store.spend_identity_assertion(&assertion).await? {
             Written::Yes => {}
@@ -36,14 +41,14 @@ impl AuthorizationServer {
             }
         }
         let who = OwnPrincipal::asserted(&assertion);
-        self.issue_without_login(client, (who, scope), now, correlation)
+        self.issue_without_login(client, (who, resource, scope), now, correlation)
             .await
     }
 
     async fn verified(
         &self,
         presented: &str,
-        client: &AuthenticatedClient,
+        (client, resources): (&AuthenticatedClient, &AskedResources),
         now: Timestamp,
     ) -> Result<IdentityAssertion, TokenError> {
         let jwt = UnverifiedJwt::parse(presented).map_err(IdentityAssertionError::from)?;
@@ -54,17 +59,16 @@ impl AuthorizationServer {
             issuer,
             audience: config.issuer.as_str(),
             client: client.id(),
-            resource: &config.resource,
+            resources,
             key: client.key(),
         };
         Ok(verify(&jwt, &key, &expected, now)?)
     }
+}
 
-    /// What the issuer lets the client do, in our spelling; what is required where it does not say: a
-    /// client that named no scope there could else name any here.
-    fn asserted_scope(&self, assertion: &IdentityAssertion) -> Scope {
-        let policy = &self.0.config.scopes;
-        let scope = assertion.scope.as_ref();
-        scope.map_or_else(|| policy.required().clone(), |scope| policy.in_short(scope))
-    }
+/// What the issuer lets the client do, in our spelling; what is required where it does not say: a
+/// client that named no scope there could else name any here.
+fn asserted_scope(assertion: &IdentityAssertion, policy: &ScopePolicy) -> Scope {
+    let scope = assertion.scope.as_ref();
+    scope.map_or_else(|| policy.required().clone(), |scope| policy.in_short(scope))
 }

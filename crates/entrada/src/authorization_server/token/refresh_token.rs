@@ -24,7 +24,7 @@ impl AuthorizationServer {
             .get("refresh_token")
             .ok_or(TokenError::Missing("refresh_token"))?;
         let scope = self.narrower(params)?;
-        let request = RefreshRequest::new(scope, self.resources(params)?);
+        let request = RefreshRequest::new(scope, self.asked_resources(params)?);
         let authentic = |ring: &KeyRing| {
             PresentedRefreshToken::authenticate(RefreshToken::new(token), ring.sealing())
         };
@@ -67,7 +67,7 @@ impl AuthorizationServer {
             return Ok(None);
         };
         let asked = Scope::parse(text).map_err(|_| TokenError::Scope)?;
-        let ours = self.0.config.scopes.in_short(&asked);
+        let ours = self.0.config.resources.in_short(&asked);
         Ok((!ours.is_empty()).then_some(ours))
     }
 }

@@ -23,12 +23,12 @@ const MOST_VERDICTS: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct WithGroups {
     inner: Arc<dyn AccessTokenVerifier>,
-    groups: GroupResolver,
+    groups: Arc<GroupResolver>,
     completed: Cache<TokenKey, (VerifiedToken, Timestamp)>,
 }
 
 impl WithGroups {
-    pub(crate) fn new(inner: Arc<dyn AccessTokenVerifier>, groups: GroupResolver) -> Self {
+    pub(crate) fn new(inner: Arc<dyn AccessTokenVerifier>, groups: Arc<GroupResolver>) -> Self {
         Self {
             inner,
             groups,

@@ -10,10 +10,10 @@ use url::Url;
 use super::AzureConfig;
 use super::error::{ConfigError, ConfigErrors};
 use super::graph::{everything_consented, graph_url, prover};
-use crate::access_token::AccessTokenVerifier;
+use super::protected_resource::{Guarded, can_be_met, mistake};
 use crate::authorization_server::{
-    AuthorizationServerConfig, ConsentMode, PreregisteredClient, PreregisteredClients, ScopePolicy,
-    TrustedIssuer, TrustedProxies,
+    AuthorizationServerConfig, ConsentMode, PreregisteredClient, PreregisteredClients, Resource,
+    Resources, ScopePolicy, TrustedIssuer, TrustedProxies,
 };
 use crate::dpop::Proofs;
 use crate::entra::AppRegistration;
@@ -30,7 +30,6 @@ use crate::oauth::redirect_uri::AllowedRedirects;
 use crate::oauth::resource::ResourceIndicator;
 use crate::oauth::scope::{Scope, ScopeToken};
 use crate::platform::Platform;
-use crate::policy::Requirement;
 use crate::provider::paths;
 use crate::resource_server::AllowedOrigin;
 use crate::store::{SharedKeys, Store, StoredKeyRing, WatchedStore};
@@ -48,12 +47,10 @@ const CONSENT_LIFETIMES: RangeInclusive<Duration> =
 pub(in crate::provider) struct Checked {
     pub(in crate::provider) app: AppRegistration,
     pub(in crate::provider) server: AuthorizationServerConfig,
-    pub(in crate::provider) resource_url: Url,
-    pub(in crate::provider) allowed_origins: Vec<AllowedOrigin>,
-    pub(in crate::provider) requirement: Requirement,
+    /// What guards each resource, in the order of the server's.
+    pub(in crate::provider) guarded: Vec<Guarded>,
     /// Where groups are looked up, and with which scope.
     pub(in crate::provider) graph: Option<(String, String)>,
-    pub(in crate::provider) also_accepted: Vec<Arc<dyn AccessTokenVerifier>>,
     pub(in crate::provider) store: WatchedStore,
     pub(in crate::provider) keys: Keys,
     pub(in crate::provider) signing_algorithm: Algorithm,
@@ -89,27 +86,27 @@ impl AzureConfig {
         let mut found = Findings::default();
         let app = self.app(platform, &mut found);
         let places = self.places(&mut found);
-        let scopes = self.scopes(&mut found);
+        let scopes = own_scopes(
+            &self.required_scopes,
+            &self.optional_scopes,
+            self.identifier(),
+            &mut found,
+        );
+        let resources = self.resources(places.as_ref(), scopes, &mut found);
         let allowed_redirects = self.allowed_redirects(&mut found);
         let document_hosts = self.document_hosts(&mut found);
-        let clients = self.clients(&allowed_redirects, scopes.as_ref(), &mut found);
+        let known = resources.as_ref().map(|(resources, _)| resources);
+        let clients = self.clients(&allowed_redirects, known, &mut found);
         let trusted_issuers = self.trusted_issuers(&mut found);
         let pre_approved = self.pre_approved(&mut found);
         let trusted_proxies = self.proxies(&mut found);
-        let allowed_origins = self.origins(&mut found);
-        if let Some(mistake) = self.requirement.mistake() {
-            found.add(ConfigError::Requirement(mistake.to_owned()));
-        }
-        if let Some(policy) = &scopes {
-            self.requires_what_is_granted(policy, &mut found);
-        }
         if !self.lifetimes_hold() {
             found.0.push(ConfigError::Lifetimes);
         }
         self.dpop_holds(&mut found);
         let graph = self.graph(&mut found);
-        let (Some((app, redirect_path)), Some(places), Some(scopes), true) =
-            (app, places, scopes, found.0.is_empty())
+        let (Some((app, redirect_path)), Some(places), Some((resources, guarded)), true) =
+            (app, places, resources, found.0.is_empty())
         else {
             return Err(ConfigErrors(found.0));
         };
@@ -120,19 +117,12 @@ impl AzureConfig {
         let (Some(keys), Some(store)) = (keys.flatten(), store) else {
             return Err(ConfigErrors(found.0));
         };
-        let host = places
-            .resource_url
-            .host_str()
-            .unwrap_or_default()
-            .to_owned();
         let server = AuthorizationServerConfig {
             issuer: places.issuer,
             keys_are_shared: self.shared_keys.is_some(),
             base_url: places.base_url,
             redirect_path,
-            resource: places.resource,
-            resource_name: self.resource_name.unwrap_or(host),
-            scopes,
+            resources,
             lifetimes: self.lifetimes,
             consent: self.consent,
             pre_approved,
@@ -148,18 +138,15 @@ impl AzureConfig {
         Ok(Checked {
             app,
             server,
-            resource_url: places.resource_url,
-            allowed_origins,
-            requirement: self.requirement,
+            guarded,
             graph,
-            also_accepted: self.also_accepted,
             store,
             keys,
             signing_algorithm: self.signing_algorithm,
         })
     }
 
-    fn identifier(&self) -> String {
+    pub(super) fn identifier(&self) -> String {
         self.identifier_uri
             .clone()
             .unwrap_or_else(|| format!("api://{}", self.client_id.to_ascii_lowercase()))
@@ -252,10 +239,7 @@ impl AzureConfig {
         let resource = resource.or_else(|| base.map(|base| format!("{base}/mcp")))?;
         let resource_url = found.note(bare_url(&resource).map_err(ConfigError::ResourceUrl));
         let (base_url, issuer, resource_url) = (base_url?, issuer?, resource_url?);
-        if resource_url.origin() != base_url.origin() {
-            found.0.push(ConfigError::ResourceOrigin);
-        }
-        if !paths::is_free(&resource_url, &base_url, &self.redirect_path) {
+        if !self.has_room_for(&resource_url, &base_url) {
             found.0.push(ConfigError::ResourcePath);
         }
         let resource = ResourceIndicator::parse(&resource).ok()?;
@@ -267,24 +251,39 @@ impl AzureConfig {
         })
     }
 
-    fn scopes(&self, found: &mut Findings) -> Option<ScopePolicy> {
-        let required = parse_scopes(&self.required_scopes, found);
-        let optional = parse_scopes(&self.optional_scopes, found);
-        let policy = ScopePolicy::new(&required?, ScopeNames::new(self.identifier()));
-        let policy = found.note(policy.map_err(ConfigError::RequiredScopes))?;
-        let policy = policy.with_optional(&optional?);
-        found.note(policy.map_err(ConfigError::OptionalScopes))
-    }
-
-    /// A scope that no client can get keeps everybody out, unless somebody else gives tokens, too.
-    fn requires_what_is_granted(&self, policy: &ScopePolicy, found: &mut Findings) {
-        let named = self.requirement.scopes_named();
-        let unknown = named.without(policy.grantable());
-        if self.also_accepted.is_empty() && !unknown.is_empty() {
-            found.add(ConfigError::Requirement(format!(
-                "{unknown} is among neither the required_scopes nor the optional_scopes"
-            )));
+    /// What tokens are issued for, and what guards each.
+    fn resources(
+        &self,
+        places: Option<&Places>,
+        scopes: Option<ScopePolicy>,
+        found: &mut Findings,
+    ) -> Option<(Resources, Vec<Guarded>)> {
+        let allowed_origins = allowed_origins(&self.allowed_origins, found);
+        let only_ours = self.also_accepted.is_empty();
+        match &scopes {
+            Some(policy) => can_be_met(&self.requirement, policy, only_ours, found),
+            None => found.0.extend(mistake(&self.requirement)),
         }
+        let places = places?;
+        let others = self.other_resources((&places.base_url, &places.resource), found);
+        let host = places.resource_url.host_str().unwrap_or_default();
+        let first = Resource {
+            indicator: places.resource.clone(),
+            name: self
+                .resource_name
+                .clone()
+                .unwrap_or_else(|| host.to_owned()),
+            scopes: scopes?,
+        };
+        let guarded = Guarded {
+            url: places.resource_url.clone(),
+            allowed_origins,
+            requirement: self.requirement.clone(),
+            also_accepted: self.also_accepted.clone(),
+        };
+        let (others, mut all_guarded): (Vec<_>, Vec<_>) = others.into_iter().unzip();
+        all_guarded.insert(0, guarded);
+        Some((Resources::new(first, others), all_guarded))
     }
 
     fn allowed_redirects(&self, found: &mut Findings) -> AllowedRedirects {
@@ -321,12 +320,12 @@ impl AzureConfig {
     fn clients(
         &self,
         allowed: &AllowedRedirects,
-        scopes: Option<&ScopePolicy>,
+        resources: Option<&Resources>,
         found: &mut Findings,
     ) -> PreregisteredClients {
         let mut clients = PreregisteredClients::default();
         for client in &self.clients {
-            let added = clients.add(client.clone(), allowed, scopes);
+            let added = clients.add(client.clone(), allowed, resources);
             found.note(added.map_err(|source| ConfigError::Client {
                 client_id: client.client_id().to_owned(),
                 source,
@@ -387,19 +386,6 @@ impl AzureConfig {
         trusted
     }
 
-    fn origins(&self, found: &mut Findings) -> Vec<AllowedOrigin> {
-        let parse = |origin: &String| {
-            AllowedOrigin::parse(origin).map_err(|source| ConfigError::AllowedOrigin {
-                origin: origin.clone(),
-                source,
-            })
-        };
-        self.allowed_origins
-            .iter()
-            .filter_map(|origin| found.note(parse(origin)))
-            .collect()
-    }
-
     fn lifetimes_hold(&self) -> bool {
         let Lifetimes {
             access_token,
@@ -456,6 +442,33 @@ struct Places {
     resource_url: Url,
 }
 
+/// The web pages that may call a server.
+pub(super) fn allowed_origins(origins: &[String], found: &mut Findings) -> Vec<AllowedOrigin> {
+    let parse = |origin: &String| {
+        AllowedOrigin::parse(origin).map_err(|source| ConfigError::AllowedOrigin {
+            origin: origin.clone(),
+            source,
+        })
+    };
+    let parsed = origins.iter().map(parse);
+    parsed.filter_map(|origin| found.note(origin)).collect()
+}
+
+/// The scopes of a server.
+pub(super) fn own_scopes(
+    required: &[String],
+    optional: &[String],
+    identifier: String,
+    found: &mut Findings,
+) -> Option<ScopePolicy> {
+    let required = parse_scopes(required, found);
+    let optional = parse_scopes(optional, found);
+    let policy = ScopePolicy::new(&required?, ScopeNames::new(identifier));
+    let policy = found.note(policy.map_err(ConfigError::RequiredScopes))?;
+    let policy = policy.with_optional(&optional?);
+    found.note(policy.map_err(ConfigError::OptionalScopes))
+}
+
 /// Parses scopes given one by one, or several in one string.
 pub(super) fn parse_scopes(texts: &[String], found: &mut Findings) -> Option<Scope> {
     let words = texts.iter().flat_map(|text| text.split([' ', ',']));
@@ -478,7 +491,8 @@ mod tests {
     use crate::entra::verifier::AzureJwtVerifier;
     use crate::keys::KeyRing;
     use crate::platform::{SystemRandom, Timestamp};
-    use crate::provider::AzureJwtConfig;
+    use crate::policy::Requirement;
+    use crate::provider::{AzureJwtConfig, ProtectedResource};
     use crate::store::MemoryStore;
 
     const CLIENT_ID: &str = "11111111-2222-3333-4444-555555555555";
@@ -504,15 +518,18 @@ mod tests {
         let checked = check(least()).unwrap();
         assert_eq!(checked.server.issuer.as_str(), "https://mcp.example.com");
         assert_eq!(
-            checked.server.resource.as_str(),
+            checked.server.resources.first().indicator.as_str(),
             "https://mcp.example.com/mcp"
         );
-        assert_eq!(checked.server.resource_name, "mcp.example.com");
+        assert_eq!(checked.server.resources.first().name, "mcp.example.com");
         assert_eq!(
             checked.app.redirect_uri,
             "https://mcp.example.com/auth/callback"
         );
-        let read = checked.app.names.to_entra(checked.server.scopes.required());
+        let read = checked
+            .app
+            .names
+            .to_entra(checked.server.resources.first().scopes.required());
         assert_eq!(read.to_string(), format!("api://{CLIENT_ID}/mcp.read"));
         let slash = check(AzureConfig {
             base_url: "https://h/team/".to_owned(),
@@ -520,14 +537,17 @@ mod tests {
         })
         .unwrap();
         assert_eq!(slash.server.issuer.as_str(), "https://h/team/");
-        assert_eq!(slash.server.resource.as_str(), "https://h/team/mcp");
+        assert_eq!(
+            slash.server.resources.first().indicator.as_str(),
+            "https://h/team/mcp"
+        );
         assert_eq!(slash.app.redirect_uri, "https://h/team/auth/callback");
     }
 
     #[test]
     fn each_mistake_says_what_to_change() {
         type Change = fn(AzureConfig) -> AzureConfig;
-        let cases: [(Change, &str); 16] = [
+        let cases: [(Change, &str); 15] = [
             (
                 |c| AzureConfig {
                     authority: AuthoritySettings::new(Directory::EntraId("contoso".to_owned())),
@@ -563,10 +583,6 @@ mod tests {
             ),
             (|c| c.issuer_url("https://h?x"), "issuer_url: "),
             (
-                |c| c.resource_url("https://other.example.com/mcp"),
-                "resource_url: must lie",
-            ),
-            (
                 |c| c.resource_url("https://mcp.example.com/token"),
                 "resource_url: its path",
             ),
@@ -592,6 +608,48 @@ mod tests {
         ];
         for (change, expected) in cases {
             assert_mistake(change(least()), expected);
+        }
+    }
+
+    #[test]
+    fn each_mistake_in_a_further_server_says_what_to_change() {
+        let server = |url: &str| ProtectedResource::new(url);
+        let at = "https://mcp.example.com/files";
+        for (server, expected) in [
+            (
+                server("https://mcp.example.com/mcp/"),
+                "resource_url: another",
+            ),
+            (server("http://tools.example.com/mcp"), "resource_url: "),
+            (
+                server("https://mcp.example.com/token"),
+                "resource_url: its path",
+            ),
+            (
+                server("https://mcp.example.com/auth/callback"),
+                "resource_url: its path",
+            ),
+            (server("https://a.example/:x"), "resource_url: its path"),
+            (
+                server("https://a.example/.well-known/x"),
+                "resource_url: its path",
+            ),
+            (server(at).required_scopes(["openid"]), "required_scopes: "),
+            (server(at).optional_scopes(["a\"b"]), "scopes: "),
+            (server(at).allowed_origins(["x"]), "allowed_origin"),
+            (
+                server(at).requirement(Requirement::scopes(["mcp.write"])),
+                "requirement: nobody can meet it: mcp.write is among neither",
+            ),
+        ] {
+            let expected = format!("{}: {expected}", server.url());
+            assert_mistake(least().resource(server), &expected);
+        }
+        let elsewhere = "https://orders.example.com/token";
+        assert!(check(least().resource_url(elsewhere)).is_ok());
+        for fine in [at, "https://mcp.example.com/", elsewhere] {
+            let config = least().resource(server(fine));
+            assert!(check(config).is_ok(), "{fine}");
         }
     }
 

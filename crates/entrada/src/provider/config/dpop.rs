@@ -1,8 +1,8 @@
 //! What is asked of proofs, held against the rest.
 
-use super::AzureConfig;
 use super::check::Findings;
 use super::error::ConfigError;
+use super::{AzureConfig, ProtectedResource};
 use crate::authorization_server::PreregisteredClientError;
 use crate::dpop::Dpop;
 
@@ -11,11 +11,17 @@ impl AzureConfig {
     pub(super) fn dpop_holds(&self, found: &mut Findings) {
         match self.dpop {
             Dpop::Off => self.dpop_is_not_wanted(found),
-            Dpop::Required if !self.also_accepted.is_empty() => {
+            Dpop::Required if self.accepts_others() => {
                 found.add(ConfigError::DpopRequired);
             }
             Dpop::Optional | Dpop::Required => {}
         }
+    }
+
+    /// Whether any server lets those in who have tokens that are not ours.
+    fn accepts_others(&self) -> bool {
+        let mut resources = self.resources.iter();
+        !self.also_accepted.is_empty() || resources.any(ProtectedResource::accepts_others)
     }
 
     fn dpop_is_not_wanted(&self, found: &mut Findings) {

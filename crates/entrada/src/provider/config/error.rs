@@ -61,12 +61,20 @@ pub enum ConfigError {
     /// The resource is no URL one could protect.
     #[error("resource_url: {0}")]
     ResourceUrl(#[source] IssuerError),
-    /// The resource lies on another origin than the base URL.
-    #[error("resource_url: must lie on the same origin as the base url")]
-    ResourceOrigin,
     /// The resource lies where the authorization server has an endpoint.
     #[error("resource_url: its path is one of the authorization server's own, choose another")]
     ResourcePath,
+    /// Another server has the same URL.
+    #[error("resource_url: another protected server has that URL")]
+    ResourceTwice,
+    /// Something is wrong with a server besides the first.
+    #[error("{url}: {source}")]
+    Resource {
+        /// The server.
+        url: String,
+        /// What.
+        source: Box<Self>,
+    },
     /// The redirect path is none.
     #[error(
         "redirect_path: must begin with a slash, hold no query, and be none of the authorization \

@@ -14,7 +14,7 @@ use crate::keys::KeyRing;
 use crate::oauth::client::UnverifiedClientMetadata;
 use crate::oauth::pkce::CodeChallenge;
 use crate::oauth::redirect_uri::AllowedRedirects;
-use crate::oauth::resource::ResourceIndicator;
+use crate::oauth::resource::{AskedResources, ResourceIndicator};
 use crate::oauth::scope::Scope;
 use crate::platform::SystemRandom;
 use crate::secret::{BrowserBinding, CodeVerifier, EntraAccessToken, EntraRefreshToken, Nonce};
@@ -84,7 +84,9 @@ fn issued() -> IssuedCode {
 /// A grant that ends at 5000, with its first tokens.
 fn grant() -> Grant {
     let code = AuthorizationCode::new("code");
-    let presented = CodeRequest::new(code, CodeVerifier::new("verifier"));
+    let served = ResourceIndicator::parse("https://mcp.example/mcp").unwrap();
+    let resources = AskedResources::new(Vec::new(), vec![served]);
+    let presented = CodeRequest::new(code, CodeVerifier::new("verifier"), resources);
     let client = AuthenticatedClient::assertion(ClientId::parse("c").unwrap());
     issued().redeem(&presented, &client, None, at(0)).unwrap()
 }

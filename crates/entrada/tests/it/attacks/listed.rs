@@ -6,7 +6,7 @@ const DOCUMENT: &str = include_str!("../../../../../docs/ATTACKS.md");
 const POLICY: &str = include_str!("../../../../../SECURITY.md");
 
 /// Tests that carry out an attack each.
-const ATTACKS: [&str; 20] = [
+const ATTACKS: [&str; 21] = [
     include_str!("approvals.rs"),
     include_str!("codes.rs"),
     include_str!("consent.rs"),
@@ -23,6 +23,7 @@ const ATTACKS: [&str; 20] = [
     include_str!("redirects.rs"),
     include_str!("refresh.rs"),
     include_str!("server.rs"),
+    include_str!("servers.rs"),
     include_str!("sessions.rs"),
     include_str!("shared_keys.rs"),
     include_str!("storage.rs"),

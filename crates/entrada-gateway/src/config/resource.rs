@@ -1,0 +1,189 @@
+//! The protected servers, as clients know them: the one named outside of routes, and one for each route.
+
+use entrada::provider::ProtectedResource;
+use url::Url;
+
+use crate::config::UpstreamSettings;
+use crate::config::source::Sources;
+use crate::config::value;
+
+/// A protected server, as clients know it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ResourceSettings {
+    /// The host it has to itself, where it is not below the base URL.
+    pub host: Option<String>,
+    /// Its path, below the base URL where it has no host of its own.
+    pub path: String,
+    /// What people are told it is called.
+    pub name: Option<String>,
+    /// Scopes a token for it must have.
+    pub required_scopes: Vec<String>,
+    /// Further scopes clients may ask for.
+    pub optional_scopes: Vec<String>,
+    /// App roles that let applications in, as themselves.
+    pub required_app_roles: Vec<String>,
+    /// The only applications that are let in as themselves.
+    pub allowed_applications: Vec<String>,
+    /// Origins whose pages may call it.
+    pub allowed_origins: Vec<String>,
+    /// File and line, where it is a route's.
+    pub(super) route: Option<String>,
+}
+
+impl ResourceSettings {
+    /// Its URL, where the gateway is at `base_url`.
+    pub fn url(&self, base_url: &str) -> String {
+        match &self.host {
+            None => format!("{}{}", base_url.trim_end_matches('/'), self.path),
+            Some(host) => {
+                let scheme = base_url.split("://").next().unwrap_or("https");
+                format!("{scheme}://{host}{}", self.path)
+            }
+        }
+    }
+
+    /// Whether applications are let in as themselves.
+    pub(super) fn lets_applications_in(&self) -> bool {
+        !self.required_app_roles.is_empty() || !self.allowed_applications.is_empty()
+    }
+
+    /// What the library is told of it, where it is not the first.
+    pub(super) fn protected(&self, base_url: &str) -> ProtectedResource {
+        let resource = ProtectedResource::new(self.url(base_url))
+            .required_scopes(&self.required_scopes)
+            .optional_scopes(&self.optional_scopes)
+            .allowed_origins(&self.allowed_origins)
+            .accept_nothing_else();
+        match &self.name {
+            Some(name) => resource.name(name),
+            None => resource,
+        }
+    }
+}
+
+/// All of them, and what is behind each, in the same order; nothing is behind any where a problem was
+/// noted. The first is meant where a client names none.
+pub(super) fn read(
+    sources: &mut Sources<'_>,
+    upstream: impl Fn(&mut Sources<'_>, String) -> Option<UpstreamSettings>,
+) -> (Vec<ResourceSettings>, Option<Vec<UpstreamSettings>>) {
+    let routes = sources.take_routes();
+    let (mut resources, mut upstreams) = (Vec::new(), Vec::new());
+    if routes.is_empty() || sources.is_given("upstream") {
+        let path = sources.parsed("resource_path", value::path);
+        let path = path.unwrap_or_default();
+        resources.push(resource(sources, (None, path.clone()), None));
+        upstreams.push(upstream(sources, path));
+    } else {
+        sources.needs("upstream_scope", &["upstream"]);
+    }
+    for route in routes {
+        let line = Some(route.place.clone());
+        let (resource, upstream) = sources.within(route, |sources| {
+            let place = place(sources, &resources);
+            // What else is wrong with it is told, too.
+            let (host, path) = place.clone().unwrap_or_default();
+            let behind = upstream(sources, path.clone());
+            let resource = resource(sources, (host, path), line);
+            (resource, behind.filter(|_| place.is_some()))
+        });
+        resources.push(resource);
+        upstreams.push(upstream);
+    }
+    (resources, upstreams.into_iter().collect())
+}
+
+/// Where the route is that is read: host and path.
+fn place(
+    sources: &mut Sources<'_>,
+    taken: &[ResourceSettings],
+) -> Option<(Option<String>, String)> {
+    let host = sources.route_host(value::host);
+    let is_taken = |path: &str| {
+        let mut taken = taken.iter();
+        taken.any(|other| other.path == path && host == other.host)
+    };
+    let read = |path: &str| {
+        let path = value::path(path)?;
+        if is_taken(&path) {
+            return Err("another server has that path".to_owned());
+        }
+        Ok(path)
+    };
+    let path = sources.route_path(host.as_ref().map(|_| PATH_ON_ITS_HOST), read);
+    path.map(|path| (host, path))
+}
+
+/// The path of a route that has a host to itself, where it does not say.
+const PATH_ON_ITS_HOST: &str = "/mcp";
+
+fn resource(
+    sources: &mut Sources<'_>,
+    (host, path): (Option<String>, String),
+    route: Option<String>,
+) -> ResourceSettings {
+    ResourceSettings {
+        host,
+        path,
+        name: sources.text("resource_name"),
+        required_scopes: sources.required_list("required_scopes"),
+        optional_scopes: sources.list("optional_scopes"),
+        required_app_roles: sources.list("required_app_roles"),
+        allowed_applications: sources.only("allowed_applications"),
+        allowed_origins: sources.list("allowed_origins"),
+        route,
+    }
+}
+
+/// Whether `base_url` ends with the path of a server that is below it, which is put behind it once more.
+pub(super) fn repeats(base_url: &str, resources: &[ResourceSettings]) -> bool {
+    let base = Url::parse(base_url).ok();
+    let base = base.as_ref().map(|url| url.path().trim_end_matches('/'));
+    let below = resources.iter().filter(|resource| resource.host.is_none());
+    let mut paths = below.map(|resource| resource.path.trim_end_matches('/'));
+    paths.any(|path| !path.is_empty() && base.is_some_and(|base| base.ends_with(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_below_the_base_url_or_on_its_own_host() {
+        let of = |host: Option<&str>, path: &str, base_url: &str| {
+            let resource = ResourceSettings {
+                host: host.map(str::to_owned),
+                path: path.to_owned(),
+                name: None,
+                required_scopes: Vec::new(),
+                optional_scopes: Vec::new(),
+                required_app_roles: Vec::new(),
+                allowed_applications: Vec::new(),
+                allowed_origins: Vec::new(),
+                route: None,
+            };
+            resource.url(base_url)
+        };
+        let orders = Some("orders.example.com");
+        for (host, path, base_url, expected) in [
+            (None, "/mcp", "https://h", "https://h/mcp"),
+            (None, "/mcp", "https://h/team/", "https://h/team/mcp"),
+            (None, "/", "https://h", "https://h/"),
+            (
+                orders,
+                "/mcp",
+                "https://h/team",
+                "https://orders.example.com/mcp",
+            ),
+            (
+                Some("localhost:8000"),
+                "/",
+                "http://127.0.0.1:8000",
+                "http://localhost:8000/",
+            ),
+        ] {
+            assert_eq!(of(host, path, base_url), expected);
+        }
+    }
+}
