@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use entrada::store::{PostgresSettings, PostgresStore};
@@ -17,7 +17,7 @@ use super::programs::{family, give_to_the_server, program, signal};
 
 pub(super) const PASSWORD: &str = "pass:w@rd/%?";
 
-const PASSWORD_IN_URL: &str = "pass%3Aw%40rd%2F%25%3F";
+pub(super) const PASSWORD_IN_URL: &str = "pass%3Aw%40rd%2F%25%3F";
 
 /// How long a server may take to start or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -213,7 +213,7 @@ impl Server {
         }
     }
 
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
