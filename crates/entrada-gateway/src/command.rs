@@ -43,7 +43,9 @@ pub enum CommandError {
     Runtime(#[source] io::Error),
     /// There are no keys where they are looked for.
     #[error(
-        "there are no keys in {}: say where they are with --data-dir, or with --config",
+        "there are no keys in {}: say where they are with --data-dir, with --config, or with the variables of \
+         the gateway. Where it keeps them in its store, those are ENTRADA_STORE, ENTRADA_BASE_URL and \
+         ENTRADA_KEY_ENCRYPTION_KEY or ENTRADA_KEY_ENCRYPTION_KEY_FILE",
         directory.display()
     )]
     NoKeys {

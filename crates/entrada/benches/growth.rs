@@ -26,7 +26,8 @@ use tokio::task::JoinSet;
 /// As long as a sealed grant is, for Entra's tokens are.
 const GRANT: usize = 3900;
 
-const WRITERS: u64 = 64;
+/// So many at once share the wait for the disk.
+const WRITERS: u64 = 256;
 
 /// How often each verb is measured.
 const SAMPLES: usize = 2000;

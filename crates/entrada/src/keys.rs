@@ -3,11 +3,15 @@
 //! Neither has anything to do with the client secret Entra gave: rolling that one ends nobody's
 //! session.
 
+use std::fs::File;
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::jwt::jwks::{Algorithm, Jwk, VerificationKey};
 use crate::jwt::sign::{SigningKey, SigningKeyError};
 use crate::platform::{SecureRandom, Timestamp};
+use crate::private_file;
 
 mod document;
 mod encryption;
@@ -31,6 +35,15 @@ pub const HONOUR_AFTER: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// How long a sealing key that no longer seals is kept: longer than any record lies unread.
 pub const KEEP_SEALING: Duration = Duration::from_secs(3 * 366 * 24 * 60 * 60);
+
+/// Whether others than its owner may read or write the file of keys at `path`.
+///
+/// # Errors
+///
+/// [`io::Error`] if that cannot be seen.
+pub fn is_exposed(path: &Path) -> io::Result<bool> {
+    private_file::is_exposed(&File::open(path)?)
+}
 
 /// A signing key and when it begins to sign.
 #[derive(Clone, Debug)]

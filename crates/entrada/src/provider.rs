@@ -245,6 +245,11 @@ impl AzureProvider {
         self.0.server.ready().await
     }
 
+    /// Whether there are keys: those that replicas share are there once they were read for the first time.
+    pub fn has_keys(&self) -> bool {
+        self.0.keys.current().is_there()
+    }
+
     /// Whether Entra is where the configuration says, and knows the tenant: it is asked once for what it
     /// publishes. Nothing else asks it before the first login.
     ///

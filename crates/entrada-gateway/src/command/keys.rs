@@ -27,7 +27,8 @@ pub struct Options {
 }
 
 const CONFIG_HELP: &str = "A TOML file that says where the keys are kept: in the store, where there is a key-encryption key, \
-     or in the data_dir [env: ENTRADA_CONFIG]";
+     or in the data_dir. The gateway's variables say so, too: ENTRADA_STORE, ENTRADA_BASE_URL, … \
+     [env: ENTRADA_CONFIG]";
 const DATA_DIR_HELP: &str = "The directory they are kept in, whatever is said elsewhere [default: \
                              entrada-data] [env: ENTRADA_DATA_DIR]";
 

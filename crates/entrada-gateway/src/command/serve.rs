@@ -40,11 +40,14 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
         let upstream = server.url.origin().ascii_serialization();
         tracing::info!(resource, upstream, "route");
     }
-    tracing::info!(listen = %address, "ready");
+    let (store, keys) = settings.provider.places();
+    tracing::info!(store, keys, "what is kept where");
+    tracing::info!(listen = %address, "listening");
     let stop = CancellationToken::new();
     let server = Server::new(listener, router, settings.server.drain_timeout);
     let mut tending = JoinSet::new();
     tending.spawn(look_at_entra(provider.clone()));
+    tending.spawn(tell_when_ready(provider.clone(), address));
     tending.spawn(tend_keys(provider, settings.server.key_rotation));
     if let Some(moving) = opened.to_move {
         tending.spawn(move_all(moving));
@@ -65,6 +68,14 @@ async fn look_at_entra(provider: AzureProvider) {
     }
 }
 
+/// Says when there are keys and a store that answers: what `/readyz` says from then on.
+async fn tell_when_ready(provider: AzureProvider, address: SocketAddr) {
+    while provider.ready().await.is_err() {
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    tracing::info!(listen = %address, resource = provider.resource(), "ready");
+}
+
 /// Looks after the keys until it is dropped. Those in the store are read at the start.
 async fn tend_keys(provider: AzureProvider, rotation: Option<Duration>) {
     let mut failing = false;
@@ -77,7 +88,11 @@ async fn tend_keys(provider: AzureProvider, rotation: Option<Duration>) {
             Err(error) if !failing => {
                 failing = true;
                 let cause = WithCauses::of(&error);
-                tracing::error!(%cause, "the keys in use stay, for the key ring cannot be used");
+                if provider.has_keys() {
+                    tracing::error!(%cause, "the keys in use stay, for the key ring cannot be used");
+                } else {
+                    tracing::error!(%cause, "there are no keys yet, for the key ring cannot be used");
+                }
             }
             Ok(()) | Err(_) => {}
         }
@@ -108,6 +123,9 @@ async fn move_all(moving: Moving) {
         tokio::time::sleep(MOVE_AGAIN).await;
     }
 }
+
+/// How soon after it was not there yet what is needed to serve is looked for again.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// How soon after a store failed what is left is moved.
 const MOVE_AGAIN: Duration = Duration::from_secs(60);

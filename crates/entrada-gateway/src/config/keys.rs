@@ -1,22 +1,27 @@
 //! Where the keys are, and what they are sealed with in a store.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use entrada::keys::KeyEncryptionKeys;
+use entrada::keys::{self, KeyEncryptionKeys};
 use entrada::oauth::issuer::Issuer;
 use entrada::platform::SystemRandom;
 use entrada::store::{EmbeddedStore, OpenStoreError, Store, StoreKind, StoreUrl, StoredKeyRing};
 
 use crate::config::environment::Environment;
 use crate::config::flags::Flags;
-use crate::config::problem::ConfigError;
+use crate::config::problem::{ConfigError, Problem};
 use crate::config::source::Sources;
-use crate::config::store::{self, StoreSettings};
+use crate::config::store::{self, StoreSettings, Unopened, in_data_dir};
+use crate::config::table::Setting;
 
 /// What it means that others may use the store, and the keys are here.
 const APART: &str = "others may use the store, and the keys are in the data_dir of this gateway alone: unless \
                      all have the same keys.json there, and it outlives them, set key_encryption_key_file";
+
+/// What it means that others may read the file of the key-encryption keys.
+const EXPOSED: &str = "others than its owner may read or write the file, and whoever has it has the keys in any copy of \
+                       the store: let nobody else (chmod 600)";
 
 /// Where keys are kept.
 #[derive(Debug)]
@@ -50,9 +55,58 @@ pub enum SharedPlaceError {
         /// Why it cannot be opened.
         what: String,
     },
+    /// One that is named, and that a gateway moves what is in it out of.
+    #[error(
+        "{setting}: {what}. The gateway that has it moves the keys in it, too: ask again once its log says that \
+         all grants are in the new store, and without {setting}"
+    )]
+    Moving {
+        /// By which setting.
+        setting: &'static str,
+        /// Why it cannot be opened.
+        what: String,
+    },
+    /// One that is named, and that a gateway has.
+    #[error(
+        "{setting}: {what}. A gateway has it, most likely: ask with the same settings as that gateway, or stop \
+         it first"
+    )]
+    InUse {
+        /// By which setting.
+        setting: &'static str,
+        /// Why it cannot be opened.
+        what: String,
+    },
     /// The one in the data directory.
     #[error("the store in the data_dir cannot be opened")]
-    Embedded(#[from] OpenStoreError),
+    Embedded(#[source] OpenStoreError),
+    /// The one in the data directory, which a gateway has.
+    #[error(
+        "the store {} is in use, by a gateway most likely: ask with the same settings as that gateway, or stop \
+         it first",
+        .0.display()
+    )]
+    EmbeddedInUse(PathBuf),
+}
+
+impl From<Unopened> for SharedPlaceError {
+    fn from(unopened: Unopened) -> Self {
+        let Unopened { setting, what, .. } = unopened;
+        match setting {
+            _ if !unopened.is_in_use => Self::Named { setting, what },
+            "store_before" => Self::Moving { setting, what },
+            _ => Self::InUse { setting, what },
+        }
+    }
+}
+
+impl From<OpenStoreError> for SharedPlaceError {
+    fn from(error: OpenStoreError) -> Self {
+        if let OpenStoreError::InUse(path) = error {
+            return Self::EmbeddedInUse(path);
+        }
+        Self::Embedded(error)
+    }
 }
 
 impl SharedPlace {
@@ -63,19 +117,13 @@ impl SharedPlace {
     /// [`SharedPlaceError`] says what to mend.
     pub fn open(&self) -> Result<StoredKeyRing, SharedPlaceError> {
         let opened = self.stores.open(&self.data_dir);
-        let named = opened.map_err(|(setting, what)| SharedPlaceError::Named { setting, what });
-        let store = match named?.store {
+        let store = match opened?.store {
             Some(store) => store,
             None => Arc::new(EmbeddedStore::open(in_data_dir(&self.data_dir))?) as Arc<dyn Store>,
         };
         let (keys, random) = (self.sealed_with.clone(), Arc::new(SystemRandom::default()));
         Ok(StoredKeyRing::new(store, &self.issuer, keys, random))
     }
-}
-
-/// Where the library keeps grants if it is not told.
-fn in_data_dir(directory: &Path) -> PathBuf {
-    directory.join("grants.redb")
 }
 
 /// What seals the ring in the store, where it is there; a problem where it cannot be used.
@@ -88,10 +136,26 @@ pub(super) fn read(sources: &mut Sources<'_>, stores: &StoreSettings) -> Option<
         }
         return None;
     };
+    let path = sources.text(file).map(PathBuf::from);
+    if path.is_some_and(|path| keys::is_exposed(&path).unwrap_or(false)) {
+        sources.warn(file, EXPOSED);
+    }
     let given = if sources.is_given(name) { name } else { file };
     let keys = KeyEncryptionKeys::parse(secret.expose());
     let keys = keys.map(Some).map_err(|error| error.to_string());
     sources.check(given, keys)
+}
+
+/// Whose keys they are in a store that several servers may use.
+fn issuer(sources: &mut Sources<'_>) -> Option<Issuer> {
+    let name = ["issuer_url", "base_url"];
+    let Some(name) = name.into_iter().find(|name| sources.is_given(name)) else {
+        sources.note(Setting::named("base_url").map(Problem::keys_of_nobody));
+        return None;
+    };
+    sources.parsed(name, |issuer| {
+        Issuer::parse(issuer).map_err(|error| error.to_string())
+    })
 }
 
 /// Whether other processes may use `store`, too.
@@ -112,11 +176,7 @@ pub fn key_place(config: Option<&str>, environment: &Environment) -> Result<KeyP
     let place = match read(&mut sources, &stores) {
         None => Some(KeyPlace::Directory(data_dir)),
         Some(sealed_with) => {
-            let name = ["issuer_url", "base_url"];
-            let name = name.into_iter().find(|name| sources.is_given(name));
-            let issuer = sources.required_as(name.unwrap_or("base_url"), |issuer| {
-                Issuer::parse(issuer).map_err(|error| error.to_string())
-            });
+            let issuer = issuer(&mut sources);
             issuer.map(|issuer| {
                 KeyPlace::Store(SharedPlace {
                     stores,

@@ -83,6 +83,15 @@ impl Problem {
         Self { setting, text }
     }
 
+    /// The keys are in the store, and it is not said of which server.
+    pub(super) fn keys_of_nobody(base_url: &Setting) -> Self {
+        let Self { setting, text } = Self::missing(base_url);
+        let why =
+            "it says whose keys are meant of those in the store, so say what the gateway is told";
+        let text = format!("{text}; {why}");
+        Self { setting, text }
+    }
+
     /// The route at `place` does not say `name`.
     pub(super) fn missing_in_route(name: &str, place: &str) -> Self {
         Self::new(format!("{place}: the route has no {name}"))

@@ -115,6 +115,16 @@ pub struct ProviderSettings {
 }
 
 impl ProviderSettings {
+    /// Where grants are kept, and where keys: for the log, without whatever logs in there.
+    pub(crate) fn places(&self) -> (String, String) {
+        let store = self.store.places(&self.data_dir);
+        let keys = match &self.key_encryption_keys {
+            Some(_) => "in the store, shared".to_owned(),
+            None => format!("file:{}", self.data_dir.join("keys.json").display()),
+        };
+        (store, keys)
+    }
+
     /// Sets the library up.
     ///
     /// # Errors
@@ -149,7 +159,10 @@ impl ProviderSettings {
     /// [`ConfigError`] if it cannot be opened.
     pub fn open_store(&self) -> Result<OpenStore, ConfigError> {
         let opened = self.store.open(&self.data_dir);
-        opened.map_err(|(name, what)| ConfigError::new(vec![self.problem_with(name, &what)]))
+        opened.map_err(|unopened| {
+            let problem = self.problem_with(unopened.setting, &unopened.what);
+            ConfigError::new(vec![problem])
+        })
     }
 
     /// The provider by `config`, with all servers, and with applications let in that may be.

@@ -1,10 +1,10 @@
 //! Where grants are kept.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use entrada::secret::ClientSecret;
-use entrada::store::{Moving, Store, StoreKind, StoreUrl};
+use entrada::store::{Moving, OpenStoreError, OpenUrlError, Store, StoreKind, StoreUrl};
 
 use crate::config::environment::Environment;
 use crate::config::flags::Flags;
@@ -47,13 +47,34 @@ pub struct OpenStore {
     pub to_move: Option<Moving>,
 }
 
-/// Which setting a store that cannot be opened is of, and why it cannot.
-pub(super) type Unopened = (&'static str, String);
+/// A store that cannot be opened.
+#[derive(Debug)]
+pub(super) struct Unopened {
+    /// By which setting it is named.
+    pub(super) setting: &'static str,
+    /// Why.
+    pub(super) what: String,
+    /// Whether another process has it.
+    pub(super) is_in_use: bool,
+}
 
 impl StoreSettings {
+    /// Where grants are, and where they move, without whatever logs in there.
+    pub(super) fn places(&self, data_dir: &Path) -> String {
+        let store = match &self.url {
+            Some(url) => url.place(),
+            None => StoreUrl::file(in_data_dir(data_dir)).place(),
+        };
+        match (&self.next, &self.before) {
+            (Some(next), _) => format!("{store}, later {}", next.place()),
+            (None, Some(before)) => format!("{store}, after {}", before.place()),
+            (None, None) => store,
+        }
+    }
+
     /// Opens the stores; where one must be named that is not, it is the one in `data_dir`.
     pub(super) fn open(&self, data_dir: &Path) -> Result<OpenStore, Unopened> {
-        let default = StoreUrl::file(data_dir.join("grants.redb"));
+        let default = StoreUrl::file(in_data_dir(data_dir));
         let url = self.url.as_ref();
         let store = || open("store", url.unwrap_or(&default));
         let (store, to_move) = match (&self.next, &self.before) {
@@ -75,9 +96,18 @@ impl StoreSettings {
     }
 }
 
+/// Where the library keeps grants if it is not told.
+pub(super) fn in_data_dir(directory: &Path) -> PathBuf {
+    directory.join("grants.redb")
+}
+
 fn open(name: &'static str, url: &StoreUrl) -> Result<Arc<dyn Store>, Unopened> {
     let opened = url.open();
-    opened.map_err(|error| (name, WithCauses::of(&error).to_string()))
+    opened.map_err(|error| Unopened {
+        setting: name,
+        what: WithCauses::of(&error).to_string(),
+        is_in_use: matches!(error, OpenUrlError::File(OpenStoreError::InUse(_))),
+    })
 }
 
 /// The stores that are named; a problem where one cannot be one.

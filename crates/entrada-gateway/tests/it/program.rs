@@ -106,7 +106,8 @@ async fn said_of_entra(host: &str, tenant: &str, more: &[&str]) -> Value {
     let lines = BufReader::new(serve.0.stderr.take().unwrap()).lines();
     let found = tokio::task::spawn_blocking(|| {
         let lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
-        let mut after = lines.skip_while(|line| line["message"] != "ready").skip(1);
+        let after = lines.skip_while(|line| line["message"] != "listening");
+        let mut after = after.skip(1).filter(|line| line["message"] != "ready");
         after.next().unwrap()
     });
     found.await.unwrap()
@@ -145,6 +146,56 @@ async fn whether_entra_answers_is_said_right_after_the_start() {
         assert!(line["cause"].as_str().unwrap().contains(cause), "{line}");
     }
     entra.shutdown().await;
+}
+
+/// What a server without its store logs until it has said why.
+#[tokio::test]
+#[cfg(feature = "redis")]
+async fn a_start_without_the_store_says_where_that_is_and_not_that_all_is_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = entrada(&["keys", "new-encryption-key"]).output().unwrap();
+    let arguments = [
+        "serve",
+        "--listen=127.0.0.1:0",
+        "--upstream=http://127.0.0.1:1/mcp",
+        "--base-url=http://127.0.0.1:8000",
+        "--required-scopes=mcp.read",
+        "--log-format=json",
+        "--authority-host=127.0.0.1:1",
+        &format!("--client-id={}", builtin::CLIENT_ID),
+        &format!("--tenant-id={}", builtin::TENANT_ID),
+        &format!("--data-dir={}", folder.path().display()),
+    ];
+    let mut command = entrada(&arguments);
+    command
+        .env("ENTRADA_CLIENT_SECRET", builtin::CLIENT_SECRET)
+        .env("ENTRADA_STORE", "redis://user:hunter2@127.0.0.1:1/3")
+        .env(
+            "ENTRADA_KEY_ENCRYPTION_KEY",
+            str::from_utf8(&key.stdout).unwrap().trim(),
+        );
+    let mut serve = Running(command.stdout(Stdio::null()).spawn().unwrap());
+    let lines = BufReader::new(serve.0.stderr.take().unwrap()).lines();
+    let read = tokio::task::spawn_blocking(|| {
+        let mut said = Vec::new();
+        for line in lines.map(Result::unwrap) {
+            said.push(serde_json::from_str::<Value>(&line).unwrap());
+            if line.contains("there are no keys yet") {
+                break;
+            }
+        }
+        said
+    });
+    let said = read.await.unwrap();
+    let line = |message: &str| said.iter().find(|line| line["message"] == message);
+    let kept = line("what is kept where").unwrap();
+    assert_eq!(kept["store"], "redis://127.0.0.1:1");
+    assert_eq!(kept["keys"], "in the store, shared");
+    assert!(line("listening").is_some());
+    assert!(line("ready").is_none());
+    let last = said.last().unwrap()["message"].as_str().unwrap();
+    assert!(last.starts_with("there are no keys yet"), "{last}");
+    assert!(said.iter().all(|it| !it.to_string().contains("hunter2")));
 }
 
 #[test]

@@ -103,18 +103,17 @@ impl Chaos {
             Trouble::StoreStops => {
                 self.ledger.fault("times the store was stopped");
                 self.everybody_has_trouble();
-                self.cluster.redis.suspend();
+                self.cluster.store.process.suspend();
                 sleep(time).await;
-                self.cluster.redis.resume();
+                self.cluster.store.process.resume();
                 self.trouble_ends();
             }
             Trouble::StoreIsKilled => {
                 self.ledger.fault("times the store was killed");
                 self.everybody_has_trouble();
-                self.cluster.redis.kill();
+                self.cluster.store.process.kill();
                 sleep(time / 2).await;
-                self.cluster.redis.restart();
-                self.cluster.store_lives().await;
+                self.cluster.store.restart().await;
                 self.trouble_ends();
             }
             Trouble::OneIsCutOff(network) => {

@@ -1,10 +1,10 @@
 //! Three processes of the real program on one store, before one Entra and one MCP server.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::fault_proxy::{FaultProxy, Network};
+use crate::process::{Process, free_port};
+use crate::store_server::{StoreKind, StoreServer};
 use crate::world::{BASE_URL, Hosts, Reply};
 
 /// How many replicas there are.
@@ -33,20 +35,11 @@ const REFRESH: Endpoint = Endpoint::TokenGrant(GrantType::RefreshToken);
 /// alone for up to a second that it could not reach, and what it asked before has two.
 const HEALING: Duration = Duration::from_secs(4);
 
-/// Keeps what it acknowledged, whatever happens to it.
-const REDIS: &str = "
-bind 127.0.0.1
-save \"\"
-appendonly yes
-appendfsync always
-maxmemory-policy noeviction
-";
-
 pub(crate) struct Cluster {
     pub(crate) hosts: Hosts,
     entra: Control,
     pub(crate) replicas: Vec<Replica>,
-    pub(crate) redis: Process,
+    pub(crate) store: StoreServer,
     _emulator: entra_emulator::Running,
     _upstream: JoinSet<()>,
     /// After everything that runs in it.
@@ -66,7 +59,7 @@ struct Trouble {
 }
 
 impl Cluster {
-    pub(crate) async fn start() -> Self {
+    pub(crate) async fn start(kind: StoreKind) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let emulator = Emulator::new(Options {
             directory: directory(),
@@ -75,18 +68,18 @@ impl Cluster {
         let running = emulator.serve(Listen::http()).await.unwrap();
         let mut tasks = JoinSet::new();
         let upstream = upstream(&mut tasks).await;
-        let (redis, store) = start_redis(folder.path()).await;
+        let store = StoreServer::start(kind, folder.path()).await;
         let key = new_encryption_key(folder.path());
         let mut replicas = Vec::new();
         let mut addresses = Vec::new();
         for number in 0..REPLICAS {
-            let proxy = FaultProxy::before(store).await;
+            let proxy = FaultProxy::before(store.port()).await;
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
             let settings = [
                 format!("--listen={address}"),
                 format!("--upstream={upstream}"),
                 format!("--authority-host={}", running.authority_host()),
-                format!("--store=redis://127.0.0.1:{}", proxy.port()),
+                format!("--store={}", store.url(proxy.port())),
                 format!("--key-encryption-key-file={}", key.display()),
                 // Each has its own: they share nothing but the store.
                 format!("--data-dir={}/data-{number}", folder.path().display()),
@@ -110,7 +103,7 @@ impl Cluster {
             hosts: Hosts::new(addresses),
             entra: emulator.control(),
             replicas,
-            redis,
+            store,
             _emulator: running,
             _upstream: tasks,
             folder,
@@ -137,11 +130,6 @@ impl Cluster {
         for replica in 0..REPLICAS {
             comes_up(&self.hosts, replica, "/readyz").await;
         }
-    }
-
-    /// Waits until the store answers.
-    pub(crate) async fn store_lives(&self) {
-        self.redis.says("eady to accept connections").await;
     }
 
     /// Keeps the logs, and says where they are.
@@ -181,90 +169,6 @@ impl Replica {
     }
 }
 
-/// A process that ends with the test, whatever becomes of that.
-pub(crate) struct Process {
-    command: Mutex<Command>,
-    child: Mutex<Child>,
-    log: PathBuf,
-}
-
-impl Process {
-    fn start(mut command: Command, log: PathBuf) -> Self {
-        let child = spawn(&mut command, &log);
-        Self {
-            command: Mutex::new(command),
-            child: Mutex::new(child),
-            log,
-        }
-    }
-
-    /// Ends it as a power cut would.
-    pub(crate) fn kill(&self) {
-        let mut child = self.child.lock().unwrap();
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-
-    /// Starts it again as it was.
-    pub(crate) fn restart(&self) {
-        let mut command = self.command.lock().unwrap();
-        *self.child.lock().unwrap() = spawn(&mut command, &self.log);
-    }
-
-    pub(crate) fn suspend(&self) {
-        self.signal("-STOP");
-    }
-
-    pub(crate) fn resume(&self) {
-        self.signal("-CONT");
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.child.lock().unwrap().id().to_string();
-        let sent = Command::new("kill").args([name, &id]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    /// Waits until it logs `words`.
-    async fn says(&self, words: &str) {
-        for _ in 0..600 {
-            if fs::read_to_string(&self.log).unwrap().contains(words) {
-                return;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-        panic!("nothing of {words} in {}", self.log.display());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let child = self.child.get_mut().unwrap();
-        // It may have been killed before.
-        let _killed = child.kill();
-        let _ended = child.wait();
-    }
-}
-
-fn spawn(command: &mut Command, log: &Path) -> Child {
-    let old = log.with_extension("old");
-    if log.exists() {
-        let mut before = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(old)
-            .unwrap();
-        std::io::copy(&mut File::open(log).unwrap(), &mut before).unwrap();
-    }
-    let log = File::create(log).unwrap();
-    command
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap()
-}
-
 fn serve(settings: &[String]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_entrada"));
     command
@@ -301,19 +205,6 @@ fn new_encryption_key(folder: &Path) -> PathBuf {
     path
 }
 
-async fn start_redis(folder: &Path) -> (Process, u16) {
-    let port = free_port();
-    let data = folder.join("redis");
-    fs::create_dir(&data).unwrap();
-    let config = data.join("redis.conf");
-    fs::write(&config, format!("port {port}\n{REDIS}")).unwrap();
-    let mut command = Command::new("redis-server");
-    command.arg(config).current_dir(&data);
-    let redis = Process::start(command, folder.join("redis.log"));
-    redis.says("eady to accept connections").await;
-    (redis, port)
-}
-
 async fn comes_up(hosts: &Hosts, replica: usize, path: &str) {
     let patience = Instant::now() + Duration::from_secs(60);
     loop {
@@ -334,11 +225,6 @@ async fn upstream(tasks: &mut JoinSet<()>) -> String {
     let server = Router::new().fallback(|| async { Json(json!({"result": "done"})) });
     tasks.spawn(async move { axum::serve(listener, server).await.unwrap() });
     format!("http://{address}/mcp")
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// The name under which the user of the `number`th client signs in.

@@ -9,15 +9,25 @@ use tokio::time::sleep;
 use crate::client::{Client, Tokens};
 use crate::cluster::Cluster;
 use crate::ledger::Ledger;
+use crate::store_server::StoreKind;
 
 /// How long Entra takes, so that there is time to stop whoever asked it.
 const LONG: Duration = Duration::from_secs(2);
 
-/// Its write must not win over what the other replicas wrote, and what it was asked is no replay: one client
-/// went on by one token without it, the other by two.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_stood_still_half_way_neither_overwrites_nor_ends_a_grant() {
-    let cluster = Arc::new(Cluster::start().await);
+    a_replica_stands_still_half_way(StoreKind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_stood_still_half_way_does_not_in_a_database_either() {
+    a_replica_stands_still_half_way(StoreKind::PostgreSql).await;
+}
+
+/// Its write must not win over what the other replicas wrote, and what it was asked is no replay: one client
+/// went on by one token without it, the other by two.
+async fn a_replica_stands_still_half_way(kind: StoreKind) {
+    let cluster = Arc::new(Cluster::start(kind).await);
     let ledger = Arc::new(Ledger::default());
     let mut held = Vec::new();
     for number in 0..2 {

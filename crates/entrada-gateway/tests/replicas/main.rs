@@ -23,6 +23,10 @@ mod fault_proxy;
 mod half_way;
 mod ledger;
 mod people;
+mod process;
+#[path = "../../../entrada/tests/store/postgres/programs.rs"]
+mod programs;
+mod store_server;
 mod world;
 
 use std::time::Duration;
@@ -30,11 +34,35 @@ use std::time::Duration;
 use chaos::Pace;
 use entrada::platform::{SecureRandom as _, SystemRandom};
 use people::Size;
+use store_server::StoreKind;
 
-/// Some faults of each kind; for every change.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_spent_twice_whatever_breaks() {
-    let size = Size {
+    people::prove(StoreKind::Redis, some(), seed()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_spent_twice_in_a_database_whatever_breaks() {
+    people::prove(StoreKind::PostgreSql, some(), seed()).await;
+}
+
+/// `bench/chaos.sh redis`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes"]
+async fn nothing_is_lost_or_spent_twice_in_ten_thousand_operations() {
+    people::prove(StoreKind::Redis, many(), seed()).await;
+}
+
+/// `bench/chaos.sh postgres`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes"]
+async fn nothing_is_lost_or_spent_twice_in_a_database_in_ten_thousand_operations() {
+    people::prove(StoreKind::PostgreSql, many(), seed()).await;
+}
+
+/// Some faults of each kind; for every change.
+fn some() -> Size {
+    Size {
         clients: 50,
         measured: 2,
         calm: 700,
@@ -46,15 +74,12 @@ async fn nothing_is_lost_or_spent_twice_whatever_breaks() {
             calm: Duration::from_millis(500),
             stopped: (Duration::from_secs(11), Duration::from_secs(12)),
         },
-    };
-    people::prove(size, seed()).await;
+    }
 }
 
-/// Ten thousand operations, which take minutes: `bench/chaos.sh`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes"]
-async fn nothing_is_lost_or_spent_twice_in_ten_thousand_operations() {
-    let size = Size {
+/// Ten thousand operations, which take minutes.
+fn many() -> Size {
+    Size {
         clients: 50,
         measured: 10,
         calm: 2000,
@@ -66,8 +91,7 @@ async fn nothing_is_lost_or_spent_twice_in_ten_thousand_operations() {
             calm: Duration::from_secs(3),
             stopped: (Duration::from_secs(11), Duration::from_secs(20)),
         },
-    };
-    people::prove(size, seed()).await;
+    }
 }
 
 /// The seed that is set, or a new one.

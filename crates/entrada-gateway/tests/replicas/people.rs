@@ -14,6 +14,7 @@ use crate::client::{Client, Tokens};
 use crate::cluster::{Cluster, REPLICAS};
 use crate::dice::Dice;
 use crate::ledger::{Ledger, REACH};
+use crate::store_server::StoreKind;
 use crate::world::Reply;
 
 /// How large a run is.
@@ -62,8 +63,8 @@ const ENTRA_TAKES: Duration = Duration::from_millis(150);
 const TELL_EVERY: Duration = Duration::from_secs(30);
 
 /// Does all of it, and fails if a promise was not kept.
-pub(crate) async fn prove(size: Size, seed: u64) {
-    let cluster = Arc::new(Cluster::start().await);
+pub(crate) async fn prove(kind: StoreKind, size: Size, seed: u64) {
+    let cluster = Arc::new(Cluster::start(kind).await);
     cluster.entra_takes(ENTRA_TAKES, u64::MAX);
     let ledger = Arc::new(Ledger::default());
     let stage = Arc::new(Stage {

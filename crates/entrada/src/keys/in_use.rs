@@ -52,7 +52,7 @@ pub enum KeysError {
     /// else. It is never overwritten.
     #[error(
         "the key ring in the store does not open: give this replica the key-encryption key it was \
-         sealed with, besides its own"
+         sealed with, besides its own (the file of key_encryption_key_file can hold several)"
     )]
     Unopened,
     /// The ring in the store is of a later version. It is never overwritten.

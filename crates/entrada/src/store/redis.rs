@@ -82,7 +82,7 @@ pub struct RedisStore {
 impl RedisStore {
     /// Opens the store that `settings` name. Nothing is connected yet, and Redis need not be there.
     ///
-    /// Blocks while certificates are read. Verbs must then be called within a `tokio` runtime with
+    /// Blocks while certificates and a password are read. Verbs must then be called within a `tokio` runtime with
     /// its I/O and its clock.
     ///
     /// # Errors
@@ -95,7 +95,7 @@ impl RedisStore {
                 .transpose()?
                 .map(|config| TlsConnector::from(Arc::new(config))),
             login: settings.login.clone(),
-            sentinel_login: settings.sentinel_login.clone(),
+            sentinel_login: settings.login_to_sentinels()?,
             // A second one must fit in while a command waits.
             limit: settings.timeout / 2,
             looked: AtomicBool::new(false),

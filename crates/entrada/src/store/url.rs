@@ -170,6 +170,20 @@ impl StoreUrl {
         }
     }
 
+    /// What kind of store it names, and where that is: for a log, with nothing of user, password or
+    /// parameters.
+    pub fn place(&self) -> String {
+        match &self.place {
+            Place::Memory => "memory:".to_owned(),
+            #[cfg(feature = "embedded")]
+            Place::File(path) => format!("file:{}", path.display()),
+            #[cfg(feature = "redis")]
+            Place::Redis(settings) => settings.place(),
+            #[cfg(feature = "postgres")]
+            Place::Postgres(settings) => settings.place(),
+        }
+    }
+
     /// The file it names, if it names one.
     pub fn path(&self) -> Option<&Path> {
         match &self.place {
@@ -320,7 +334,7 @@ fn has_password(rest: &str) -> bool {
     user.is_some_and(|user| user.contains(':'))
         || query.split('&').any(|parameter| {
             let name = parameter.split('=').next().unwrap_or_default();
-            name.contains("password")
+            name.contains("password") && !name.ends_with("_file")
         })
 }
 
@@ -447,6 +461,12 @@ mod tests {
             let store = read(url).unwrap();
             assert_eq!(store.kind(), StoreKind::Postgres);
             assert_eq!(store.has_password(), has_password);
+            assert!(
+                store.place().starts_with("postgres://"),
+                "{}",
+                store.place()
+            );
+            assert!(!store.place().contains("hush"), "{}", store.place());
             assert_eq!(store.with_password("hush").is_err(), has_password);
         }
         for url in [
@@ -481,6 +501,7 @@ mod tests {
             ("//user:hush@one,two/0", true),
             ("//host/?prefix=a:b@c", false),
             ("//host/?x=1&sentinel_password=hush", true),
+            ("//host/?sentinel_password_file=/run/hush", false),
             ("/path@with:colon", false),
         ] {
             assert_eq!(has_password(rest), expected, "{rest}");

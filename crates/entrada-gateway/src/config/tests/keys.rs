@@ -126,3 +126,61 @@ fn keys_that_are_here_while_the_store_is_elsewhere_are_warned_of() {
         assert_eq!(of_keys.count() == 1, warned, "{variables:?}");
     }
 }
+
+#[test]
+#[cfg(unix)]
+fn a_key_encryption_key_that_others_may_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let key = file(&new_key());
+    for (mode, warned) in [(0o644, 1), (0o640, 1), (0o600, 0)] {
+        std::fs::set_permissions(key.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        let line = ["--key-encryption-key-file", key.path().to_str().unwrap()];
+        let settings = read(&line, &LEAST).unwrap();
+        let warnings = settings.warnings.iter().map(Problem::to_string);
+        let exposed = warnings.filter(|it| it.starts_with("--key-encryption-key-file: others"));
+        assert_eq!(exposed.count(), warned, "{mode:o}");
+    }
+}
+
+#[test]
+fn whose_keys_are_meant_of_those_in_a_store_must_be_said() {
+    let key = new_key();
+    let variables = Environment::from_pairs(&[("ENTRADA_KEY_ENCRYPTION_KEY", &key)]);
+    let told = key_place(None, &variables).unwrap_err().to_string();
+    assert!(
+        told.contains("set ENTRADA_BASE_URL") && told.contains("whose keys are meant"),
+        "{told}"
+    );
+}
+
+#[test]
+fn keys_in_a_file_that_a_gateway_has_are_seen_another_way() {
+    let (folder, key) = (tempfile::tempdir().unwrap(), new_key());
+    let data = folder.path().to_str().unwrap();
+    let url = |name: &str| format!("file:{}", folder.path().join(name).display());
+    let (used, new) = (url("grants.redb"), url("new.redb"));
+    let least = [
+        ("ENTRADA_KEY_ENCRYPTION_KEY", &*key),
+        ("ENTRADA_BASE_URL", "https://mcp.example.com"),
+        ("ENTRADA_DATA_DIR", data),
+    ];
+    let _gateway = used.parse::<entrada::store::StoreUrl>().unwrap().open();
+    for (more, says) in [
+        (vec![], "with the same settings as that gateway"),
+        (
+            vec![("ENTRADA_STORE", &*used)],
+            "with the same settings as that gateway",
+        ),
+        (
+            vec![("ENTRADA_STORE", &*new), ("ENTRADA_STORE_BEFORE", &used)],
+            "ask again once its log says that all grants are in the new store",
+        ),
+    ] {
+        let variables = Environment::from_pairs(&[&least[..], &more].concat());
+        let Ok(KeyPlace::Store(place)) = key_place(None, &variables) else {
+            panic!("{more:?}");
+        };
+        let told = place.open().unwrap_err().to_string();
+        assert!(told.contains(says), "{told}");
+    }
+}

@@ -1,5 +1,7 @@
 //! Where grants are kept.
 
+use entrada::keys::KeyEncryptionKeys;
+use entrada::platform::SystemRandom;
 use entrada::store::StoreKind;
 
 use super::*;
@@ -189,5 +191,44 @@ fn grants_move_from_the_store_before_or_to_the_next() {
         let found = problems(&[], &least_and(&variables));
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains(expected), "{found:?}");
+    }
+}
+
+#[test]
+fn where_all_is_kept_is_told_without_what_logs_in_there() {
+    let key = KeyEncryptionKeys::generate(&SystemRandom::default()).to_string();
+    let data = ("ENTRADA_DATA_DIR", "/data");
+    for (variables, store, keys) in [
+        (vec![data], "file:/data/grants.redb", "file:/data/keys.json"),
+        #[cfg(feature = "redis")]
+        (
+            vec![
+                data,
+                ("ENTRADA_STORE", "rediss://u:hush@redis.example/3"),
+                ("ENTRADA_KEY_ENCRYPTION_KEY", &*key),
+            ],
+            "rediss://redis.example:6379",
+            "in the store, shared",
+        ),
+        #[cfg(feature = "postgres")]
+        (
+            vec![
+                data,
+                ("ENTRADA_STORE", "postgres://u:hush@db.example/d"),
+                ("ENTRADA_STORE_BEFORE", "file:/old.redb"),
+                ("ENTRADA_KEY_ENCRYPTION_KEY", &*key),
+            ],
+            "postgres://db.example:5432/d, after file:/old.redb",
+            "in the store, shared",
+        ),
+        (
+            vec![data, ("ENTRADA_STORE_NEXT", "file:/new.redb")],
+            "file:/data/grants.redb, later file:/new.redb",
+            "file:/data/keys.json",
+        ),
+    ] {
+        let settings = read(&[], &least_and(&variables)).unwrap();
+        let expected = (store.to_owned(), keys.to_owned());
+        assert_eq!(settings.provider.places(), expected);
     }
 }

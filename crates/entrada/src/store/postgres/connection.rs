@@ -242,7 +242,7 @@ impl Maker {
             config.host(host).port(*port);
             match timeout(part, self.connect_to(&config)).await {
                 Ok(Ok(connected)) => return Ok(connected),
-                Ok(Err(error)) => last = PostgresError::Connect(error.into()),
+                Ok(Err(error)) => last = PostgresError::connecting(error),
                 Err(elapsed) => last = PostgresError::Connect(elapsed.into()),
             }
         }

@@ -32,6 +32,12 @@ pub enum PostgresError {
     /// it should be.
     #[error("cannot connect to PostgreSQL")]
     Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The server asks for a password, and nobody said one.
+    #[error(
+        "PostgreSQL asks for a password, and there is none: put it in the URL, or in the file that \
+         store_password_file of the gateway names"
+    )]
+    NoPassword,
     /// Whoever tells the password does not.
     #[error("there is no password for PostgreSQL")]
     Password(#[source] StoreError),
@@ -77,6 +83,17 @@ pub enum PostgresError {
 }
 
 impl PostgresError {
+    /// Why there is no connection.
+    pub(super) fn connecting(error: Error) -> Self {
+        // The crate has no other word for it.
+        let is_of_password =
+            |source: &(dyn std::error::Error + 'static)| source.to_string() == "password missing";
+        match error.source() {
+            Some(source) if is_of_password(source) => Self::NoPassword,
+            Some(_) | None => Self::Connect(error.into()),
+        }
+    }
+
     /// Whether the next attempt may go better without anybody doing anything.
     pub(super) fn passes(&self) -> bool {
         match self {
@@ -85,7 +102,8 @@ impl PostgresError {
                 None => true,
             },
             Self::TimedOut { .. } | Self::Statement(_) => true,
-            Self::Password(_)
+            Self::NoPassword
+            | Self::Password(_)
             | Self::Newer { .. }
             | Self::Outdated { .. }
             | Self::Migration(_)

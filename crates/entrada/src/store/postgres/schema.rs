@@ -1,6 +1,7 @@
 //! The tables, and how those of an older release become those of this one.
 
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error};
 
 use super::PostgresError;
@@ -100,8 +101,16 @@ pub(super) async fn migrate(client: &mut Client, schema: &str) -> Result<(), Pos
         let make = format!("CREATE SCHEMA {schema}");
         transaction.batch_execute(&make).await.map_err(failed)?;
     }
-    let versions = VERSIONS.replace("{schema}", schema);
-    transaction.batch_execute(&versions).await.map_err(failed)?;
+    // Likewise, for the server says of a table that is there already that it is.
+    let there = "SELECT to_regclass($1) IS NOT NULL";
+    let name = format!("{schema}.migrations");
+    let there = transaction
+        .query_typed_one(there, &[(&name, Type::TEXT)])
+        .await;
+    if !there.and_then(|row| row.try_get(0)).map_err(failed)? {
+        let versions = VERSIONS.replace("{schema}", schema);
+        transaction.batch_execute(&versions).await.map_err(failed)?;
+    }
     let behind = match standing(transaction.client(), schema).await? {
         Standing::Ready => return Ok(()),
         Standing::Behind(version) => version,

@@ -163,6 +163,21 @@ impl PostgresSettings {
         schema::script(&self.schema)
     }
 
+    /// Where it is, with nothing of a login.
+    pub(in crate::store) fn place(&self) -> String {
+        let hosts = self.hosts.iter().map(|(host, port)| {
+            let is_address = host.contains(':') && !is_socket(host);
+            if is_address {
+                format!("[{host}]:{port}")
+            } else {
+                format!("{host}:{port}")
+            }
+        });
+        let hosts: Vec<_> = hosts.collect();
+        let database = self.config.get_dbname().unwrap_or_default();
+        format!("postgres://{}/{database}", hosts.join(","))
+    }
+
     fn new(mut config: Config, hosts: Vec<(String, u16)>, tls: Option<TlsFiles>) -> Self {
         config.keepalives_idle(KEEPALIVE);
         config.keepalives_interval(KEEPALIVE / 3);

@@ -163,7 +163,8 @@ impl Dialler {
     /// Connects to whom one sentinel says is the primary, and asks it whether it is.
     async fn primary(&self, sentinel: &Peer, service: &str) -> Result<Wire, Unreachable> {
         let limit = self.limit;
-        let wire = self.connect(sentinel, &self.sentinel_login).await?;
+        let wire = self.connect(sentinel, &self.sentinel_login).await;
+        let wire = wire.map_err(Unreachable::of_sentinel)?;
         let mut command = redis::cmd("SENTINEL");
         command.arg("GET-MASTER-ADDR-BY-NAME").arg(service);
         let answer = within(limit, sentinel, wire.ask(&command)).await?;
@@ -179,41 +180,69 @@ impl Dialler {
                 Err(Unreachable::NotPrimary(peer))
             }
             // An ACL may forbid to ask; a replica then refuses the first write.
-            Ok(_) | Err(Unreachable::Login { .. }) => Ok(wire),
+            Ok(_) | Err(Unreachable::Refused { .. }) => Ok(wire),
             Err(error) => Err(error),
         }
     }
 
     async fn connect(&self, peer: &Peer, login: &Login) -> Result<Wire, Unreachable> {
-        within(self.limit, peer, self.connected(peer, login)).await
+        let shakes_hands = AtomicBool::new(false);
+        let made = self.connected(peer, login, &shakes_hands);
+        let limit = self.limit;
+        match timeout(limit, made).await {
+            Ok(made) => made,
+            // A server without TLS waits for the rest of a line.
+            Err(_) if shakes_hands.into_inner() => Err(Unreachable::NotTls {
+                peer: peer.clone(),
+                source: None,
+            }),
+            Err(_) => Err(Unreachable::timed_out(peer, limit)),
+        }
     }
 
-    async fn connected(&self, peer: &Peer, login: &Login) -> Result<Wire, RedisError> {
+    async fn connected(
+        &self,
+        peer: &Peer,
+        login: &Login,
+        shakes_hands: &AtomicBool,
+    ) -> Result<Wire, Unreachable> {
+        let failed = |source| Unreachable::Io {
+            peer: peer.clone(),
+            source,
+        };
         match peer {
             Peer::Tcp { host, port } => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                stream.set_nodelay(true)?;
+                let stream = TcpStream::connect((host.as_str(), *port)).await;
+                let stream = stream.map_err(failed)?;
+                stream.set_nodelay(true).map_err(failed)?;
                 let Some(tls) = &self.tls else {
-                    return wire(stream, login).await;
+                    return wire(stream, peer, login).await;
                 };
-                let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
-                wire(tls.connect(name, stream).await?, login).await
+                let name = ServerName::try_from(host.clone()).map_err(io::Error::other);
+                let shaken = tls.connect(name.map_err(failed)?, stream);
+                shakes_hands.store(true, Ordering::Relaxed);
+                let stream = shaken.await;
+                let stream = stream.map_err(|source| Unreachable::of_tls(peer, source))?;
+                shakes_hands.store(false, Ordering::Relaxed);
+                wire(stream, peer, login).await
             }
             #[cfg(unix)]
-            Peer::Unix(path) => wire(tokio::net::UnixStream::connect(path).await?, login).await,
+            Peer::Unix(path) => {
+                let stream = tokio::net::UnixStream::connect(path).await;
+                wire(stream.map_err(failed)?, peer, login).await
+            }
             #[cfg(not(unix))]
-            Peer::Unix(_) => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
+            Peer::Unix(_) => Err(failed(io::ErrorKind::Unsupported.into())),
         }
     }
 }
 
-/// Shakes hands.
-async fn wire<C>(stream: C, login: &Login) -> Result<Wire, RedisError>
+/// Logs in, and takes the database.
+async fn wire<C>(stream: C, peer: &Peer, login: &Login) -> Result<Wire, Unreachable>
 where
     C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let mut hello = RedisConnectionInfo::default()
-        .set_db(login.db)
         // It would take one right more.
         .set_skip_set_lib_name();
     if let Some(user) = &login.user {
@@ -224,8 +253,11 @@ where
     }
     // Who sends a command bounds its time.
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
-    let made = MultiplexedConnection::new_with_config(&hello, stream, config);
-    let (connection, driver) = made.await?;
+    let made = MultiplexedConnection::new_with_config(&hello, stream, config).await;
+    let (connection, driver) = made.map_err(|source| {
+        let peer = peer.clone();
+        unanswered(&peer, source).unwrap_or_else(|source| Unreachable::Login { peer, source })
+    })?;
     let mut tasks = JoinSet::new();
     let running = tasks.spawn(driver);
     let wire = Wire {
@@ -234,30 +266,52 @@ where
         _driver: tasks,
     };
     // The system takes connections for a server that hangs: only an answer shows that it does not.
-    match wire.ask(&redis::cmd("PING")).await {
-        Err(error) if error.kind() == ErrorKind::Io => Err(error),
-        Ok(_) | Err(_) => Ok(wire),
+    if let Err(error) = wire.ask(&redis::cmd("PING")).await {
+        if error.code() == Some("NOAUTH") {
+            return Err(Unreachable::NoPassword(peer.clone()));
+        }
+        // An ACL may forbid it.
+        if let Ok(unanswered) = unanswered(peer, error) {
+            return Err(unanswered);
+        }
     }
+    if login.db != 0 {
+        let selected = wire.ask(redis::cmd("SELECT").arg(login.db)).await;
+        selected.map_err(|source| {
+            let (peer, db) = (peer.clone(), login.db);
+            unanswered(&peer, source).unwrap_or_else(|source| Unreachable::Database {
+                peer,
+                db,
+                source,
+            })
+        })?;
+    }
+    Ok(wire)
 }
 
 async fn within<T>(
     limit: Duration,
     peer: &Peer,
-    made: impl Future<Output = Result<T, RedisError>>,
+    asked: impl Future<Output = Result<T, RedisError>>,
 ) -> Result<T, Unreachable> {
-    let peer = peer.clone();
-    match timeout(limit, made).await {
-        Ok(Ok(made)) => Ok(made),
-        Ok(Err(error)) if error.kind() == ErrorKind::Io => Err(Unreachable::Io {
-            peer,
-            source: io::Error::other(error),
+    match timeout(limit, asked).await {
+        Ok(answer) => answer.map_err(|source| {
+            let peer = peer.clone();
+            unanswered(&peer, source).unwrap_or_else(|source| Unreachable::Refused { peer, source })
         }),
-        Ok(Err(source)) => Err(Unreachable::Login { peer, source }),
-        Err(_) => Err(Unreachable::TimedOut {
-            name: peer.to_string(),
-            limit,
-        }),
+        Err(_) => Err(Unreachable::timed_out(peer, limit)),
     }
+}
+
+/// That the network let a command down; or else what `peer` said.
+fn unanswered(peer: &Peer, error: RedisError) -> Result<Unreachable, RedisError> {
+    if error.kind() != ErrorKind::Io {
+        return Err(error);
+    }
+    Ok(Unreachable::Io {
+        peer: peer.clone(),
+        source: io::Error::other(error),
+    })
 }
 
 fn is_text(value: Option<&Value>, text: &[u8]) -> bool {

@@ -68,9 +68,61 @@ pub(super) enum Unreachable {
         /// How long it may take.
         limit: Duration,
     },
+    /// Its certificate is not believed, or the two cannot agree.
+    #[error("no TLS with {peer}")]
+    Tls {
+        /// Where to.
+        peer: Peer,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It takes the connection, and says nothing that is TLS.
+    #[error(
+        "{peer} does not seem to speak TLS: if it is not meant to, the URL begins with redis://"
+    )]
+    NotTls {
+        /// Where to.
+        peer: Peer,
+        /// What it said, if it said anything in time.
+        #[source]
+        source: Option<io::Error>,
+    },
+    /// Redis wants a password, and there is none.
+    #[error(
+        "{0} asks for a password, and there is none: put it in the URL, or in the file that \
+         store_password_file of the gateway names"
+    )]
+    NoPassword(Peer),
+    /// A sentinel wants a password, and there is none.
+    #[error(
+        "the sentinel {0} asks for a password, and there is none: sentinel_password or \
+         sentinel_password_file in the URL says it"
+    )]
+    NoSentinelPassword(Peer),
     /// Redis does not let us in.
     #[error("{peer} let nobody in: are user and password right?")]
     Login {
+        /// Who said so.
+        peer: Peer,
+        /// What it said.
+        #[source]
+        source: RedisError,
+    },
+    /// Redis has no database of that number.
+    #[error("{peer} has no database {db}: the path of the URL says another, or nothing")]
+    Database {
+        /// Who said so.
+        peer: Peer,
+        /// Its number.
+        db: i64,
+        /// What it said.
+        #[source]
+        source: RedisError,
+    },
+    /// A sentinel, or a server, does not say who it is.
+    #[error("{peer} would not say who is the primary")]
+    Refused {
         /// Who said so.
         peer: Peer,
         /// What it said.
@@ -105,6 +157,35 @@ impl Remedy {
             Self::Later | Self::NewPrimary => true,
             Self::None | Self::Script => false,
         }
+    }
+}
+
+impl Unreachable {
+    pub(super) fn timed_out(peer: &Peer, limit: Duration) -> Self {
+        Self::TimedOut {
+            name: peer.to_string(),
+            limit,
+        }
+    }
+
+    /// Why there is no TLS.
+    pub(super) fn of_tls(peer: &Peer, source: io::Error) -> Self {
+        let peer = peer.clone();
+        let said = source.get_ref().and_then(|it| it.downcast_ref());
+        let is_other = matches!(said, Some(rustls::Error::InvalidMessage(_)));
+        if is_other || source.kind() == io::ErrorKind::UnexpectedEof {
+            let source = Some(source);
+            return Self::NotTls { peer, source };
+        }
+        Self::Tls { peer, source }
+    }
+
+    /// The same, where it is a sentinel that is not reached.
+    pub(super) fn of_sentinel(self) -> Self {
+        if let Self::NoPassword(peer) = self {
+            return Self::NoSentinelPassword(peer);
+        }
+        self
     }
 }
 
@@ -165,7 +246,35 @@ impl Failure {
 
 #[cfg(test)]
 mod tests {
+    use rustls::{AlertDescription, InvalidMessage};
+
     use super::*;
+
+    #[test]
+    fn a_server_without_tls_is_told_from_one_that_is_not_believed() {
+        let peer = Peer::Unix("peer".into());
+        let invalid = |error: rustls::Error| io::Error::new(io::ErrorKind::InvalidData, error);
+        for (source, is_without) in [
+            (invalid(InvalidMessage::InvalidContentType.into()), true),
+            (io::ErrorKind::UnexpectedEof.into(), true),
+            (
+                invalid(rustls::Error::AlertReceived(
+                    AlertDescription::HandshakeFailure,
+                )),
+                false,
+            ),
+            (
+                invalid(rustls::CertificateError::UnknownIssuer.into()),
+                false,
+            ),
+            (io::ErrorKind::ConnectionReset.into(), false),
+        ] {
+            let told = format!("{source}");
+            let failure = Unreachable::of_tls(&peer, source);
+            let found = matches!(failure, Unreachable::NotTls { .. });
+            assert_eq!(found, is_without, "{told}");
+        }
+    }
 
     fn refused(said: &str) -> Failure {
         let said = format!("-{said}\r\n");

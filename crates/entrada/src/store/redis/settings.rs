@@ -1,6 +1,8 @@
 //! Where Redis is and how it is spoken to, as one URL says it.
 
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -46,12 +48,14 @@ const PREFIX: &str = "entrada:";
 /// | `wait_replicas` | how many replicas must confirm each write | 0: none need |
 /// | `wait_timeout` | how long they may take | half of `timeout` |
 /// | `sentinel_user`, `sentinel_password` | how to log in to the sentinels | not at all |
+/// | `sentinel_password_file` | the file their password is in; it is read when the store is opened | |
 #[derive(Clone, Debug)]
 pub struct RedisSettings {
     pub(super) place: Place,
     pub(super) tls: Option<TlsFiles>,
     pub(super) login: Login,
     pub(super) sentinel_login: Login,
+    pub(super) sentinel_password_file: Option<PathBuf>,
     pub(super) prefix: String,
     pub(super) timeout: Duration,
     pub(super) wait: Option<WaitFor>,
@@ -121,7 +125,47 @@ impl RedisSettings {
     #[must_use]
     pub fn with_sentinel_password(mut self, password: impl Into<String>) -> Self {
         self.sentinel_login.password = Some(password.into().into());
+        self.sentinel_password_file = None;
         self
+    }
+
+    /// Where it is, with nothing of a login.
+    pub(in crate::store) fn place(&self) -> String {
+        let scheme = if self.tls.is_some() {
+            "rediss"
+        } else {
+            "redis"
+        };
+        let all = |peers: &[Peer]| {
+            let peers: Vec<_> = peers.iter().map(Peer::to_string).collect();
+            peers.join(",")
+        };
+        match &self.place {
+            Place::One(Peer::Unix(path)) => format!("redis+unix://{}", path.display()),
+            Place::One(peer) => format!("{scheme}://{peer}"),
+            Place::Sentinels { sentinels, service } => {
+                format!("{scheme}+sentinel://{}/{service}", all(sentinels))
+            }
+            Place::Cluster(nodes) => format!("{scheme}+cluster://{}", all(nodes)),
+        }
+    }
+
+    /// How to log in to the sentinels.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenRedisError::SentinelPassword`].
+    pub(super) fn login_to_sentinels(&self) -> Result<Login, OpenRedisError> {
+        let mut login = self.sentinel_login.clone();
+        if let Some(path) = &self.sentinel_password_file {
+            let password = std::fs::read_to_string(path).map(Zeroizing::new);
+            let password = password.map_err(|source| OpenRedisError::SentinelPassword {
+                path: path.clone(),
+                source,
+            })?;
+            login.password = Some(password.trim().to_owned().into());
+        }
+        Ok(login)
     }
 
     /// The same with this prefix of all keys.
@@ -177,4 +221,13 @@ pub enum OpenRedisError {
     /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] StoreTlsError),
+    /// The file with the password for the sentinels cannot be read.
+    #[error("cannot read the password for the sentinels in {}", path.display())]
+    SentinelPassword {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
 }

@@ -30,9 +30,12 @@ const ATTACKS: [&str; 21] = [
     include_str!("upstream.rs"),
 ];
 
-/// Tests of the gateway, of tools and of credentials, some of which do.
-const ELSEWHERE: [&str; 11] = [
+/// Tests of the gateway, of tools, of credentials and of stores, some of which do.
+const ELSEWHERE: [&str; 14] = [
     include_str!("../credential.rs"),
+    include_str!("../../store/moving.rs"),
+    include_str!("../../../src/store/moving/tests/interleaved.rs"),
+    include_str!("../../../src/store/moving/tests/one_by_one.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/routes.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/tokens.rs"),
     include_str!("../../../../entrada-gateway/tests/it/http2.rs"),

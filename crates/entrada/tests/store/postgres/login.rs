@@ -11,7 +11,7 @@ use entrada::store::{
 };
 use tokio::time::Instant;
 
-use super::server::{PASSWORD, Server};
+use super::server::{PASSWORD, PASSWORD_IN_URL, Server};
 use super::{entry, new_key, told};
 
 async fn refusal(settings: PostgresSettings) -> String {
@@ -52,6 +52,10 @@ async fn nobody_is_let_in_or_trusted_without_proof() {
     let expected = "password authentication failed for user \"entrada\"";
     assert!(refused.contains(expected), "{refused}");
     assert!(!refused.contains("hunter2"), "{refused}");
+
+    let without = server.url("timeout=10s").replace(PASSWORD_IN_URL, "");
+    let refused = refusal(without.replace(":@", "@").parse().unwrap()).await;
+    assert!(refused.contains("store_password_file"), "{refused}");
 
     let nowhere = server
         .url("timeout=10s")

@@ -32,6 +32,31 @@ async fn stores_that_make_the_tables_at_the_same_time_make_them_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_finds_the_tables_made_meanwhile_has_the_server_say_nothing() {
+    let server = Server::started().await;
+    server
+        .sql("ALTER SYSTEM SET log_min_messages = 'notice'")
+        .await;
+    server.sql("SELECT pg_reload_conf()").await;
+    let admin = server.admin().await;
+    let lock = format!("SELECT pg_advisory_lock({})", 0x656e_7472_6164_6100_u64);
+    admin.client.batch_execute(&lock).await.unwrap();
+    let mut reads = JoinSet::new();
+    for _ in 0..2 {
+        let store = server.store("timeout=10s");
+        reads.spawn(async move { store.read(&new_key()).await });
+    }
+    server.until_waiting(2).await;
+    let unlock = "DO $$ BEGIN RAISE NOTICE 'heard'; END $$; SELECT pg_advisory_unlock_all()";
+    admin.client.batch_execute(unlock).await.unwrap();
+    for read in reads.join_all().await {
+        read.unwrap();
+    }
+    assert!(server.log().contains("heard"), "{}", server.log());
+    assert!(!server.log().contains("already exists"), "{}", server.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tables_of_another_release_are_brought_up_to_date_or_left_alone() {
     let server = Server::started().await;
     let key = new_key();

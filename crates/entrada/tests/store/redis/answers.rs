@@ -166,6 +166,50 @@ async fn a_user_that_may_not_look_at_the_server_can_work_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_not_let_in_is_told_what_to_mend() {
+    let (open_to_all, closed) = (Server::start(), Server::start_with("requirepass hush\n"));
+    let (open_to_all, closed) = (open_to_all.port(), closed.port());
+    for (url, says) in [
+        (
+            format!("redis://127.0.0.1:{closed}"),
+            "there is none: put it in the URL, or in the file that store_password_file",
+        ),
+        (format!("redis://127.0.0.1:{closed}/3"), "there is none"),
+        (
+            format!("redis://:hunter2@127.0.0.1:{closed}/3"),
+            "are user and password right",
+        ),
+        (
+            format!("redis+sentinel://127.0.0.1:{closed}/main"),
+            "sentinel_password_file",
+        ),
+        (
+            format!("redis://127.0.0.1:{open_to_all}/99"),
+            "has no database 99",
+        ),
+        (
+            format!("rediss://127.0.0.1:{open_to_all}"),
+            "does not seem to speak TLS",
+        ),
+    ] {
+        let error = open(&url).read(&new_key()).await.unwrap_err();
+        let told = told(&error);
+        assert!(told.contains(says), "{url}: {told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_says_nothing_to_tls_is_told_of() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let store = open(&format!("rediss://127.0.0.1:{port}?timeout=500ms"));
+    let error = store.read(&new_key()).await.unwrap_err();
+    let told = told(&error);
+    assert!(told.contains("does not seem to speak TLS"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_another_authority_vouches_for_is_not_believed() {
     let (tls, other) = (Tls::new(), Tls::new());
     let server = Server::start_with_tls(&tls);

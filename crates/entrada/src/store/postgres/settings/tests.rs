@@ -51,6 +51,22 @@ fn all_of_it_may_be_options() {
 }
 
 #[test]
+fn a_place_is_told_without_the_login() {
+    for (url, place) in [
+        (
+            "postgres://u:hunter2@db1.example,[2001:db8::1]:7/d?timeout=1s",
+            "postgres://db1.example:5432,[2001:db8::1]:7/d",
+        ),
+        (
+            "postgres:///?user=u&password=hunter2&host=/run/pg&dbname=d",
+            "postgres:///run/pg:5432/d",
+        ),
+    ] {
+        assert_eq!(parsed(url).place(), place);
+    }
+}
+
+#[test]
 fn the_server_is_verified_unless_it_is_on_this_machine_or_the_url_says_otherwise() {
     for url in [
         "postgres://u@db.example/d",

@@ -57,11 +57,18 @@ pub(super) fn read(url: &str) -> Result<RedisSettings, OpenRedisError> {
             expected: "less than `timeout`",
         });
     }
+    if parameters.sentinel_login.password.is_some() && parameters.sentinel_password_file.is_some() {
+        return Err(OpenRedisError::Parameter {
+            name: "sentinel_password_file",
+            expected: "left out beside sentinel_password",
+        });
+    }
     Ok(RedisSettings {
         place: place(kind, &written)?,
         tls: tls_files(tls, &mut parameters)?,
         login,
         sentinel_login: parameters.sentinel_login,
+        sentinel_password_file: parameters.sentinel_password_file,
         prefix: parameters.prefix.unwrap_or_else(|| PREFIX.to_owned()),
         timeout,
         wait: (parameters.wait_replicas > 0).then_some(WaitFor {
@@ -248,6 +255,7 @@ struct Parameters {
     wait_replicas: u32,
     wait_timeout: Option<Duration>,
     sentinel_login: Login,
+    sentinel_password_file: Option<PathBuf>,
 }
 
 impl Parameters {
@@ -261,6 +269,7 @@ impl Parameters {
             "tls_key" => self.tls_key = Some(value.into()),
             "sentinel_user" => self.sentinel_login.user = Some(value),
             "sentinel_password" => self.sentinel_login.password = Some(value.into()),
+            "sentinel_password_file" => self.sentinel_password_file = Some(value.into()),
             "db" => {
                 let number = number_of_db(&value).ok_or(OpenRedisError::Parameter {
                     name: "db",
@@ -348,6 +357,47 @@ mod tests {
     }
 
     #[test]
+    fn a_password_for_sentinels_can_come_from_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        let url = format!(
+            "redis+sentinel://a/main?sentinel_password_file={}",
+            file.display()
+        );
+        let settings = read(&url).unwrap();
+        let refusal = settings.login_to_sentinels().unwrap_err();
+        assert!(refusal.to_string().ends_with("password"), "{refusal}");
+        std::fs::write(&file, "hunter2\n").unwrap();
+        let login = settings.login_to_sentinels().unwrap();
+        assert_eq!(login.password.unwrap().expose(), "hunter2");
+        let given = settings.with_sentinel_password("other");
+        let login = given.login_to_sentinels().unwrap();
+        assert_eq!(login.password.unwrap().expose(), "other");
+    }
+
+    #[test]
+    fn a_place_is_told_without_the_login() {
+        for (url, place) in [
+            ("redis://u:hunter2@host/3", "redis://host:6379"),
+            ("rediss://:hunter2@[::1]:1", "rediss://[::1]:1"),
+            (
+                "valkeys+sentinel://u:hunter2@a,b:5000/main?sentinel_password=hunter2",
+                "rediss+sentinel://a:26379,b:5000/main",
+            ),
+            (
+                "redis+cluster://u:hunter2@a,b",
+                "redis+cluster://a:6379,b:6379",
+            ),
+            (
+                "redis+unix:///run/redis.sock",
+                "redis+unix:///run/redis.sock",
+            ),
+        ] {
+            assert_eq!(read(url).unwrap().place(), place);
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_told_without_the_password() {
         for (url, says) in [
             ("hunter2", "no URL"),
@@ -378,6 +428,10 @@ mod tests {
             ("redis://u:hunter2@host?db=x", "`db`"),
             ("redis://u:hunter2@host?tls_ca=ca.pem", "rediss"),
             ("rediss://u:hunter2@host?tls_cert=c.pem", "`tls_cert`"),
+            (
+                "redis+sentinel://a/main?sentinel_password=hunter2&sentinel_password_file=/x",
+                "left out",
+            ),
             ("redis://u:hunter2@host?pool=3", "not known"),
             ("redis://u@host?password=a&hunter2=b", "not known"),
         ] {
