@@ -16,6 +16,7 @@ mod problem;
 mod provider;
 mod source;
 mod spelling;
+mod stdio;
 mod store;
 mod table;
 mod together;
@@ -44,6 +45,7 @@ use crate::telemetry::LogSettings;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::HostHeader;
 use crate::upstream::identity::IdentityHeader;
+use crate::upstream::stdio::StdioSettings;
 
 /// Everything `entrada serve` was told.
 #[derive(Debug)]
@@ -61,13 +63,33 @@ pub struct Settings {
     pub warnings: Vec<Problem>,
 }
 
+/// How an MCP server is reached.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Transport {
+    /// Over HTTP, at this URL.
+    Http(Url),
+    /// As a child process, over its standard input and output.
+    Stdio(StdioSettings),
+}
+
+impl Transport {
+    /// What of it may stand in a log.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Http(url) => url.origin().ascii_serialization(),
+            Self::Stdio(stdio) => format!("command {}", stdio.command.program),
+        }
+    }
+}
+
 /// How requests are passed on.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct UpstreamSettings {
-    /// The MCP server.
-    pub url: Url,
-    /// The path that stands for `url` on our side; of settings that were read, below the base URL.
+    /// How the MCP server is reached.
+    pub transport: Transport,
+    /// The path that stands for it on our side; of settings that were read, below the base URL.
     pub resource_path: String,
     /// What the MCP server sees as `Host`.
     pub host_header: HostHeader,
@@ -86,9 +108,15 @@ pub struct UpstreamSettings {
 impl UpstreamSettings {
     /// The defaults, for an MCP server at `url`, at the same path on our side.
     pub fn new(url: Url) -> Self {
+        let resource_path = url.path().to_owned();
+        Self::of(Transport::Http(url), resource_path)
+    }
+
+    /// The defaults, for an MCP server that is reached by `transport`, at `resource_path` on our side.
+    pub fn of(transport: Transport, resource_path: impl Into<String>) -> Self {
         Self {
-            resource_path: url.path().to_owned(),
-            url,
+            transport,
+            resource_path: resource_path.into(),
             host_header: HostHeader::Rewrite,
             forward_identity: IdentityHeader::DEFAULT.to_vec(),
             exchange: None,
@@ -277,10 +305,11 @@ fn upstreams(sources: &mut Sources<'_>) -> Option<Vec<UpstreamSettings>> {
     let resource_path = sources.text("resource_path");
     let routes = sources.take_routes();
     let mut found = Vec::new();
-    if routes.is_empty() || sources.is_given("upstream") {
+    if routes.is_empty() || sources.is_given("upstream") || sources.is_given("command") {
         found.push(upstream(sources, resource_path.clone()));
     } else {
         sources.needs("upstream_scope", &["upstream"]);
+        stdio::needs_command(sources);
     }
     let resource_path = resource_path.unwrap_or_default();
     for route in routes {
@@ -296,14 +325,20 @@ fn upstreams(sources: &mut Sources<'_>) -> Option<Vec<UpstreamSettings>> {
 
 fn upstream(sources: &mut Sources<'_>, path: Option<String>) -> Option<UpstreamSettings> {
     let ourselves = Ourselves::of(sources);
-    let url = sources.required_as("upstream", |text| ourselves.refuse(value::upstream(text)?));
+    let transport = if stdio::is_meant(sources) {
+        stdio::read(sources).map(Transport::Stdio)
+    } else {
+        sources
+            .required_as("upstream", |text| ourselves.refuse(value::upstream(text)?))
+            .map(Transport::Http)
+    };
     let host_header = sources.parsed("host_header", str::parse);
     let identity = sources.parsed("forward_identity", IdentityHeader::parse_list);
     let exchange = exchange(sources);
     let body_limit = sources.parsed("body_limit", value::size);
     let timeout = sources.parsed("upstream_timeout", value::timeout);
     Some(UpstreamSettings {
-        url: url?,
+        transport: transport?,
         resource_path: path?,
         host_header: host_header?,
         forward_identity: identity?,

@@ -9,10 +9,10 @@ use http::{Request, Response};
 use tower::Service;
 
 use crate::config::UpstreamSettings;
-use crate::upstream::UpstreamError;
 use crate::upstream::error::ForwardError;
-use crate::upstream::http::{Answering, ReverseProxy, asked, with_caller};
+use crate::upstream::http::{Answering, asked, with_caller};
 use crate::upstream::target::Unmapped;
+use crate::upstream::{McpServer, UpstreamError};
 
 /// The MCP servers behind one guard, each at a path of its own. Clones share the connections.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct Routes(Arc<[Route]>);
 struct Route {
     /// Without a slash at its end.
     path: String,
-    proxy: ReverseProxy,
+    server: McpServer,
 }
 
 impl Routes {
@@ -40,6 +40,12 @@ impl Routes {
         Ok(Self(routes.into()))
     }
 
+    /// Ends what was started for the servers, all at once.
+    pub async fn close(&self) {
+        let closing = self.0.iter().map(|route| route.server.close());
+        futures_util::future::join_all(closing).await;
+    }
+
     /// The route for what was asked at `path`.
     fn find(&self, path: &str) -> Option<&Route> {
         let at_or_below = |route: &&Route| {
@@ -54,7 +60,7 @@ impl Route {
     fn new(server: &UpstreamSettings) -> Result<Self, UpstreamError> {
         Ok(Self {
             path: server.resource_path.trim_end_matches('/').to_owned(),
-            proxy: ReverseProxy::new(server)?,
+            server: McpServer::new(server)?,
         })
     }
 }
@@ -70,7 +76,7 @@ impl Service<Request<Body>> for Routes {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         match self.find(asked(request.uri(), request.extensions()).path()) {
-            Some(route) => route.proxy.clone().call(request),
+            Some(route) => route.server.clone().call(request),
             None => Box::pin(async move { Ok(nowhere(&request)) }),
         }
     }

@@ -42,9 +42,9 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let servers = Routes::new(&settings.upstreams)?;
     let listener = listen(settings.server.listen).await?;
     let address = listener.local_addr().unwrap_or(settings.server.listen);
-    let router = gateway(&provider, servers);
+    let router = gateway(&provider, servers.clone());
     for server in &settings.upstreams {
-        let upstream = server.url.origin().ascii_serialization();
+        let upstream = server.transport.shown();
         tracing::info!(path = server.resource_path, upstream, "route");
     }
     tracing::info!(listen = %address, resource = provider.resource(), "ready");
@@ -56,7 +56,11 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     if let Some(moving) = opened.to_move {
         tending.spawn(move_all(moving));
     }
-    signals.govern(server.run(stop.clone()), stop).await;
+    let serving = async {
+        server.run(stop.clone()).await;
+        servers.close().await;
+    };
+    signals.govern(serving, stop.clone()).await;
     tracing::info!("stopped");
     Ok(())
 }
