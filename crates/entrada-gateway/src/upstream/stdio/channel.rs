@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::FusedFuture as _;
 use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -24,10 +24,10 @@ mod routing;
 /// A running child.
 #[derive(Debug)]
 pub(super) struct Channel {
-    lines: mpsc::Sender<String>,
+    lines: mpsc::UnboundedSender<Written>,
+    /// For lines that wait to be written.
+    room: Arc<Semaphore>,
     calls: Mutex<Calls>,
-    /// There are cancellations to write.
-    cancelled: Notify,
     audience: Arc<Audience>,
     message_limit: usize,
     stop: CancellationToken,
@@ -64,10 +64,15 @@ pub(super) enum Destination {
 #[derive(Debug, Default)]
 struct Calls {
     in_flight: InFlight<Destination>,
-    /// Whom the child is still to be told of.
-    cancelled: Vec<u64>,
     /// The child is gone: nothing is answered any more.
     over: bool,
+}
+
+/// A line for a child, and the room it takes until it is written.
+#[derive(Debug)]
+pub(super) struct Written {
+    line: String,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// Why a message cannot be said to a child.
@@ -84,12 +89,12 @@ impl Channel {
     pub(super) fn new(
         audience: Arc<Audience>,
         message_limit: usize,
-    ) -> (Arc<Self>, mpsc::Receiver<String>) {
-        let (lines, written) = mpsc::channel(WAITING_LINES);
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Written>) {
+        let (lines, written) = mpsc::unbounded_channel();
         let channel = Self {
             lines,
+            room: Arc::new(Semaphore::new(WAITING_LINES)),
             calls: Mutex::default(),
-            cancelled: Notify::new(),
             audience,
             message_limit,
             stop: CancellationToken::new(),
@@ -110,10 +115,15 @@ impl Channel {
 
     /// Says a message that wants no answer.
     pub(super) async fn say(&self, line: String) -> Result<(), Unsaid> {
-        tokio::select! {
-            said = self.lines.send(line) => said.map_err(|_| Unsaid::Gone),
-            () = self.over.cancelled() => Err(Unsaid::Gone),
+        let room = tokio::select! {
+            room = Arc::clone(&self.room).acquire_owned() => room.ok(),
+            () = self.over.cancelled() => None,
+        };
+        if room.is_none() {
+            return Err(Unsaid::Gone);
         }
+        let written = Written { line, _room: room };
+        self.lines.send(written).map_err(|_| Unsaid::Gone)
     }
 
     /// Asks what `envelope` does, for an answer to `to`; the number that stands for it.
@@ -150,8 +160,10 @@ impl Channel {
     /// Whoever asked is gone, or has waited enough: tells the child, if it has not answered.
     pub(super) fn cancel(&self, number: u64) {
         if self.forget(number) {
-            self.calls().cancelled.push(number);
-            self.cancelled.notify_one();
+            // It waits for no room: there are no more of these than there are requests.
+            let line = cancellation(number);
+            // A child that is gone need not be told.
+            let _ = self.lines.send(Written { line, _room: None });
         }
     }
 
@@ -170,13 +182,13 @@ impl Channel {
         &self,
         mut process: Process,
         pipes: Pipes,
-        lines: mpsc::Receiver<String>,
+        lines: mpsc::UnboundedReceiver<Written>,
     ) -> bool {
         let pid = process.id();
         let by_itself = {
             let reading = self.read(pipes.stdout, pipes.stderr, pid).fuse();
             let mut reading = std::pin::pin!(reading);
-            let mut writing = Box::pin(self.write(pipes.stdin, lines));
+            let mut writing = Box::pin(Self::write(pipes.stdin, lines));
             let by_itself = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => false,
@@ -206,25 +218,12 @@ impl Channel {
         by_itself
     }
 
-    async fn write(&self, mut stdin: ChildStdin, mut lines: mpsc::Receiver<String>) {
-        loop {
-            let line = tokio::select! {
-                line = lines.recv() => line,
-                () = self.cancelled.notified() => Some(String::new()),
-            };
-            let Some(line) = line else {
-                return;
-            };
-            let mut text = line;
-            if !text.is_empty() {
-                text.push('\n');
-            }
-            // No cancellation overtakes what it cancels.
-            if lines.is_empty() {
-                let cancelled = std::mem::take(&mut self.calls().cancelled);
-                text.extend(cancelled.into_iter().map(cancellation));
-            }
-            if stdin.write_all(text.as_bytes()).await.is_err() || stdin.flush().await.is_err() {
+    async fn write(mut stdin: ChildStdin, mut lines: mpsc::UnboundedReceiver<Written>) {
+        while let Some(mut written) = lines.recv().await {
+            written.line.push('\n');
+            if stdin.write_all(written.line.as_bytes()).await.is_err()
+                || stdin.flush().await.is_err()
+            {
                 return;
             }
         }
@@ -313,7 +312,7 @@ impl Drop for Asked<'_> {
 fn cancellation(number: u64) -> String {
     format!(
         "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\
-         \"params\":{{\"requestId\":{number}}}}}\n"
+         \"params\":{{\"requestId\":{number}}}}}"
     )
 }
 

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::Router;
@@ -31,9 +32,19 @@ pub(super) struct Stage {
     app: Router,
 }
 
+/// Not one of the scripts that look for it, which have an environment of their own.
+static INTERPRETER: LazyLock<String> = LazyLock::new(|| {
+    let ask = ["-c", "import sys; print(sys.executable)"];
+    let told = std::process::Command::new("python3")
+        .args(ask)
+        .output()
+        .unwrap();
+    String::from_utf8(told.stdout).unwrap().trim().to_owned()
+});
+
 /// The settings of a server with these arguments.
 pub(super) fn settings(arguments: &[&str], mode: ChildMode) -> StdioSettings {
-    let mut command = ChildCommand::new("python3");
+    let mut command = ChildCommand::new(&**INTERPRETER);
     command.arguments = [SERVER]
         .iter()
         .chain(arguments)

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use crate::upstream::stdio::channel::{Audience, Calls, Channel, Destination};
+use crate::upstream::stdio::channel::{Audience, Calls, Channel, Destination, Written};
 use crate::upstream::stdio::envelope::{Envelope, EnvelopeError, Kind};
 use crate::upstream::stdio::events::STANDALONE;
 use crate::upstream::stdio::ids::Call;
@@ -144,7 +144,12 @@ impl Channel {
             )
         };
         // A child that does not read need not be answered.
-        let _ = self.lines.try_send(answer);
+        if let Ok(room) = Arc::clone(&self.room).try_acquire_owned() {
+            let _ = self.lines.send(Written {
+                line: answer,
+                _room: Some(room),
+            });
+        }
     }
 
     /// The stream for what does not say where it belongs: that of the request it most likely came

@@ -10,7 +10,7 @@ fn outbox() -> Arc<Outbox> {
     Outbox::new(EventLimits::new(1000, 1000))
 }
 
-fn channel(audience: Audience) -> (Arc<Channel>, mpsc::Receiver<String>) {
+fn channel(audience: Audience) -> (Arc<Channel>, mpsc::UnboundedReceiver<Written>) {
     Channel::new(Arc::new(audience), 1000)
 }
 
@@ -56,7 +56,10 @@ async fn answers_go_to_whoever_asked_with_their_own_ids() {
     let (alice, bob) = (outbox(), outbox());
     let mut for_alice = ask(&channel, &alice, "1", "a").await;
     let mut for_bob = ask(&channel, &bob, "1", "b").await;
-    let seen = [written.recv().await.unwrap(), written.recv().await.unwrap()];
+    let seen = [
+        written.recv().await.unwrap().line,
+        written.recv().await.unwrap().line,
+    ];
     assert!(seen[0].contains(r#""id":1,"method":"a","params":{"_meta":{"progressToken":1}"#));
     assert!(seen[1].contains(r#""id":2,"method":"b","params":{"_meta":{"progressToken":2}"#));
     for said in [
@@ -91,7 +94,7 @@ async fn what_is_nobodys_reaches_none_of_many_callers() {
         channel.deliver(said).unwrap();
     }
     assert_eq!(so_far(&mut for_alice), [""; 0]);
-    let refusal = written.recv().await.unwrap();
+    let refusal = written.recv().await.unwrap().line;
     assert!(
         refusal.starts_with(r#"{"jsonrpc":"2.0","id":"s1","error""#),
         "{refusal}"
