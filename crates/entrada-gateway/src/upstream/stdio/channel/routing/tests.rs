@@ -103,7 +103,7 @@ async fn what_is_nobodys_reaches_none_of_many_callers() {
         .deliver(r#"{"jsonrpc":"2.0","id":5,"method":"ping"}"#)
         .unwrap();
     assert_eq!(
-        written.recv().await.unwrap(),
+        written.recv().await.unwrap().line,
         r#"{"jsonrpc":"2.0","id":5,"result":{}}"#
     );
 }
