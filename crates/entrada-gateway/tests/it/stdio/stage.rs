@@ -1,5 +1,11 @@
 //! A gateway before a child process, whose guard lets everybody in as whom they say they are.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value,
+    reason = "the shared parts of tests are tests too"
+)]
+
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::LazyLock;
@@ -196,7 +202,7 @@ fn token(user: &str) -> VerifiedToken {
         ClientId::parse("client-1").unwrap(),
         Timestamp::from_unix(4_000_000_000),
     );
-    facts.principal.tenant_id = "tenant-1".to_owned();
+    facts.principal.tenant_id = String::from("tenant-1");
     facts.principal.name = Some(format!("{user} Änders"));
     facts.principal.roles = vec![role.to_owned()];
     VerifiedToken::assertion(facts)
