@@ -17,6 +17,7 @@ mod provider;
 mod resource;
 mod source;
 mod spelling;
+mod stdio;
 mod store;
 mod table;
 mod together;
@@ -46,6 +47,7 @@ use crate::telemetry::LogSettings;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::HostHeader;
 use crate::upstream::identity::IdentityHeader;
+use crate::upstream::stdio::StdioSettings;
 
 /// Everything `entrada serve` was told.
 #[derive(Debug)]
@@ -63,13 +65,33 @@ pub struct Settings {
     pub warnings: Vec<Problem>,
 }
 
+/// How an MCP server is reached.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Transport {
+    /// Over HTTP, at this URL.
+    Http(Url),
+    /// As a child process, over its standard input and output.
+    Stdio(StdioSettings),
+}
+
+impl Transport {
+    /// What of it may stand in a log.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Http(url) => url.origin().ascii_serialization(),
+            Self::Stdio(stdio) => format!("command {}", stdio.command.program),
+        }
+    }
+}
+
 /// How requests are passed on.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct UpstreamSettings {
-    /// The MCP server.
-    pub url: Url,
-    /// The path that stands for `url` on our side; of settings that were read, below the base URL.
+    /// How the MCP server is reached.
+    pub transport: Transport,
+    /// The path that stands for it on our side; of settings that were read, below the base URL.
     pub resource_path: String,
     /// What the MCP server sees as `Host`.
     pub host_header: HostHeader,
@@ -88,9 +110,15 @@ pub struct UpstreamSettings {
 impl UpstreamSettings {
     /// The defaults, for an MCP server at `url`, at the same path on our side.
     pub fn new(url: Url) -> Self {
+        let resource_path = url.path().to_owned();
+        Self::of(Transport::Http(url), resource_path)
+    }
+
+    /// The defaults, for an MCP server that is reached by `transport`, at `resource_path` on our side.
+    pub fn of(transport: Transport, resource_path: impl Into<String>) -> Self {
         Self {
-            resource_path: url.path().to_owned(),
-            url,
+            transport,
+            resource_path: resource_path.into(),
             host_header: HostHeader::Rewrite,
             forward_identity: IdentityHeader::DEFAULT.to_vec(),
             exchange: None,
@@ -274,14 +302,20 @@ fn additional_scopes(sources: &Sources<'_>, upstreams: &[UpstreamSettings]) -> V
 /// What is behind the server at `resource_path`.
 fn upstream(sources: &mut Sources<'_>, resource_path: String) -> Option<UpstreamSettings> {
     let ourselves = Ourselves::of(sources);
-    let url = sources.required_as("upstream", |text| ourselves.refuse(value::upstream(text)?));
+    let transport = if stdio::is_meant(sources) {
+        stdio::read(sources).map(Transport::Stdio)
+    } else {
+        sources
+            .required_as("upstream", |text| ourselves.refuse(value::upstream(text)?))
+            .map(Transport::Http)
+    };
     let host_header = sources.parsed("host_header", str::parse);
     let identity = sources.parsed("forward_identity", IdentityHeader::parse_list);
     let exchange = exchange(sources);
     let body_limit = sources.parsed("body_limit", value::size);
     let timeout = sources.parsed("upstream_timeout", value::timeout);
     Some(UpstreamSettings {
-        url: url?,
+        transport: transport?,
         resource_path,
         host_header: host_header?,
         forward_identity: identity?,

@@ -112,6 +112,9 @@ Example, entrada.toml:
   client_secret_file = \"/run/secrets/entrada\"
   required_scopes = [\"mcp.access\"]
 
+An MCP server that is a program and speaks stdio stands in place of the upstream:
+  entrada serve --config entrada.toml -- npx -y @modelcontextprotocol/server-everything stdio
+
 Routes to several servers ([[route]]), clients that need not register ([[client]]) and issuers that
 vouch for users ([[trusted_issuer]]) stand in the file alone; the password of a certificate file may
 be in ENTRADA_CLIENT_CERTIFICATE_PASSWORD.

@@ -4,8 +4,7 @@ use entrada::AzureProvider;
 use url::Url;
 
 use crate::config::UpstreamSettings;
-use crate::upstream::UpstreamError;
-use crate::upstream::http::ReverseProxy;
+use crate::upstream::{McpServer, UpstreamError};
 
 /// The MCP servers, each behind the guard of a resource of its own.
 #[derive(Clone, Debug)]
@@ -14,7 +13,7 @@ pub struct Routes(Vec<Route>);
 #[derive(Clone, Debug)]
 struct Route {
     resource: String,
-    proxy: ReverseProxy,
+    server: McpServer,
 }
 
 impl Routes {
@@ -34,17 +33,23 @@ impl Routes {
             // Below the base URL, which may have a path itself.
             server.resource_path = path_of(resource);
             let resource = resource.to_owned();
-            let proxy = ReverseProxy::new(&server)?;
-            Ok(Route { resource, proxy })
+            let server = McpServer::new(&server)?;
+            Ok(Route { resource, server })
         });
         routes.collect::<Result<_, _>>().map(Self)
     }
 
     /// What is behind `resource`, if anything is.
-    pub(crate) fn server_of(&self, resource: &str) -> Option<&ReverseProxy> {
+    pub(crate) fn server_of(&self, resource: &str) -> Option<&McpServer> {
         let mut routes = self.0.iter();
         let route = routes.find(|route| route.resource == resource)?;
-        Some(&route.proxy)
+        Some(&route.server)
+    }
+
+    /// Ends what was started for the servers, all at once.
+    pub async fn close(&self) {
+        let closing = self.0.iter().map(|route| route.server.close());
+        futures_util::future::join_all(closing).await;
     }
 }
 

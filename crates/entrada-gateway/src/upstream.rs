@@ -6,7 +6,66 @@ pub mod exchange;
 pub mod headers;
 pub mod http;
 pub mod identity;
+pub mod stdio;
 pub mod target;
 mod tls;
 
+use std::convert::Infallible;
+use std::task::{Context, Poll};
+
+use ::http::{Request, Response};
+use axum::body::Body;
+
+use crate::config::{Transport, UpstreamSettings};
+use crate::upstream::http::{Answering, ReverseProxy};
+use crate::upstream::stdio::StdioServer;
 pub use crate::upstream::tls::UpstreamError;
+
+/// An MCP server, however it is reached. Clones share the connections.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum McpServer {
+    /// Over HTTP.
+    Http(ReverseProxy),
+    /// As a child process.
+    Stdio(StdioServer),
+}
+
+impl McpServer {
+    /// Prepares the way to the MCP server; no connection is opened yet, and no child started.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamError`] if it cannot be reached that way.
+    pub fn new(settings: &UpstreamSettings) -> Result<Self, UpstreamError> {
+        Ok(match &settings.transport {
+            Transport::Http(url) => Self::Http(ReverseProxy::new(url, settings)?),
+            Transport::Stdio(stdio) => Self::Stdio(StdioServer::new(stdio.clone(), settings)),
+        })
+    }
+
+    /// Ends what was started for it.
+    pub async fn close(&self) {
+        match self {
+            Self::Http(_) => {}
+            Self::Stdio(server) => server.close().await,
+        }
+    }
+}
+
+impl tower::Service<Request<Body>> for McpServer {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        match self {
+            Self::Http(server) => server.call(request),
+            Self::Stdio(server) => server.call(request),
+        }
+    }
+}

@@ -37,7 +37,7 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let address = listener.local_addr().unwrap_or(settings.server.listen);
     let router = gateway(&provider, &servers);
     for (resource, server) in provider.resources().zip(&settings.upstreams) {
-        let upstream = server.url.origin().ascii_serialization();
+        let upstream = server.transport.shown();
         tracing::info!(resource, upstream, "route");
     }
     let (store, keys) = settings.provider.places();
@@ -52,7 +52,11 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     if let Some(moving) = opened.to_move {
         tending.spawn(move_all(moving));
     }
-    signals.govern(server.run(stop.clone()), stop).await;
+    let serving = async {
+        server.run(stop.clone()).await;
+        servers.close().await;
+    };
+    signals.govern(serving, stop.clone()).await;
     tracing::info!("stopped");
     Ok(())
 }

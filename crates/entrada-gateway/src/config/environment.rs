@@ -17,10 +17,15 @@ const AZURE: [&str; 4] = [
     "IDENTITY_HEADER",
 ];
 
-/// The `ENTRADA_*` variables, and some of Azure's, as they were when the process started.
+/// How our own begin.
+const OURS: &str = "ENTRADA_";
+
+/// The `ENTRADA_*` variables, some of Azure's, and what children may be given, as they were when the process started.
 #[derive(Clone, Default)]
 pub struct Environment {
     values: BTreeMap<&'static str, OsString>,
+    /// All of them, ours not among them, for processes that are to have some.
+    others: BTreeMap<String, OsString>,
     /// Azure's, by their own names.
     azure: BTreeMap<&'static str, String>,
     /// Variables that are no setting's but nearly so, with the setting meant.
@@ -48,7 +53,8 @@ impl Environment {
                 environment.azure.insert(known, value);
                 continue;
             }
-            let Some(name) = variable.strip_prefix("ENTRADA_") else {
+            let Some(name) = variable.strip_prefix(OURS) else {
+                environment.others.insert(variable, value);
                 continue;
             };
             let name = name.to_ascii_lowercase();
@@ -69,6 +75,16 @@ impl Environment {
     /// The value of the variable for the setting called `name`.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name)?.to_str()
+    }
+
+    /// All variables but ours and those of Azure's that are for us.
+    pub(super) const fn all(&self) -> &BTreeMap<String, OsString> {
+        &self.others
+    }
+
+    /// Whether a variable is for us, or for a child to hear from us.
+    pub(super) fn is_ours(name: &str) -> bool {
+        name.starts_with(OURS) || AZURE.contains(&name)
     }
 
     /// The value of a variable of Azure's, which is no setting of ours.

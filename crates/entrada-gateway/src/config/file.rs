@@ -184,7 +184,12 @@ fn entry(
         return Err(Problem::misplaced(setting, &place));
     }
     let origin = Origin::File(place);
-    let value = text_of(value).ok_or_else(|| {
+    let value = match setting.name {
+        // Of these the words may have spaces in them.
+        "command" | "environment" => list_of(value).or_else(|| text_of(value)),
+        _ => text_of(value),
+    };
+    let value = value.ok_or_else(|| {
         let what = "write a string, a number, true or false, or a list of strings";
         Problem::wrong(setting, &origin, what)
     })?;
@@ -205,6 +210,13 @@ fn text_of(value: &DeValue<'_>) -> Option<String> {
     let words = value.as_array()?.iter();
     let words: Option<Vec<&str>> = words.map(|word| word.get_ref().as_str()).collect();
     Some(words?.join(" "))
+}
+
+/// A list of strings as a list in JSON.
+fn list_of(value: &DeValue<'_>) -> Option<String> {
+    let words = value.as_array()?.iter();
+    let words: Option<Vec<&str>> = words.map(|word| word.get_ref().as_str()).collect();
+    serde_json::to_string(&words?).ok()
 }
 
 fn line(text: &str, start: usize) -> usize {

@@ -35,7 +35,11 @@ impl FromArgMatches for Flags {
             let value = matches.get_one::<String>(setting.name)?;
             Some((setting.name, value.clone()))
         });
-        Ok(Self(given.collect()))
+        let line = matches.get_many::<String>(COMMAND_LINE);
+        let line = line.and_then(|words| serde_json::to_string(&words.collect::<Vec<_>>()).ok());
+        Ok(Self(
+            given.chain(line.map(|line| ("command", line))).collect(),
+        ))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -48,7 +52,10 @@ impl Args for Flags {
     fn augment_args(command: Command) -> Command {
         let command = command.args(SETTINGS.iter().filter(|setting| has_flag(setting)).map(arg));
         let secrets = SETTINGS.iter().filter(|setting| !has_flag(setting));
-        command.args(secrets.map(secret_flag)).next_line_help(true)
+        command
+            .args(secrets.map(secret_flag))
+            .arg(command_line())
+            .next_line_help(true)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -75,6 +82,18 @@ fn secret_flag(setting: &'static Setting) -> Arg {
         .value_parser(UnknownArgumentValueParser::suggest(secret_tip(setting)))
         .hide(true)
 }
+
+/// What stands after `--`.
+fn command_line() -> Arg {
+    Arg::new(COMMAND_LINE)
+        .last(true)
+        .num_args(1..)
+        .value_name("COMMAND")
+        .conflicts_with("command")
+        .help("The program of an MCP server that speaks stdio, and its arguments: as --command")
+}
+
+const COMMAND_LINE: &str = "command_line";
 
 fn arg(setting: &'static Setting) -> Arg {
     let default = setting

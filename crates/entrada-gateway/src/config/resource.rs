@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::config::UpstreamSettings;
 use crate::config::source::Sources;
-use crate::config::value;
+use crate::config::{stdio, value};
 
 /// A protected server, as clients know it.
 #[derive(Clone, Debug)]
@@ -70,13 +70,14 @@ pub(super) fn read(
 ) -> (Vec<ResourceSettings>, Option<Vec<UpstreamSettings>>) {
     let routes = sources.take_routes();
     let (mut resources, mut upstreams) = (Vec::new(), Vec::new());
-    if routes.is_empty() || sources.is_given("upstream") {
+    if routes.is_empty() || sources.is_given("upstream") || sources.is_given("command") {
         let path = sources.parsed("resource_path", value::path);
         let path = path.unwrap_or_default();
         resources.push(resource(sources, (None, path.clone()), None));
         upstreams.push(upstream(sources, path));
     } else {
         sources.needs("upstream_scope", &["upstream"]);
+        stdio::needs_command(sources);
     }
     for route in routes {
         let line = Some(route.place.clone());

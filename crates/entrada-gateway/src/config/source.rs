@@ -1,6 +1,7 @@
 //! Where values come from, and which one counts.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::Path;
 
 use entrada::authorization_server::PreregisteredClient;
@@ -276,6 +277,18 @@ impl<'a> Sources<'a> {
             let what = format!("means nothing without {}", others.join(" or "));
             self.wrong(name, &given.origin, &what);
         }
+    }
+
+    /// A problem with the setting, where it is set.
+    pub(super) fn refuse(&mut self, name: &str, what: &str) {
+        if let Some(given) = self.given(name) {
+            self.wrong(name, &given.origin, what);
+        }
+    }
+
+    /// All variables, for processes that are to have some of them.
+    pub(super) const fn variables(&self) -> &'a BTreeMap<String, OsString> {
+        self.environment.all()
     }
 
     /// Warns of `what` the setting means, where it is set: that may be meant.

@@ -15,6 +15,7 @@ mod limits;
 mod meant;
 mod readmes;
 mod routes;
+mod stdio;
 mod store;
 mod upstream_token;
 
@@ -109,7 +110,9 @@ fn every_setting_can_be_a_flag_a_variable_or_a_key() {
 #[test]
 fn the_defaults_of_the_table_are_those_of_the_types() {
     let settings = read(&[], &LEAST).unwrap();
-    let url = settings.upstreams[0].url.clone();
+    let Transport::Http(url) = settings.upstreams[0].transport.clone() else {
+        panic!("{:?}", settings.upstreams);
+    };
     let plain = UpstreamSettings::new(url);
     assert_eq!(settings.upstreams[0].body_limit, plain.body_limit);
     assert_eq!(

@@ -25,6 +25,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_http::timeout::TimeoutError;
+use url::Url;
 
 use entrada::VerifiedToken;
 use entrada::authorization_server::CorrelationId;
@@ -55,14 +56,14 @@ struct Shared {
 }
 
 impl ReverseProxy {
-    /// Prepares the way to the MCP server; no connection is opened yet.
+    /// Prepares the way to the MCP server at `url`; no connection is opened yet.
     ///
     /// # Errors
     ///
     /// [`UpstreamError`] if the URL or the certificate authorities cannot be used.
-    pub fn new(settings: &UpstreamSettings) -> Result<Self, UpstreamError> {
-        let target = Target::new(&settings.url, &settings.resource_path)?;
-        let connector = connector(&settings.url, settings.ca_file.as_deref())?;
+    pub fn new(url: &Url, settings: &UpstreamSettings) -> Result<Self, UpstreamError> {
+        let target = Target::new(url, &settings.resource_path)?;
+        let connector = connector(url, settings.ca_file.as_deref())?;
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_CONNECTION)

@@ -64,6 +64,13 @@ impl IdentityHeader {
         })
     }
 
+    /// The name of the variable.
+    fn variable(self) -> String {
+        let name = self.header();
+        let name = name.as_str().trim_start_matches("x-");
+        name.replace('-', "_").to_ascii_uppercase()
+    }
+
     /// Reads `all`, `none`, or names apart by commas or spaces.
     ///
     /// # Errors
@@ -126,6 +133,19 @@ pub fn tell(headers: &mut HeaderMap, told: &[IdentityHeader], token: &VerifiedTo
             headers.insert(header.header(), value);
         }
     }
+}
+
+/// What `told` names of `token`, as environment variables of a process that serves this caller alone.
+///
+/// What a token allows is not among it: the next token of the same caller may allow more or less.
+pub fn variables(told: &[IdentityHeader], token: &VerifiedToken) -> Vec<(String, String)> {
+    let lasting =
+        |header: &&IdentityHeader| !matches!(header, IdentityHeader::Scope | IdentityHeader::Grant);
+    let told = told.iter().filter(lasting).filter_map(|header| {
+        let value = header.value(token).filter(|value| !value.is_empty())?;
+        Some((header.variable(), value))
+    });
+    told.collect()
 }
 
 fn list(items: &[String]) -> String {

@@ -16,7 +16,7 @@ use entrada::platform::Timestamp;
 use entrada_gateway::access_log::observed;
 use entrada_gateway::config::UpstreamSettings;
 use entrada_gateway::server::Server;
-use entrada_gateway::upstream::http::ReverseProxy;
+use entrada_gateway::upstream::McpServer;
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -41,9 +41,9 @@ impl Gateway {
     }
 
     pub(crate) async fn with(settings: UpstreamSettings) -> Self {
-        let proxy = ReverseProxy::new(&settings).unwrap();
+        let server = McpServer::new(&settings).unwrap();
         let guarded = Router::new()
-            .fallback_service(proxy)
+            .fallback_service(server)
             .layer(from_fn(let_alice_in));
         Self::serve(guarded).await
     }
@@ -51,8 +51,8 @@ impl Gateway {
     /// In front of `upstream`, with no guard at all.
     pub(crate) async fn unguarded(upstream: &str) -> Self {
         let settings = UpstreamSettings::new(upstream.parse().unwrap());
-        let proxy = ReverseProxy::new(&settings).unwrap();
-        Self::serve(Router::new().fallback_service(proxy)).await
+        let server = McpServer::new(&settings).unwrap();
+        Self::serve(Router::new().fallback_service(server)).await
     }
 
     async fn serve(router: Router) -> Self {

@@ -11,6 +11,7 @@ mod leaving;
 mod passing;
 mod program;
 mod refusing;
+mod stdio;
 mod streams;
 mod tls;
 mod upstream;

@@ -147,7 +147,12 @@ async fn host_is_the_servers_own_or_the_clients() {
         let mut upstream = RawUpstream::answering(ACCEPTED).await;
         let mut settings = UpstreamSettings::new(upstream.url.parse().unwrap());
         settings.host_header = mode;
-        let own = settings.url.authority().to_owned();
+        let own = upstream
+            .url
+            .parse::<url::Url>()
+            .unwrap()
+            .authority()
+            .to_owned();
         let gateway = Gateway::with(settings).await;
         let request = Request::post(gateway.url("/mcp"))
             .header("host", "mcp.example.com")

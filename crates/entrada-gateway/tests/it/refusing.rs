@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::routing::any;
 use bytes::Bytes;
 use entrada_gateway::config::UpstreamSettings;
-use entrada_gateway::upstream::http::ReverseProxy;
+use entrada_gateway::upstream::McpServer;
 use http::{Request, Response, StatusCode};
 use http_body_util::StreamBody;
 use hyper::body::{Frame, Incoming};
@@ -111,7 +111,7 @@ async fn a_body_that_does_not_come_is_a_request_timeout() {
     let mut tasks = JoinSet::new();
     let router = Router::new().route("/mcp", any(|body: Bytes| async move { body }));
     let url = serve(router, &mut tasks).await;
-    let proxy = ReverseProxy::new(&UpstreamSettings::new(url.parse().unwrap())).unwrap();
+    let proxy = McpServer::new(&UpstreamSettings::new(url.parse().unwrap())).unwrap();
     let never = StreamBody::new(futures_util::stream::pending::<
         Result<Frame<Bytes>, Infallible>,
     >());

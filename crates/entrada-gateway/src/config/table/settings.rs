@@ -6,6 +6,7 @@ const PROTECT: &str = "What to protect";
 const ENTRA: &str = "Microsoft Entra ID";
 const TOKENS: &str = "Tokens and clients";
 const FORWARD: &str = "What the MCP server sees";
+const STDIO: &str = "An MCP server that speaks stdio";
 const PROCESS: &str = "The process";
 
 /// All settings, in the order the help shows them.
@@ -16,6 +17,14 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
         "URL",
         "The MCP server to protect, such as http://127.0.0.1:3000/mcp; several are routes of the \
          configuration file",
+    )
+    .of_route(OfRoute::Own),
+    setting(
+        PROTECT,
+        "command",
+        "COMMAND",
+        "In place of upstream: the program of an MCP server that speaks stdio, and its arguments, apart \
+         by spaces or as a JSON list; on the command line they may also stand at the end, after --",
     )
     .of_route(OfRoute::Own),
     setting(
@@ -449,6 +458,63 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
          limit",
     )
     .or("5m")
+    .of_route(OfRoute::Inherited),
+    setting(
+        STDIO,
+        "working_directory",
+        "DIR",
+        "Where its process runs [default: where the gateway does]",
+    )
+    .of_route(OfRoute::Own),
+    setting(
+        STDIO,
+        "environment",
+        "NAMES",
+        "What of the gateway's environment its process gets besides PATH, HOME and the like: names of \
+         variables, or NAME=value",
+    )
+    .of_route(OfRoute::Own),
+    setting(
+        STDIO,
+        "child_mode",
+        "MODE",
+        "per_session: each session has a process of its own, which knows its user; shared: all have one, \
+         which cannot tell them apart",
+    )
+    .or("per_session")
+    .of_route(OfRoute::Inherited),
+    setting(
+        STDIO,
+        "child_idle_timeout",
+        "TIME",
+        "How long a session or a process may be unused before it ends",
+    )
+    .or("15m")
+    .of_route(OfRoute::Inherited),
+    setting(
+        STDIO,
+        "max_children",
+        "NUMBER",
+        "How many processes of one server there may be at once",
+    )
+    .or("32")
+    .of_route(OfRoute::Inherited),
+    setting(
+        STDIO,
+        "max_sessions_per_user",
+        "NUMBER",
+        "How many sessions one user may have at one server; the one longest unused makes room for \
+         another",
+    )
+    .or("8")
+    .of_route(OfRoute::Inherited),
+    setting(
+        STDIO,
+        "message_limit",
+        "SIZE",
+        "How large a message of its process may be",
+    )
+    .or("8MiB")
     .of_route(OfRoute::Inherited),
     setting(
         PROCESS,

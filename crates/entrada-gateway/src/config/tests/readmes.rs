@@ -17,6 +17,7 @@ fn the_files_in_the_readme_are_right_together() {
     let example = example.replace("/run/secrets/entrada", secret);
     let example = example.replace("/run/secrets/agents", secret);
     let example = example.replace("/run/secrets/nightly-jobs", secret);
+    let example = example.replace("\"npx\"", "\"/bin/sh\"");
     let key = SigningKey::generate(Algorithm::Es256).unwrap();
     let keys = file(&key.jwks().unwrap());
     let keys = keys.path().to_str().unwrap();
@@ -24,7 +25,7 @@ fn the_files_in_the_readme_are_right_together() {
     let file = file(&example);
     let settings = read(&["--config", file.path().to_str().unwrap()], &[]).unwrap();
     assert_eq!(settings.provider.rehearse(&[]), []);
-    assert_eq!(settings.upstreams.len(), 3);
+    assert_eq!(settings.upstreams.len(), 4);
     assert_eq!(settings.provider.clients.len(), 3);
     assert_eq!(settings.provider.trusted_issuers.len(), 1);
 }

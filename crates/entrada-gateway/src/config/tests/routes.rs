@@ -64,7 +64,7 @@ fn a_route_says_what_it_needs_and_shares_the_rest() {
     assert_eq!(exchange, &expected);
     // A token is for whom it is named, and for nobody else.
     assert_eq!(orders.exchange, None);
-    assert_eq!(orders.url.as_str(), "https://orders.example.com/");
+    assert_eq!(orders.transport.shown(), "https://orders.example.com");
     assert_eq!(mail.response_timeout, None);
     assert_eq!(orders.response_timeout, Some(table::UPSTREAM_TIMEOUT));
     for server in [outside, mail, orders] {

@@ -1,0 +1,139 @@
+"""`entrada serve` in front of MCP servers that speak stdio: one from npm, one from the Python SDK; with both SDKs' clients."""
+
+import asyncio
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from httpx2 import AsyncClient
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+
+from oauth import Client as Browser
+from programs import ARTEFACTS, DEBUG, NODE, ROOT, TOOLS, emulator, free_port, stop, wait_for
+from tenant import CLIENT_ID, CLIENT_SECRET, PASSWORD, TENANT, USERNAME
+
+PACKAGES = TOOLS / "node" / "node_modules"
+EVERYTHING = [str(NODE), str(PACKAGES / "@modelcontextprotocol" / "server-everything" / "dist" / "index.js"), "stdio"]
+PYTHON = [sys.executable, str(ROOT / "interop" / "servers" / "python_stdio.py")]
+# What each has that tells of its progress.
+COUNTING = {
+    "everything": {"tool": "trigger-long-running-operation", "args": {"duration": 1, "steps": 3}, "steps": 3},
+    "python": {"tool": "count", "args": {}, "steps": 3},
+    "shared": {"tool": "count", "args": {}, "steps": 3},
+}
+ROUTES = """
+[[route]]
+path = "/mcp/python"
+command = {python}
+
+[[route]]
+path = "/mcp/shared"
+command = {python}
+child_mode = "shared"
+"""
+
+
+class Stdio(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+        entra = cls.enterClassContext(emulator("--ca-file", folder / "ca.pem"))
+        (folder / "secret").write_text(CLIENT_SECRET)
+        (folder / "routes.toml").write_text(ROUTES.format(python=json.dumps(PYTHON)))
+        port = free_port()
+        cls.base_url = f"http://127.0.0.1:{port}"
+        settings = {
+            "base-url": cls.base_url,
+            "listen": f"127.0.0.1:{port}",
+            "tenant-id": TENANT,
+            "client-id": CLIENT_ID,
+            "client-secret-file": folder / "secret",
+            "required-scopes": "mcp.read",
+            "authority-host": entra["authority_host"],
+            "ca-file": entra["ca_file"],
+            "data-dir": folder / "data",
+            "config": folder / "routes.toml",
+        }
+        flags = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+        environment = {name: value for name, value in os.environ.items() if name != "SSL_CERT_FILE"}
+        ARTEFACTS.mkdir(exist_ok=True)
+        with open(ARTEFACTS / "stdio-entrada.log", "ab") as log:
+            cls.gateway = subprocess.Popen(
+                [DEBUG / "entrada", "serve", *flags, "--", *EVERYTHING],
+                env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )
+        cls.addClassCleanup(lambda: stop(cls.gateway))
+        wait_for(port, cls.gateway)
+        os.environ["SSL_CERT_FILE"] = entra["ca_file"]
+        browser = Browser(f"{cls.base_url}/mcp")
+        browser.sign_in(USERNAME, PASSWORD)
+        cls.browser, cls.token = browser, browser.tokens["access_token"]
+        scripts = TOOLS / "node" / "clients"
+        shutil.copytree(ROOT / "interop" / "clients", scripts, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.py"))
+        cls.script = scripts / "typescript_token.mjs"
+
+    def url(self, server: str) -> str:
+        return f"{self.base_url}/mcp" if server == "everything" else f"{self.base_url}/mcp/{server}"
+
+    def test_the_typescript_client(self):
+        for server, counting in COUNTING.items():
+            for mode in ("auto", "legacy"):
+                with self.subTest(server=server, mode=mode):
+                    command = [NODE, self.script, mode, self.url(server), self.token, json.dumps(counting)]
+                    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+                    self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_the_python_client(self):
+        for server, counting in COUNTING.items():
+            for mode in ("auto", "legacy"):
+                with self.subTest(server=server, mode=mode):
+                    asyncio.run(asyncio.wait_for(self.use(server, mode, counting), 60))
+
+    async def use(self, server: str, mode: str, counting: dict) -> None:
+        told = []
+
+        async def note(progress: float, _total: float | None, _message: str | None) -> None:
+            told.append(progress)
+
+        async with (
+            AsyncClient(headers={"Authorization": f"Bearer {self.token}"}, timeout=30) as http,
+            Client(streamable_http_client(self.url(server), http_client=http), mode=mode) as client,
+        ):
+            names = {tool.name for tool in (await client.list_tools()).tools}
+            self.assertLessEqual({"echo", counting["tool"]}, names)
+
+            async def echo(message: str) -> None:
+                result = await client.call_tool("echo", {"message": message})
+                self.assertTrue(result.content[0].text.endswith(message), result)
+
+            await asyncio.gather(*(echo(f"call {call}") for call in range(10)))
+            await client.call_tool(counting["tool"], counting["args"], progress_callback=note)
+            self.assertEqual(len(told), counting["steps"], told)
+            if server == "python":
+                found = await client.call_tool("environment")
+                user = json.loads(found.content[0].text)
+                self.assertEqual(user["ENTRADA_PREFERRED_USERNAME"], USERNAME)
+                self.assertNotIn("ENTRADA_CLIENT_SECRET", user)
+
+    def test_the_server_speaks_the_newest_revision_where_it_can(self):
+        for server, stateless in (("everything", False), ("python", True)):
+            async def version() -> str:
+                async with (
+                    AsyncClient(headers={"Authorization": f"Bearer {self.token}"}, timeout=30) as http,
+                    Client(streamable_http_client(self.url(server), http_client=http), mode="auto") as client,
+                ):
+                    await client.list_tools()
+                    return client.protocol_version
+
+            with self.subTest(server):
+                self.assertEqual(asyncio.run(version()) >= "2026", stateless)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
