@@ -12,6 +12,7 @@ mod findings;
 mod flags;
 mod keys;
 mod ourselves;
+mod policy;
 mod problem;
 mod provider;
 mod source;
@@ -32,6 +33,7 @@ pub use crate::config::environment::Environment;
 pub use crate::config::flags::Flags;
 pub use crate::config::keys::{KeyPlace, SharedPlace, SharedPlaceError, key_place};
 use crate::config::ourselves::Ourselves;
+pub use crate::config::policy::policies;
 pub use crate::config::problem::{ConfigError, Problem};
 pub use crate::config::provider::ProviderSettings;
 use crate::config::source::Sources;
@@ -40,6 +42,7 @@ pub(crate) use crate::config::store::{ends_of_move, named as store_named};
 pub use crate::config::table::names;
 pub(crate) use crate::config::value::{address, duration, signing_algorithm};
 
+use crate::policy::{Policy, Rule};
 use crate::telemetry::LogSettings;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::HostHeader;
@@ -81,6 +84,8 @@ pub struct UpstreamSettings {
     pub response_timeout: Option<Duration>,
     /// Certificate authorities to trust besides the system's.
     pub ca_file: Option<PathBuf>,
+    /// Who may call what there.
+    pub policy: Policy,
 }
 
 impl UpstreamSettings {
@@ -95,6 +100,7 @@ impl UpstreamSettings {
             body_limit: table::BODY_LIMIT,
             response_timeout: Some(table::UPSTREAM_TIMEOUT),
             ca_file: None,
+            policy: Policy::default(),
         }
     }
 }
@@ -276,25 +282,41 @@ fn additional_scopes(sources: &Sources<'_>, upstreams: &[UpstreamSettings]) -> V
 fn upstreams(sources: &mut Sources<'_>) -> Option<Vec<UpstreamSettings>> {
     let resource_path = sources.text("resource_path");
     let routes = sources.take_routes();
+    let rules = sources.take_rules();
     let mut found = Vec::new();
     if routes.is_empty() || sources.is_given("upstream") {
-        found.push(upstream(sources, resource_path.clone()));
+        found.push(upstream(sources, resource_path.clone(), rules));
     } else {
         sources.needs("upstream_scope", &["upstream"]);
+        sources.note(rules.first().map(of_no_server));
     }
     let resource_path = resource_path.unwrap_or_default();
-    for route in routes {
+    for mut route in routes {
+        let rules = std::mem::take(&mut route.rules);
         let taken = found.iter().flatten();
         let taken: Vec<_> = taken.map(|server| server.resource_path.clone()).collect();
         found.push(sources.within(route, |sources| {
             let path = sources.route_path(|path| value::route_path(path, &resource_path, &taken));
-            upstream(sources, path)
+            upstream(sources, path, rules)
         }));
     }
+    policy::look(sources, &found);
     found.into_iter().collect()
 }
 
-fn upstream(sources: &mut Sources<'_>, path: Option<String>) -> Option<UpstreamSettings> {
+/// A rule that holds for nobody, and may be believed to hold for all.
+fn of_no_server(rule: &Rule) -> Problem {
+    let what =
+        "is for the server of upstream, which is not set: write [[route.rule]] below a route";
+    Problem::new(format!("{}: [[rule]] {what}", rule.place))
+}
+
+fn upstream(
+    sources: &mut Sources<'_>,
+    path: Option<String>,
+    rules: Vec<Rule>,
+) -> Option<UpstreamSettings> {
+    let policy = policy::read(sources, path.as_deref(), rules);
     let ourselves = Ourselves::of(sources);
     let url = sources.required_as("upstream", |text| ourselves.refuse(value::upstream(text)?));
     let host_header = sources.parsed("host_header", str::parse);
@@ -311,6 +333,7 @@ fn upstream(sources: &mut Sources<'_>, path: Option<String>) -> Option<UpstreamS
         body_limit: body_limit?,
         response_timeout: timeout?,
         ca_file: sources.text("ca_file").map(PathBuf::from),
+        policy,
     })
 }
 

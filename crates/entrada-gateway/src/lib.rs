@@ -11,6 +11,8 @@ pub mod command;
 pub mod config;
 pub mod gateway;
 pub mod health;
+pub mod message;
+pub mod policy;
 pub mod route;
 pub mod server;
 pub mod signals;

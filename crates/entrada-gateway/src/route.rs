@@ -9,6 +9,7 @@ use http::{Request, Response};
 use tower::Service;
 
 use crate::config::UpstreamSettings;
+use crate::policy::gate::Gate;
 use crate::upstream::UpstreamError;
 use crate::upstream::error::ForwardError;
 use crate::upstream::http::{Answering, ReverseProxy, asked, with_caller};
@@ -22,6 +23,8 @@ pub struct Routes(Arc<[Route]>);
 struct Route {
     /// Without a slash at its end.
     path: String,
+    /// What stands before it, where it has a policy.
+    gate: Option<Gate>,
     proxy: ReverseProxy,
 }
 
@@ -52,10 +55,20 @@ impl Routes {
 
 impl Route {
     fn new(server: &UpstreamSettings) -> Result<Self, UpstreamError> {
+        let path = server.resource_path.trim_end_matches('/').to_owned();
         Ok(Self {
-            path: server.resource_path.trim_end_matches('/').to_owned(),
+            gate: Gate::new(&server.policy, server.body_limit),
             proxy: ReverseProxy::new(server)?,
+            path,
         })
+    }
+
+    fn answer(&self, request: Request<Body>) -> Answering {
+        let mut proxy = self.proxy.clone();
+        match self.gate.clone() {
+            Some(gate) => gate.pass(request, proxy),
+            None => proxy.call(request),
+        }
     }
 }
 
@@ -70,7 +83,7 @@ impl Service<Request<Body>> for Routes {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         match self.find(asked(request.uri(), request.extensions()).path()) {
-            Some(route) => route.proxy.clone().call(request),
+            Some(route) => route.answer(request),
             None => Box::pin(async move { Ok(nowhere(&request)) }),
         }
     }

@@ -9,11 +9,13 @@ use toml::de::{DeTable, DeValue};
 
 mod client;
 mod issuer;
+mod rule;
 
 use crate::config::problem::Problem;
 use crate::config::source::{Given, Origin, belongs_in_file};
 use crate::config::spelling::nearest;
 use crate::config::table::Setting;
+use crate::policy::Rule;
 
 /// The key of the routes.
 const ROUTE: &str = "route";
@@ -21,6 +23,8 @@ const ROUTE: &str = "route";
 const CLIENT: &str = "client";
 /// The key of the issuers whose assertions are taken.
 const TRUSTED_ISSUER: &str = "trusted_issuer";
+/// The key of the rules.
+const RULE: &str = "rule";
 /// The key of a route's path.
 const PATH: &str = "path";
 
@@ -39,6 +43,8 @@ pub(super) struct Content {
     pub(super) clients: Vec<PlacedClient>,
     /// Issuers whose assertions are taken, each with where its keys are.
     pub(super) trusted_issuers: Vec<(String, String)>,
+    /// Rules of the server that is named outside of routes.
+    pub(super) rules: Vec<Rule>,
     /// Which settings are wrong.
     pub(super) problems: Vec<Problem>,
 }
@@ -50,6 +56,7 @@ pub(super) struct RouteTable {
     pub(super) place: String,
     pub(super) path: Option<Given>,
     pub(super) values: Values,
+    pub(super) rules: Vec<Rule>,
     /// Whether some of it is wrong already.
     pub(super) is_faulty: bool,
 }
@@ -104,7 +111,15 @@ fn parse(name: &str, text: &str) -> Result<Content, Vec<Problem>> {
             });
             continue;
         }
-        let tables = [ROUTE, CLIENT, TRUSTED_ISSUER];
+        if key.get_ref() == RULE {
+            let rules = rule::read(value.get_ref(), &place, &at);
+            content.rules = rules.unwrap_or_else(|problems| {
+                content.problems.extend(problems);
+                Vec::new()
+            });
+            continue;
+        }
+        let tables = [ROUTE, CLIENT, TRUSTED_ISSUER, RULE];
         match entry(key.get_ref(), value.get_ref(), place, &tables) {
             Ok((name, given)) => drop(content.values.insert(name, given)),
             Err(problem) => content.problems.push(problem),
@@ -127,6 +142,16 @@ impl Content {
             };
             for (key, value) in table {
                 let place = at(key.span().start);
+                if key.get_ref() == RULE {
+                    match rule::read(value.get_ref(), &place, at) {
+                        Ok(rules) => route.rules = rules,
+                        Err(problems) => {
+                            route.is_faulty = true;
+                            self.problems.extend(problems);
+                        }
+                    }
+                    continue;
+                }
                 if let Err(problem) = route.set(key.get_ref(), value.get_ref(), place) {
                     route.is_faulty = true;
                     self.problems.push(problem);
@@ -147,7 +172,7 @@ impl RouteTable {
             self.path = Some(Given { value, origin });
             return Ok(());
         }
-        let (name, given) = entry(key, value, place.clone(), &[PATH])?;
+        let (name, given) = entry(key, value, place.clone(), &[PATH, RULE])?;
         if Setting::named(name).is_none_or(|setting| setting.of_route.is_none()) {
             let what = format!("{place}: {name} holds for all routes: write it before the first");
             return Err(Problem::new(what));
