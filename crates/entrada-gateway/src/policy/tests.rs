@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::message::Messages;
 
-pub(super) fn caller(scopes: &str) -> TokenFacts {
+pub(in crate::policy) fn caller(scopes: &str) -> TokenFacts {
     let client = ClientId::parse("c1").unwrap();
     let never = Timestamp::from_unix(u64::MAX);
     let mut facts = TokenFacts::new("https://i".into(), "s".into(), client, never);
