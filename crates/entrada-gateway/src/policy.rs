@@ -25,7 +25,7 @@ pub use decision::{Called, Decision, Denial, Outcome};
 pub use pattern::Pattern;
 pub use rule::{Named, Rule};
 
-use crate::message::{Item, ItemKind, Message};
+use crate::message::{Item, ItemKind, Message, Messages};
 
 /// Who may call what at one MCP server.
 #[derive(Clone, Debug, Default)]
@@ -139,8 +139,14 @@ impl Policy {
         self.rules.is_empty() && self.cedar.is_none()
     }
 
-    /// Whether `caller` may call all of `calls` at the server at `route`.
-    pub(crate) fn decide(&self, calls: &[Call<'_>], caller: &TokenFacts) -> Decision {
+    /// Whether `caller` may call all that `messages` call.
+    pub fn decide(&self, messages: &Messages, caller: &TokenFacts) -> Decision {
+        let calls: Vec<_> = messages.messages.iter().flat_map(Call::all_of).collect();
+        self.decide_on(&calls, caller)
+    }
+
+    /// Whether `caller` may call all of `calls`.
+    pub(crate) fn decide_on(&self, calls: &[Call<'_>], caller: &TokenFacts) -> Decision {
         let judged = self.judge(calls, caller);
         Decision {
             called: calls.iter().map(|call| call.called()).collect(),

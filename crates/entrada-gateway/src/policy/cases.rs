@@ -242,7 +242,7 @@ impl Case {
                 item: item.as_ref(),
             })
             .collect();
-        let decision = policy.decide(&calls, &self.caller);
+        let decision = policy.decide_on(&calls, &self.caller);
         let (got, told) = match &decision.outcome {
             Outcome::Allowed => (Expected::Allow, None),
             Outcome::InsufficientScope(scope) => (Expected::StepUp, Some(scope)),

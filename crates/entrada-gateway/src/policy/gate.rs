@@ -136,8 +136,7 @@ impl Gate {
             };
             return Err(GateError::Mismatch(mismatch, id));
         }
-        let calls: Vec<_> = read.messages.iter().flat_map(Call::all_of).collect();
-        let decision = self.decide(&calls, caller)?;
+        let decision = allowed(self.policy.decide(&read, caller))?;
         let lists = read.messages.iter().any(Message::asks_for_a_list);
         Ok((Body::from(body), decision, lists))
     }
@@ -165,18 +164,8 @@ impl Gate {
             method: parts.method.as_str(),
             item: None,
         };
-        let decision = self.decide(&[call], caller)?;
+        let decision = allowed(self.policy.decide_on(&[call], caller))?;
         Ok((Body::empty(), decision, parts.method == Method::GET))
-    }
-
-    fn decide(&self, calls: &[Call<'_>], caller: &VerifiedToken) -> Result<Decision, GateError> {
-        let decision = self.policy.decide(calls, caller);
-        match decision.outcome {
-            Outcome::Allowed => Ok(decision),
-            Outcome::InsufficientScope(_) | Outcome::Denied(_) | Outcome::Unread => {
-                Err(GateError::Refused(decision))
-            }
-        }
     }
 
     async fn collect(&self, body: Body) -> Result<Bytes, ForwardError> {
@@ -222,6 +211,15 @@ impl GateError {
                 let id = id.and_then(|id| serde_json::from_str(&id).ok());
                 unread(mismatched(mismatch, id.unwrap_or(Value::Null)))
             }
+        }
+    }
+}
+
+fn allowed(decision: Decision) -> Result<Decision, GateError> {
+    match decision.outcome {
+        Outcome::Allowed => Ok(decision),
+        Outcome::InsufficientScope(_) | Outcome::Denied(_) | Outcome::Unread => {
+            Err(GateError::Refused(decision))
         }
     }
 }

@@ -59,8 +59,7 @@ fn orders() -> Policy {
 /// What `policy` makes of `body`, in words.
 fn decided(policy: &Policy, body: &str, caller: &TokenFacts) -> String {
     let read = Messages::read(body.as_bytes()).unwrap();
-    let calls: Vec<_> = read.messages.iter().flat_map(Call::all_of).collect();
-    let decision = policy.decide(&calls, caller);
+    let decision = policy.decide(&read, caller);
     let rule = decision.rule.as_deref().unwrap_or("-");
     format!("{} [{rule}]", decision.outcome)
 }
@@ -164,7 +163,7 @@ fn methods_need_no_rule_and_obey_one() {
     let mut every = Rule::new("m");
     every.methods = patterns(&["*"]);
     every.requirement = Requirement::any_client(["c1"]);
-    let policy = super::Policy {
+    let policy = Policy {
         rules: vec![every.clone()],
         ..Policy::default()
     };
@@ -177,7 +176,7 @@ fn methods_need_no_rule_and_obey_one() {
         "allowed [m]"
     );
     every.requirement = Requirement::any_client(["c2"]);
-    let policy = super::Policy {
+    let policy = Policy {
         rules: vec![every],
         ..Policy::default()
     };
@@ -185,7 +184,7 @@ fn methods_need_no_rule_and_obey_one() {
         method: "GET",
         item: None,
     };
-    let decision = policy.decide(&[get], &caller(""));
+    let decision = policy.decide_on(&[get], &caller(""));
     assert!(matches!(
         decision.outcome,
         Outcome::Denied(Denial::Lacks(Lack::Clients(_)))
@@ -307,9 +306,9 @@ proptest! {
             .map(|item| Call { method: "tools/call", item: Some(item) })
             .collect();
         let mut caller = caller(&held.join(" "));
-        if let Outcome::InsufficientScope(scope) = policy.decide(&calls, &caller).outcome {
+        if let Outcome::InsufficientScope(scope) = policy.decide_on(&calls, &caller).outcome {
             caller.scope = scope;
-            prop_assert_eq!(policy.decide(&calls, &caller).outcome, Outcome::Allowed);
+            prop_assert_eq!(policy.decide_on(&calls, &caller).outcome, Outcome::Allowed);
         }
     }
 
@@ -322,7 +321,7 @@ proptest! {
         let item = Item::new(ItemKind::Tool, name);
         let calls = [Call { method: "tools/call", item: Some(&item) }];
         let is_named = fewer.rules.iter().any(|rule| rule.names("tools/call", Some(&item)) == Named::Exactly);
-        let allowed = |policy: &Policy| policy.decide(&calls, &caller("orders")).outcome == Outcome::Allowed;
+        let allowed = |policy: &Policy| policy.decide_on(&calls, &caller("orders")).outcome == Outcome::Allowed;
         prop_assert!(!is_named || !allowed(&all) || allowed(&fewer));
     }
 }

@@ -71,7 +71,10 @@ impl Stage {
         let request = Request::post(RESOURCE)
             .header("authorization", format!("Bearer {}", session.access_token))
             .header("content-type", "application/json");
-        let answer = self.app.clone().oneshot(request.body(Body::from(body)).unwrap());
+        let answer = self
+            .app
+            .clone()
+            .oneshot(request.body(Body::from(body)).unwrap());
         answer.await.unwrap_or_else(|never| match never {})
     }
 
@@ -91,8 +94,14 @@ async fn log_in(client: &Client, browser: &mut Browser, scope: &str) -> Session 
 
 fn challenged(answer: &Answer) -> String {
     let challenge = answer.header("www-authenticate").unwrap();
-    assert!(challenge.starts_with("Bearer error=\"insufficient_scope\""), "{challenge}");
-    assert!(challenge.contains("resource_metadata=\"https://"), "{challenge}");
+    assert!(
+        challenge.starts_with("Bearer error=\"insufficient_scope\""),
+        "{challenge}"
+    );
+    assert!(
+        challenge.contains("resource_metadata=\"https://"),
+        "{challenge}"
+    );
     let told = challenge.split("scope=\"").nth(1).unwrap();
     told.split('"').next().unwrap().to_owned()
 }
@@ -108,7 +117,11 @@ async fn one_step_up_is_enough_for_all_that_a_message_calls() {
     for tools in [&["delete_order"][..], &["look", "new_order", "delete_all"]] {
         let refused = stage.call(&session, tools).await;
         refused.assert_refused(403, "insufficient_scope");
-        assert_eq!(challenged(&refused), "mcp.read mcp.write mcp.admin", "{tools:?}");
+        assert_eq!(
+            challenged(&refused),
+            "mcp.read mcp.write mcp.admin",
+            "{tools:?}"
+        );
     }
     let refused = stage.call(&session, &["new_order"]).await;
     let told = challenged(&refused);
@@ -126,7 +139,10 @@ async fn one_step_up_is_enough_for_all_that_a_message_calls() {
     let session = log_in(&client, &mut browser, &challenged(&refused)).await;
     assert_eq!(stage.call(&session, &["delete_order"]).await.text, "done");
     let session = session.refreshed().await;
-    assert_eq!(stage.call(&session, &["look", "delete_order"]).await.text, "done");
+    assert_eq!(
+        stage.call(&session, &["look", "delete_order"]).await.text,
+        "done"
+    );
 }
 
 #[tokio::test]
@@ -134,7 +150,12 @@ async fn no_scope_is_told_where_none_helps() {
     let stage = Stage::new().await;
     let (client, mut browser) = (stage.world.client().await, stage.world.browser());
     let session = log_in(&client, &mut browser, "").await;
-    for tools in [&["audit"][..], &["new_order", "audit"], &["unknown"], &["new_order", "unknown"]] {
+    for tools in [
+        &["audit"][..],
+        &["new_order", "audit"],
+        &["unknown"],
+        &["new_order", "unknown"],
+    ] {
         let refused = stage.call(&session, tools).await;
         refused.assert_refused(403, "access_denied");
         assert_eq!(refused.header("www-authenticate"), None, "{tools:?}");
@@ -151,9 +172,16 @@ async fn what_was_decided_goes_with_the_answer() {
     let answer = stage.send(&session, &["look", "delete_order"]).await;
     let decision = answer.extensions().get::<Decision>().unwrap();
     assert!(matches!(decision.outcome, Outcome::InsufficientScope(_)));
-    assert_eq!((decision.rule.as_deref(), decision.at), (Some("rules:2"), Some(1)));
+    assert_eq!(
+        (decision.rule.as_deref(), decision.at),
+        (Some("rules:2"), Some(1))
+    );
     assert_eq!(decision.called.len(), 2);
-    for (tool, rule) in [("look", Some("rules:1")), ("audit", Some("rules:4")), ("unknown", None)] {
+    for (tool, rule) in [
+        ("look", Some("rules:1")),
+        ("audit", Some("rules:4")),
+        ("unknown", None),
+    ] {
         let answer = stage.send(&session, &[tool]).await;
         let decision = answer.extensions().get::<Decision>().unwrap();
         assert_eq!(decision.rule.as_deref(), rule, "{tool}");

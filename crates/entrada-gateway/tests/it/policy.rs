@@ -71,12 +71,17 @@ async fn what_is_allowed_arrives_byte_for_byte_and_the_rest_does_not() {
     let allowed = " {\"id\":1.0, \"method\":\"tools\\/call\",\n\"params\":{\"name\":\"\\u006fpen\",\"arguments\":{\"name\":1,\"name\":2}}}";
     let request = json_request(&gateway, "/mcp", allowed);
     let (mut parts, content) = request.into_parts();
-    parts.headers.insert("mcp-param-user_id", "7".parse().unwrap());
+    parts
+        .headers
+        .insert("mcp-param-user_id", "7".parse().unwrap());
     let answer = gateway.send(Request::from_parts(parts, content)).await;
     assert_eq!(answer.status(), StatusCode::OK);
     let (head, content) = upstream.request().await;
     assert_eq!(content, allowed);
-    assert!(head.contains(&"mcp-param-user_id: 7".to_owned()), "{head:?}");
+    assert!(
+        head.contains(&"mcp-param-user_id: 7".to_owned()),
+        "{head:?}"
+    );
 
     let refused = post(&gateway, call("erase")).await;
     assert_eq!(refused.status(), StatusCode::FORBIDDEN);
@@ -101,7 +106,10 @@ async fn what_is_allowed_arrives_byte_for_byte_and_the_rest_does_not() {
     assert_eq!(second.rule.as_deref(), Some("rules:2"));
     let called = second.subject().unwrap();
     let item = called.item.as_ref().unwrap();
-    assert_eq!((&*called.method, item.kind, &*item.name), ("tools/call", ItemKind::Tool, "erase"));
+    assert_eq!(
+        (&*called.method, item.kind, &*item.name),
+        ("tools/call", ItemKind::Tool, "erase")
+    );
 }
 
 #[tokio::test]
@@ -123,10 +131,16 @@ async fn what_no_rule_names_is_nobodys() {
     let mut lenient = policy();
     lenient.without_rule = WithoutRule::Allow;
     let gateway = Gateway::routed([settings(&upstream.url, lenient)]).await;
-    assert_eq!(post(&gateway, call("new_tool")).await.status(), StatusCode::OK);
+    assert_eq!(
+        post(&gateway, call("new_tool")).await.status(),
+        StatusCode::OK
+    );
     upstream.request().await;
     // The server may take it for the tool of a rule.
-    assert_eq!(post(&gateway, call("Erase")).await.status(), StatusCode::FORBIDDEN);
+    assert_eq!(
+        post(&gateway, call("Erase")).await.status(),
+        StatusCode::FORBIDDEN
+    );
     assert!(!upstream.was_asked());
 }
 
@@ -173,11 +187,25 @@ async fn a_body_that_can_be_read_in_two_ways_reaches_no_server() {
     for body in hidden {
         let answer = post(&gateway, body).await;
         assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{body}");
-        assert_eq!(answer.headers()["content-type"], "text/plain; charset=utf-8");
+        assert_eq!(
+            answer.headers()["content-type"],
+            "text/plain; charset=utf-8"
+        );
     }
-    let utf_16: Vec<u8> = call("erase").encode_utf16().flat_map(u16::to_be_bytes).collect();
-    let deep = format!(r#"{{"id":1,"method":"ping","x":{}1{}}}"#, "[".repeat(5000), "]".repeat(5000));
-    for body in [utf_16, b"{\"method\":\"\xc0\xae\"}".to_vec(), deep.into_bytes()] {
+    let utf_16: Vec<u8> = call("erase")
+        .encode_utf16()
+        .flat_map(u16::to_be_bytes)
+        .collect();
+    let deep = format!(
+        r#"{{"id":1,"method":"ping","x":{}1{}}}"#,
+        "[".repeat(5000),
+        "]".repeat(5000)
+    );
+    for body in [
+        utf_16,
+        b"{\"method\":\"\xc0\xae\"}".to_vec(),
+        deep.into_bytes(),
+    ] {
         let answer = post(&gateway, body).await;
         assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
     }
@@ -198,9 +226,15 @@ async fn no_call_of_a_batch_hides_behind_another() {
         assert_eq!(answer.status(), status, "{names:?}");
     }
     let nested = format!("[[{}]]", call("open"));
-    assert_eq!(post(&gateway, nested).await.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(
+        post(&gateway, nested).await.status(),
+        StatusCode::BAD_REQUEST
+    );
     let many = vec![call("open"); 300].join(",");
-    assert_eq!(post(&gateway, format!("[{many}]")).await.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(
+        post(&gateway, format!("[{many}]")).await.status(),
+        StatusCode::BAD_REQUEST
+    );
     assert!(!upstream.was_asked());
     let good = format!("[{} ,\n{}]", call("open"), call("tell_me"));
     assert_eq!(post(&gateway, good.clone()).await.status(), StatusCode::OK);
@@ -222,7 +256,11 @@ async fn headers_that_contradict_the_body_reach_no_server() {
         &[version, ("mcp-name", "open")],
         &[version, ("mcp-method", "tools/list"), ("mcp-name", "open")],
         &[method, ("mcp-name", "open")],
-        &[("mcp-protocol-version", "2025-11-25"), method, ("mcp-name", "open")],
+        &[
+            ("mcp-protocol-version", "2025-11-25"),
+            method,
+            ("mcp-name", "open"),
+        ],
     ] {
         let mut request = json_request(&gateway, "/mcp", modern);
         for (name, value) in headers {
@@ -231,7 +269,10 @@ async fn headers_that_contradict_the_body_reach_no_server() {
         let answer = gateway.send(request).await;
         assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{headers:?}");
         let answer: Value = serde_json::from_slice(&body(answer).await).unwrap();
-        assert_eq!((&answer["error"]["code"], &answer["id"]), (&json!(-32020), &json!("a")));
+        assert_eq!(
+            (&answer["error"]["code"], &answer["id"]),
+            (&json!(-32020), &json!("a"))
+        );
     }
     assert!(!upstream.was_asked());
     let mut request = json_request(&gateway, "/mcp", modern);
@@ -240,7 +281,10 @@ async fn headers_that_contradict_the_body_reach_no_server() {
     }
     assert_eq!(gateway.send(request).await.status(), StatusCode::OK);
     let (head, _) = upstream.request().await;
-    assert!(head.contains(&"mcp-name: =?base64?b3Blbg==?=".to_owned()), "{head:?}");
+    assert!(
+        head.contains(&"mcp-name: =?base64?b3Blbg==?=".to_owned()),
+        "{head:?}"
+    );
 }
 
 #[tokio::test]
@@ -248,9 +292,15 @@ async fn a_body_in_another_coding_reaches_no_server() {
     let mut upstream = RawUpstream::answering(OK).await;
     let gateway = Gateway::routed([settings(&upstream.url, policy())]).await;
     for headers in [
-        &[("content-type", "application/json"), ("content-encoding", "gzip")][..],
+        &[
+            ("content-type", "application/json"),
+            ("content-encoding", "gzip"),
+        ][..],
         &[("content-type", "application/json; charset=utf-16")],
-        &[("content-type", "application/json"), ("content-type", "text/plain")],
+        &[
+            ("content-type", "application/json"),
+            ("content-type", "text/plain"),
+        ],
         &[("content-type", "multipart/form-data; boundary=x")],
         &[],
     ] {
@@ -258,8 +308,14 @@ async fn a_body_in_another_coding_reaches_no_server() {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = gateway.send(request.body(Body::from(call("open"))).unwrap()).await;
-        assert_eq!(answer.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "{headers:?}");
+        let answer = gateway
+            .send(request.body(Body::from(call("open"))).unwrap())
+            .await;
+        assert_eq!(
+            answer.status(),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "{headers:?}"
+        );
     }
     assert!(!upstream.was_asked());
 }
@@ -268,12 +324,22 @@ async fn a_body_in_another_coding_reaches_no_server() {
 async fn a_path_below_the_server_is_under_its_rules() {
     let mut upstream = RawUpstream::answering(OK).await;
     let gateway = Gateway::routed([settings(&upstream.url, policy())]).await;
-    for path in ["/mcp/", "/mcp/other", "/mcp/messages?sessionId=1", "/mcp/mcp", "/mcp//x"] {
-        let answer = gateway.send(json_request(&gateway, path, call("erase"))).await;
+    for path in [
+        "/mcp/",
+        "/mcp/other",
+        "/mcp/messages?sessionId=1",
+        "/mcp/mcp",
+        "/mcp//x",
+    ] {
+        let answer = gateway
+            .send(json_request(&gateway, path, call("erase")))
+            .await;
         assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{path}");
     }
     assert!(!upstream.was_asked());
-    let answer = gateway.send(json_request(&gateway, "/mcp/other", call("open"))).await;
+    let answer = gateway
+        .send(json_request(&gateway, "/mcp/other", call("open")))
+        .await;
     assert_eq!(answer.status(), StatusCode::OK);
 }
 
@@ -284,7 +350,9 @@ async fn a_message_comes_by_no_other_method() {
     for method in ["PUT", "PATCH", "OPTIONS", "HEAD", "QUERY", "GET", "DELETE"] {
         let request = Request::builder().method(method).uri(gateway.url("/mcp"));
         let request = request.header("content-type", "application/json");
-        let answer = gateway.send(request.body(Body::from(call("erase"))).unwrap()).await;
+        let answer = gateway
+            .send(request.body(Body::from(call("erase"))).unwrap())
+            .await;
         assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{method}");
     }
     let request = Request::get(gateway.url("/mcp")).header("upgrade", "websocket");
@@ -303,9 +371,8 @@ async fn a_message_comes_by_no_other_method() {
 async fn a_uri_that_leads_upwards_is_not_what_a_rule_says() {
     let mut upstream = RawUpstream::answering(OK).await;
     let gateway = Gateway::routed([settings(&upstream.url, policy())]).await;
-    let read = |uri: &str| {
-        format!(r#"{{"id":1,"method":"resources/read","params":{{"uri":"{uri}"}}}}"#)
-    };
+    let read =
+        |uri: &str| format!(r#"{{"id":1,"method":"resources/read","params":{{"uri":"{uri}"}}}}"#);
     for uri in [
         "file:///public/../secret",
         "file:///public/%2e%2e/secret",
@@ -313,10 +380,17 @@ async fn a_uri_that_leads_upwards_is_not_what_a_rule_says() {
         "file:///public/%252e%252e/secret",
         r"file:///public/..\\secret",
     ] {
-        assert_eq!(post(&gateway, read(uri)).await.status(), StatusCode::FORBIDDEN, "{uri}");
+        assert_eq!(
+            post(&gateway, read(uri)).await.status(),
+            StatusCode::FORBIDDEN,
+            "{uri}"
+        );
     }
     assert!(!upstream.was_asked());
-    assert_eq!(post(&gateway, read("file:///public/a.txt")).await.status(), StatusCode::OK);
+    assert_eq!(
+        post(&gateway, read("file:///public/a.txt")).await.status(),
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
@@ -326,7 +400,10 @@ async fn a_body_over_the_limit_is_not_held() {
     settings.body_limit = 200;
     let gateway = Gateway::routed([settings]).await;
     let large = call(&"x".repeat(200));
-    assert_eq!(post(&gateway, large.clone()).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(
+        post(&gateway, large.clone()).await.status(),
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
     let chunk = Ok::<_, std::convert::Infallible>(hyper::body::Frame::data(large.into()));
     let stream = http_body_util::StreamBody::new(futures_util::stream::iter([chunk]));
     let answer = post(&gateway, Body::new(stream)).await;
@@ -344,7 +421,9 @@ async fn listing(tasks: &mut JoinSet<()>) -> String {
         let (kind, text) = match request.uri().path() {
             "/mcp/events" => (
                 "text/event-stream",
-                format!(": hello\n\ndata: {{\"method\":\"notifications/tools/list_changed\"}}\n\nid: 1\ndata: {LIST}\n\n"),
+                format!(
+                    ": hello\n\ndata: {{\"method\":\"notifications/tools/list_changed\"}}\n\nid: 1\ndata: {LIST}\n\n"
+                ),
             ),
             "/mcp/broken" => ("application/json", LIST.replace("\"open\"", "5")),
             "/mcp/text" => ("text/plain", LIST.to_owned()),
@@ -352,7 +431,10 @@ async fn listing(tasks: &mut JoinSet<()>) -> String {
         };
         let mut response = ([("content-type", kind), ("etag", "x")], text).into_response();
         let headers = response.headers_mut();
-        headers.insert("x-coding", coding.unwrap_or_else(|| "none".parse().unwrap()));
+        headers.insert(
+            "x-coding",
+            coding.unwrap_or_else(|| "none".parse().unwrap()),
+        );
         if request.uri().path() == "/mcp/coded" {
             headers.insert("content-encoding", "gzip".parse().unwrap());
         }
@@ -383,7 +465,9 @@ async fn a_list_shows_nobody_what_they_may_not_call() {
     assert!(!answer.headers().contains_key("etag"));
     assert_eq!(body(answer).await, LESS);
 
-    let streamed = format!(": hello\n\ndata: {{\"method\":\"notifications/tools/list_changed\"}}\n\nid: 1\ndata: {LESS}\n\n");
+    let streamed = format!(
+        ": hello\n\ndata: {{\"method\":\"notifications/tools/list_changed\"}}\n\nid: 1\ndata: {LESS}\n\n"
+    );
     assert_eq!(body(ask("/mcp/events").await).await, streamed);
     // A stream that is taken up again may bring what was asked for before.
     let resumed = Request::get(gateway.url("/mcp/events")).header("last-event-id", "0");

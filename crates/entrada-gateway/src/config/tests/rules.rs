@@ -173,7 +173,8 @@ fn what_is_wrong_with_rules_is_told_with_its_line() {
 
 #[test]
 fn a_rule_that_holds_for_no_server_is_refused() {
-    let text = "[[rule]]\ntools = ['a']\n[[route]]\npath = '/mcp/x'\nupstream = 'http://127.0.0.1:1/'";
+    let text =
+        "[[rule]]\ntools = ['a']\n[[route]]\npath = '/mcp/x'\nupstream = 'http://127.0.0.1:1/'";
     let expected = ":1: [[rule]] is for the server of upstream, which is not set: write [[route.rule]] \
                     below a route";
     let found = problems_of_file(text, &without_upstream());
@@ -190,9 +191,15 @@ fn policies_are_read_with_the_rest() {
         let wrong = file("\npermit (principal, action, resource) when { principal.x };");
         let path = wrong.path().display().to_string();
         let found = problems_of_file(&format!("policy_file = '{path}'"), &LEAST);
-        assert!(found[0].starts_with(&format!("policy_file: {path}:2: ")), "{found:?}");
+        assert!(
+            found[0].starts_with(&format!("policy_file: {path}:2: ")),
+            "{found:?}"
+        );
         let found = problems_of_file("policy_file = '/nowhere.cedar'", &LEAST);
-        assert!(found[0].contains("/nowhere.cedar: the file cannot be read"), "{found:?}");
+        assert!(
+            found[0].contains("/nowhere.cedar: the file cannot be read"),
+            "{found:?}"
+        );
     } else {
         let found = read.unwrap_err().to_string();
         assert!(found.contains("--features cedar"), "{found}");

@@ -174,7 +174,6 @@ fn what_is_wrong_is_told_with_its_line() {
         "permit (principal, action, resource);\npermit (principal, action, resource)\n\
          when { principal.groupz.contains(\"a\") };\npermit (principal, action == Action::\"tools/cal\", resource);",
     );
-    assert_eq!(found.len(), 2, "{found:?}");
     assert!(
         found.iter().any(|what| what.starts_with("p.cedar:3: ")),
         "{found:?}"
