@@ -85,6 +85,10 @@ pub fn policies(
 ) -> Result<Vec<Policy>, ConfigError> {
     let flags = Flags::naming(config);
     let mut sources = Sources::open(&flags, environment).map_err(ConfigError::new)?;
+    if !sources.is_given("config") {
+        let what = "name the file with the rules: --config FILE, or ENTRADA_CONFIG";
+        return Err(ConfigError::new(vec![Problem::new(what)]));
+    }
     let (routes, rules) = (sources.take_routes(), sources.take_rules());
     let mut found = Vec::new();
     if routes.is_empty() || sources.is_given("upstream") || !rules.is_empty() {

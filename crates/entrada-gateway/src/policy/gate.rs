@@ -227,12 +227,16 @@ fn allowed(decision: Decision) -> Result<Decision, GateError> {
 fn refused(decision: Decision, subject: Option<&str>) -> Response<Body> {
     let called = decision.subject().map(ToString::to_string);
     let (rule, reason) = (decision.rule.as_deref(), &decision.outcome);
-    tracing::info!(called, rule, %reason, subject, "refused by policy");
     let mut response = match &decision.outcome {
+        // The guard answers, and writes it in the log.
         Outcome::InsufficientScope(scope) if !scope.is_empty() => {
+            tracing::debug!(called, rule, %reason, subject, "a rule needs more scopes");
             Shortfall::Scope(scope.clone()).into_response()
         }
-        Outcome::Denied(denial) => access_denied(denial),
+        Outcome::Denied(denial) => {
+            tracing::info!(called, rule, %reason, subject, "refused by policy");
+            access_denied(denial)
+        }
         Outcome::InsufficientScope(_) | Outcome::Allowed | Outcome::Unread => {
             access_denied(&Denial::Rule)
         }

@@ -94,8 +94,12 @@ fn all_rules_that_name_a_tool_must_be_met() {
         ("unknown", "orders delete", "no rule names it [-]"),
         // The server may take it for the other: what holds for that holds for this, and allows nothing.
         ("Open", "", "no rule names it [-]"),
-        ("READ_order", "", "no rule names it [-]"),
-        ("READ_order", "orders", "no rule names it [-]"),
+        (
+            "DELETE_order",
+            "orders",
+            "it needs the scopes orders delete [r3]",
+        ),
+        ("DELETE_order", "orders delete", "allowed [r2]"),
     ] {
         let got = decided(&policy, &call(name), &caller(scopes));
         // What is not named is denied, whatever scopes would do.

@@ -35,13 +35,13 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
-        let optional = ["mcp.write", "mcp.admin"];
+        let optional = ["mcp.write", "mcp.access"];
         let world = World::with(|config| config.optional_scopes(optional)).await;
         let mut policy = Policy::default();
         policy.rules = vec![
             rule("rules:1", "look", Requirement::nothing()),
             rule("rules:2", "*_order", Requirement::scopes(["mcp.write"])),
-            rule("rules:3", "delete_*", Requirement::scopes(["mcp.admin"])),
+            rule("rules:3", "delete_*", Requirement::scopes(["mcp.access"])),
             rule("rules:4", "audit", Requirement::roles(["Auditor"])),
         ];
         let mut serving = JoinSet::new();
@@ -119,7 +119,7 @@ async fn one_step_up_is_enough_for_all_that_a_message_calls() {
         refused.assert_refused(403, "insufficient_scope");
         assert_eq!(
             challenged(&refused),
-            "mcp.read mcp.write mcp.admin",
+            "mcp.read mcp.write mcp.access",
             "{tools:?}"
         );
     }

@@ -90,4 +90,6 @@ fn every_case_is_a_line_of_json_where_that_is_wanted() {
 fn what_cannot_be_read_is_an_error_of_configuration() {
     let (outcome, _) = run("[[case]]", false);
     assert!(outcome.unwrap_err().is_configuration());
+    let error = policies(None, &Environment::default()).unwrap_err();
+    assert!(error.to_string().contains("--config"), "{error}");
 }
