@@ -301,10 +301,9 @@ fn parse(call: &str) -> Result<(String, Option<Item>), String> {
     let (method, name) = call.split_once(' ').unwrap_or((call, ""));
     let kind = match method {
         "tools/call" => ItemKind::Tool,
-        "prompts/get" => ItemKind::Prompt,
         "resources/read" | "resources/subscribe" | "resources/unsubscribe" => ItemKind::Resource,
         "completion/complete" if name.contains(':') => ItemKind::Resource,
-        "completion/complete" => ItemKind::Prompt,
+        "prompts/get" | "completion/complete" => ItemKind::Prompt,
         _ if name.is_empty() => return Ok((method.to_owned(), None)),
         _ => return Err(format!("{method:?} names nothing: write the method alone")),
     };

@@ -91,7 +91,11 @@ impl Denial {
                 }
                 Lack::Tenants(_) => "what was called is for other tenants",
                 Lack::Clients(_) => "what was called is for other clients",
-                _ => "what was called is not for callers of this kind",
+                Lack::Kind(_)
+                | Lack::EntraLogin
+                | Lack::Administrator(_)
+                | Lack::Impossible(_)
+                | _ => "what was called is not for callers of this kind",
             },
         }
     }

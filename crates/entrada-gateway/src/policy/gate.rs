@@ -209,7 +209,7 @@ impl GateError {
             Self::Mismatch(mismatch, id) => {
                 tracing::info!(%error, subject, "not passed on");
                 let id = id.and_then(|id| serde_json::from_str(&id).ok());
-                unread(mismatched(mismatch, id.unwrap_or(Value::Null)))
+                unread(mismatched(mismatch, &id.unwrap_or(Value::Null)))
             }
         }
     }
@@ -253,7 +253,7 @@ fn access_denied(denial: &Denial) -> Response<Body> {
 }
 
 /// As the server would answer (MCP transports, *Server Validation*).
-fn mismatched(mismatch: Mismatch, id: Value) -> Response<Body> {
+fn mismatched(mismatch: Mismatch, id: &Value) -> Response<Body> {
     let error = json!({ "code": HEADER_MISMATCH, "message": mismatch.to_string() });
     let body = json!({ "jsonrpc": "2.0", "id": id, "error": error });
     with_json(StatusCode::BAD_REQUEST, &body)

@@ -56,7 +56,7 @@ pub enum ForwardError {
 impl ForwardError {
     /// What a body of a request failed by, as it was read.
     pub(crate) fn of_request(error: &(dyn Error + 'static)) -> Self {
-        if causes(error).any(|cause| cause.is::<LengthLimitError>()) {
+        if causes(error).any(<dyn Error>::is::<LengthLimitError>) {
             Self::TooLarge
         } else {
             Self::TooSlow

@@ -45,7 +45,7 @@ pub(super) fn read(
     };
     let (mut found, mut problems) = (Vec::new(), Vec::new());
     for (table, span) in tables {
-        match rule(table, at(span.start), at) {
+        match rule(table, &at(span.start), at) {
             Ok(rule) => found.push(rule),
             Err(wrong) => problems.extend(wrong),
         }
@@ -57,8 +57,8 @@ pub(super) fn read(
     }
 }
 
-fn rule(table: &DeTable<'_>, place: String, at: At<'_>) -> Result<Rule, Vec<Problem>> {
-    let mut rule = Rule::new(place.clone());
+fn rule(table: &DeTable<'_>, place: &str, at: At<'_>) -> Result<Rule, Vec<Problem>> {
+    let mut rule = Rule::new(place);
     let (mut required, mut problems) = (Vec::new(), Vec::new());
     for (key, value) in table {
         let (key, place) = (&**key.get_ref(), at(key.span().start));
@@ -85,7 +85,7 @@ fn rule(table: &DeTable<'_>, place: String, at: At<'_>) -> Result<Rule, Vec<Prob
     }
     if rule.denies && !required.is_empty() {
         let what = "nobody may, whatever they have: take deny away, or what callers must have";
-        problems.push(wrong(&place, DENY, what));
+        problems.push(wrong(place, DENY, what));
     }
     if !problems.is_empty() {
         return Err(problems);
@@ -129,8 +129,8 @@ fn requirement(
     }
     if key == "scopes" || key == "any_scope" {
         // They were read once, so they are scopes.
-        let named = Scope::parse(&names()?.join(" ")).unwrap_or_default();
-        *scopes = scopes.union(&named);
+        let spoken_of = Scope::parse(&names()?.join(" ")).unwrap_or_default();
+        *scopes = scopes.union(&spoken_of);
     }
     Ok(requirement)
 }

@@ -85,6 +85,7 @@ fn rules_stand_at_the_server_they_are_for() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn what_is_wrong_with_rules_is_told_with_its_line() {
     let id = "write ids, such as 11111111-2222-3333-4444-555555555555";
     let list = "write a list of strings, which may not be empty";

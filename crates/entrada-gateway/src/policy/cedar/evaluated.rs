@@ -130,21 +130,15 @@ impl CedarPolicies {
     ) -> Result<(Request, Entities), String> {
         let principal = self.names.principal(caller)?;
         let route_id = uid(&self.names.route, route);
-        let (action, resource, context) = match call.item {
-            Some(item) => {
-                let resource = self.names.item(item, &route_id)?;
-                (call.method, resource, Context::empty())
-            }
-            None => {
-                let method = RestrictedExpression::new_string(call.method.to_owned());
-                let context = Context::from_pairs([("method".to_owned(), method)]);
-                let resource = Entity::new_no_attrs(route_id.clone(), HashSet::new());
-                (
-                    "other",
-                    resource,
-                    context.map_err(|error| error.to_string())?,
-                )
-            }
+        let (action, resource, context) = if let Some(item) = call.item {
+            let resource = self.names.item(item, &route_id)?;
+            (call.method, resource, Context::empty())
+        } else {
+            let method = RestrictedExpression::new_string(call.method.to_owned());
+            let context = Context::from_pairs([("method".to_owned(), method)]);
+            let context = context.map_err(|error| error.to_string())?;
+            let resource = Entity::new_no_attrs(route_id.clone(), HashSet::new());
+            ("other", resource, context)
         };
         let action = uid(&self.names.action, action);
         let request = Request::new(principal.uid(), action, resource.uid(), context, None);
@@ -182,9 +176,10 @@ impl Names {
             (Some(tenant), Some(object)) => format!("{tenant}/{object}"),
             _ => format!("subject/{}", caller.subject),
         };
-        let kind = match principal.kind {
-            PrincipalKind::User => &self.user,
-            _ => &self.application,
+        let kind = if principal.kind == PrincipalKind::User {
+            &self.user
+        } else {
+            &self.application
         };
         let scopes = caller.scope.iter().map(|scope| scope.as_str().to_owned());
         // Ids of groups are GUIDs, which fold case.

@@ -52,17 +52,14 @@ impl Events {
         let mut at = from;
         while let Some(byte) = self.held.get(at) {
             let is_end = matches!(byte, b'\n' | b'\r');
-            if is_end && let Some(next) = self.after_line(at) {
-                if let Some(end) = self
-                    .after_line(next)
-                    .filter(|_| matches!(self.held.get(next), Some(b'\n' | b'\r')))
-                {
-                    return Some(end);
-                }
+            let next = self.after_line(at).filter(|_| is_end);
+            let is_empty = |next: &usize| matches!(self.held.get(*next), Some(b'\n' | b'\r'));
+            let end = next.filter(is_empty).and_then(|next| self.after_line(next));
+            if end.is_some() {
+                return end;
             }
             at += 1;
         }
-        // An empty line at the very beginning ends an event of nothing.
         self.seen = self.held.len();
         None
     }

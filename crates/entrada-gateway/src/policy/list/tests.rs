@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::events::Events;
+use super::events::{Events, MOST_HELD};
 use super::*;
 
 /// Shows what does not begin with an x.
@@ -166,7 +166,7 @@ fn events_are_filtered_one_by_one() {
     assert!(streamed(&[b"data: no json\n\n"]).is_err());
     assert!(streamed(&[b"data: \xff\n\n"]).is_err());
     let mut events = Events::default();
-    let large = Bytes::from(vec![b'x'; super::events::MOST_HELD + 1]);
+    let large = Bytes::from(vec![b'x'; MOST_HELD + 1]);
     assert!(matches!(events.push(&large), Err(ListError::TooLarge)));
 }
 

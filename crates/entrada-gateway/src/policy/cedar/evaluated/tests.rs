@@ -27,6 +27,7 @@ fn decided(policies: &str, call: Call<'_>, route: &str, caller: &TokenFacts) -> 
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn policies_permit_and_forbid() {
     let tool = |name| Item::new(ItemKind::Tool, name);
     let file = |name| Item::new(ItemKind::Resource, name);
@@ -145,10 +146,10 @@ forbid (principal, action, resource) when { principal.groups.contains("banned") 
 
 #[test]
 fn a_policy_that_fails_forbids() {
-    let policies = r#"
+    let policies = r"
 permit (principal, action, resource);
 forbid (principal, action, resource) when { 9223372036854775807 + 1 == 0 };
-"#;
+";
     let item = Item::new(ItemKind::Tool, "x");
     let call = Call {
         method: "tools/call",
