@@ -13,6 +13,7 @@ use crate::upstream::UpstreamError;
 
 pub mod demo;
 pub mod keys;
+pub mod policy;
 pub mod serve;
 pub mod store;
 
@@ -101,6 +102,14 @@ pub enum CommandError {
     /// A store failed while records moved.
     #[error("not all has moved: what did stays so, and the same command moves the rest")]
     Move(#[source] StoreError),
+    /// A policy does not do what is expected of it.
+    #[error("{failed} of {of} cases are not as expected")]
+    Cases {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// Nobody can read what is said.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),

@@ -12,6 +12,7 @@ mod findings;
 mod flags;
 mod keys;
 mod ourselves;
+mod policy;
 mod problem;
 mod provider;
 mod resource;
@@ -34,6 +35,7 @@ pub use crate::config::environment::Environment;
 pub use crate::config::flags::Flags;
 pub use crate::config::keys::{KeyPlace, SharedPlace, SharedPlaceError, key_place};
 use crate::config::ourselves::Ourselves;
+pub use crate::config::policy::policies;
 pub use crate::config::problem::{ConfigError, Problem};
 pub use crate::config::provider::ProviderSettings;
 pub use crate::config::resource::ResourceSettings;
@@ -43,6 +45,7 @@ pub(crate) use crate::config::store::{ends_of_move, named as store_named};
 pub use crate::config::table::names;
 pub(crate) use crate::config::value::{address, duration, signing_algorithm};
 
+use crate::policy::{Policy, Rule};
 use crate::telemetry::LogSettings;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::HostHeader;
@@ -105,6 +108,8 @@ pub struct UpstreamSettings {
     pub response_timeout: Option<Duration>,
     /// Certificate authorities to trust besides the system's.
     pub ca_file: Option<PathBuf>,
+    /// Who may call what there.
+    pub policy: Policy,
 }
 
 impl UpstreamSettings {
@@ -125,6 +130,7 @@ impl UpstreamSettings {
             body_limit: table::BODY_LIMIT,
             response_timeout: Some(table::UPSTREAM_TIMEOUT),
             ca_file: None,
+            policy: Policy::default(),
         }
     }
 }
@@ -299,8 +305,13 @@ fn additional_scopes(sources: &Sources<'_>, upstreams: &[UpstreamSettings]) -> V
     scopes
 }
 
-/// What is behind the server at `resource_path`.
-fn upstream(sources: &mut Sources<'_>, resource_path: String) -> Option<UpstreamSettings> {
+/// What is behind the server at `resource_path`, with its `rules`.
+fn upstream(
+    sources: &mut Sources<'_>,
+    (route, resource_path): (&str, String),
+    rules: Vec<Rule>,
+) -> Option<UpstreamSettings> {
+    let policy = policy::read(sources, Some(route), rules);
     let ourselves = Ourselves::of(sources);
     let transport = if stdio::is_meant(sources) {
         stdio::read(sources).map(Transport::Stdio)
@@ -323,6 +334,7 @@ fn upstream(sources: &mut Sources<'_>, resource_path: String) -> Option<Upstream
         body_limit: body_limit?,
         response_timeout: timeout?,
         ca_file: sources.text("ca_file").map(PathBuf::from),
+        policy,
     })
 }
 

@@ -16,7 +16,7 @@ pub fn gateway(provider: &AzureProvider, servers: &Routes) -> Router {
         let provider = checked.clone();
         async move { provider.ready().await }
     };
-    let guarded = provider.protect_each(|resource| servers.server_of(resource).cloned());
+    let guarded = provider.protect_each(|resource| servers.of(resource).cloned());
     let router = guarded.merge(health::router(ready));
     observed(router, provider.trusted_proxies().clone()).layer(from_fn(take_in_the_rest))
 }

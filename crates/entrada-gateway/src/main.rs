@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use entrada_gateway::command::CommandError;
 use entrada_gateway::command::demo::{self, demo};
 use entrada_gateway::command::keys;
+use entrada_gateway::command::policy;
 use entrada_gateway::command::serve::serve;
 use entrada_gateway::command::store;
 use entrada_gateway::config::{Environment, Flags};
@@ -40,6 +41,8 @@ enum Command {
     /// See and replace the keys that sign tokens and seal records
     #[command(after_help = KEYS_AFTER_HELP)]
     Keys(keys::Options),
+    /// Hold the rules of a configuration against example callers
+    Policy(policy::Options),
     /// Move what is kept from one store to another
     #[command(after_help = STORE_AFTER_HELP)]
     Store(store::Options),
@@ -69,6 +72,9 @@ fn run(command: Command) -> Result<(), CommandError> {
             Command::Keys(options) => {
                 let (environment, mut out) = (Environment::of_process(), std::io::stdout());
                 options.run(&environment, &mut out).await
+            }
+            Command::Policy(options) => {
+                options.run(&Environment::of_process(), &mut std::io::stdout())
             }
             Command::Store(options) => {
                 let environment = Environment::of_process();
@@ -115,9 +121,12 @@ Example, entrada.toml:
 An MCP server that is a program and speaks stdio stands in place of the upstream:
   entrada serve --config entrada.toml -- npx -y @modelcontextprotocol/server-everything stdio
 
-Routes to several servers ([[route]]), clients that need not register ([[client]]) and issuers that
-vouch for users ([[trusted_issuer]]) stand in the file alone; the password of a certificate file may
-be in ENTRADA_CLIENT_CERTIFICATE_PASSWORD.
+Routes to several servers ([[route]]), rules of who may call which tool ([[rule]], [[route.rule]]),
+clients that need not register ([[client]]) and issuers that vouch for users ([[trusted_issuer]])
+stand in the file alone; the password of a certificate file may be in
+ENTRADA_CLIENT_CERTIFICATE_PASSWORD. Where there are rules, what no rule names is denied
+(--without-rule). `entrada policy test` tries them on example callers. Policies in Cedar
+(--policy-file) need a program built with them: cargo build --release --features cedar.
 
 The MCP server learns who calls from X-Entrada-Subject, X-Entrada-Object-Id and their like. It never
 gets the client's token, nor anybody else's X-Entrada headers: let nothing but the gateway reach it.

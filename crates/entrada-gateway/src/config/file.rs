@@ -9,11 +9,13 @@ use toml::de::{DeTable, DeValue};
 
 mod client;
 mod issuer;
+mod rule;
 
 use crate::config::problem::Problem;
 use crate::config::source::{Given, Origin, belongs_in_file};
 use crate::config::spelling::nearest;
 use crate::config::table::Setting;
+use crate::policy::Rule;
 
 /// The key of the routes.
 const ROUTE: &str = "route";
@@ -21,8 +23,10 @@ const ROUTE: &str = "route";
 const CLIENT: &str = "client";
 /// The key of the issuers whose assertions are taken.
 const TRUSTED_ISSUER: &str = "trusted_issuer";
-/// The keys of a route that say where it is.
-const PLACES: [&str; 2] = ["host", "path"];
+/// The key of the rules.
+const RULE: &str = "rule";
+/// What stands in a route besides settings: where it is, and its rules.
+const OF_ROUTE: [&str; 3] = ["host", "path", RULE];
 
 /// The values in a file, by the name of their setting.
 pub(super) type Values = BTreeMap<&'static str, Given>;
@@ -39,6 +43,8 @@ pub(super) struct Content {
     pub(super) clients: Vec<PlacedClient>,
     /// Issuers whose assertions are taken, each with where its keys are.
     pub(super) trusted_issuers: Vec<(String, String)>,
+    /// Rules of the server that is named outside of routes.
+    pub(super) rules: Vec<Rule>,
     /// Which settings are wrong.
     pub(super) problems: Vec<Problem>,
 }
@@ -51,6 +57,7 @@ pub(super) struct RouteTable {
     pub(super) host: Option<Given>,
     pub(super) path: Option<Given>,
     pub(super) values: Values,
+    pub(super) rules: Vec<Rule>,
     /// Whether some of it is wrong already.
     pub(super) is_faulty: bool,
 }
@@ -105,7 +112,15 @@ fn parse(name: &str, text: &str) -> Result<Content, Vec<Problem>> {
             });
             continue;
         }
-        let tables = [ROUTE, CLIENT, TRUSTED_ISSUER];
+        if key.get_ref() == RULE {
+            let rules = rule::read(value.get_ref(), &place, &at);
+            content.rules = rules.unwrap_or_else(|problems| {
+                content.problems.extend(problems);
+                Vec::new()
+            });
+            continue;
+        }
+        let tables = [ROUTE, CLIENT, TRUSTED_ISSUER, RULE];
         match entry(key.get_ref(), value.get_ref(), place, &tables) {
             Ok((name, given)) => drop(content.values.insert(name, given)),
             Err(problem) => content.problems.push(problem),
@@ -128,6 +143,16 @@ impl Content {
             };
             for (key, value) in table {
                 let place = at(key.span().start);
+                if key.get_ref() == RULE {
+                    match rule::read(value.get_ref(), &place, at) {
+                        Ok(rules) => route.rules = rules,
+                        Err(problems) => {
+                            route.is_faulty = true;
+                            self.problems.extend(problems);
+                        }
+                    }
+                    continue;
+                }
                 if let Err(problem) = route.set(key.get_ref(), value.get_ref(), place) {
                     route.is_faulty = true;
                     self.problems.push(problem);
@@ -153,7 +178,7 @@ impl RouteTable {
             *part = Some(Given { value, origin });
             return Ok(());
         }
-        let (name, given) = entry(key, value, place.clone(), &PLACES)?;
+        let (name, given) = entry(key, value, place.clone(), &OF_ROUTE)?;
         if Setting::named(name).is_none_or(|setting| setting.of_route.is_none()) {
             let what = format!("{place}: {name} holds for all routes: write it before the first");
             return Err(Problem::new(what));

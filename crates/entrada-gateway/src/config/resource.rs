@@ -4,8 +4,10 @@ use entrada::provider::ProtectedResource;
 use url::Url;
 
 use crate::config::UpstreamSettings;
+use crate::config::problem::Problem;
 use crate::config::source::Sources;
-use crate::config::{stdio, value};
+use crate::config::{policy, stdio, value};
+use crate::policy::Rule;
 
 /// A protected server, as clients know it.
 #[derive(Clone, Debug)]
@@ -66,33 +68,44 @@ impl ResourceSettings {
 /// noted. The first is meant where a client names none.
 pub(super) fn read(
     sources: &mut Sources<'_>,
-    upstream: impl Fn(&mut Sources<'_>, String) -> Option<UpstreamSettings>,
+    upstream: impl Fn(&mut Sources<'_>, (&str, String), Vec<Rule>) -> Option<UpstreamSettings>,
 ) -> (Vec<ResourceSettings>, Option<Vec<UpstreamSettings>>) {
-    let routes = sources.take_routes();
+    let (routes, rules) = (sources.take_routes(), sources.take_rules());
     let (mut resources, mut upstreams) = (Vec::new(), Vec::new());
     if routes.is_empty() || sources.is_given("upstream") || sources.is_given("command") {
         let path = sources.parsed("resource_path", value::path);
         let path = path.unwrap_or_default();
         resources.push(resource(sources, (None, path.clone()), None));
-        upstreams.push(upstream(sources, path));
+        upstreams.push(upstream(sources, (&path, path.clone()), rules));
     } else {
         sources.needs("upstream_scope", &["upstream"]);
         stdio::needs_command(sources);
+        sources.note(rules.first().map(of_no_server));
     }
-    for route in routes {
+    for mut route in routes {
+        let rules = std::mem::take(&mut route.rules);
         let line = Some(route.place.clone());
         let (resource, upstream) = sources.within(route, |sources| {
             let place = place(sources, &resources);
             // What else is wrong with it is told, too.
             let (host, path) = place.clone().unwrap_or_default();
-            let behind = upstream(sources, path.clone());
+            let name = format!("{}{path}", host.as_deref().unwrap_or_default());
+            let behind = upstream(sources, (&name, path.clone()), rules);
             let resource = resource(sources, (host, path), line);
             (resource, behind.filter(|_| place.is_some()))
         });
         resources.push(resource);
         upstreams.push(upstream);
     }
+    policy::look(sources, &upstreams);
     (resources, upstreams.into_iter().collect())
+}
+
+/// A rule that holds for nobody, and may be believed to hold for all.
+fn of_no_server(rule: &Rule) -> Problem {
+    let what =
+        "is for the server of upstream, which is not set: write [[route.rule]] below a route";
+    Problem::new(format!("{}: [[rule]] {what}", rule.place))
 }
 
 /// Where the route is that is read: host and path.
@@ -117,7 +130,7 @@ fn place(
 }
 
 /// The path of a route that has a host to itself, where it does not say.
-const PATH_ON_ITS_HOST: &str = "/mcp";
+pub(super) const PATH_ON_ITS_HOST: &str = "/mcp";
 
 fn resource(
     sources: &mut Sources<'_>,

@@ -8,10 +8,11 @@ use entrada::authorization_server::PreregisteredClient;
 use entrada::secret::ClientSecret;
 
 use crate::config::environment::Environment;
-use crate::config::file::{self, PlacedClient, RouteTable, Values};
+use crate::config::file::{self, Content, PlacedClient, RouteTable, Values};
 use crate::config::flags::Flags;
 use crate::config::problem::Problem;
 use crate::config::table::{OfRoute, Place, SETTINGS, Setting};
+use crate::policy::Rule;
 
 /// Where a value was found.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -59,6 +60,7 @@ pub(super) struct Sources<'a> {
     routes: Vec<RouteTable>,
     clients: Vec<PlacedClient>,
     trusted_issuers: Vec<(String, String)>,
+    rules: Vec<Rule>,
     /// The route whose settings are asked for.
     route: Option<RouteTable>,
     problems: Vec<Problem>,
@@ -83,19 +85,14 @@ impl<'a> Sources<'a> {
             routes: Vec::new(),
             clients: Vec::new(),
             trusted_issuers: Vec::new(),
+            rules: Vec::new(),
             route: None,
             problems: environment.problems().collect(),
             warnings: Vec::new(),
         };
         if let Some(config) = sources.given("config") {
             match file::read(Path::new(&config.value)) {
-                Ok(content) => {
-                    sources.file = content.values;
-                    sources.routes = content.routes;
-                    sources.clients = content.clients;
-                    sources.trusted_issuers = content.trusted_issuers;
-                    sources.problems.extend(content.problems);
-                }
+                Ok(content) => sources.take_in(content),
                 Err(problems) => {
                     sources.problems.extend(problems);
                     return Err(sources.problems);
@@ -103,6 +100,15 @@ impl<'a> Sources<'a> {
             }
         }
         Ok(sources)
+    }
+
+    fn take_in(&mut self, content: Content) {
+        self.file = content.values;
+        self.routes = content.routes;
+        self.clients = content.clients;
+        self.trusted_issuers = content.trusted_issuers;
+        self.rules = content.rules;
+        self.problems.extend(content.problems);
     }
 
     /// The setting as text, where it was set.
@@ -139,6 +145,11 @@ impl<'a> Sources<'a> {
     /// The routes of the file.
     pub(super) fn take_routes(&mut self) -> Vec<RouteTable> {
         std::mem::take(&mut self.routes)
+    }
+
+    /// The rules of the file that stand outside of routes.
+    pub(super) fn take_rules(&mut self) -> Vec<Rule> {
+        std::mem::take(&mut self.rules)
     }
 
     /// The clients of the file.
@@ -268,6 +279,12 @@ impl<'a> Sources<'a> {
         self.given(name).is_some()
     }
 
+    /// Whether anybody set it: a default does not count.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        let given = self.given(name);
+        given.is_some_and(|given| given.origin != Origin::Default)
+    }
+
     /// A problem where the setting is set, and none of the `others` is, without which it means
     /// nothing.
     pub(super) fn needs(&mut self, name: &str, others: &[&str]) {
@@ -311,6 +328,11 @@ impl<'a> Sources<'a> {
     /// Notes a problem.
     pub(super) fn note(&mut self, problem: Option<Problem>) {
         self.problems.extend(problem);
+    }
+
+    /// Notes some.
+    pub(super) fn note_all(&mut self, problems: impl IntoIterator<Item = Problem>) {
+        self.problems.extend(problems);
     }
 
     /// The secret called `name`, or what the file called `file` holds, where one of them was set.

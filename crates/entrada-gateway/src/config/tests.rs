@@ -15,6 +15,7 @@ mod limits;
 mod meant;
 mod readmes;
 mod routes;
+mod rules;
 mod stdio;
 mod store;
 mod upstream_token;

@@ -1,10 +1,13 @@
 //! What the gateway answers itself, when the MCP server does not.
 
+use std::error::Error;
+
 use axum::body::Body;
 use axum::response::IntoResponse as _;
 use entrada::on_behalf_of::OboError;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
+use http_body_util::LengthLimitError;
 use hyper_util::client::legacy;
 
 use crate::telemetry::WithCauses;
@@ -51,6 +54,15 @@ pub enum ForwardError {
 }
 
 impl ForwardError {
+    /// What a body of a request failed by, as it was read.
+    pub(crate) fn of_request(error: &(dyn Error + 'static)) -> Self {
+        if causes(error).any(<dyn Error>::is::<LengthLimitError>) {
+            Self::TooLarge
+        } else {
+            Self::TooSlow
+        }
+    }
+
     /// The status it is answered with.
     pub const fn status(&self) -> StatusCode {
         match self {
@@ -88,4 +100,12 @@ impl ForwardError {
         }
         response
     }
+}
+
+/// `error` and what is behind it.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        let error: &'a (dyn Error + 'static) = *error;
+        error.source()
+    })
 }

@@ -125,7 +125,7 @@ fn names(query: &str) -> impl Iterator<Item = String> {
 /// Whether a server may read `path` as one that leads upwards: dot segments, encoded or not, apart
 /// by slashes, backslashes or their encodings (RFC 3986 §6.2.2). What can be read in more than one
 /// way counts as one.
-fn climbs(path: &str) -> bool {
+pub(crate) fn climbs(path: &str) -> bool {
     if !path.contains(['.', '%']) {
         return false;
     }

@@ -14,6 +14,7 @@ mod browser;
 mod client;
 #[path = "../../../entrada/tests/it/log.rs"]
 mod log;
+mod policy;
 mod routes;
 mod secrets;
 mod stage;

@@ -1,6 +1,7 @@
 //! A gateway whose guard lets everybody in as Alice.
 
 use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,6 +16,8 @@ use entrada::oauth::scope::Scope;
 use entrada::platform::Timestamp;
 use entrada_gateway::access_log::observed;
 use entrada_gateway::config::UpstreamSettings;
+use entrada_gateway::policy::Decision;
+use entrada_gateway::route::Routes;
 use entrada_gateway::server::Server;
 use entrada_gateway::upstream::McpServer;
 use http::{Request, Response, Uri};
@@ -55,6 +58,28 @@ impl Gateway {
         Self::serve(Router::new().fallback_service(server)).await
     }
 
+    /// In front of these servers, each at its path and under its policy.
+    pub(crate) async fn routed(servers: impl IntoIterator<Item = UpstreamSettings>) -> Self {
+        Self::serve(routed(servers)).await
+    }
+
+    /// In front of one, with what was decided noted.
+    pub(crate) async fn under_policy(
+        server: UpstreamSettings,
+        decisions: Arc<Mutex<Vec<Decision>>>,
+    ) -> Self {
+        let note = move |request: Request<Body>, next: Next| {
+            let decisions = Arc::clone(&decisions);
+            async move {
+                let response = next.run(request).await;
+                let decided = response.extensions().get::<Decision>().cloned();
+                decisions.lock().unwrap().extend(decided);
+                response
+            }
+        };
+        Self::serve(routed([server]).layer(from_fn(note))).await
+    }
+
     async fn serve(router: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -83,6 +108,13 @@ impl Gateway {
         let request = Request::post(self.url("/mcp")).body(body.into());
         self.send(request.unwrap()).await
     }
+}
+
+fn routed(servers: impl IntoIterator<Item = UpstreamSettings>) -> Router {
+    let servers: Vec<_> = servers.into_iter().collect();
+    Router::new()
+        .fallback_service(Routes::new(&servers).unwrap())
+        .layer(from_fn(let_alice_in))
 }
 
 async fn let_alice_in(

@@ -9,6 +9,7 @@ mod gateway;
 mod http2;
 mod leaving;
 mod passing;
+mod policy;
 mod program;
 mod refusing;
 mod stdio;

@@ -262,3 +262,26 @@ fn help_names_every_variable() {
         assert!(text.contains(&variable), "{variable}");
     }
 }
+
+#[test]
+fn a_policy_that_does_not_do_what_is_expected_is_an_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, cases) = (
+        folder.path().join("c.toml"),
+        folder.path().join("cases.toml"),
+    );
+    std::fs::write(&config, "[[rule]]\ntools = ['read_*']\n").unwrap();
+    let (config, file) = (config.to_str().unwrap(), cases.to_str().unwrap());
+    for (call, expect, code) in [
+        ("tools/call read_x", "allow", 0),
+        ("tools/call erase", "deny", 0),
+        ("tools/call erase", "allow", 1),
+        ("tools/call erase", "perhaps", 2),
+    ] {
+        let case = format!("[[case]]\ncaller = {{}}\ncall = '{call}'\nexpect = '{expect}'\n");
+        std::fs::write(&cases, case).unwrap();
+        let told = entrada(&["policy", "test", file, "--config", config]).output();
+        let told = told.unwrap();
+        assert_eq!(told.status.code(), Some(code), "{told:?}");
+    }
+}

@@ -124,8 +124,11 @@ where
                     // What stands behind the guard says what is lacking, the guard how one asks.
                     if let Some(shortfall) = response.extensions_mut().remove::<Shortfall>() {
                         let refusal = Refusal::Forbidden(Caller::of(token), shortfall);
-                        let refusal = (refusal, Scheme::of(token));
-                        break this.guard.refuse(refusal).map(ResponseBody::of_guard);
+                        let mut refused = this.guard.refuse((refusal, Scheme::of(token)));
+                        // What else was noted of the request is for whoever looks at the answer.
+                        let noted = std::mem::take(response.extensions_mut());
+                        refused.extensions_mut().extend(noted);
+                        break refused.map(ResponseBody::of_guard);
                     }
                     this.guard.release(response.headers_mut(), token);
                     break response.map(ResponseBody::of_service);

@@ -7,6 +7,7 @@ const ENTRA: &str = "Microsoft Entra ID";
 const TOKENS: &str = "Tokens and clients";
 const FORWARD: &str = "What the MCP server sees";
 const STDIO: &str = "An MCP server that speaks stdio";
+const POLICY: &str = "Who may call what";
 const PROCESS: &str = "The process";
 
 /// All settings, in the order the help shows them.
@@ -515,6 +516,31 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
         "How large a message of its process may be",
     )
     .or("8MiB")
+    .of_route(OfRoute::Inherited),
+    setting(
+        POLICY,
+        "without_rule",
+        "MODE",
+        "What becomes of tools, prompts, resources and unknown methods that no [[rule]] of the \
+         configuration file names, once there is a rule: deny or allow",
+    )
+    .or("deny")
+    .of_route(OfRoute::Inherited),
+    setting(
+        POLICY,
+        "filter_lists",
+        "MODE",
+        "true: lists show each caller what it may call; reachable: and what it may call once it has \
+         asked for more scopes; false: all there is",
+    )
+    .or("false")
+    .of_route(OfRoute::Inherited),
+    setting(
+        POLICY,
+        "policy_file",
+        "FILE",
+        "A file of Cedar policies that must allow each call, too [feature: cedar]",
+    )
     .of_route(OfRoute::Inherited),
     setting(
         PROCESS,

@@ -21,13 +21,13 @@ forward_identity = ["subject"]
 "#;
 
 /// What is read of `text`, a file, besides the least there must be.
-fn of_file(text: &str, least: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+pub(super) fn of_file(text: &str, least: &[(&str, &str)]) -> Result<Settings, ConfigError> {
     let file = file(text);
     let config = ("ENTRADA_CONFIG", file.path().to_str().unwrap());
     read(&[], &[least, &[config]].concat())
 }
 
-fn problems_of_file(text: &str, least: &[(&str, &str)]) -> Vec<String> {
+pub(super) fn problems_of_file(text: &str, least: &[(&str, &str)]) -> Vec<String> {
     let error = of_file(text, least).unwrap_err();
     error.problems().iter().map(told).collect()
 }
@@ -42,7 +42,7 @@ fn told(problem: &Problem) -> String {
 }
 
 /// [`LEAST`], but for the upstream.
-fn without_upstream() -> Vec<(&'static str, &'static str)> {
+pub(super) fn without_upstream() -> Vec<(&'static str, &'static str)> {
     let others = LEAST.iter().filter(|(name, _)| *name != "ENTRADA_UPSTREAM");
     others.copied().collect()
 }

@@ -1,0 +1,147 @@
+use entrada::policy::Requirement;
+
+use super::*;
+use crate::policy::{Pattern, Rule};
+
+fn policies() -> Vec<Policy> {
+    let mut write = Rule::new("entrada.toml:7");
+    write.tools = vec![Pattern::parse("write").unwrap()];
+    write.requirement = Requirement::scopes(["w"]);
+    let mut read = Rule::new("entrada.toml:4");
+    read.tools = vec![Pattern::parse("read").unwrap()];
+    let one = Policy {
+        route: "/mcp".to_owned(),
+        rules: vec![read, write],
+        ..Policy::default()
+    };
+    let two = Policy {
+        route: "/mcp/two".to_owned(),
+        ..Policy::default()
+    };
+    vec![one, two]
+}
+
+/// The reports on `text`, a line for each; or what is wrong with it.
+fn run(text: &str, policies: &[Policy]) -> Vec<String> {
+    let cases = match Cases::parse("cases.toml", text) {
+        Ok(cases) => cases,
+        Err(wrong) => return wrong,
+    };
+    match cases.run(policies) {
+        Ok(reports) => reports.iter().map(ToString::to_string).collect(),
+        Err(wrong) => wrong,
+    }
+}
+
+#[test]
+fn each_case_is_what_is_expected_or_says_why_not() {
+    let text = r#"
+[caller.writer]
+scopes = ["w"]
+
+[[case]]
+name = "writers write"
+route = "/mcp"
+caller = "writer"
+call = "tools/call write"
+expect = "allow"
+
+[[case]]
+route = "/mcp"
+caller = {}
+call = ["tools/call read", "tools/call write"]
+expect = "step-up"
+scopes = ["w"]
+
+[[case]]
+route = "/mcp"
+caller = { kind = "application", roles = ["R"] }
+call = "tools/call write"
+expect = "allow"
+
+[[case]]
+route = "/mcp"
+caller = "writer"
+call = "tools/call erase"
+expect = "deny"
+
+[[case]]
+route = "/mcp"
+caller = {}
+call = "tools/call write"
+expect = "step-up"
+scopes = ["x"]
+
+[[case]]
+route = "/mcp"
+caller = {}
+call = "tools/call write"
+expect = "deny"
+
+[[case]]
+route = "/mcp/two"
+caller = {}
+call = "com.example/x"
+expect = "deny"
+"#;
+    assert_eq!(
+        run(text, &policies()),
+        [
+            "ok   cases.toml:5 writers write: \"tools/call write\": allow",
+            "ok   cases.toml:12: \"tools/call read\", \"tools/call write\": step-up to w",
+            "FAIL cases.toml:19: tools/call \"write\": deny, expected allow\n     tools/call \"write\": \
+             the token is an application's own, and this takes a user's (entrada.toml:7)",
+            "ok   cases.toml:25: tools/call \"erase\": deny",
+            "FAIL cases.toml:31: tools/call \"write\": step-up to w, expected step-up to x\n     \
+             tools/call \"write\": it needs the scopes w (entrada.toml:7)",
+            "ok   cases.toml:38: tools/call \"write\": step-up to w",
+            "FAIL cases.toml:44: \"com.example/x\": allow, expected deny\n     allowed",
+        ]
+        .map(|line| line.replace("\"tools/call read\"", "tools/call \"read\"").replace("\"tools/call write\"", "tools/call \"write\""))
+    );
+}
+
+#[test]
+fn what_is_wrong_with_cases_is_told_with_its_line() {
+    for (text, expected) in [
+        ("", "cases.toml: there is no [[case]]"),
+        (
+            "x = 1",
+            "cases.toml:1: unknown field `x`, expected `caller` or `case`",
+        ),
+        (
+            "[[case]]\ncaller = 'x'\ncall = 'ping'\nexpect = 'allow'",
+            "cases.toml:1: there is no [caller.x]",
+        ),
+        (
+            "\n[[case]]\ncaller = {}\ncall = 'tools/call'\nexpect = 'allow'",
+            "cases.toml:2: \"tools/call\" names something: write \"tools/call NAME\"",
+        ),
+        (
+            "[[case]]\ncaller = {}\ncall = 'ping x'\nexpect = 'allow'",
+            "cases.toml:1: \"ping\" names nothing: write the method alone",
+        ),
+        (
+            "[[case]]\ncaller = {}\ncall = 'ping'\nexpect = 'allow'\nscopes = ['a']",
+            "cases.toml:1: scopes are expected with expect = \"step-up\" alone",
+        ),
+        (
+            "[[case]]\ncaller = {}\ncall = 'ping'\nexpect = 'allow'",
+            "cases.toml:1: there are several servers: write route, with a path",
+        ),
+        (
+            "[[case]]\nroute = '/x'\ncaller = {}\ncall = 'ping'\nexpect = 'allow'",
+            "cases.toml:1: there is no server at /x",
+        ),
+    ] {
+        assert_eq!(run(text, &policies()), [expected], "{text}");
+    }
+    let wrong = run(
+        "[[case]]\ncaller = {}\ncall = 'ping'\nexpect = 'maybe'",
+        &policies(),
+    );
+    assert!(
+        wrong[0].starts_with("cases.toml:4: unknown variant `maybe`"),
+        "{wrong:?}"
+    );
+}
