@@ -20,7 +20,7 @@ pub struct Routes(Vec<Route>);
 
 /// An MCP server, and what stands before it behind the guard. Clones share the connections.
 #[derive(Clone, Debug)]
-pub(crate) struct Route {
+pub struct Route {
     resource: String,
     /// Where it has a policy.
     gate: Option<Gate>,
@@ -56,7 +56,12 @@ impl Routes {
 }
 
 impl Route {
-    fn new(resource: &str, server: &UpstreamSettings) -> Result<Self, UpstreamError> {
+    /// Prepares the way to `server`, which stands behind `resource`.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamError`] if it cannot be reached that way.
+    pub fn new(resource: &str, server: &UpstreamSettings) -> Result<Self, UpstreamError> {
         let mut server = server.clone();
         // Below the base URL, which may have a path itself.
         server.resource_path = path_of(resource);

@@ -100,7 +100,11 @@ pub fn policies(
         let rules = std::mem::take(&mut route.rules);
         let written = |part: &Option<Given>| part.as_ref().map(|given| given.value.clone());
         let host = written(&route.host).unwrap_or_default();
-        let usual = if host.is_empty() { "" } else { PATH_ON_ITS_HOST };
+        let usual = if host.is_empty() {
+            ""
+        } else {
+            PATH_ON_ITS_HOST
+        };
         let path = written(&route.path).unwrap_or_else(|| usual.to_owned());
         let name = format!("{}{path}", host.to_ascii_lowercase());
         let read = |sources: &mut Sources<'_>| read(sources, Some(&name), rules);

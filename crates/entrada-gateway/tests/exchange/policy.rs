@@ -51,7 +51,8 @@ impl Stage {
         serving.spawn(async move { axum::serve(listener, server).await.unwrap() });
         let mut settings = UpstreamSettings::new(url.parse().unwrap());
         settings.policy = policy;
-        let app = gateway(&world.provider, Routes::new(&[settings]).unwrap());
+        let routes = Routes::new(&world.provider, &[settings]).unwrap();
+        let app = gateway(&world.provider, &routes);
         Self {
             world,
             app,

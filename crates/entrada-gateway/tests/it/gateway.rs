@@ -17,7 +17,7 @@ use entrada::platform::Timestamp;
 use entrada_gateway::access_log::observed;
 use entrada_gateway::config::UpstreamSettings;
 use entrada_gateway::policy::Decision;
-use entrada_gateway::route::Routes;
+use entrada_gateway::route::Route;
 use entrada_gateway::server::Server;
 use entrada_gateway::upstream::McpServer;
 use http::{Request, Response, Uri};
@@ -111,10 +111,14 @@ impl Gateway {
 }
 
 fn routed(servers: impl IntoIterator<Item = UpstreamSettings>) -> Router {
-    let servers: Vec<_> = servers.into_iter().collect();
-    Router::new()
-        .fallback_service(Routes::new(&servers).unwrap())
-        .layer(from_fn(let_alice_in))
+    let router = servers.into_iter().fold(Router::new(), |router, server| {
+        let path = server.resource_path.clone();
+        let route = Route::new(&format!("http://gateway{path}"), &server).unwrap();
+        router
+            .route_service(&path, route.clone())
+            .route_service(&format!("{path}/{{*rest}}"), route)
+    });
+    router.layer(from_fn(let_alice_in))
 }
 
 async fn let_alice_in(
