@@ -11,7 +11,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -20,7 +20,11 @@ use entrada::VerifiedToken;
 use entrada::authorization_server::{CorrelationId, TrustedProxies};
 use entrada::platform::SystemRandom;
 
+use crate::audit::{Asked, Audit};
+use crate::called::Called;
 use crate::health;
+use crate::metrics::{self, Answered, Open};
+use crate::route::Routes;
 use crate::server::UnderWay;
 use crate::upstream::headers::is_event_stream;
 
@@ -30,17 +34,107 @@ pub(crate) const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correla
 /// Gives every request of `router` a [`CorrelationId`] and a line in the log, where it comes from as
 /// `proxies` say.
 pub fn observed(router: Router, proxies: TrustedProxies) -> Router {
-    router.layer(from_fn_with_state(Arc::new(proxies), observe))
+    Observer::new(proxies).observe(router)
 }
 
-async fn observe(
-    State(proxies): State<Arc<TrustedProxies>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+/// What is to be noted of requests.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    proxies: Arc<TrustedProxies>,
+    /// What tells routes apart, in metrics.
+    routes: Option<Routes>,
+    /// What is told of those that are turned away.
+    audit: Option<Audit>,
+    /// The route of what is no route of an MCP server.
+    elsewhere: Arc<str>,
+}
+
+impl Observer {
+    /// Notes them in the log alone, with where they come from as `proxies` say.
+    pub fn new(proxies: TrustedProxies) -> Self {
+        Self {
+            proxies: Arc::new(proxies),
+            routes: None,
+            audit: None,
+            elsewhere: Arc::from("sign-in"),
+        }
+    }
+
+    /// Tells `routes` apart, too.
+    pub fn of_routes(self, routes: Routes) -> Self {
+        let routes = Some(routes);
+        Self { routes, ..self }
+    }
+
+    /// Tells `audit` of those that are turned away, too, if there is one.
+    pub fn telling(self, audit: Option<Audit>) -> Self {
+        Self { audit, ..self }
+    }
+
+    /// Gives every request of `router` a [`CorrelationId`], and notes it.
+    pub fn observe(self, router: Router) -> Router {
+        router.layer(from_fn_with_state(self, observe))
+    }
+
+    fn route(&self, uri: &Uri) -> Arc<str> {
+        let route = self.routes.as_ref().and_then(|routes| routes.named(uri));
+        route.unwrap_or_else(|| Arc::clone(&self.elsewhere))
+    }
+
+    /// Tells the audit log of a request that was turned away.
+    fn audit(&self, line: &Line, response: &Response) {
+        let Some(audit) = &self.audit else { return };
+        let denied = response.extensions().get::<Denied>();
+        let asked = Asked {
+            caller: line.user.as_ref(),
+            called: denied.and_then(|denied| denied.called.as_ref()),
+            route: Some(&line.route),
+            correlation_id: Some(line.correlation_id.as_str()),
+            address: line.address(),
+        };
+        if let Some(denied) = denied {
+            audit.deny(asked, denied.code, &denied.reason);
+        } else if let Some(refusal) = response.extensions().get() {
+            audit.refused(asked, refusal);
+        }
+    }
+}
+
+/// Marks a response by which a call was turned away, for the audit log.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Denied {
+    /// What was called, where that is known.
+    pub called: Option<Called>,
+    /// A word for the reason.
+    pub code: &'static str,
+    /// The reason.
+    pub reason: String,
+}
+
+impl Denied {
+    /// It was turned away for `reason`.
+    pub fn new(called: Option<Called>, code: &'static str, reason: impl Into<String>) -> Self {
+        Self {
+            called,
+            code,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// The address a request is from, behind the proxies that are trusted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientAddress(pub(crate) IpAddr);
+
+async fn observe(State(observer): State<Observer>, mut request: Request, next: Next) -> Response {
     let correlation_id = correlation_id(request.headers());
     let mut line = Line::new(&request, correlation_id.clone());
-    line.comes_through(&proxies, request.headers());
+    line.route = observer.route(request.uri());
+    line.comes_through(&observer.proxies, request.headers());
+    if let Some(address) = line.address() {
+        request.extensions_mut().insert(ClientAddress(address));
+    }
     line.under_way = request.extensions_mut().remove();
     let span = tracing::info_span!("request", %correlation_id);
     request.extensions_mut().insert(correlation_id.clone());
@@ -50,7 +144,12 @@ async fn observe(
     }
     line.status = Some(response.status());
     line.user = response.extensions_mut().remove::<VerifiedToken>();
+    observer.audit(&line, &response);
+    if !health::is_probe(&line.path) {
+        metrics::began(&line.route, line.began.elapsed());
+    }
     line.events = is_event_stream(response.headers());
+    line.stream = line.events.then(Open::stream);
     line.expects(response.body());
     response.map(|body| Body::new(Observed { body, line }))
 }
@@ -71,6 +170,8 @@ struct Line {
     method: Method,
     /// The path alone: queries hold codes.
     path: String,
+    /// The path of the MCP server it is for.
+    route: Arc<str>,
     peer: Option<SocketAddr>,
     /// The client, where the peer is a proxy.
     client: Option<IpAddr>,
@@ -80,6 +181,7 @@ struct Line {
     under_way: Option<UnderWay>,
     /// Whether the answer is a stream of events, which clients leave when they have what they want.
     events: bool,
+    stream: Option<Open>,
     bytes: u64,
     /// How many bytes there are, where that is known before they come.
     expected: Option<u64>,
@@ -100,6 +202,7 @@ impl Line {
             correlation_id,
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
+            route: Arc::from(""),
             peer: peer.map(|ConnectInfo(peer)| *peer),
             client: None,
             began: Instant::now(),
@@ -107,6 +210,7 @@ impl Line {
             user: None,
             under_way: None,
             events: false,
+            stream: None,
             bytes: 0,
             expected: None,
             ended: None,
@@ -119,6 +223,12 @@ impl Line {
         self.client = peer
             .map(|peer| proxies.client(peer, headers))
             .filter(|client| Some(*client) != peer);
+    }
+
+    /// Where it comes from.
+    fn address(&self) -> Option<IpAddr> {
+        let peer = self.peer.map(|peer| peer.ip().to_canonical());
+        self.client.or(peer)
     }
 
     /// Takes note of how long the answer will be: a body is not asked for its end once all of it
@@ -164,14 +274,24 @@ impl Drop for Line {
         if health::is_probe(&self.path) {
             return;
         }
+        let (took, outcome) = (self.began.elapsed(), self.outcome());
+        let answered = Answered {
+            route: &self.route,
+            method: &self.method,
+            status: self.status,
+            outcome,
+            bytes: self.bytes,
+            took: (!self.events).then_some(took),
+        };
+        answered.count();
         let principal = self.user.as_ref().map(|user| &user.principal);
         tracing::info!(
             correlation_id = %self.correlation_id,
             method = %self.method,
             path = self.path,
             status = self.status.map(|status| status.as_u16()),
-            outcome = self.outcome(),
-            duration_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            outcome,
+            duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             bytes = self.bytes,
             peer = self.peer.map(tracing::field::display),
             client_address = self.client.map(tracing::field::display),

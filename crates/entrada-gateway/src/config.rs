@@ -11,6 +11,7 @@ mod file;
 mod findings;
 mod flags;
 mod keys;
+mod observing;
 mod ourselves;
 mod problem;
 mod provider;
@@ -40,6 +41,8 @@ pub(crate) use crate::config::store::{ends_of_move, named as store_named};
 pub use crate::config::table::names;
 pub(crate) use crate::config::value::{address, duration, signing_algorithm};
 
+use crate::audit::AuditSettings;
+use crate::rate::Rates;
 use crate::telemetry::LogSettings;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::HostHeader;
@@ -57,6 +60,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// Where decisions are written, and how.
+    pub audit: Option<AuditSettings>,
     /// What may be meant, and is to be looked at.
     pub warnings: Vec<Problem>,
 }
@@ -81,6 +86,8 @@ pub struct UpstreamSettings {
     pub response_timeout: Option<Duration>,
     /// Certificate authorities to trust besides the system's.
     pub ca_file: Option<PathBuf>,
+    /// How often users, clients and callers of a tool may come.
+    pub rates: Rates,
 }
 
 impl UpstreamSettings {
@@ -95,6 +102,7 @@ impl UpstreamSettings {
             body_limit: table::BODY_LIMIT,
             response_timeout: Some(table::UPSTREAM_TIMEOUT),
             ca_file: None,
+            rates: Rates::default(),
         }
     }
 }
@@ -109,6 +117,8 @@ pub struct ServerSettings {
     pub drain_timeout: Duration,
     /// How old the newest signing key becomes before there is a new one.
     pub key_rotation: Option<Duration>,
+    /// Where to say what is counted.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 impl ServerSettings {
@@ -118,6 +128,7 @@ impl ServerSettings {
             listen,
             drain_timeout,
             key_rotation: None,
+            metrics_listen: None,
         }
     }
 }
@@ -135,6 +146,7 @@ impl Settings {
         together::look(&mut sources, &provider);
         let server = server(&mut sources);
         let log = log(&mut sources);
+        let audit = observing::audit(&mut sources);
         let warnings = sources.take_warnings();
         let mut problems = sources.into_problems();
         if let (Some(upstreams), []) = (upstreams, &*problems) {
@@ -143,6 +155,7 @@ impl Settings {
                 upstreams,
                 server,
                 log,
+                audit,
                 warnings,
             });
         }
@@ -211,6 +224,7 @@ fn provider(sources: &mut Sources<'_>, upstreams: &[UpstreamSettings]) -> Provid
         dpop: sources.parsed("dpop", value::dpop).unwrap_or_default(),
         dpop_nonce: sources.parsed("dpop_nonce", value::switch) == Some(true),
         allowed_origins: sources.list("allowed_origins"),
+        audit: None,
     }
 }
 
@@ -302,6 +316,7 @@ fn upstream(sources: &mut Sources<'_>, path: Option<String>) -> Option<UpstreamS
     let exchange = exchange(sources);
     let body_limit = sources.parsed("body_limit", value::size);
     let timeout = sources.parsed("upstream_timeout", value::timeout);
+    let rates = observing::rates(sources);
     Some(UpstreamSettings {
         url: url?,
         resource_path: path?,
@@ -311,6 +326,7 @@ fn upstream(sources: &mut Sources<'_>, path: Option<String>) -> Option<UpstreamS
         body_limit: body_limit?,
         response_timeout: timeout?,
         ca_file: sources.text("ca_file").map(PathBuf::from),
+        rates,
     })
 }
 
@@ -352,6 +368,7 @@ fn server(sources: &mut Sources<'_>) -> ServerSettings {
         listen: listen.unwrap_or(table::LISTEN),
         drain_timeout: drain_timeout.unwrap_or_default(),
         key_rotation: key_rotation.flatten(),
+        metrics_listen: observing::metrics_listen(sources),
     }
 }
 

@@ -7,10 +7,15 @@
 #![doc = include_str!("../README.md")]
 
 pub mod access_log;
+pub mod audit;
+pub mod called;
 pub mod command;
 pub mod config;
+mod gate;
 pub mod gateway;
 pub mod health;
+pub mod metrics;
+pub mod rate;
 pub mod route;
 pub mod server;
 pub mod signals;

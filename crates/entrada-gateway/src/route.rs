@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use tower::Service;
 
+use crate::audit::Audit;
 use crate::config::UpstreamSettings;
+use crate::gate::Gate;
 use crate::upstream::UpstreamError;
 use crate::upstream::error::ForwardError;
 use crate::upstream::http::{Answering, ReverseProxy, asked, with_caller};
@@ -22,6 +24,7 @@ pub struct Routes(Arc<[Route]>);
 struct Route {
     /// Without a slash at its end.
     path: String,
+    gate: Arc<Gate>,
     proxy: ReverseProxy,
 }
 
@@ -32,12 +35,30 @@ impl Routes {
     ///
     /// [`UpstreamError`] if one of them cannot be reached that way.
     pub fn new(servers: &[UpstreamSettings]) -> Result<Self, UpstreamError> {
+        Self::audited(servers, None)
+    }
+
+    /// The same, where `audit` is told who calls what.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamError`] if one of them cannot be reached that way.
+    pub fn audited(
+        servers: &[UpstreamSettings],
+        audit: Option<&Audit>,
+    ) -> Result<Self, UpstreamError> {
         let mut routes = servers
             .iter()
-            .map(Route::new)
+            .map(|server| Route::new(server, audit.cloned()))
             .collect::<Result<Vec<_>, _>>()?;
         routes.sort_by_key(|route| std::cmp::Reverse(route.path.len()));
         Ok(Self(routes.into()))
+    }
+
+    /// The name of the route for what was asked at `uri`.
+    pub(crate) fn named(&self, uri: &Uri) -> Option<Arc<str>> {
+        let route = self.find(uri.path())?;
+        Some(Arc::clone(route.gate.route()))
     }
 
     /// The route for what was asked at `path`.
@@ -51,9 +72,11 @@ impl Routes {
 }
 
 impl Route {
-    fn new(server: &UpstreamSettings) -> Result<Self, UpstreamError> {
+    fn new(server: &UpstreamSettings, audit: Option<Audit>) -> Result<Self, UpstreamError> {
+        let name = Arc::from(server.resource_path.as_str());
         Ok(Self {
             path: server.resource_path.trim_end_matches('/').to_owned(),
+            gate: Arc::new(Gate::new(name, server.rates, audit)),
             proxy: ReverseProxy::new(server)?,
         })
     }
@@ -70,7 +93,20 @@ impl Service<Request<Body>> for Routes {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         match self.find(asked(request.uri(), request.extensions()).path()) {
-            Some(route) => route.proxy.clone().call(request),
+            Some(route) if route.gate.is_open() => route.proxy.clone().call(request),
+            Some(route) => {
+                let mut proxy = route.proxy.clone();
+                let passed = route.gate.pass(&request);
+                Box::pin(async move {
+                    match passed.await {
+                        Ok(()) => proxy.call(request).await,
+                        Err(answer) => {
+                            let caller = request.extensions().get().cloned();
+                            Ok(with_caller(answer, caller))
+                        }
+                    }
+                })
+            }
             None => Box::pin(async move { Ok(nowhere(&request)) }),
         }
     }

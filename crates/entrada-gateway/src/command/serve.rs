@@ -1,6 +1,7 @@
 //! `entrada serve`: protect one MCP server.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use entrada::AzureProvider;
@@ -11,12 +12,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::audit::{Audit, AuditWriter};
 use crate::command::CommandError;
 use crate::config::{ConfigError, Environment, Flags, Problem, Settings};
-use crate::gateway::gateway;
+use crate::gateway::audited_gateway;
+use crate::metrics;
 use crate::route::Routes;
 use crate::server::Server;
-use crate::signals::StopSignals;
+use crate::signals::{StopSignals, on_hangup};
 use crate::telemetry::{self, WithCauses};
 
 /// Serves with the settings in `flags` and in the environment, until a signal.
@@ -32,6 +35,14 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     }
     let signals = StopSignals::listen().map_err(CommandError::Signals)?;
     let opened = settings.provider.open_store()?;
+    let metrics = match settings.server.metrics_listen {
+        Some(address) => Some((listen(address).await?, metrics::install()?)),
+        None => None,
+    };
+    let audit_writer = settings.audit.as_ref().map(Audit::begin).transpose();
+    let audit_writer = audit_writer.map_err(CommandError::Audit)?;
+    let audit = audit_writer.as_ref().map(AuditWriter::audit);
+    settings.provider.audit = audit.clone().map(|audit| Arc::new(audit) as _);
     let provider = settings.provider.provider_on(opened.store)?;
     let base = path_of(&settings.provider.base_url)?;
     for server in &mut settings.upstreams {
@@ -39,10 +50,10 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
             .resource_path
             .insert_str(0, base.trim_end_matches('/'));
     }
-    let servers = Routes::new(&settings.upstreams)?;
+    let servers = Routes::audited(&settings.upstreams, audit.as_ref())?;
     let listener = listen(settings.server.listen).await?;
     let address = listener.local_addr().unwrap_or(settings.server.listen);
-    let router = gateway(&provider, servers);
+    let router = audited_gateway(&provider, servers, audit.clone());
     for server in &settings.upstreams {
         let upstream = server.url.origin().ascii_serialization();
         tracing::info!(path = server.resource_path, upstream, "route");
@@ -56,7 +67,18 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     if let Some(moving) = opened.to_move {
         tending.spawn(move_all(moving));
     }
+    if let Some((listener, handle)) = metrics {
+        let address = listener.local_addr().ok().map(tracing::field::display);
+        tracing::info!(listen = address, "metrics");
+        tending.spawn(metrics::serve(listener, handle, stop.clone()));
+    }
+    if let Some(audit) = audit {
+        tending.spawn(on_hangup(move || audit.reopen()));
+    }
     signals.govern(server.run(stop.clone()), stop).await;
+    if let Some(writer) = audit_writer {
+        writer.end().await;
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use entrada::audit::AuditSink;
 use entrada::authorization_server::{
     ClientRegistrations, ConsentMode, PreregisteredClient, RateLimits,
 };
@@ -121,6 +122,8 @@ pub struct ProviderSettings {
     pub dpop_nonce: bool,
     /// Origins whose pages may call the protected server.
     pub allowed_origins: Vec<String>,
+    /// Who is told what is decided; no setting says so by itself.
+    pub audit: Option<Arc<dyn AuditSink>>,
     /// Where all that was found.
     pub(super) origins: Origins,
 }
@@ -309,6 +312,9 @@ impl ProviderSettings {
 
     /// Adds what has a default in the library.
     fn optional(&self, mut config: AzureConfig) -> AzureConfig {
+        if let Some(audit) = &self.audit {
+            config = config.audit(Arc::clone(audit));
+        }
         if let Some(identifier_uri) = &self.identifier_uri {
             config = config.identifier_uri(identifier_uri);
         }

@@ -7,6 +7,7 @@ use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use hyper_util::client::legacy;
 
+use crate::metrics;
 use crate::telemetry::WithCauses;
 use crate::upstream::target::{Target, Unmapped};
 
@@ -65,8 +66,26 @@ impl ForwardError {
         }
     }
 
+    /// A word for it.
+    const fn label(&self) -> &'static str {
+        match self {
+            Self::Unverified => "unverified",
+            Self::Method => "method",
+            Self::Unmapped(_) => "path",
+            Self::TooLarge => "too_large",
+            Self::TooSlow => "too_slow",
+            Self::Unreachable(_) => "unreachable",
+            Self::Lost(_) => "lost",
+            Self::Exchange(_) => "exchange",
+            Self::TokenRefused => "token_refused",
+            Self::TokenReplaced => "token_replaced",
+            Self::TimedOut => "timed_out",
+        }
+    }
+
     /// Logs the error and makes it an answer: a line of plain text, never JSON-RPC.
     pub(crate) fn into_response(self, target: Option<&Target>) -> Response<Body> {
+        metrics::upstream_failed(self.label());
         if let Self::Exchange(error) = self {
             return error.into_response();
         }

@@ -13,8 +13,11 @@ use entrada::authorization_server::TrustedProxies;
 use entrada::oauth::client::ClientId;
 use entrada::oauth::scope::Scope;
 use entrada::platform::Timestamp;
-use entrada_gateway::access_log::observed;
+use entrada_gateway::access_log::{Observer, observed};
+use entrada_gateway::audit::Audit;
+use entrada_gateway::called::Called;
 use entrada_gateway::config::UpstreamSettings;
+use entrada_gateway::route::Routes;
 use entrada_gateway::server::Server;
 use entrada_gateway::upstream::http::ReverseProxy;
 use http::{Request, Response, Uri};
@@ -55,11 +58,33 @@ impl Gateway {
         Self::serve(Router::new().fallback_service(proxy)).await
     }
 
+    /// In front of what `settings` say, with an audit log, where every call is what `called` says.
+    pub(crate) async fn audited(
+        settings: UpstreamSettings,
+        audit: Option<Audit>,
+        called: Option<Called>,
+    ) -> Self {
+        let routes = Routes::audited(&[settings], audit.as_ref()).unwrap();
+        let observer = Observer::new(TrustedProxies::default());
+        let observer = observer.of_routes(routes.clone()).telling(audit);
+        let call = move |mut request: Request<Body>, next: Next| {
+            if let Some(called) = called.clone() {
+                request.extensions_mut().insert(called);
+            }
+            let_caller_in(request, next)
+        };
+        let guarded = Router::new().fallback_service(routes).layer(from_fn(call));
+        Self::listen(observer.observe(guarded)).await
+    }
+
     async fn serve(router: Router) -> Self {
+        Self::listen(observed(router, TrustedProxies::default())).await
+    }
+
+    async fn listen(router: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let router = observed(router, TrustedProxies::default());
         let server = Server::new(listener, router, Duration::from_millis(200));
         let mut serving = JoinSet::new();
         serving.spawn(server.run(stop.clone()));
@@ -83,6 +108,17 @@ impl Gateway {
         let request = Request::post(self.url("/mcp")).body(body.into());
         self.send(request.unwrap()).await
     }
+}
+
+/// Lets everybody in as Alice, or as the subject in `test-subject`.
+async fn let_caller_in(mut request: Request<Body>, next: Next) -> Response<Body> {
+    let mut facts = entrada::access_token::TokenFacts::clone(&alice());
+    if let Some(subject) = request.headers().get("test-subject") {
+        facts.principal.object_id = Some(subject.to_str().unwrap().to_owned());
+    }
+    let caller = VerifiedToken::assertion(facts);
+    request.extensions_mut().insert(caller);
+    next.run(request).await
 }
 
 async fn let_alice_in(

@@ -8,6 +8,7 @@
 mod gateway;
 mod http2;
 mod leaving;
+mod observed;
 mod passing;
 mod program;
 mod refusing;

@@ -20,6 +20,7 @@ use super::refusal::{Answers, Refusal};
 use super::session::SessionBinding;
 use crate::access_token::{AccessTokenVerifier, Caller, PresentedToken, VerifiedToken};
 use crate::dpop::DPOP;
+use crate::meters::GuardMeters;
 use crate::platform::{Clock, Timestamp};
 use crate::policy::Requirement;
 
@@ -52,6 +53,7 @@ impl RequireBearerLayer {
             requirement,
             possession,
             sessions: protection.session_keys.map(SessionBinding::new),
+            meters: GuardMeters::new(),
         };
         Self {
             guard: Arc::new(guard),
@@ -126,6 +128,7 @@ where
         };
         match guard.admit(&token, presentation, &mut request) {
             Ok(()) => {
+                guard.meters.recalled.increment(1);
                 let response = self.inner.call(request);
                 ResponseFuture::running(guard, origin, token, response)
             }
@@ -144,6 +147,7 @@ pub(super) struct Guard {
     requirement: Requirement,
     possession: Possession,
     sessions: Option<SessionBinding>,
+    pub(super) meters: GuardMeters,
 }
 
 impl Guard {
@@ -192,6 +196,7 @@ impl Guard {
     }
 
     pub(super) fn refuse(&self, (refusal, scheme): (Refusal, Scheme)) -> Response<Bytes> {
+        GuardMeters::refused(refusal.label());
         let mut response = self.answers.refuse(refusal, scheme);
         if scheme == Scheme::Dpop {
             self.give_nonce(response.headers_mut());

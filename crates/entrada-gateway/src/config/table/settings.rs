@@ -6,6 +6,7 @@ const PROTECT: &str = "What to protect";
 const ENTRA: &str = "Microsoft Entra ID";
 const TOKENS: &str = "Tokens and clients";
 const FORWARD: &str = "What the MCP server sees";
+const LIMITS: &str = "How many may call";
 const PROCESS: &str = "The process";
 
 /// All settings, in the order the help shows them.
@@ -444,6 +445,55 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
     )
     .or("5m")
     .of_route(OfRoute::Inherited),
+    setting(
+        LIMITS,
+        "rate_limit_user",
+        "RATE",
+        "How often one user, or one application, may ask at a server, such as 100/1m, or none; each \
+         replica counts for itself [default: none]",
+    )
+    .of_route(OfRoute::Inherited),
+    setting(
+        LIMITS,
+        "rate_limit_client",
+        "RATE",
+        "How often one client may, with all of its users [default: none]",
+    )
+    .of_route(OfRoute::Inherited),
+    setting(
+        LIMITS,
+        "rate_limit_tool",
+        "RATE",
+        "How often one user may call one tool [default: none]",
+    )
+    .of_route(OfRoute::Inherited),
+    setting(
+        PROCESS,
+        "metrics_listen",
+        "ADDRESS:PORT",
+        "An address of its own to answer GET /metrics on, for Prometheus, such as 127.0.0.1:9464 \
+         [default: none]",
+    ),
+    setting(
+        PROCESS,
+        "audit_log",
+        "PLACE",
+        "Where who did what is written, a JSON object a line: file:/PATH, stdout, syslog:/dev/log, \
+         syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT [default: nowhere]",
+    ),
+    setting(
+        PROCESS,
+        "audit_required",
+        "BOOL",
+        "Answer 503 to whatever cannot be written there",
+    ),
+    setting(
+        PROCESS,
+        "audit_arguments",
+        "BOOL",
+        "Write there what tools are called with, too, where messages are read: it may be personal, or \
+         secret",
+    ),
     setting(
         PROCESS,
         "config",

@@ -30,11 +30,12 @@ const ATTACKS: [&str; 20] = [
 ];
 
 /// Tests of the gateway, of tools and of credentials, some of which do.
-const ELSEWHERE: [&str; 11] = [
+const ELSEWHERE: [&str; 12] = [
     include_str!("../credential.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/routes.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/tokens.rs"),
     include_str!("../../../../entrada-gateway/tests/it/http2.rs"),
+    include_str!("../../../../entrada-gateway/tests/it/observed.rs"),
     include_str!("../../../../entrada-gateway/tests/it/passing.rs"),
     include_str!("../../../../entrada-gateway/tests/it/refusing.rs"),
     include_str!("../../../../entrada-gateway/tests/it/tls.rs"),
