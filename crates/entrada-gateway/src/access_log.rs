@@ -14,7 +14,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
-use tracing::Instrument as _;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use entrada::VerifiedToken;
 use entrada::authorization_server::{CorrelationId, TrustedProxies};
@@ -26,6 +27,7 @@ use crate::health;
 use crate::metrics::{self, Answered, Open};
 use crate::route::Routes;
 use crate::server::UnderWay;
+use crate::traces::{TraceContext, Tracer};
 use crate::upstream::headers::is_event_stream;
 
 /// The header a [`CorrelationId`] travels in.
@@ -45,6 +47,8 @@ pub struct Observer {
     routes: Option<Routes>,
     /// What is told of those that are turned away.
     audit: Option<Audit>,
+    /// What begins their traces.
+    tracer: Option<Tracer>,
     /// The route of what is no route of an MCP server.
     elsewhere: Arc<str>,
 }
@@ -56,6 +60,7 @@ impl Observer {
             proxies: Arc::new(proxies),
             routes: None,
             audit: None,
+            tracer: None,
             elsewhere: Arc::from("sign-in"),
         }
     }
@@ -69,6 +74,41 @@ impl Observer {
     /// Tells `audit` of those that are turned away, too, if there is one.
     pub fn telling(self, audit: Option<Audit>) -> Self {
         Self { audit, ..self }
+    }
+
+    /// Begins a trace of each with `tracer`, too, if there is one.
+    pub fn tracing(self, tracer: Option<Tracer>) -> Self {
+        Self { tracer, ..self }
+    }
+
+    /// The span of a request; if it has a trace, that is in its extensions from then on.
+    fn span(&self, request: &mut Request, line: &Line) -> Span {
+        let id = &line.correlation_id;
+        let Some(tracer) = &self.tracer else {
+            return tracing::info_span!("request", correlation_id = %id);
+        };
+        let context = tracer.begin(request.headers());
+        request.extensions_mut().insert(context);
+        let TraceContext { trace_id, .. } = context;
+        if !context.is_sampled {
+            return tracing::info_span!("request", correlation_id = %id);
+        }
+        tracing::info_span!(
+            "request",
+            correlation_id = %id,
+            %trace_id,
+            span_id = %context.span_id,
+            parent_span_id = context.parent.map(tracing::field::display),
+            otel.name = format!("{} {}", metrics::method(&line.method), line.route),
+            otel.kind = "server",
+            http.request.method = metrics::method(&line.method),
+            http.route = &*line.route,
+            url.path = line.path,
+            client.address = line.address().map(tracing::field::display),
+            http.response.status_code = Empty,
+            entrada.outcome = Empty,
+            otel.status_code = Empty,
+        )
     }
 
     /// Gives every request of `router` a [`CorrelationId`], and notes it.
@@ -136,7 +176,8 @@ async fn observe(State(observer): State<Observer>, mut request: Request, next: N
         request.extensions_mut().insert(ClientAddress(address));
     }
     line.under_way = request.extensions_mut().remove();
-    let span = tracing::info_span!("request", %correlation_id);
+    let span = observer.span(&mut request, &line);
+    line.span = span.clone();
     request.extensions_mut().insert(correlation_id.clone());
     let mut response = next.run(request).instrument(span).await;
     if let Ok(id) = HeaderValue::from_str(correlation_id.as_str()) {
@@ -182,6 +223,7 @@ struct Line {
     /// Whether the answer is a stream of events, which clients leave when they have what they want.
     events: bool,
     stream: Option<Open>,
+    span: Span,
     bytes: u64,
     /// How many bytes there are, where that is known before they come.
     expected: Option<u64>,
@@ -211,6 +253,7 @@ impl Line {
             under_way: None,
             events: false,
             stream: None,
+            span: Span::none(),
             bytes: 0,
             expected: None,
             ended: None,
@@ -284,6 +327,14 @@ impl Drop for Line {
             took: (!self.events).then_some(took),
         };
         answered.count();
+        self.span.record("entrada.outcome", outcome);
+        if let Some(status) = self.status {
+            let code = u64::from(status.as_u16());
+            self.span.record("http.response.status_code", code);
+        }
+        if self.status.is_some_and(|status| status.is_server_error()) {
+            self.span.record("otel.status_code", "ERROR");
+        }
         let principal = self.user.as_ref().map(|user| &user.principal);
         tracing::info!(
             correlation_id = %self.correlation_id,

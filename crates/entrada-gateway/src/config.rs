@@ -44,6 +44,7 @@ pub(crate) use crate::config::value::{address, duration, signing_algorithm};
 use crate::audit::AuditSettings;
 use crate::rate::Rates;
 use crate::telemetry::LogSettings;
+use crate::traces::TraceSettings;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::HostHeader;
 use crate::upstream::identity::IdentityHeader;
@@ -62,6 +63,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Where decisions are written, and how.
     pub audit: Option<AuditSettings>,
+    /// Where traces go, and of which requests.
+    pub traces: Option<TraceSettings>,
     /// What may be meant, and is to be looked at.
     pub warnings: Vec<Problem>,
 }
@@ -147,6 +150,7 @@ impl Settings {
         let server = server(&mut sources);
         let log = log(&mut sources);
         let audit = observing::audit(&mut sources);
+        let traces = observing::traces(&mut sources);
         let warnings = sources.take_warnings();
         let mut problems = sources.into_problems();
         if let (Some(upstreams), []) = (upstreams, &*problems) {
@@ -156,6 +160,7 @@ impl Settings {
                 server,
                 log,
                 audit,
+                traces,
                 warnings,
             });
         }
@@ -368,7 +373,7 @@ fn server(sources: &mut Sources<'_>) -> ServerSettings {
         listen: listen.unwrap_or(table::LISTEN),
         drain_timeout: drain_timeout.unwrap_or_default(),
         key_rotation: key_rotation.flatten(),
-        metrics_listen: observing::metrics_listen(sources),
+        metrics_listen: observing::metrics_listen(sources, listen),
     }
 }
 

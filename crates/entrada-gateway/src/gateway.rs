@@ -12,15 +12,22 @@ use crate::audit::Audit;
 use crate::gate::not_audited;
 use crate::health;
 use crate::route::Routes;
+use crate::traces::Tracer;
 use crate::unread::take_in_the_rest;
 
 /// Everything that answers: `provider` with the MCP servers behind it, and the probes.
 pub fn gateway(provider: &AzureProvider, servers: Routes) -> Router {
-    audited_gateway(provider, servers, None)
+    observed_gateway(provider, servers, None, None)
 }
 
-/// The same, which answers nothing that must be written to `audit` and cannot be.
-pub fn audited_gateway(provider: &AzureProvider, servers: Routes, audit: Option<Audit>) -> Router {
+/// The same, which answers nothing that must be written to `audit` and cannot be, and begins traces with
+/// `tracer`.
+pub fn observed_gateway(
+    provider: &AzureProvider,
+    servers: Routes,
+    audit: Option<Audit>,
+    tracer: Option<Tracer>,
+) -> Router {
     let checked = (provider.clone(), audit.clone());
     let ready = move || {
         let (provider, audit) = checked.clone();
@@ -32,6 +39,7 @@ pub fn audited_gateway(provider: &AzureProvider, servers: Routes, audit: Option<
     };
     let observer = Observer::new(provider.trusted_proxies().clone());
     let observer = observer.of_routes(servers.clone()).telling(audit.clone());
+    let observer = observer.tracing(tracer);
     let mut router = provider.protect(servers);
     if let Some(audit) = audit {
         router = router.layer(from_fn_with_state(audit, written));

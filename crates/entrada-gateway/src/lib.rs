@@ -20,5 +20,6 @@ pub mod route;
 pub mod server;
 pub mod signals;
 pub mod telemetry;
+pub mod traces;
 pub mod unread;
 pub mod upstream;

@@ -25,6 +25,7 @@ const UPSTREAM_ERRORS: &str = "entrada_upstream_errors_total";
 const CALLS_LIMITED: &str = "entrada_calls_limited_total";
 const AUDIT_LINES: &str = "entrada_audit_lines_total";
 const AUDIT_FAILING: &str = "entrada_audit_failing";
+const TRACE_SPANS: &str = "entrada_trace_spans_total";
 const BUILD_INFO: &str = "entrada_build_info";
 const MEMORY: &str = "process_resident_memory_bytes";
 
@@ -76,6 +77,12 @@ pub const METRICS: &[Metric] = {
             Gauge,
             &[],
             "Whether the audit log cannot be written",
+        ),
+        Metric::new(
+            TRACE_SPANS,
+            Counter,
+            &["outcome"],
+            "Spans that were sent to the collector, or lost",
         ),
         Metric::new(BUILD_INFO, Gauge, &["version"], "Always 1"),
         Metric::new(MEMORY, Gauge, &[], "Memory in use"),
@@ -179,6 +186,11 @@ pub(crate) fn audited(outcome: &'static str, lines: u64) {
     counter!(AUDIT_LINES, "outcome" => outcome).increment(lines);
 }
 
+/// Counts spans.
+pub(crate) fn traced(outcome: &'static str, spans: u64) {
+    counter!(TRACE_SPANS, "outcome" => outcome).increment(spans);
+}
+
 /// Says whether the audit log cannot be written.
 pub(crate) fn audit_fails(failing: bool) {
     gauge!(AUDIT_FAILING).set(if failing { 1.0 } else { 0.0 });
@@ -215,7 +227,7 @@ impl std::fmt::Debug for Open {
 }
 
 /// A method as a label: anybody can make one up.
-fn method(method: &Method) -> &'static str {
+pub(crate) fn method(method: &Method) -> &'static str {
     let known = ["GET", "POST", "DELETE", "OPTIONS", "HEAD", "PUT", "PATCH"];
     let known = known.into_iter().find(|known| *known == method.as_str());
     known.unwrap_or("other")

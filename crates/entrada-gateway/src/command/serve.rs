@@ -15,12 +15,13 @@ use url::Url;
 use crate::audit::{Audit, AuditWriter};
 use crate::command::CommandError;
 use crate::config::{ConfigError, Environment, Flags, Problem, Settings};
-use crate::gateway::audited_gateway;
+use crate::gateway::observed_gateway;
 use crate::metrics;
 use crate::route::Routes;
 use crate::server::Server;
 use crate::signals::{StopSignals, on_hangup};
 use crate::telemetry::{self, WithCauses};
+use crate::traces::Traces;
 
 /// Serves with the settings in `flags` and in the environment, until a signal.
 ///
@@ -29,7 +30,10 @@ use crate::telemetry::{self, WithCauses};
 /// [`CommandError`] if it cannot begin.
 pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let mut settings = Settings::read(flags, &Environment::of_process())?;
-    telemetry::init(&settings.log);
+    let traces = settings.traces.take().map(Traces::new);
+    let tracer = traces.as_ref().map(Traces::tracer);
+    let collector = traces.as_ref().map(|traces| traces.collector.clone());
+    telemetry::init_with(&settings.log, collector);
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -53,7 +57,7 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let servers = Routes::audited(&settings.upstreams, audit.as_ref())?;
     let listener = listen(settings.server.listen).await?;
     let address = listener.local_addr().unwrap_or(settings.server.listen);
-    let router = audited_gateway(&provider, servers, audit.clone());
+    let router = observed_gateway(&provider, servers, audit.clone(), tracer);
     for server in &settings.upstreams {
         let upstream = server.url.origin().ascii_serialization();
         tracing::info!(path = server.resource_path, upstream, "route");
@@ -75,7 +79,14 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     if let Some(audit) = audit {
         tending.spawn(on_hangup(move || audit.reopen()));
     }
+    let export = match traces {
+        Some(traces) => Some(traces.export(settings.provider.http()?)),
+        None => None,
+    };
     signals.govern(server.run(stop.clone()), stop).await;
+    if let Some(export) = export {
+        export.end().await;
+    }
     if let Some(writer) = audit_writer {
         writer.end().await;
     }

@@ -16,7 +16,7 @@ use entrada::entra::credential::ClientCredential;
 use entrada::entra::verifier::AppOnlyTokens;
 use entrada::jwt::jwks::Algorithm;
 use entrada::keys::{KeyEncryptionKeys, KeyRing, Keys};
-use entrada::platform::{Platform, PublicWeb, PublicWebSettings, SystemHttpError};
+use entrada::platform::{HttpTransport, Platform, PublicWeb, PublicWebSettings, SystemHttpError};
 use entrada::provider::{AzureConfig, AzureProvider, ConfigError as Finding, ConfigErrors};
 use entrada::store::{MemoryStore, Store};
 use entrada::{AzureJwtConfig, AzureJwtVerifier};
@@ -154,6 +154,15 @@ impl ProviderSettings {
         };
         self.assemble(config, platform)
             .map_err(|found| ConfigError::new(problems(&found, &[], self)))
+    }
+
+    /// What sends requests, with the certificate authorities that are trusted.
+    ///
+    /// # Errors
+    ///
+    /// [`SystemHttpError`] if it cannot be set up.
+    pub(crate) fn http(&self) -> Result<Arc<dyn HttpTransport>, SystemHttpError> {
+        Ok(self.platform()?.http)
     }
 
     /// Opens the store, where one is named.

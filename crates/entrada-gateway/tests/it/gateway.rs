@@ -19,6 +19,7 @@ use entrada_gateway::called::Called;
 use entrada_gateway::config::UpstreamSettings;
 use entrada_gateway::route::Routes;
 use entrada_gateway::server::Server;
+use entrada_gateway::traces::Tracer;
 use entrada_gateway::upstream::http::ReverseProxy;
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt as _;
@@ -94,6 +95,16 @@ impl Gateway {
             serving,
             client: Client::builder(TokioExecutor::new()).build_http(),
         }
+    }
+
+    /// In front of what `settings` say, with traces that `tracer` begins.
+    pub(crate) async fn traced(settings: UpstreamSettings, tracer: Tracer) -> Self {
+        let proxy = ReverseProxy::new(&settings).unwrap();
+        let guarded = Router::new()
+            .fallback_service(proxy)
+            .layer(from_fn(let_alice_in));
+        let observer = Observer::new(TrustedProxies::default());
+        Self::listen(observer.tracing(Some(tracer)).observe(guarded)).await
     }
 
     pub(crate) fn url(&self, path: &str) -> Uri {

@@ -14,4 +14,5 @@ mod program;
 mod refusing;
 mod streams;
 mod tls;
+mod traces;
 mod upstream;

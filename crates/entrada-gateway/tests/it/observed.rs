@@ -277,15 +277,16 @@ async fn who_calls_too_often_waits_and_is_written_down() {
 }
 
 /// The program, before a pretend Entra.
-struct Serving {
-    program: Running,
-    public: String,
+pub(crate) struct Serving {
+    pub(crate) program: Running,
+    pub(crate) public: String,
     metrics: String,
     _entra: RunningEmulator,
+    _folder: tempfile::TempDir,
 }
 
 impl Serving {
-    async fn with(more: &[&str]) -> Self {
+    pub(crate) async fn with(more: &[&str]) -> Self {
         let entra = Emulator::new(Options::default());
         let entra = entra.serve(Listen::http()).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -308,7 +309,6 @@ impl Serving {
         let mut program = Running(command.stdout(Stdio::null()).spawn().unwrap());
         let lines = BufReader::new(program.0.stderr.take().unwrap()).lines();
         let found = tokio::task::spawn_blocking(move || {
-            let _folder = folder;
             let mut lines =
                 lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
             let mut listens = |what: &str| {
@@ -326,6 +326,7 @@ impl Serving {
             public,
             metrics,
             _entra: entra,
+            _folder: folder,
         }
     }
 

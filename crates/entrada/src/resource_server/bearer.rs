@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
 use tower::{Layer, Service};
+use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
 use super::body::ResponseBody;
@@ -215,9 +216,10 @@ impl Guard {
         let guard = Arc::clone(self);
         let token = Zeroizing::new(presented.expose().to_owned());
         let signed = presented.signed();
-        Box::pin(async move {
+        let verified = async move {
             let presented = PresentedToken::with_signed(&token, signed);
             guard.verifier.verify(presented, now).await
-        })
+        };
+        Box::pin(verified.instrument(tracing::debug_span!("guard")))
     }
 }

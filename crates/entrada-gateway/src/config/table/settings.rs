@@ -496,6 +496,26 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
     ),
     setting(
         PROCESS,
+        "otlp_endpoint",
+        "URL",
+        "The OpenTelemetry collector that traces are sent to, over HTTP, such as http://127.0.0.1:4318 \
+         [default: OTEL_EXPORTER_OTLP_ENDPOINT]",
+    ),
+    setting(
+        PROCESS,
+        "trace_sample",
+        "SHARE",
+        "Of how many requests there is a trace, between 0 and 1 [default: 1]",
+    ),
+    setting(
+        PROCESS,
+        "trust_traceparent",
+        "BOOL",
+        "Go on with the traces that requests say they are of: where a proxy of yours says so, and \
+         strangers cannot",
+    ),
+    setting(
+        PROCESS,
         "config",
         "FILE",
         "A TOML file with any of these settings, and with routes to several servers",

@@ -30,7 +30,7 @@ const ATTACKS: [&str; 20] = [
 ];
 
 /// Tests of the gateway, of tools and of credentials, some of which do.
-const ELSEWHERE: [&str; 12] = [
+const ELSEWHERE: [&str; 13] = [
     include_str!("../credential.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/routes.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/tokens.rs"),
@@ -39,6 +39,7 @@ const ELSEWHERE: [&str; 12] = [
     include_str!("../../../../entrada-gateway/tests/it/passing.rs"),
     include_str!("../../../../entrada-gateway/tests/it/refusing.rs"),
     include_str!("../../../../entrada-gateway/tests/it/tls.rs"),
+    include_str!("../../../../entrada-gateway/tests/it/traces.rs"),
     include_str!("../../../../entrada-rmcp/tests/it/bodies.rs"),
     include_str!("../../../../entrada-rmcp/tests/it/guarded_server.rs"),
     include_str!("../../../../entrada-rmcp/tests/it/handler.rs"),
