@@ -123,7 +123,7 @@ impl Gateway {
 
 /// Lets everybody in as Alice, or as the subject in `test-subject`.
 async fn let_caller_in(mut request: Request<Body>, next: Next) -> Response<Body> {
-    let mut facts = entrada::access_token::TokenFacts::clone(&alice());
+    let mut facts = TokenFacts::clone(&alice());
     if let Some(subject) = request.headers().get("test-subject") {
         facts.principal.object_id = Some(subject.to_str().unwrap().to_owned());
     }
