@@ -184,6 +184,10 @@ impl AuditEvent {
         }
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the name of a grant is a few bytes"
+    )]
     pub(crate) fn of_grant(self, grant: impl ToString) -> Self {
         let grant = Some(grant.to_string());
         Self { grant, ..self }
