@@ -89,6 +89,12 @@ INSTALLATIONS = {
             },
             "httpRoute": {"enabled": True, "parentRefs": [{"name": "public", "namespace": "gateways"}]},
             "autoscaling": {"enabled": True},
+            "metrics": {
+                "enabled": True,
+                "annotations": True,
+                "from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+                "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+            },
             "networkPolicy": {
                 "from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}],
                 "storeTo": [{"ipBlock": {"cidr": "10.1.0.0/16"}}],
@@ -120,6 +126,9 @@ INSTALLATIONS = {
 
 # What cannot work, and words of what is said of it.
 REFUSED = {
+    r"metrics\.port: it must not be the port that everybody asks": {"metrics": {"enabled": True, "port": 8000}},
+    r"metrics\.enabled: without it there is nothing to read": {"metrics": {"podMonitor": {"enabled": True}}},
+    r"config\.metrics_listen: the chart itself sets this": {"config": {"metrics_listen": "0.0.0.0:1"}},
     r"store\.url: 3 replicas need a store that they share": {"store": {"url": ""}},
     r"store\.url: replicas that come and go need a store": {**ALONE, "autoscaling": {"enabled": True}},
     r"store\.url: a store that pods share begins with redis://": {"store": {"url": "memory:"}},

@@ -19,8 +19,9 @@ from chart import ALONE, CHART, INSTALLATIONS, REFUSED, TRIAL, of_kind, rendered
 # The oldest that the chart is for, and the newest there is a schema of.
 OLDEST = re.search(r">=(\d+\.\d+)", (CHART / "Chart.yaml").read_text())[1]
 NEWEST = kubernetes_validate.latest_version()
-# Kinds that are the Gateway API's and not Kubernetes' own.
+# Kinds that are not Kubernetes' own: the Gateway API's, and the Prometheus operator's.
 GATEWAY_API = {"HTTPRoute"}
+FOREIGN = GATEWAY_API | {"PodMonitor"}
 
 
 def container(objects):
@@ -39,7 +40,7 @@ class Chart(unittest.TestCase):
     def test_kubernetes_takes_each_object(self):
         for name, values in INSTALLATIONS.items():
             for thing in rendered(values):
-                if thing["kind"] in GATEWAY_API:
+                if thing["kind"] in FOREIGN:
                     continue
                 for version in (OLDEST, NEWEST):
                     with self.subTest(name, kind=thing["kind"], version=version):
@@ -195,6 +196,27 @@ class Chart(unittest.TestCase):
         self.assertEqual(ports(with_values(ALONE)), [*dns_and_web, [3000]])
         several = INSTALLATIONS["Redis with Sentinel, and a few servers"]
         self.assertEqual(ports(several)[2], [3001, 443])
+
+    def test_metrics_are_off_and_have_a_port_of_their_own(self):
+        without = rendered(with_values())
+        self.assertNotIn("9464", json.dumps(without))
+        objects = rendered(INSTALLATIONS["with everything"])
+        toml = of_kind("ConfigMap", objects)["data"]["entrada.toml"]
+        self.assertIn('metrics_listen = "[::]:9464"', toml)
+        ports = {port["name"]: port["containerPort"] for port in container(objects)["ports"]}
+        self.assertEqual(ports, {"http": 8000, "metrics": 9464})
+        # Neither service nor ingress lead there.
+        for kind in ("Service", "Ingress", "HTTPRoute"):
+            self.assertNotIn("metrics", json.dumps(of_kind(kind, objects)["spec"]))
+        monitor = of_kind("PodMonitor", objects)
+        self.assertEqual(monitor["spec"]["podMetricsEndpoints"][0]["port"], "metrics")
+        self.assertEqual(monitor["metadata"]["labels"]["release"], "prometheus")
+        pod = of_kind("Deployment", objects)["spec"]["template"]["metadata"]
+        self.assertEqual(pod["annotations"]["prometheus.io/port"], "9464")
+        self.assertEqual(monitor["spec"]["selector"]["matchLabels"].items() - pod["labels"].items(), set())
+        rules = of_kind("NetworkPolicy", objects)["spec"]["ingress"]
+        self.assertEqual([rule["ports"][0]["port"] for rule in rules], ["http", "metrics"])
+        self.assertNotEqual(rules[0]["from"], rules[1]["from"])
 
     def test_an_identity_of_the_cluster_needs_no_secret(self):
         objects = rendered(INSTALLATIONS["with an identity, and nothing secret"])

@@ -14,14 +14,20 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
-use tracing::Instrument as _;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use entrada::VerifiedToken;
 use entrada::authorization_server::{CorrelationId, TrustedProxies};
 use entrada::platform::SystemRandom;
 
+use crate::audit::{Asked, Audit};
+use crate::called::Called;
 use crate::health;
+use crate::metrics::{self, Answered, Open};
+use crate::route::Routes;
 use crate::server::UnderWay;
+use crate::traces::{TraceContext, Tracer};
 use crate::upstream::headers::is_event_stream;
 
 /// The header a [`CorrelationId`] travels in.
@@ -30,19 +36,149 @@ pub(crate) const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correla
 /// Gives every request of `router` a [`CorrelationId`] and a line in the log, where it comes from as
 /// `proxies` say.
 pub fn observed(router: Router, proxies: TrustedProxies) -> Router {
-    router.layer(from_fn_with_state(Arc::new(proxies), observe))
+    Observer::new(proxies).observe(router)
 }
 
-async fn observe(
-    State(proxies): State<Arc<TrustedProxies>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+/// What is to be noted of requests.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    proxies: Arc<TrustedProxies>,
+    /// What tells routes apart, in metrics.
+    routes: Option<Routes>,
+    /// What is told of those that are turned away.
+    audit: Option<Audit>,
+    /// What begins their traces.
+    tracer: Option<Tracer>,
+    /// The route of what is no route of an MCP server.
+    elsewhere: Arc<str>,
+}
+
+impl Observer {
+    /// Notes them in the log alone, with where they come from as `proxies` say.
+    pub fn new(proxies: TrustedProxies) -> Self {
+        Self {
+            proxies: Arc::new(proxies),
+            routes: None,
+            audit: None,
+            tracer: None,
+            elsewhere: Arc::from("sign-in"),
+        }
+    }
+
+    /// Tells `routes` apart, too.
+    pub fn of_routes(self, routes: Routes) -> Self {
+        let routes = Some(routes);
+        Self { routes, ..self }
+    }
+
+    /// Tells `audit` of those that are turned away, too, if there is one.
+    pub fn telling(self, audit: Option<Audit>) -> Self {
+        Self { audit, ..self }
+    }
+
+    /// Begins a trace of each with `tracer`, too, if there is one.
+    pub fn tracing(self, tracer: Option<Tracer>) -> Self {
+        Self { tracer, ..self }
+    }
+
+    /// The span of a request; if it has a trace, that is in its extensions from then on.
+    fn span(&self, request: &mut Request, line: &Line) -> Span {
+        let id = &line.correlation_id;
+        let Some(tracer) = &self.tracer else {
+            return tracing::info_span!("request", correlation_id = %id);
+        };
+        let context = tracer.begin(request.headers());
+        request.extensions_mut().insert(context);
+        let TraceContext { trace_id, .. } = context;
+        if !context.is_sampled {
+            return tracing::info_span!("request", correlation_id = %id);
+        }
+        tracing::info_span!(
+            "request",
+            correlation_id = %id,
+            %trace_id,
+            span_id = %context.span_id,
+            parent_span_id = context.parent.map(tracing::field::display),
+            otel.name = format!("{} {}", metrics::method(&line.method), line.route),
+            otel.kind = "server",
+            http.request.method = metrics::method(&line.method),
+            http.route = &*line.route,
+            url.path = line.path,
+            client.address = line.address().map(tracing::field::display),
+            http.response.status_code = Empty,
+            entrada.outcome = Empty,
+            otel.status_code = Empty,
+        )
+    }
+
+    /// Gives every request of `router` a [`CorrelationId`], and notes it.
+    pub fn observe(self, router: Router) -> Router {
+        router.layer(from_fn_with_state(self, observe))
+    }
+
+    fn route(&self, request: &Request) -> Arc<str> {
+        let route = self.routes.as_ref();
+        let route = route.and_then(|routes| routes.named(request));
+        route.unwrap_or_else(|| Arc::clone(&self.elsewhere))
+    }
+
+    /// Tells the audit log of a request that was turned away.
+    fn audit(&self, line: &Line, response: &Response) {
+        let Some(audit) = &self.audit else { return };
+        let denied = response.extensions().get::<Denied>();
+        let asked = Asked {
+            caller: line.user.as_ref(),
+            called: denied.and_then(|denied| denied.called.as_ref()),
+            route: Some(&line.route),
+            correlation_id: Some(line.correlation_id.as_str()),
+            address: line.address(),
+        };
+        if let Some(denied) = denied {
+            audit.deny(asked, denied.code, &denied.reason);
+        } else if let Some(refusal) = response.extensions().get() {
+            audit.refused(asked, refusal);
+        }
+    }
+}
+
+/// Marks a response by which a call was turned away, for the audit log.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Denied {
+    /// What was called, where that is known.
+    pub called: Option<Called>,
+    /// A word for the reason.
+    pub code: &'static str,
+    /// The reason.
+    pub reason: String,
+}
+
+impl Denied {
+    /// It was turned away for `reason`.
+    pub fn new(called: Option<Called>, code: &'static str, reason: impl Into<String>) -> Self {
+        Self {
+            called,
+            code,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// The address a request is from, behind the proxies that are trusted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientAddress(pub(crate) IpAddr);
+
+async fn observe(State(observer): State<Observer>, mut request: Request, next: Next) -> Response {
     let correlation_id = correlation_id(request.headers());
     let mut line = Line::new(&request, correlation_id.clone());
-    line.comes_through(&proxies, request.headers());
+    line.route = observer.route(&request);
+    line.comes_through(&observer.proxies, request.headers());
+    if let Some(address) = line.address() {
+        request.extensions_mut().insert(ClientAddress(address));
+    }
     line.under_way = request.extensions_mut().remove();
-    let span = tracing::info_span!("request", %correlation_id);
+    let span = observer.span(&mut request, &line);
+    line.span = span.clone();
     request.extensions_mut().insert(correlation_id.clone());
     let mut response = next.run(request).instrument(span).await;
     if let Ok(id) = HeaderValue::from_str(correlation_id.as_str()) {
@@ -50,7 +186,12 @@ async fn observe(
     }
     line.status = Some(response.status());
     line.user = response.extensions_mut().remove::<VerifiedToken>();
+    observer.audit(&line, &response);
+    if !health::is_probe(&line.path) {
+        metrics::began(&line.route, line.began.elapsed());
+    }
     line.events = is_event_stream(response.headers());
+    line.stream = line.events.then(Open::stream);
     line.expects(response.body());
     response.map(|body| Body::new(Observed { body, line }))
 }
@@ -71,6 +212,8 @@ struct Line {
     method: Method,
     /// The path alone: queries hold codes.
     path: String,
+    /// The path of the MCP server it is for.
+    route: Arc<str>,
     peer: Option<SocketAddr>,
     /// The client, where the peer is a proxy.
     client: Option<IpAddr>,
@@ -80,6 +223,8 @@ struct Line {
     under_way: Option<UnderWay>,
     /// Whether the answer is a stream of events, which clients leave when they have what they want.
     events: bool,
+    stream: Option<Open>,
+    span: Span,
     bytes: u64,
     /// How many bytes there are, where that is known before they come.
     expected: Option<u64>,
@@ -100,6 +245,7 @@ impl Line {
             correlation_id,
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
+            route: Arc::from(""),
             peer: peer.map(|ConnectInfo(peer)| *peer),
             client: None,
             began: Instant::now(),
@@ -107,6 +253,8 @@ impl Line {
             user: None,
             under_way: None,
             events: false,
+            stream: None,
+            span: Span::none(),
             bytes: 0,
             expected: None,
             ended: None,
@@ -119,6 +267,12 @@ impl Line {
         self.client = peer
             .map(|peer| proxies.client(peer, headers))
             .filter(|client| Some(*client) != peer);
+    }
+
+    /// Where it comes from.
+    fn address(&self) -> Option<IpAddr> {
+        let peer = self.peer.map(|peer| peer.ip().to_canonical());
+        self.client.or(peer)
     }
 
     /// Takes note of how long the answer will be: a body is not asked for its end once all of it
@@ -164,14 +318,32 @@ impl Drop for Line {
         if health::is_probe(&self.path) {
             return;
         }
+        let (took, outcome) = (self.began.elapsed(), self.outcome());
+        let answered = Answered {
+            route: &self.route,
+            method: &self.method,
+            status: self.status,
+            outcome,
+            bytes: self.bytes,
+            took: (!self.events).then_some(took),
+        };
+        answered.count();
+        self.span.record("entrada.outcome", outcome);
+        if let Some(status) = self.status {
+            let code = u64::from(status.as_u16());
+            self.span.record("http.response.status_code", code);
+        }
+        if self.status.is_some_and(|status| status.is_server_error()) {
+            self.span.record("otel.status_code", "ERROR");
+        }
         let principal = self.user.as_ref().map(|user| &user.principal);
         tracing::info!(
             correlation_id = %self.correlation_id,
             method = %self.method,
             path = self.path,
             status = self.status.map(|status| status.as_u16()),
-            outcome = self.outcome(),
-            duration_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            outcome,
+            duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             bytes = self.bytes,
             peer = self.peer.map(tracing::field::display),
             client_address = self.client.map(tracing::field::display),

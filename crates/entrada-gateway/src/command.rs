@@ -36,6 +36,12 @@ pub enum CommandError {
         #[source]
         source: io::Error,
     },
+    /// The audit log cannot be opened.
+    #[error("the audit log cannot be opened (audit_log says where it is)")]
+    Audit(#[source] io::Error),
+    /// Nothing can be counted.
+    #[error("metrics cannot be kept")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
     /// Signals cannot be listened for.
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),

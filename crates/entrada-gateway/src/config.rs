@@ -11,6 +11,7 @@ mod file;
 mod findings;
 mod flags;
 mod keys;
+mod observing;
 mod ourselves;
 mod policy;
 mod problem;
@@ -45,8 +46,11 @@ pub(crate) use crate::config::store::{ends_of_move, named as store_named};
 pub use crate::config::table::names;
 pub(crate) use crate::config::value::{address, duration, signing_algorithm};
 
+use crate::audit::AuditSettings;
 use crate::policy::{Policy, Rule};
+use crate::rate::Rates;
 use crate::telemetry::LogSettings;
+use crate::traces::TraceSettings;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::HostHeader;
 use crate::upstream::identity::IdentityHeader;
@@ -64,6 +68,10 @@ pub struct Settings {
     pub server: ServerSettings,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// Where decisions are written, and how.
+    pub audit: Option<AuditSettings>,
+    /// Where traces go, and of which requests.
+    pub traces: Option<TraceSettings>,
     /// What may be meant, and is to be looked at.
     pub warnings: Vec<Problem>,
 }
@@ -110,6 +118,8 @@ pub struct UpstreamSettings {
     pub ca_file: Option<PathBuf>,
     /// Who may call what there.
     pub policy: Policy,
+    /// How often users, clients and callers of a tool may come.
+    pub rates: Rates,
 }
 
 impl UpstreamSettings {
@@ -131,6 +141,7 @@ impl UpstreamSettings {
             response_timeout: Some(table::UPSTREAM_TIMEOUT),
             ca_file: None,
             policy: Policy::default(),
+            rates: Rates::default(),
         }
     }
 }
@@ -145,6 +156,8 @@ pub struct ServerSettings {
     pub drain_timeout: Duration,
     /// How old the newest signing key becomes before there is a new one.
     pub key_rotation: Option<Duration>,
+    /// Where to say what is counted.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 impl ServerSettings {
@@ -154,6 +167,7 @@ impl ServerSettings {
             listen,
             drain_timeout,
             key_rotation: None,
+            metrics_listen: None,
         }
     }
 }
@@ -172,6 +186,8 @@ impl Settings {
         together::look(&mut sources, &provider);
         let server = server(&mut sources);
         let log = log(&mut sources);
+        let audit = observing::audit(&mut sources);
+        let traces = observing::traces(&mut sources);
         let warnings = sources.take_warnings();
         let mut problems = sources.into_problems();
         if let (Some(upstreams), []) = (upstreams, &*problems) {
@@ -180,6 +196,8 @@ impl Settings {
                 upstreams,
                 server,
                 log,
+                audit,
+                traces,
                 warnings,
             });
         }
@@ -244,6 +262,7 @@ fn provider(
         signing_algorithm: sources.parsed("signing_algorithm", signing_algorithm),
         dpop: sources.parsed("dpop", value::dpop).unwrap_or_default(),
         dpop_nonce: sources.parsed("dpop_nonce", value::switch) == Some(true),
+        audit: None,
     }
 }
 
@@ -325,6 +344,7 @@ fn upstream(
     let exchange = exchange(sources);
     let body_limit = sources.parsed("body_limit", value::size);
     let timeout = sources.parsed("upstream_timeout", value::timeout);
+    let rates = observing::rates(sources);
     Some(UpstreamSettings {
         transport: transport?,
         resource_path,
@@ -335,6 +355,7 @@ fn upstream(
         response_timeout: timeout?,
         ca_file: sources.text("ca_file").map(PathBuf::from),
         policy,
+        rates,
     })
 }
 
@@ -376,6 +397,7 @@ fn server(sources: &mut Sources<'_>) -> ServerSettings {
         listen: listen.unwrap_or(table::LISTEN),
         drain_timeout: drain_timeout.unwrap_or_default(),
         key_rotation: key_rotation.flatten(),
+        metrics_listen: observing::metrics_listen(sources, listen),
     }
 }
 

@@ -1,22 +1,57 @@
 //! The library before the proxy: all that answers on the gateway's port.
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
 use entrada::AzureProvider;
+use entrada::store::StoreError;
 
-use crate::access_log::observed;
+use crate::access_log::Observer;
+use crate::audit::Audit;
+use crate::gate::not_audited;
 use crate::health;
 use crate::route::Routes;
+use crate::traces::Tracer;
 use crate::unread::take_in_the_rest;
 
 /// Everything that answers: `provider` with the MCP servers behind it, and the probes.
 pub fn gateway(provider: &AzureProvider, servers: &Routes) -> Router {
-    let checked = provider.clone();
+    observed_gateway(provider, servers, None, None)
+}
+
+/// The same, which answers nothing that must be written to `audit` and cannot be, and begins traces with
+/// `tracer`.
+pub fn observed_gateway(
+    provider: &AzureProvider,
+    servers: &Routes,
+    audit: Option<Audit>,
+    tracer: Option<Tracer>,
+) -> Router {
+    let checked = (provider.clone(), audit.clone());
     let ready = move || {
-        let provider = checked.clone();
-        async move { provider.ready().await }
+        let (provider, audit) = checked.clone();
+        async move {
+            let audited = audit.as_ref().map_or(Ok(()), Audit::ready);
+            audited.map_err(StoreError::new)?;
+            provider.ready().await
+        }
     };
-    let guarded = provider.protect_each(|resource| servers.of(resource).cloned());
-    let router = guarded.merge(health::router(ready));
-    observed(router, provider.trusted_proxies().clone()).layer(from_fn(take_in_the_rest))
+    let observer = Observer::new(provider.trusted_proxies().clone());
+    let observer = observer.of_routes(servers.clone()).telling(audit.clone());
+    let observer = observer.tracing(tracer);
+    let mut router = provider.protect_each(|resource| servers.of(resource).cloned());
+    if let Some(audit) = audit {
+        router = router.layer(from_fn_with_state(audit, written));
+    }
+    let router = router.merge(health::router(ready));
+    observer.observe(router).layer(from_fn(take_in_the_rest))
+}
+
+/// Lets a request through if what comes of it can be written.
+async fn written(State(audit): State<Audit>, request: Request, next: Next) -> Response {
+    match audit.ready() {
+        Ok(()) => next.run(request).await,
+        Err(error) => not_audited(error),
+    }
 }

@@ -8,15 +8,21 @@
 #![doc = include_str!("../README.md")]
 
 pub mod access_log;
+pub mod audit;
+pub mod called;
 pub mod command;
 pub mod config;
+mod gate;
 pub mod gateway;
 pub mod health;
 pub mod message;
+pub mod metrics;
 pub mod policy;
+pub mod rate;
 pub mod route;
 pub mod server;
 pub mod signals;
 pub mod telemetry;
+pub mod traces;
 pub mod unread;
 pub mod upstream;

@@ -131,6 +131,9 @@ ENTRADA_CLIENT_CERTIFICATE_PASSWORD. Where there are rules, what no rule names i
 The MCP server learns who calls from X-Entrada-Subject, X-Entrada-Object-Id and their like. It never
 gets the client's token, nor anybody else's X-Entrada headers: let nothing but the gateway reach it.
 
+GET /metrics answers on --metrics-listen alone. --audit-log says where who did what is written; SIGHUP
+has its file opened anew.
+
 GET /healthz answers while the process lives, GET /readyz while the store does and there are keys.
 Entra is not asked: the log says right after the start whether it answers and knows the tenant.
 

@@ -1,30 +1,34 @@
 //! Which MCP server is behind which protected resource, and what stands before it.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
 use entrada::AzureProvider;
+use http::header::HOST;
 use http::{Request, Response};
 use tower::Service;
 use url::Url;
 
+use crate::audit::Audit;
 use crate::config::UpstreamSettings;
-use crate::policy::gate::Gate;
+use crate::gate::{Admitted, Gate};
+use crate::policy::gate::Gate as PolicyGate;
 use crate::upstream::http::Answering;
 use crate::upstream::{McpServer, UpstreamError};
 
 /// The MCP servers, each behind the guard of a resource of its own.
 #[derive(Clone, Debug)]
-pub struct Routes(Vec<Route>);
+pub struct Routes(Arc<[Route]>);
 
 /// An MCP server, and what stands before it behind the guard. Clones share the connections.
 #[derive(Clone, Debug)]
 pub struct Route {
-    resource: String,
-    /// Where it has a policy.
-    gate: Option<Gate>,
-    server: McpServer,
+    resource: Url,
+    /// What reads messages, where somebody must know what is called.
+    policy: Option<PolicyGate>,
+    server: Admitted<McpServer>,
 }
 
 impl Routes {
@@ -38,38 +42,89 @@ impl Routes {
         provider: &AzureProvider,
         servers: &[UpstreamSettings],
     ) -> Result<Self, UpstreamError> {
+        Self::audited(provider, servers, None)
+    }
+
+    /// The same, where `audit` is told who calls what.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamError`] if one of them cannot be reached that way.
+    pub fn audited(
+        provider: &AzureProvider,
+        servers: &[UpstreamSettings],
+        audit: Option<&Audit>,
+    ) -> Result<Self, UpstreamError> {
         let routes = provider.resources().zip(servers);
-        let routes = routes.map(|(resource, server)| Route::new(resource, server));
+        let routes = routes.map(|(resource, server)| Route::new(resource, server, audit));
         routes.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// These.
+    pub fn of_all(routes: impl IntoIterator<Item = Route>) -> Self {
+        Self(routes.into_iter().collect())
     }
 
     /// What is behind `resource`, if anything is.
     pub(crate) fn of(&self, resource: &str) -> Option<&Route> {
-        self.0.iter().find(|route| route.resource == resource)
+        let mut routes = self.0.iter();
+        routes.find(|route| Url::parse(resource).is_ok_and(|url| url == route.resource))
+    }
+
+    /// The name of the route that `request` is for, as far as its host and path say.
+    pub(crate) fn named<B>(&self, request: &Request<B>) -> Option<Arc<str>> {
+        let path = request.uri().path();
+        let authority = request.uri().authority().map(http::uri::Authority::as_str);
+        let header = || request.headers().get(HOST)?.to_str().ok();
+        let host = authority.or_else(header).unwrap_or_default();
+        let (name, _) = host.rsplit_once(':').unwrap_or((host, ""));
+        let there = self.0.iter().filter(|route| route.has_path(path));
+        let best = there.max_by_key(|route| {
+            let is_host = |known: &str| known == host || known == name;
+            let on_host = route.resource.host_str().is_some_and(is_host);
+            (on_host, route.resource.path().len())
+        });
+        best.map(|route| Arc::clone(route.server.route()))
     }
 
     /// Ends what was started for the servers, all at once.
     pub async fn close(&self) {
-        let closing = self.0.iter().map(|route| route.server.close());
+        let closing = self.0.iter().map(|route| route.server.inner().close());
         futures_util::future::join_all(closing).await;
     }
 }
 
 impl Route {
-    /// Prepares the way to `server`, which stands behind `resource`.
+    /// Prepares the way to `server`, which stands behind `resource`; `audit` is told who calls what.
     ///
     /// # Errors
     ///
     /// [`UpstreamError`] if it cannot be reached that way.
-    pub fn new(resource: &str, server: &UpstreamSettings) -> Result<Self, UpstreamError> {
+    pub fn new(
+        resource: &str,
+        server: &UpstreamSettings,
+        audit: Option<&Audit>,
+    ) -> Result<Self, UpstreamError> {
+        let resource = Url::parse(resource).map_err(|_| UpstreamError::Resource)?;
         let mut server = server.clone();
         // Below the base URL, which may have a path itself.
-        server.resource_path = path_of(resource);
+        resource.path().clone_into(&mut server.resource_path);
+        let name = match &*server.policy.route {
+            "" => resource.path(),
+            name => name,
+        };
+        let gate = Gate::new(Arc::from(name), server.rates, audit.cloned());
         Ok(Self {
-            resource: resource.to_owned(),
-            gate: Gate::new(&server.policy, server.body_limit),
-            server: McpServer::new(&server)?,
+            policy: PolicyGate::new(&server.policy, server.body_limit, gate.needed()),
+            server: Admitted::new(gate, McpServer::new(&server)?),
+            resource,
         })
+    }
+
+    /// Whether `path` is its path, or below.
+    fn has_path(&self, path: &str) -> bool {
+        let below = path.strip_prefix(self.resource.path().trim_end_matches('/'));
+        below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
     }
 }
 
@@ -83,15 +138,9 @@ impl Service<Request<Body>> for Route {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        match self.gate.clone() {
-            Some(gate) => gate.pass(request, self.server.clone()),
+        match self.policy.clone() {
+            Some(policy) => policy.pass(request, self.server.clone()),
             None => self.server.call(request),
         }
     }
-}
-
-/// The path of `resource`, which is a URL.
-fn path_of(resource: &str) -> String {
-    let url = Url::parse(resource);
-    url.map_or_else(|_| String::new(), |url| url.path().to_owned())
 }

@@ -24,12 +24,15 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::Service as _;
 use tower_http::timeout::DeadlineBody;
 
+use crate::metrics::Open;
+
 /// A listener and what answers on it.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     router: Router,
     drain_timeout: Duration,
+    counted: bool,
 }
 
 impl Server {
@@ -40,6 +43,21 @@ impl Server {
             listener,
             router,
             drain_timeout,
+            counted: true,
+        }
+    }
+
+    /// The same, whose connections are in no metric.
+    pub(crate) const fn uncounted(
+        listener: TcpListener,
+        router: Router,
+        drain_timeout: Duration,
+    ) -> Self {
+        Self {
+            listener,
+            router,
+            drain_timeout,
+            counted: false,
         }
     }
 
@@ -59,7 +77,12 @@ impl Server {
             match accepted {
                 Ok((stream, peer)) => {
                     let connection = Connection::new(self.router.clone(), peer, requests.clone());
-                    connections.spawn(connection.serve(stream, Arc::clone(&http), stop.clone()));
+                    let open = self.counted.then(Open::connection);
+                    let served = connection.serve(stream, Arc::clone(&http), stop.clone());
+                    connections.spawn(async move {
+                        let _open = open;
+                        served.await;
+                    });
                 }
                 Err(error) => pause_after(&error).await,
             }

@@ -67,3 +67,23 @@ impl StopSignals {
         }
     }
 }
+
+/// Does `what` whenever the process is told that files were moved (`SIGHUP`), until it is dropped.
+#[cfg(unix)]
+pub(crate) async fn on_hangup(what: impl Fn() + Send) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangups = match signal(SignalKind::hangup()) {
+        Ok(hangups) => hangups,
+        Err(error) => {
+            tracing::error!(%error, "the audit log cannot be told to open its file anew");
+            return;
+        }
+    };
+    while hangups.recv().await.is_some() {
+        what();
+    }
+}
+
+/// There is no such signal here.
+#[cfg(not(unix))]
+pub(crate) async fn on_hangup(_: impl Fn() + Send) {}

@@ -5,9 +5,12 @@ use std::fmt;
 use std::io::{IsTerminal as _, stderr};
 use std::str::FromStr;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
+
+use crate::traces::Collector;
 
 /// What is logged, and how.
 #[derive(Clone, Debug)]
@@ -111,11 +114,14 @@ impl fmt::Display for WithCauses<'_> {
 
 /// Begins to log. A second call changes nothing.
 pub fn init(settings: &LogSettings) {
+    init_with(settings, None);
+}
+
+/// The same, where spans are collected, too.
+pub(crate) fn init_with(settings: &LogSettings, collector: Option<Collector>) {
     let filter = EnvFilter::new(&settings.level.0);
     let terminal = stderr().is_terminal();
-    let lines = tracing_subscriber::fmt()
-        .with_writer(stderr)
-        .with_env_filter(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
     // On a terminal lines are coloured, unless NO_COLOR says otherwise: that is read where `with_ansi` is
     // not called.
     let lines = if terminal {
@@ -128,17 +134,22 @@ pub fn init(settings: &LogSettings) {
     } else {
         LogFormat::Json
     });
-    // Whoever embeds these parts may log already.
-    let _ = match format {
+    let lines = match format {
         LogFormat::Json => lines
             .json()
             .flatten_event(true)
             .with_current_span(true)
             .with_span_list(false)
-            .finish()
-            .try_init(),
-        LogFormat::Text => lines.finish().try_init(),
+            .boxed(),
+        LogFormat::Text => lines.boxed(),
     };
+    let spans = collector.map(|collector| {
+        let wanted = filter_fn(Collector::wants).with_max_level_hint(LevelFilter::DEBUG);
+        collector.with_filter(wanted)
+    });
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
+    // Whoever embeds these parts may log already.
+    let _ = subscriber.with(spans).try_init();
 }
 
 #[cfg(test)]

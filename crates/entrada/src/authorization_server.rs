@@ -17,6 +17,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use url::Url;
 
 use crate::access_token::Backs;
+use crate::audit::AuditSink;
 use crate::client_documents::ClientDocuments;
 use crate::dpop::{DPOP_NONCE, Proofs};
 use crate::entra::EntraClient;
@@ -47,6 +48,7 @@ mod issuer;
 mod limits;
 mod media_type;
 mod metadata;
+mod observed;
 mod pages;
 mod preregistered;
 mod register;
@@ -159,6 +161,8 @@ pub(crate) struct AuthorizationServerConfig {
     pub(crate) trusted_proxies: TrustedProxies,
     /// What judges proofs of possession, where they are wanted.
     pub(crate) proofs: Option<Proofs>,
+    /// Who keeps an audit log.
+    pub(crate) audit: Option<Arc<dyn AuditSink>>,
 }
 
 /// The authorization server that MCP clients talk to; cheap to clone.

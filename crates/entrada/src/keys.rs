@@ -231,6 +231,13 @@ impl KeyRing {
         }
     }
 
+    /// For how long the newest signing key has signed.
+    pub(crate) fn age(&self, now: Timestamp) -> Option<Duration> {
+        let from = self.signing.iter().map(|timed| timed.signs_from);
+        let newest = from.filter(|from| *from <= now).max()?;
+        Some(now.since(newest))
+    }
+
     /// Whether the newest signing key has signed for `every`, or longer, at `now`.
     pub fn is_due(&self, every: Duration, now: Timestamp) -> bool {
         let newest = self.signing.last().map(|timed| timed.signs_from);

@@ -1,6 +1,7 @@
 #![doc = include_str!("../../../README.md")]
 
 pub mod access_token;
+pub mod audit;
 pub mod authorization_server;
 pub mod causes;
 pub mod client_documents;
@@ -10,6 +11,7 @@ pub mod grant;
 pub mod jwt;
 pub mod jwt_verifier;
 pub mod keys;
+pub mod meters;
 pub mod multi_auth;
 pub mod oauth;
 pub mod on_behalf_of;

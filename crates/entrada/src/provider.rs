@@ -24,6 +24,7 @@ use crate::entra::error::EntraError;
 use crate::entra::groups::{GroupResolver, WithGroups};
 use crate::jwt::jwks::Algorithm;
 use crate::keys::{Change, KeyRing, Keys, KeysError};
+use crate::meters;
 use crate::multi_auth::MultiAuth;
 use crate::oauth::metadata::ProtectedResourceMetadata;
 use crate::on_behalf_of::{GrantAccess, OnBehalfOf};
@@ -299,7 +300,11 @@ impl AzureProvider {
             let due = is_due(ring, now).then(|| ring.rotated(algorithm, &*random, now));
             due.transpose()
         });
-        keys.tend(&change, now).await
+        keys.tend(&change, now).await?;
+        if let Some(age) = keys.current().age(now) {
+            meters::key_age(age);
+        }
+        Ok(())
     }
 
     /// Forgets what has expired. The server does so by itself while it issues tokens; call it

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use http::{StatusCode, Uri};
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use crate::causes::Causes;
+use crate::meters::Timed;
 use crate::platform::{Platform, Timestamp, TransportError};
 use crate::single_flight::{Turn, Turns};
 
@@ -283,7 +285,15 @@ impl<T: Send + Sync> Shared<T> {
 async fn document(platform: &Platform, uri: &Uri) -> Result<Bytes, PublishedError> {
     let mut request = http::Request::new(Bytes::new());
     request.uri_mut().clone_from(uri);
-    let response = platform.http.send(request).await?;
+    let timed = Timed::begin("published");
+    let span = tracing::debug_span!("entra", otel.kind = "client", entra.request = "published");
+    let response = platform.http.send(request).instrument(span).await;
+    timed.entra(match &response {
+        Ok(response) if response.status().is_success() => "ok",
+        Ok(_) => "refused",
+        Err(_) => "no_answer",
+    });
+    let response = response?;
     if response.status().is_success() {
         Ok(response.into_body())
     } else {

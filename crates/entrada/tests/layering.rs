@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Lower layers first; a module may import from the ones before it.
 const LAYERS: &[&str] = &[
+    "meters",
     "platform",
     "causes",
     "secret",
@@ -18,6 +19,7 @@ const LAYERS: &[&str] = &[
     "keys",
     "dpop",
     "access_token",
+    "audit",
     "verdicts",
     "policy",
     "multi_auth",

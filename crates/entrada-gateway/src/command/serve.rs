@@ -1,6 +1,7 @@
 //! `entrada serve`: protect one MCP server.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use entrada::AzureProvider;
@@ -10,13 +11,16 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::{Audit, AuditWriter};
 use crate::command::CommandError;
 use crate::config::{Environment, Flags, Settings};
-use crate::gateway::gateway;
+use crate::gateway::observed_gateway;
+use crate::metrics;
 use crate::route::Routes;
 use crate::server::Server;
-use crate::signals::StopSignals;
+use crate::signals::{StopSignals, on_hangup};
 use crate::telemetry::{self, WithCauses};
+use crate::traces::Traces;
 
 /// Serves with the settings in `flags` and in the environment, until a signal.
 ///
@@ -24,18 +28,29 @@ use crate::telemetry::{self, WithCauses};
 ///
 /// [`CommandError`] if it cannot begin.
 pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
-    let settings = Settings::read(flags, &Environment::of_process())?;
-    telemetry::init(&settings.log);
+    let mut settings = Settings::read(flags, &Environment::of_process())?;
+    let traces = settings.traces.take().map(Traces::new);
+    let tracer = traces.as_ref().map(Traces::tracer);
+    let collector = traces.as_ref().map(|traces| traces.collector.clone());
+    telemetry::init_with(&settings.log, collector);
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
     let signals = StopSignals::listen().map_err(CommandError::Signals)?;
     let opened = settings.provider.open_store()?;
+    let metrics = match settings.server.metrics_listen {
+        Some(address) => Some((listen(address).await?, metrics::install()?)),
+        None => None,
+    };
+    let audit_writer = settings.audit.as_ref().map(Audit::begin).transpose();
+    let audit_writer = audit_writer.map_err(CommandError::Audit)?;
+    let audit = audit_writer.as_ref().map(AuditWriter::audit);
+    settings.provider.audit = audit.clone().map(|audit| Arc::new(audit) as _);
     let provider = settings.provider.provider_on(opened.store)?;
-    let servers = Routes::new(&provider, &settings.upstreams)?;
+    let servers = Routes::audited(&provider, &settings.upstreams, audit.as_ref())?;
     let listener = listen(settings.server.listen).await?;
     let address = listener.local_addr().unwrap_or(settings.server.listen);
-    let router = gateway(&provider, &servers);
+    let router = observed_gateway(&provider, &servers, audit.clone(), tracer);
     for (resource, server) in provider.resources().zip(&settings.upstreams) {
         let upstream = server.transport.shown();
         tracing::info!(resource, upstream, "route");
@@ -52,11 +67,29 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     if let Some(moving) = opened.to_move {
         tending.spawn(move_all(moving));
     }
+    if let Some((listener, handle)) = metrics {
+        let address = listener.local_addr().ok().map(tracing::field::display);
+        tracing::info!(listen = address, "metrics");
+        tending.spawn(metrics::serve(listener, handle, stop.clone()));
+    }
+    if let Some(audit) = audit {
+        tending.spawn(on_hangup(move || audit.reopen()));
+    }
+    let export = match traces {
+        Some(traces) => Some(traces.export(settings.provider.http()?)),
+        None => None,
+    };
     let serving = async {
         server.run(stop.clone()).await;
         servers.close().await;
     };
     signals.govern(serving, stop.clone()).await;
+    if let Some(export) = export {
+        export.end().await;
+    }
+    if let Some(writer) = audit_writer {
+        writer.end().await;
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -9,12 +9,14 @@ use crate::config::source::Origin;
 use crate::config::spelling::nearest;
 use crate::config::table::Setting;
 
-/// What Azure sets for whatever runs there, for its own SDKs.
-const AZURE: [&str; 4] = [
+/// What Azure sets for whatever runs there, for its own SDKs, and what names the collector of traces to
+/// all that have some.
+const AZURE: [&str; 5] = [
     "AZURE_FEDERATED_TOKEN_FILE",
     "AZURE_POD_IDENTITY_AUTHORITY_HOST",
     "IDENTITY_ENDPOINT",
     "IDENTITY_HEADER",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
 ];
 
 /// How our own begin.

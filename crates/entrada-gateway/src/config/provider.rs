@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use entrada::audit::AuditSink;
 use entrada::authorization_server::{
     ClientRegistrations, ConsentMode, PreregisteredClient, RateLimits,
 };
@@ -15,7 +16,7 @@ use entrada::entra::credential::ClientCredential;
 use entrada::entra::verifier::AppOnlyTokens;
 use entrada::jwt::jwks::Algorithm;
 use entrada::keys::{KeyEncryptionKeys, KeyRing, Keys};
-use entrada::platform::{Platform, PublicWeb, PublicWebSettings, SystemHttpError};
+use entrada::platform::{HttpTransport, Platform, PublicWeb, PublicWebSettings, SystemHttpError};
 use entrada::provider::{AzureConfig, AzureProvider, ConfigError as Finding, ConfigErrors};
 use entrada::store::{MemoryStore, Store};
 use entrada::{AzureJwtConfig, AzureJwtVerifier};
@@ -110,6 +111,8 @@ pub struct ProviderSettings {
     pub dpop: Dpop,
     /// Whether their proofs must hold a nonce.
     pub dpop_nonce: bool,
+    /// Who is told what is decided; no setting says so by itself.
+    pub audit: Option<Arc<dyn AuditSink>>,
     /// Where all that was found.
     pub(super) origins: Origins,
 }
@@ -150,6 +153,15 @@ impl ProviderSettings {
         };
         self.assemble(config, platform)
             .map_err(|found| ConfigError::new(problems(&found, &[], self)))
+    }
+
+    /// What sends requests, with the certificate authorities that are trusted.
+    ///
+    /// # Errors
+    ///
+    /// [`SystemHttpError`] if it cannot be set up.
+    pub(crate) fn http(&self) -> Result<Arc<dyn HttpTransport>, SystemHttpError> {
+        Ok(self.platform()?.http)
     }
 
     /// Opens the store, where one is named.
@@ -310,6 +322,9 @@ impl ProviderSettings {
 
     /// Adds what has a default in the library.
     fn optional(&self, mut config: AzureConfig) -> AzureConfig {
+        if let Some(audit) = &self.audit {
+            config = config.audit(Arc::clone(audit));
+        }
         if let Some(first) = self.resources.first() {
             config = config
                 .resource_url(first.url(&self.base_url))

@@ -17,6 +17,8 @@ use tower::Service;
 
 use super::list::{View, filtered};
 use super::{Call, Decision, Denial, FilterLists, Outcome, Policy};
+use crate::access_log::Denied;
+use crate::called::{Called, Calls};
 use crate::message::{ContentError, Message, MessageError, Messages, Mismatch, plain_json};
 use crate::telemetry::WithCauses;
 use crate::upstream::error::ForwardError;
@@ -27,6 +29,16 @@ use crate::upstream::http::{Answering, with_caller};
 pub(crate) struct Gate {
     policy: Arc<Policy>,
     body_limit: usize,
+    /// Whether what comes behind is told what tools are called with.
+    tells_arguments: bool,
+}
+
+/// What must be known behind it of what is called.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Needed {
+    Nothing,
+    Names,
+    Arguments,
 }
 
 /// Why a request is not passed on.
@@ -50,9 +62,10 @@ enum GateError {
 
 impl Gate {
     /// Stands before a server that is sent no more than `body_limit` bytes at once; nothing, where
-    /// `policy` says nothing.
-    pub(crate) fn new(policy: &Policy, body_limit: u64) -> Option<Self> {
-        (!policy.is_empty()).then(|| Self {
+    /// `policy` says nothing, unless what comes behind it must know what is called.
+    pub(crate) fn new(policy: &Policy, body_limit: u64, needed: Needed) -> Option<Self> {
+        (needed != Needed::Nothing || !policy.is_empty()).then(|| Self {
+            tells_arguments: needed == Needed::Arguments,
             policy: Arc::new(policy.clone()),
             body_limit: usize::try_from(body_limit).unwrap_or(usize::MAX),
         })
@@ -90,7 +103,7 @@ impl Gate {
     {
         let (mut parts, body) = request.into_parts();
         let (body, decision, lists) = if parts.method == Method::POST {
-            self.judge(&parts, body, &caller).await?
+            self.judge(&mut parts, body, &caller).await?
         } else {
             self.judge_without_message(&parts, &body, &caller)?
         };
@@ -117,7 +130,7 @@ impl Gate {
     /// What becomes of a message; and whether its answer is a list.
     async fn judge(
         &self,
-        parts: &Parts,
+        parts: &mut Parts,
         body: Body,
         caller: &VerifiedToken,
     ) -> Result<(Body, Decision, bool), GateError> {
@@ -138,6 +151,11 @@ impl Gate {
         }
         let decision = allowed(self.policy.decide(&read, caller))?;
         let lists = read.messages.iter().any(Message::asks_for_a_list);
+        let mut calls: Vec<_> = decision.called.iter().map(called).collect();
+        if self.tells_arguments {
+            add_arguments(&mut calls, &body);
+        }
+        parts.extensions.insert(Calls::new(calls));
         Ok((Body::from(body), decision, lists))
     }
 
@@ -225,24 +243,52 @@ fn allowed(decision: Decision) -> Result<Decision, GateError> {
 }
 
 fn refused(decision: Decision, subject: Option<&str>) -> Response<Body> {
-    let called = decision.subject().map(ToString::to_string);
+    let subject_called = decision.subject().map(ToString::to_string);
     let (rule, reason) = (decision.rule.as_deref(), &decision.outcome);
     let mut response = match &decision.outcome {
         // The guard answers, and writes it in the log.
         Outcome::InsufficientScope(scope) if !scope.is_empty() => {
-            tracing::debug!(called, rule, %reason, subject, "a rule needs more scopes");
+            tracing::debug!(called = subject_called, rule, %reason, subject, "a rule needs more scopes");
             Shortfall::Scope(scope.clone()).into_response()
         }
         Outcome::Denied(denial) => {
-            tracing::info!(called, rule, %reason, subject, "refused by policy");
+            tracing::info!(called = subject_called, rule, %reason, subject, "refused by policy");
             access_denied(denial)
         }
         Outcome::InsufficientScope(_) | Outcome::Allowed | Outcome::Unread => {
             access_denied(&Denial::Rule)
         }
     };
+    let called = decision.subject().map(called);
+    let denied = Denied::new(called, "policy", decision.outcome.to_string());
+    response.extensions_mut().insert(denied);
     response.extensions_mut().insert(decision);
     response
+}
+
+/// Adds what the messages in `body` call things with, where each calls one.
+fn add_arguments(calls: &mut [Called], body: &[u8]) {
+    let messages: Vec<Value> = match serde_json::from_slice(body) {
+        Ok(Value::Array(messages)) => messages,
+        Ok(message) => vec![message],
+        Err(_) => return,
+    };
+    let asking = messages.into_iter();
+    let asking: Vec<_> = asking
+        .filter(|message| message.get("method").is_some())
+        .collect();
+    if asking.len() == calls.len() {
+        for (call, mut message) in calls.iter_mut().zip(asking) {
+            let arguments = message.pointer_mut("/params/arguments");
+            call.arguments = arguments.map(Value::take);
+        }
+    }
+}
+
+/// What was called, for what comes behind.
+fn called(read: &super::Called) -> Called {
+    let name = read.item.as_ref().map(|item| item.name.clone());
+    Called::new(&read.method, name)
 }
 
 /// 403 without a challenge: no authorization helps. Never JSON-RPC, which a client would take for
@@ -278,6 +324,10 @@ fn plain(status: StatusCode, line: impl Into<Body>) -> Response<Body> {
 }
 
 fn unread(mut response: Response<Body>) -> Response<Body> {
+    let reason = "it can be read in two ways";
+    response
+        .extensions_mut()
+        .insert(Denied::new(None, "unread", reason));
     response.extensions_mut().insert(Decision::unread());
     response
 }

@@ -10,6 +10,7 @@ use http::{Response, StatusCode};
 use http_body_util::LengthLimitError;
 use hyper_util::client::legacy;
 
+use crate::metrics;
 use crate::telemetry::WithCauses;
 use crate::upstream::target::{Target, Unmapped};
 
@@ -77,8 +78,26 @@ impl ForwardError {
         }
     }
 
+    /// A word for it.
+    const fn label(&self) -> &'static str {
+        match self {
+            Self::Unverified => "unverified",
+            Self::Method => "method",
+            Self::Unmapped(_) => "path",
+            Self::TooLarge => "too_large",
+            Self::TooSlow => "too_slow",
+            Self::Unreachable(_) => "unreachable",
+            Self::Lost(_) => "lost",
+            Self::Exchange(_) => "exchange",
+            Self::TokenRefused => "token_refused",
+            Self::TokenReplaced => "token_replaced",
+            Self::TimedOut => "timed_out",
+        }
+    }
+
     /// Logs the error and makes it an answer: a line of plain text, never JSON-RPC.
     pub(crate) fn into_response(self, target: Option<&Target>) -> Response<Body> {
+        metrics::upstream_failed(self.label());
         if let Self::Exchange(error) = self {
             return error.into_response();
         }

@@ -25,6 +25,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_http::timeout::TimeoutError;
+use tracing::Instrument as _;
 use url::Url;
 
 use entrada::VerifiedToken;
@@ -32,6 +33,7 @@ use entrada::authorization_server::CorrelationId;
 
 use crate::access_log::CORRELATION_ID;
 use crate::config::UpstreamSettings;
+use crate::traces::TraceContext;
 use crate::upstream::content::RequestContent;
 use crate::upstream::error::ForwardError;
 use crate::upstream::exchange::Exchange;
@@ -142,7 +144,12 @@ impl Shared {
             let token = exchange.token(&caller).await?;
             exchange.put(token, request.headers_mut());
         }
-        let answer = self.client.request(request);
+        let span = tracing::debug_span!(
+            "upstream",
+            otel.kind = "client",
+            server.address = self.target.origin(),
+        );
+        let answer = self.client.request(request).instrument(span);
         let answered = match self.response_timeout {
             Some(limit) => tokio::time::timeout(limit, answer)
                 .await
@@ -172,6 +179,9 @@ impl Shared {
         let id = parts.extensions.get::<CorrelationId>();
         if let Some(Ok(id)) = id.map(|id| HeaderValue::from_str(id.as_str())) {
             headers.insert(CORRELATION_ID, id);
+        }
+        if let Some(trace) = parts.extensions.get::<TraceContext>() {
+            trace.tell(&mut headers);
         }
         let mut request = Request::new(content);
         *request.method_mut() = parts.method;

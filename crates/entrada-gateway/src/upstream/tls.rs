@@ -20,6 +20,9 @@ use crate::upstream::target::TargetError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpstreamError {
+    /// What it stands behind is no URL.
+    #[error("the protected resource is no URL")]
+    Resource,
     /// The URL has no host.
     #[error("upstream: {0}")]
     Url(#[from] TargetError),

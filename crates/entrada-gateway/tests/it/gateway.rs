@@ -14,11 +14,14 @@ use entrada::authorization_server::TrustedProxies;
 use entrada::oauth::client::ClientId;
 use entrada::oauth::scope::Scope;
 use entrada::platform::Timestamp;
-use entrada_gateway::access_log::observed;
+use entrada_gateway::access_log::{Observer, observed};
+use entrada_gateway::audit::Audit;
+use entrada_gateway::called::{Called, Calls};
 use entrada_gateway::config::UpstreamSettings;
 use entrada_gateway::policy::Decision;
-use entrada_gateway::route::Route;
+use entrada_gateway::route::{Route, Routes};
 use entrada_gateway::server::Server;
+use entrada_gateway::traces::Tracer;
 use entrada_gateway::upstream::McpServer;
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt as _;
@@ -80,11 +83,35 @@ impl Gateway {
         Self::serve(routed([server]).layer(from_fn(note))).await
     }
 
+    /// In front of what `settings` say, with an audit log, where every call is what `called` says.
+    pub(crate) async fn audited(
+        settings: UpstreamSettings,
+        audit: Option<Audit>,
+        called: Option<Called>,
+    ) -> Self {
+        let resource = format!("http://gateway{}", settings.resource_path);
+        let route = Route::new(&resource, &settings, audit.as_ref()).unwrap();
+        let routes = Routes::of_all([route.clone()]);
+        let observer = Observer::new(TrustedProxies::default());
+        let observer = observer.of_routes(routes).telling(audit);
+        let call = move |mut request: Request<Body>, next: Next| {
+            if let Some(called) = called.clone() {
+                request.extensions_mut().insert(Calls::new([called]));
+            }
+            let_caller_in(request, next)
+        };
+        let guarded = Router::new().fallback_service(route).layer(from_fn(call));
+        Self::listen(observer.observe(guarded)).await
+    }
+
     async fn serve(router: Router) -> Self {
+        Self::listen(observed(router, TrustedProxies::default())).await
+    }
+
+    async fn listen(router: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let router = observed(router, TrustedProxies::default());
         let server = Server::new(listener, router, Duration::from_millis(200));
         let mut serving = JoinSet::new();
         serving.spawn(server.run(stop.clone()));
@@ -94,6 +121,16 @@ impl Gateway {
             serving,
             client: Client::builder(TokioExecutor::new()).build_http(),
         }
+    }
+
+    /// In front of what `settings` say, with traces that `tracer` begins.
+    pub(crate) async fn traced(settings: UpstreamSettings, tracer: Tracer) -> Self {
+        let server = McpServer::new(&settings).unwrap();
+        let guarded = Router::new()
+            .fallback_service(server)
+            .layer(from_fn(let_alice_in));
+        let observer = Observer::new(TrustedProxies::default());
+        Self::listen(observer.tracing(Some(tracer)).observe(guarded)).await
     }
 
     pub(crate) fn url(&self, path: &str) -> Uri {
@@ -113,12 +150,23 @@ impl Gateway {
 fn routed(servers: impl IntoIterator<Item = UpstreamSettings>) -> Router {
     let router = servers.into_iter().fold(Router::new(), |router, server| {
         let path = server.resource_path.clone();
-        let route = Route::new(&format!("http://gateway{path}"), &server).unwrap();
+        let route = Route::new(&format!("http://gateway{path}"), &server, None).unwrap();
         router
             .route_service(&path, route.clone())
             .route_service(&format!("{path}/{{*rest}}"), route)
     });
     router.layer(from_fn(let_alice_in))
+}
+
+/// Lets everybody in as Alice, or as the subject in `test-subject`.
+async fn let_caller_in(mut request: Request<Body>, next: Next) -> Response<Body> {
+    let mut facts = TokenFacts::clone(&alice());
+    if let Some(subject) = request.headers().get("test-subject") {
+        facts.principal.object_id = Some(subject.to_str().unwrap().to_owned());
+    }
+    let caller = VerifiedToken::assertion(facts);
+    request.extensions_mut().insert(caller);
+    next.run(request).await
 }
 
 async fn let_alice_in(

@@ -8,6 +8,7 @@
 mod gateway;
 mod http2;
 mod leaving;
+mod observed;
 mod passing;
 mod policy;
 mod program;
@@ -15,4 +16,5 @@ mod refusing;
 mod stdio;
 mod streams;
 mod tls;
+mod traces;
 mod upstream;

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::gateway::body;
 
-fn entrada(arguments: &[&str]) -> Command {
+pub(crate) fn entrada(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_entrada"));
     command
         .args(arguments)
@@ -24,11 +24,11 @@ fn entrada(arguments: &[&str]) -> Command {
 }
 
 /// A program that is ended with the test.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
     /// Asks it to stop, and waits until it has.
-    fn stop(mut self) -> std::process::ExitStatus {
+    pub(crate) fn stop(mut self) -> std::process::ExitStatus {
         let id = self.0.id().to_string();
         Command::new("kill").arg(&id).status().unwrap();
         self.0.wait().unwrap()
@@ -43,7 +43,7 @@ impl Drop for Running {
     }
 }
 
-async fn get(url: &str) -> (StatusCode, http::HeaderMap, Vec<u8>) {
+pub(crate) async fn get(url: &str) -> (StatusCode, http::HeaderMap, Vec<u8>) {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let request = Request::get(url).body(Body::empty()).unwrap();
     let response = client.request(request).await.unwrap();

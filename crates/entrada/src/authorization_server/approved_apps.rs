@@ -14,6 +14,7 @@ use super::consent::ConsentError;
 use super::correlation::CorrelationId;
 use super::pages::{self, ApprovedApp, ApprovedAppsPage, SignInPage, Words};
 use super::{AuthorizationServer, answer};
+use crate::audit::{Act, AuditEvent, Decision, Who};
 use crate::entra::error::EntraError;
 use crate::grant::{ApprovedClient, LOGIN_LIFETIME, PageLogin, SignedIn, UserKey};
 use crate::keys::Purpose;
@@ -148,7 +149,7 @@ pub(super) async fn post(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let done = server.answer_apps_form(&body, &headers).await;
+    let done = server.answer_apps_form(&body, &headers, &correlation).await;
     done.unwrap_or_else(|error| page(&error, &correlation))
 }
 
@@ -200,6 +201,7 @@ impl AuthorizationServer {
         &self,
         body: &[u8],
         headers: &HeaderMap,
+        correlation: &CorrelationId,
     ) -> Result<Response, ApprovedAppsError> {
         use ApprovedAppsError as E;
         let now = self.now();
@@ -217,10 +219,15 @@ impl AuthorizationServer {
             Asks::SignIn => self.sign_in_to_apps(now).await,
             Asks::Remove { user, client_id } => {
                 let session = self.session(headers, now).await?;
-                if session.is_none_or(|session| session.user != user) {
-                    return Err(E::SignedOut);
-                }
+                let session = session.filter(|session| session.user == user);
+                let account = session.ok_or(E::SignedOut)?.account;
                 self.remove_client(user, &client_id, now).await?;
+                let event = self.event(Act::Removal, Decision::Allowed);
+                let event = AuditEvent {
+                    who: account.map(Who::named),
+                    ..event.of_client(&client_id, None)
+                };
+                self.tell(event, correlation);
                 Ok(self.to_apps(&[]))
             }
             Asks::SignOut => {

@@ -13,6 +13,7 @@ use crate::access_token::Claimed;
 use crate::grant::{AuthorizationRequest, LoginHints};
 use crate::jwt::thumbprint::JwkThumbprint;
 use crate::keys::Purpose;
+use crate::meters;
 use crate::oauth::client::{Client, ClientId, GrantType};
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::oauth::params::{Params, ParamsError};
@@ -91,6 +92,7 @@ impl AuthorizationServer {
         };
         match outcome {
             Ok((request, insists)) => {
+                meters::authorization("ok");
                 let consent = if insists {
                     None
                 } else {
@@ -98,7 +100,10 @@ impl AuthorizationServer {
                 };
                 let mut page = match consent {
                     None => self.ask(&request, correlation),
-                    Some(consent) => self.forward((request, consent), now, correlation).await,
+                    Some(consent) => {
+                        meters::consent("remembered");
+                        self.forward((request, consent), now, correlation).await
+                    }
                 };
                 page.headers_mut().append(header::SET_COOKIE, set_cookie);
                 page
@@ -153,6 +158,7 @@ impl AuthorizationServer {
         let Ok(sealed) = self.0.store.seal_for(CONSENT_FORM, request) else {
             return pages::trouble(correlation);
         };
+        meters::consent("asked");
         ConsentPage {
             server_name: self.name_of(&request.resource),
             client_name: request.client_name.as_deref(),
@@ -184,6 +190,7 @@ impl AuthorizationServer {
         correlation: &CorrelationId,
     ) -> Response {
         let answer = ErrorResponse::from(error);
+        meters::authorization(answer.error.as_str());
         answer::log(error, answer.error, correlation);
         match error.answer_to() {
             Some(to) => pages::redirect(&self.error_location(to, answer)),

@@ -11,13 +11,17 @@ use super::consent::ConsentError;
 use super::correlation::CorrelationId;
 use super::pages::{self, Words};
 use super::sign_in_again::{self, SignInAgainError};
-use super::{AuthorizationServer, answer, token};
+use super::{AuthorizationServer, answer, observed, token};
+use crate::access_token::Principal;
+use crate::audit::{Act, Decision};
 use crate::causes::Causes;
 use crate::entra::error::EntraError;
 use crate::grant::{
     AuthorizationRequest, ConsentedRequest, EntraLogin, GrantId, NeededInteraction, PendingLogin,
     SignedIn,
 };
+use crate::meters;
+use crate::oauth::client::ClientId;
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::oauth::params::Params;
 use crate::platform::Timestamp;
@@ -108,6 +112,9 @@ enum Landed {
 /// What a code was issued for.
 struct IssuedTo {
     grant: GrantId,
+    principal: Principal,
+    client_id: ClientId,
+    client_name: Option<String>,
     to: AnswerTo,
     /// Says who uses the browser, where that is remembered.
     set_user: Option<HeaderValue>,
@@ -244,6 +251,9 @@ impl AuthorizationServer {
             Err(error) => return Err(CallbackError::StoreCode { error, to }),
         }
         let set_user = self.note_user(&signed_in.principal, now);
+        let (client_id, client_name) = request.client();
+        let (client_id, client_name) = (client_id.clone(), client_name.map(str::to_owned));
+        let principal = signed_in.principal.clone();
         let issued = request.complete(id, signed_in, now);
         if issued.scope().is_empty() {
             return Err(CallbackError::NothingGranted(to));
@@ -254,6 +264,9 @@ impl AuthorizationServer {
             Ok(()) => {
                 let issued_to = IssuedTo {
                     grant: id,
+                    principal,
+                    client_id,
+                    client_name,
                     to,
                     set_user,
                 };
@@ -322,10 +335,17 @@ impl AuthorizationServer {
             Landed::Code(code, issued_to) => {
                 let IssuedTo {
                     grant,
+                    principal,
+                    client_id,
+                    client_name,
                     to,
                     set_user,
                 } = issued_to;
                 tracing::info!(correlation_id = %correlation, %grant, "code issued");
+                meters::login("ok", None);
+                let event = self.event(Act::Login, Decision::Allowed).about(&principal);
+                let event = event.of_client(&client_id, client_name.as_deref());
+                self.tell(event.of_grant(grant), correlation);
                 let mut response = pages::redirect(&self.location(&to, &[("code", code.expose())]));
                 if let Some(set_user) = set_user {
                     let headers = response.headers_mut();
@@ -347,6 +367,9 @@ impl AuthorizationServer {
             }
             Landed::SignedInAgain(grant) => {
                 tracing::info!(correlation_id = %correlation, %grant, "signed in again");
+                meters::login("again", None);
+                let event = self.event(Act::Login, Decision::Allowed);
+                self.tell(event.of_grant(grant), correlation);
                 pages::done(sign_in_again::DONE)
             }
         }
@@ -354,6 +377,9 @@ impl AuthorizationServer {
 
     fn refuse_callback(&self, error: &CallbackError, correlation: &CorrelationId) -> Response {
         let answer = ErrorResponse::from(error);
+        meters::login(answer.error.as_str(), observed::aadsts(error));
+        let decision = observed::denied(answer.error, error);
+        self.tell(self.event(Act::Login, decision), correlation);
         let logs_itself = matches!(
             error,
             CallbackError::SignInAgain(_) | CallbackError::ApprovedApps(_)

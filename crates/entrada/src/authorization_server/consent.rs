@@ -9,6 +9,7 @@ use super::authorize::{AnswerTo, CONSENT_FORM};
 use super::correlation::CorrelationId;
 use super::pages::{self, Words};
 use super::{AuthorizationServer, answer};
+use crate::audit::{Act, Decision};
 use crate::grant::{AuthorizationRequest, Consent, LOGIN_LIFETIME, Login, PendingLogin};
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::oauth::params::Params;
@@ -75,6 +76,7 @@ pub(super) async fn post(
     };
     match answer {
         ConsentAnswer::Allow => {
+            server.consented(&request, Decision::Allowed, &correlation);
             let consented = (request, Consent::Given);
             server.forward(consented, now, &correlation).await
         }
@@ -178,6 +180,18 @@ impl AuthorizationServer {
         )
     }
 
+    /// Tells what a user answered; who it is, nobody knows yet.
+    fn consented(
+        &self,
+        request: &AuthorizationRequest,
+        decision: Decision,
+        correlation: &CorrelationId,
+    ) {
+        let event = self.event(Act::Consent, decision);
+        let name = request.client_name.as_deref();
+        self.tell(event.of_client(&request.client_id, name), correlation);
+    }
+
     /// Tells the client that the user said no. The form cannot be answered again.
     async fn deny(
         &self,
@@ -196,6 +210,9 @@ impl AuthorizationServer {
             Written::Conflict | Written::Revoked => return Err(ConsentError::Answered),
         }
         tracing::info!(correlation_id = %correlation, client_id = %request.client_id, "consent denied");
+        let reason = DENIED.error_description.to_owned();
+        let code = DENIED.error;
+        self.consented(&request, Decision::Denied { code, reason }, correlation);
         let to = AnswerTo::new(request.redirect, request.state);
         Ok(pages::redirect(&self.error_location(&to, DENIED)))
     }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue};
@@ -17,7 +18,11 @@ const HEADER: HeaderName = HeaderName::from_static("x-correlation-id");
 ///
 /// Put one into the request's extensions to have yours used.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct CorrelationId(String);
+pub struct CorrelationId {
+    name: String,
+    /// Where the request came from, for the audit log.
+    address: Option<IpAddr>,
+}
 
 /// The text cannot name a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -34,7 +39,7 @@ impl CorrelationId {
     pub fn parse(text: &str) -> Result<Self, CorrelationIdError> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         if (1..=64).contains(&text.len()) && text.bytes().all(fits) {
-            Ok(Self(text.to_owned()))
+            Ok(Self::named(text.to_owned()))
         } else {
             Err(CorrelationIdError)
         }
@@ -51,18 +56,29 @@ impl CorrelationId {
                 let _ = write!(hex, "{byte:02x}");
                 hex
             });
-        Self(hex)
+        Self::named(hex)
+    }
+
+    const fn named(name: String) -> Self {
+        Self {
+            name,
+            address: None,
+        }
     }
 
     /// The name.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
+    }
+
+    pub(super) const fn address(&self) -> Option<IpAddr> {
+        self.address
     }
 }
 
 impl fmt::Display for CorrelationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 
@@ -73,7 +89,12 @@ pub(super) async fn correlate(
     next: Next,
 ) -> Response {
     let given = request.extensions().get::<CorrelationId>().cloned();
-    let id = given.unwrap_or_else(|| CorrelationId::generate(&*server.0.platform.random));
+    let mut id = given.unwrap_or_else(|| CorrelationId::generate(&*server.0.platform.random));
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    id.address = peer.map(|ConnectInfo(peer)| {
+        let proxies = server.trusted_proxies();
+        proxies.client(peer.ip(), request.headers())
+    });
     let header = HeaderValue::from_str(id.as_str());
     request.extensions_mut().insert(id);
     let mut response = next.run(request).await;

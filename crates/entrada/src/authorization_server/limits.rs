@@ -19,6 +19,7 @@ use super::client_address::{TrustedProxies, is_forwarded};
 use super::correlation::CorrelationId;
 use super::pages::{self, Words};
 use super::{AuthorizationServer, answer, authorize};
+use crate::meters;
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::platform::{Timestamp, is_public};
 use crate::quota::Count;
@@ -115,6 +116,16 @@ impl LimitError {
     }
 }
 
+impl LimitError {
+    const fn label(&self) -> &'static str {
+        match self {
+            Self::Address { .. } => "address",
+            Self::Failures { .. } => "failures",
+            Self::All { .. } => "all",
+        }
+    }
+}
+
 impl From<&LimitError> for ErrorResponse {
     fn from(error: &LimitError) -> Self {
         let description = match error {
@@ -133,6 +144,16 @@ pub(super) enum Limited {
     Register,
     Authorize,
     Token,
+}
+
+impl Limited {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Register => "register",
+            Self::Authorize => "authorize",
+            Self::Token => "token",
+        }
+    }
 }
 
 /// What was counted.
@@ -270,6 +291,7 @@ pub(super) async fn limit(
     let address = peer.map(|ConnectInfo(peer)| limits.address(peer.ip(), request.headers()));
     let now = server.now();
     if let Err(error) = limits.admit(what, address, now) {
+        meters::rate_limited(what.label(), error.label());
         return refuse(&error, what, request.headers(), &correlation);
     }
     let response = next.run(request).await;

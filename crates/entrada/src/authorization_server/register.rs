@@ -12,7 +12,8 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
 use super::correlation::CorrelationId;
-use super::{AuthorizationServer, answer, media_type};
+use super::{AuthorizationServer, answer, media_type, observed};
+use crate::audit::{Act, Decision};
 use crate::oauth::client::{
     ApplicationType, Client, ClientId, ClientMetadataError, GrantType, UnverifiedClientMetadata,
 };
@@ -87,6 +88,8 @@ pub(super) async fn post(
     let answer = match server.register(&headers, &body).await {
         Ok(client) => {
             tracing::info!(correlation_id = %correlation, client_id = %client.id(), "client registered");
+            let event = server.event(Act::Registration, Decision::Allowed);
+            server.tell(event.of(&client), &correlation);
             (StatusCode::CREATED, Json(server.registration(&client))).into_response()
         }
         Err(error) => {
@@ -94,7 +97,10 @@ pub(super) async fn post(
                 RegisterError::Store(_) => Some(answer::STORE_RETRY_AFTER),
                 RegisterError::Malformed | RegisterError::Metadata(_) => None,
             };
-            answer::refuse(&error, (&error).into(), retry_after, &correlation)
+            let answer = ErrorResponse::from(&error);
+            let decision = observed::denied(answer.error, &error);
+            server.tell(server.event(Act::Registration, decision), &correlation);
+            answer::refuse(&error, answer, retry_after, &correlation)
         }
     };
     answer::uncached(answer)

@@ -10,7 +10,8 @@ use http::{HeaderMap, StatusCode};
 use super::client_auth::ClientAuthError;
 use super::correlation::CorrelationId;
 use super::token::{self, TokenError};
-use super::{AuthorizationServer, answer};
+use super::{AuthorizationServer, answer, observed};
+use crate::audit::{Act, Decision};
 use crate::grant::{GrantId, PresentedRefreshToken};
 use crate::keys::KeyRing;
 use crate::oauth::error::{ErrorCode, ErrorResponse};
@@ -66,7 +67,10 @@ pub(super) async fn post(
         Ok(()) => StatusCode::OK.into_response(),
         Err(error) => {
             let retry_after = error.retry_after();
-            let mut refusal = answer::refuse(&error, (&error).into(), retry_after, &correlation);
+            let answer = ErrorResponse::from(&error);
+            let decision = observed::denied(answer.error, &error);
+            server.tell(server.event(Act::Revocation, decision), &correlation);
+            let mut refusal = answer::refuse(&error, answer, retry_after, &correlation);
             if matches!(&error, RevokeError::Client(error) if error.wants_basic()) {
                 answer::challenge_basic(&mut refusal);
             }
@@ -96,7 +100,7 @@ impl AuthorizationServer {
     ) -> Result<(), RevokeError> {
         let now = self.now();
         let params = token::form(headers, body).map_err(RevokeError::Form)?;
-        let (client, _) = self.authenticate(headers, &params, now).await?;
+        let (client, registered) = self.authenticate(headers, &params, now).await?;
         let token = params.get("token").ok_or(RevokeError::NoToken)?;
         let Some(id) = self.grant_named_by(token, now).await? else {
             return Ok(());
@@ -109,6 +113,9 @@ impl AuthorizationServer {
         }
         self.0.store.revoke_grant(&id, now).await?;
         tracing::info!(correlation_id = %correlation, grant = %id, client_id = %client.id(), "grant revoked");
+        let event = self.event(Act::Revocation, Decision::Allowed);
+        let event = event.about(grant.principal()).of_grant(id);
+        self.tell(event.of(&registered), correlation);
         Ok(())
     }
 

@@ -15,14 +15,16 @@ use super::client_auth::ClientAuthError;
 use super::correlation::CorrelationId;
 use super::limits::NoFailure;
 use super::renewal::RenewalError;
-use super::{AuthorizationServer, Resource, ScopePolicy, answer, media_type};
+use super::{AuthorizationServer, Resource, ScopePolicy, answer, media_type, observed};
+use crate::access_token::Principal;
+use crate::audit::{Act, Decision};
 use crate::dpop::ProofError;
 use crate::grant::{
     AuthenticatedClient, Grant, GrantId, OwnPrincipal, RedeemError, RefreshError, WithoutLogin,
 };
 use crate::jwt::identity_assertion::IdentityAssertionError;
 use crate::jwt::sign::SigningKeyError;
-use crate::oauth::client::GrantType;
+use crate::oauth::client::{Client, GrantType};
 use crate::oauth::error::{ErrorCode, ErrorResponse};
 use crate::oauth::params::{Params, ParamsError};
 use crate::oauth::resource::AskedResources;
@@ -247,6 +249,32 @@ struct Issued {
     expires_in: Duration,
     refresh_token: Option<RefreshToken>,
     scope: Scope,
+    grant: GrantId,
+    principal: Principal,
+}
+
+/// What is known of a request before it is answered.
+#[derive(Debug)]
+struct Asked {
+    act: Act,
+    by: Option<Client>,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        let act = Act::Token;
+        Self { act, by: None }
+    }
+}
+
+fn act(grant_type: Option<&str>) -> Act {
+    match grant_type {
+        Some("authorization_code") => Act::Code,
+        Some("refresh_token") => Act::Refresh,
+        Some("client_credentials") => Act::ClientCredentials,
+        Some(JWT_BEARER) => Act::IdentityAssertion,
+        Some(_) | None => Act::Token,
+    }
 }
 
 impl Issued {
@@ -277,11 +305,15 @@ pub(super) async fn post(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let answer = match server.issue(&headers, &body, &correlation).await {
+    let mut asked = Asked::default();
+    let issued = server.issue(&headers, &body, &mut asked, &correlation);
+    let answer = match issued.await {
         Ok(issued) => Json(issued.body()).into_response(),
         Err(error) => {
             let retry_after = error.retry_after();
-            let mut refusal = answer::refuse(&error, (&error).into(), retry_after, &correlation);
+            let answer = ErrorResponse::from(&error);
+            server.refused(&error, answer.error, &asked, &correlation);
+            let mut refusal = answer::refuse(&error, answer, retry_after, &correlation);
             if matches!(&error, TokenError::Client(error) if error.wants_basic()) {
                 answer::challenge_basic(&mut refusal);
             }
@@ -303,12 +335,15 @@ impl AuthorizationServer {
         &self,
         headers: &HeaderMap,
         body: &[u8],
+        asked: &mut Asked,
         correlation: &CorrelationId,
     ) -> Result<Issued, TokenError> {
         let now = self.now();
         self.sweep_if_due(now).await;
         let params = form(headers, body)?;
+        asked.act = act(params.get("grant_type"));
         let (client, registered) = self.authenticate(headers, &params, now).await?;
+        asked.by = Some(registered.clone());
         let client = client.with_key(self.proven_key(headers, &registered, now)?);
         let may = |grant_type| {
             let registered = registered.may_use(grant_type);
@@ -316,33 +351,52 @@ impl AuthorizationServer {
                 .then_some(())
                 .ok_or(TokenError::UnauthorizedClient)
         };
-        match params.get("grant_type") {
+        let issued = match params.get("grant_type") {
             Some("authorization_code") => {
                 may(GrantType::AuthorizationCode)?;
-                let issued = self.redeem(&params, &client, now, correlation).await?;
-                self.keep(&registered, now, correlation).await;
-                Ok(issued)
+                self.redeem(&params, &client, now, correlation).await?
             }
             Some("refresh_token") => {
                 may(GrantType::RefreshToken)?;
-                let issued = self.refresh(&params, &client, now, correlation).await?;
-                self.keep(&registered, now, correlation).await;
-                Ok(issued)
+                self.refresh(&params, &client, now, correlation).await?
             }
             Some("client_credentials") if self.takes_client_credentials() => {
                 may(GrantType::ClientCredentials)?;
                 let client = (&client, &registered);
                 self.issue_to_client(&params, client, now, correlation)
-                    .await
+                    .await?
             }
             Some(JWT_BEARER) if self.takes_assertions() => {
                 may(GrantType::JwtBearer)?;
                 self.issue_by_assertion(&params, &client, now, correlation)
-                    .await
+                    .await?
             }
-            Some(_) => Err(TokenError::UnsupportedGrantType),
-            None => Err(TokenError::Missing("grant_type")),
+            Some(_) => return Err(TokenError::UnsupportedGrantType),
+            None => return Err(TokenError::Missing("grant_type")),
+        };
+        let event = self.event(asked.act, Decision::Allowed);
+        let event = event.about(&issued.principal).of_grant(issued.grant);
+        self.tell(event.of(&registered), correlation);
+        if matches!(asked.act, Act::Code | Act::Refresh) {
+            self.keep(&registered, now, correlation).await;
         }
+        Ok(issued)
+    }
+
+    /// Tells that a request was refused.
+    fn refused(
+        &self,
+        error: &TokenError,
+        code: ErrorCode,
+        asked: &Asked,
+        correlation: &CorrelationId,
+    ) {
+        let event = self.event(asked.act, observed::denied(code, error));
+        let event = match &asked.by {
+            Some(client) => event.of(client),
+            None => event,
+        };
+        self.tell(event, correlation);
     }
 
     /// The server that a token without a login is for (RFC 8707 §2.2).
@@ -407,6 +461,8 @@ impl AuthorizationServer {
             expires_in: lifetime,
             refresh_token,
             scope,
+            grant: grant.id(),
+            principal: grant.principal().clone(),
         })
     }
 

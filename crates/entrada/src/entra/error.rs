@@ -132,6 +132,19 @@ impl From<VerifyError> for EntraError {
 }
 
 impl EntraError {
+    /// A label for it.
+    pub(super) const fn label(&self) -> &'static str {
+        match self {
+            Self::Transport(_) => "no_answer",
+            Self::Credential(_) => "credential",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Refused(_) => "refused",
+            Self::Malformed | Self::Published(_) | Self::IdToken(_) | Self::WrongLogin => {
+                "not_understood"
+            }
+        }
+    }
+
     /// Reads a response that is not a success.
     ///
     /// Microsoft says to act on `error`, never on the numbers; a throttled answer is plain text.

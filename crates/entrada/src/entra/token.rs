@@ -5,10 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Uri, header};
 use serde::{Deserialize, Deserializer};
+use tracing::Instrument as _;
 use url::form_urlencoded;
 
 use super::credential::{AssertionRequest, ClientProof, ClientProver};
 use super::error::EntraError;
+use crate::meters::Timed;
 use crate::oauth::claims_request::ClaimsRequest;
 use crate::oauth::scope::Scope;
 use crate::platform::Platform;
@@ -32,6 +34,18 @@ pub(super) enum EntraGrant<'a> {
     ClientCredentials,
     /// On-behalf-of: `jwt-bearer` (RFC 7523 §2.1) with `requested_token_use=on_behalf_of`.
     OnBehalfOf(&'a EntraAccessToken),
+}
+
+impl EntraGrant<'_> {
+    /// A label for it.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::AuthorizationCode { .. } => "code",
+            Self::RefreshToken(_) => "refresh",
+            Self::ClientCredentials => "client_credentials",
+            Self::OnBehalfOf(_) => "on_behalf_of",
+        }
+    }
 }
 
 /// One request to Entra's token endpoint.
@@ -112,8 +126,15 @@ impl TokenRequest<'_> {
         let now = platform.clock.now();
         let asked = AssertionRequest::new(self.client_id, self.endpoint, now);
         let proof = self.credential.proof(asked, platform).await?;
-        EntraTokens::from_http(&platform.http.send(self.to_http(&proof)).await?)
-            .map_err(|error| error.asked_for(self.scope))
+        let kind = self.grant.kind();
+        let timed = Timed::begin(kind);
+        let span = tracing::debug_span!("entra", otel.kind = "client", entra.request = kind);
+        let answer = platform.http.send(self.to_http(&proof));
+        let answer = answer.instrument(span).await;
+        let tokens = answer.map_err(EntraError::from);
+        let tokens = tokens.and_then(|answer| EntraTokens::from_http(&answer));
+        timed.entra(tokens.as_ref().map_or_else(EntraError::label, |_| "ok"));
+        tokens.map_err(|error| error.asked_for(self.scope))
     }
 }
 

@@ -260,6 +260,11 @@ impl ConsentedRequest {
         }
     }
 
+    /// The client it is of, and the name that gave itself.
+    pub(crate) fn client(&self) -> (&ClientId, Option<&str>) {
+        (&self.request.client_id, self.request.client_name.as_deref())
+    }
+
     /// What came of a first login, if this is the second.
     pub(crate) fn signed_in_before(&self) -> Option<&SignedIn> {
         self.signed_in.as_ref()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access_token::AccessTokenVerifier;
+use crate::audit::AuditSink;
 use crate::authorization_server::{
     ClientRegistrations, ConsentMode, PreregisteredClient, RateLimits,
 };
@@ -77,6 +78,7 @@ pub struct AzureConfig {
     store: Option<Arc<dyn Store>>,
     keys: Option<Keys>,
     shared_keys: Option<KeyEncryptionKeys>,
+    audit: Option<Arc<dyn AuditSink>>,
 }
 
 impl AzureConfig {
@@ -142,6 +144,7 @@ impl AzureConfig {
             store: None,
             keys: None,
             shared_keys: None,
+            audit: None,
         }
     }
 }
@@ -227,6 +230,8 @@ setters! { AzureConfig:
     /// See [`TrustedProxies`](crate::authorization_server::TrustedProxies).
     trusted_proxies(trusted_proxies: impl IntoIterator<Item = impl Into<String>>) =
         trusted_proxies.into_iter().map(Into::into).collect();
+    /// Who is told what was decided about whom: registrations, consents, logins, tokens, revocations.
+    audit(audit: Arc<dyn AuditSink>) = Some(audit);
     /// Origins whose web pages may call the protected server.
     allowed_origins(allowed_origins: impl IntoIterator<Item = impl Into<String>>) =
         allowed_origins.into_iter().map(Into::into).collect();

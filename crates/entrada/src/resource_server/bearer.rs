@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
 use tower::{Layer, Service};
+use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
 use super::body::ResponseBody;
@@ -20,6 +21,7 @@ use super::refusal::{Answers, Refusal};
 use super::session::SessionBinding;
 use crate::access_token::{AccessTokenVerifier, Caller, PresentedToken, VerifiedToken};
 use crate::dpop::DPOP;
+use crate::meters::GuardMeters;
 use crate::platform::{Clock, Timestamp};
 use crate::policy::Requirement;
 
@@ -55,6 +57,7 @@ impl RequireBearerLayer {
             requirement,
             possession,
             sessions,
+            meters: GuardMeters::new(),
         };
         Self {
             guard: Arc::new(guard),
@@ -129,6 +132,7 @@ where
         };
         match guard.admit(&token, presentation, &mut request) {
             Ok(()) => {
+                guard.meters.recalled.increment(1);
                 let response = self.inner.call(request);
                 ResponseFuture::running(guard, origin, token, response)
             }
@@ -147,6 +151,7 @@ pub(super) struct Guard {
     requirement: Requirement,
     possession: Possession,
     sessions: Option<SessionBinding>,
+    pub(super) meters: GuardMeters,
 }
 
 impl Guard {
@@ -195,6 +200,7 @@ impl Guard {
     }
 
     pub(super) fn refuse(&self, (refusal, scheme): (Refusal, Scheme)) -> Response<Bytes> {
+        GuardMeters::refused(refusal.label());
         let mut response = self.answers.refuse(refusal, scheme);
         if scheme == Scheme::Dpop {
             self.give_nonce(response.headers_mut());
@@ -213,9 +219,10 @@ impl Guard {
         let guard = Arc::clone(self);
         let token = Zeroizing::new(presented.expose().to_owned());
         let signed = presented.signed();
-        Box::pin(async move {
+        let verified = async move {
             let presented = PresentedToken::with_signed(&token, signed);
             guard.verifier.verify(presented, now).await
-        })
+        };
+        Box::pin(verified.instrument(tracing::debug_span!("guard")))
     }
 }

@@ -163,10 +163,13 @@ where
             .map(|()| token)
     });
     match admitted {
-        Ok(token) => State::Running {
-            token,
-            response: service.call(request),
-        },
+        Ok(token) => {
+            guard.meters.verified.increment(1);
+            State::Running {
+                token,
+                response: service.call(request),
+            }
+        }
         Err(refusal) => State::Answered {
             response: Some(guard.refuse((refusal, presentation.scheme))),
         },

@@ -74,7 +74,39 @@ impl Refusal {
         }
     }
 
-    fn caller(&self) -> Option<&Caller> {
+    /// A word for it, of few.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Origin => "origin",
+            Self::NoCredentials => "no_credentials",
+            Self::SeveralCredentials => "several_credentials",
+            Self::NotBearer => "not_bearer",
+            Self::Unverified(error) => match **error {
+                VerifyError::Unavailable(_) => "unavailable",
+                VerifyError::GrantEnded => "grant_ended",
+                VerifyError::Token(_) => "token",
+                VerifyError::Issuer { .. }
+                | VerifyError::KeyIssuer { .. }
+                | VerifyError::UnknownOrigin { .. } => "issuer",
+                VerifyError::Tenant { .. } => "tenant",
+                VerifyError::Audience { .. } => "audience",
+                VerifyError::Version { .. }
+                | VerifyError::UserFlow { .. }
+                | VerifyError::IdToken
+                | VerifyError::GraphToken
+                | VerifyError::SenderConstrained => "kind",
+                VerifyError::Forbidden(..) => "forbidden",
+            },
+            Self::BoundToken(_) | Self::UnboundToken(_) | Self::Proof(..) => "proof",
+            Self::Forbidden(_, Shortfall::Scope(_)) => "scope",
+            Self::Forbidden(_, Shortfall::Interaction(_)) => "sign_in_again",
+            Self::Forbidden(_, Shortfall::Other(_)) => "forbidden",
+            Self::ForeignSession(_) | Self::SeveralSessions(_) => "session",
+        }
+    }
+
+    /// Who was turned away, where that is known.
+    pub fn caller(&self) -> Option<&Caller> {
         match self {
             Self::Forbidden(caller, _)
             | Self::BoundToken(caller)

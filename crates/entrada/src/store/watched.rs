@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tracing::Instrument as _;
 
 use super::{
     Cursor, Entry, Lease, LeaseHolder, RecordKey, Slot, SlotPage, Store, StoreError, Stored, Taken,
@@ -11,6 +12,7 @@ use super::{
 };
 use crate::causes::Causes;
 use crate::grant::Outage;
+use crate::meters::Timed;
 use crate::platform::{Clock, Timestamp};
 
 /// A store whose trouble is noted, and told to the log when it begins and when it ends. Cheap to clone.
@@ -75,7 +77,16 @@ impl WatchedStore {
         self.health.clone()
     }
 
-    fn seen<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    /// Does what is asked of the store under `verb`, and takes note of how it fares.
+    async fn seen<T>(
+        &self,
+        verb: &'static str,
+        asked: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let timed = Timed::begin(verb);
+        let span = tracing::debug_span!("store", otel.kind = "client", db.operation.name = verb);
+        let result = asked.instrument(span).await;
+        timed.store(if result.is_ok() { "ok" } else { "failed" });
         match &result {
             Ok(_) if self.health.worked() => tracing::info!("the store works again"),
             Ok(_) => {}
@@ -92,15 +103,15 @@ impl WatchedStore {
 #[async_trait]
 impl Store for WatchedStore {
     async fn read(&self, key: &RecordKey) -> Result<Option<Stored>, StoreError> {
-        self.seen(self.store.read(key).await)
+        self.seen("read", self.store.read(key)).await
     }
 
     async fn put(&self, key: &RecordKey, entry: Entry) -> Result<(), StoreError> {
-        self.seen(self.store.put(key, entry).await)
+        self.seen("put", self.store.put(key, entry)).await
     }
 
     async fn put_new(&self, key: &RecordKey, entry: Entry) -> Result<Written, StoreError> {
-        self.seen(self.store.put_new(key, entry).await)
+        self.seen("put_new", self.store.put_new(key, entry)).await
     }
 
     async fn put_version(
@@ -109,15 +120,16 @@ impl Store for WatchedStore {
         version: u64,
         entry: Entry,
     ) -> Result<Written, StoreError> {
-        self.seen(self.store.put_version(key, version, entry).await)
+        self.seen("put_version", self.store.put_version(key, version, entry))
+            .await
     }
 
     async fn take(&self, key: &RecordKey) -> Result<Taken, StoreError> {
-        self.seen(self.store.take(key).await)
+        self.seen("take", self.store.take(key)).await
     }
 
     async fn revoke(&self, key: &RecordKey, until: Timestamp) -> Result<(), StoreError> {
-        self.seen(self.store.revoke(key, until).await)
+        self.seen("revoke", self.store.revoke(key, until)).await
     }
 
     async fn lease(
@@ -127,7 +139,8 @@ impl Store for WatchedStore {
         term: Duration,
         now: Timestamp,
     ) -> Result<Lease, StoreError> {
-        self.seen(self.store.lease(flight, holder, term, now).await)
+        self.seen("lease", self.store.lease(flight, holder, term, now))
+            .await
     }
 
     async fn settle(
@@ -136,19 +149,20 @@ impl Store for WatchedStore {
         holder: LeaseHolder,
         answer: Option<Entry>,
     ) -> Result<Written, StoreError> {
-        self.seen(self.store.settle(flight, holder, answer).await)
+        self.seen("settle", self.store.settle(flight, holder, answer))
+            .await
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
-        self.seen(self.store.sweep(now).await)
+        self.seen("sweep", self.store.sweep(now)).await
     }
 
     async fn export(&self, after: Option<&Cursor>, most: usize) -> Result<SlotPage, StoreError> {
-        self.seen(self.store.export(after, most).await)
+        self.seen("export", self.store.export(after, most)).await
     }
 
     async fn slot(&self, key: &RecordKey) -> Result<Option<Slot>, StoreError> {
-        self.seen(self.store.slot(key).await)
+        self.seen("slot", self.store.slot(key)).await
     }
 
     async fn replace(
@@ -157,6 +171,7 @@ impl Store for WatchedStore {
         found: Option<&Slot>,
         slot: Slot,
     ) -> Result<Written, StoreError> {
-        self.seen(self.store.replace(key, found, slot).await)
+        self.seen("replace", self.store.replace(key, found, slot))
+            .await
     }
 }

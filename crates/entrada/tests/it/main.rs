@@ -38,6 +38,7 @@ mod metadata;
 mod moving;
 mod obo;
 mod obo_flight;
+mod observed;
 mod outage;
 mod places;
 mod preregistered;

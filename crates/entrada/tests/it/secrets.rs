@@ -1,6 +1,7 @@
 //! No secret leaves by the log.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use entra_emulator::{Endpoint, Failure, GrantRefusal, builtin};
 use entrada::AzureConfig;
@@ -14,6 +15,7 @@ use crate::client_credentials::with_jobs;
 use crate::credential::Certificate;
 use crate::identity_assertion::{Idp, TYPE, trusting};
 use crate::log::Log;
+use crate::observed::{Told, recorder};
 use crate::prover::{Prover, call};
 use crate::remembered_consent::{opened, remembering};
 use crate::world::{BASE_URL, RESOURCE, SECOND, World};
@@ -141,6 +143,26 @@ async fn a_whole_session_leaves_no_secret_in_the_log() {
     secrets.assert_unseen(&format!("{:?}", world.provider.guard()));
     secrets.assert_unseen(&format!("{:?}", world.store));
     secrets.assert_unseen(&format!("{:?}", world.keys));
+}
+
+#[tokio::test]
+async fn a_whole_session_leaves_no_secret_in_audit_log_or_metrics() {
+    let (told, recorder) = (Told::default(), recorder());
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let world = World::with(|config| config.audit(Arc::new(told.clone()))).await;
+    let mut secrets = Secrets::default();
+    live(&world, &mut secrets).await;
+    secrets.add(builtin::CLIENT_SECRET);
+    secrets.add(VERIFIER);
+    let events = told.take();
+    assert!(events.len() > 15);
+    secrets.assert_unseen(&format!("{events:#?}"));
+    let text = recorder.handle().render();
+    assert!(text.contains("entrada_logins_total"), "{text}");
+    secrets.assert_unseen(&text);
+    for name in ["alice", builtin::ALICE_OID, builtin::TENANT_ID] {
+        assert!(!text.contains(name), "{name}:\n{text}");
+    }
 }
 
 /// Tokens to downstream APIs, the link to sign in again, and what goes wrong with both.

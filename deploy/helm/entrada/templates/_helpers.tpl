@@ -105,5 +105,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- else -}}
 {{- $_ := set $config "data_dir" "/var/lib/entrada" -}}
 {{- end -}}
+{{- if .Values.metrics.enabled -}}
+{{- $_ := set $config "metrics_listen" (printf "%s:%d" .Values.listenAddress (int .Values.metrics.port)) -}}
+{{- end -}}
 {{- toToml $config -}}
 {{- end -}}

@@ -6,13 +6,19 @@
 {{- if not (or .Values.config.upstream .Values.config.route) -}}
 {{- fail "config.upstream: say where the MCP server is, or list several as config.route" -}}
 {{- end -}}
-{{- range $name := list "listen" "data_dir" "drain_timeout" "store" "store_password_file" "key_encryption_key_file" "client_secret" "client_secret_file" "client_certificate" "client_certificate_password_file" "federated_token_file" "managed_identity" -}}
+{{- range $name := list "listen" "metrics_listen" "data_dir" "drain_timeout" "store" "store_password_file" "key_encryption_key_file" "client_secret" "client_secret_file" "client_certificate" "client_certificate_password_file" "federated_token_file" "managed_identity" -}}
 {{- if hasKey $.Values.config $name -}}
-{{- fail (printf "config.%s: the chart itself sets this, by `listenAddress`, `port`, `drainSeconds`, `credential`, `store` and `secret`" $name) -}}
+{{- fail (printf "config.%s: the chart itself sets this, by `listenAddress`, `port`, `metrics`, `drainSeconds`, `credential`, `store` and `secret`" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- include "entrada.refusals.store" . -}}
 {{- include "entrada.refusals.secret" . -}}
+{{- if and .Values.metrics.enabled (eq (int .Values.port) (int .Values.metrics.port)) -}}
+{{- fail "metrics.port: it must not be the port that everybody asks" -}}
+{{- end -}}
+{{- if and (or .Values.metrics.annotations .Values.metrics.podMonitor.enabled) (not .Values.metrics.enabled) -}}
+{{- fail "metrics.enabled: without it there is nothing to read" -}}
+{{- end -}}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
 {{- fail "httpRoute.parentRefs: name the Gateway that the route belongs to" -}}
 {{- end -}}

@@ -8,6 +8,7 @@ const TOKENS: &str = "Tokens and clients";
 const FORWARD: &str = "What the MCP server sees";
 const STDIO: &str = "An MCP server that speaks stdio";
 const POLICY: &str = "Who may call what";
+const LIMITS: &str = "How many may call";
 const PROCESS: &str = "The process";
 
 /// All settings, in the order the help shows them.
@@ -542,6 +543,75 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
         "A file of Cedar policies that must allow each call, too [feature: cedar]",
     )
     .of_route(OfRoute::Inherited),
+    setting(
+        LIMITS,
+        "rate_limit_user",
+        "RATE",
+        "How often one user, or one application, may ask at a server, such as 100/1m, or none; each \
+         replica counts for itself [default: none]",
+    )
+    .of_route(OfRoute::Inherited),
+    setting(
+        LIMITS,
+        "rate_limit_client",
+        "RATE",
+        "How often one client may, with all of its users [default: none]",
+    )
+    .of_route(OfRoute::Inherited),
+    setting(
+        LIMITS,
+        "rate_limit_tool",
+        "RATE",
+        "How often one user may call one tool [default: none]",
+    )
+    .of_route(OfRoute::Inherited),
+    setting(
+        PROCESS,
+        "metrics_listen",
+        "ADDRESS:PORT",
+        "An address of its own to answer GET /metrics on, for Prometheus, such as 127.0.0.1:9464 \
+         [default: none]",
+    ),
+    setting(
+        PROCESS,
+        "audit_log",
+        "PLACE",
+        "Where who did what is written, a JSON object a line: file:/PATH, stdout, syslog:/dev/log, \
+         syslog:udp://HOST:PORT or syslog:tcp://HOST:PORT [default: nowhere]",
+    ),
+    setting(
+        PROCESS,
+        "audit_required",
+        "BOOL",
+        "Answer 503 to whatever cannot be written there",
+    ),
+    setting(
+        PROCESS,
+        "audit_arguments",
+        "BOOL",
+        "Write there what tools are called with, too, where messages are read: it may be personal, or \
+         secret",
+    ),
+    setting(
+        PROCESS,
+        "otlp_endpoint",
+        "URL",
+        "The OpenTelemetry collector that traces are sent to, over HTTP, such as http://127.0.0.1:4318 \
+         [default: OTEL_EXPORTER_OTLP_ENDPOINT]",
+    ),
+    setting(
+        PROCESS,
+        "trace_sample",
+        "SHARE",
+        "Of how many requests there is a trace, between 0 and 1 [default: 1]",
+    ),
+    setting(
+        PROCESS,
+        "trust_traceparent",
+        "BOOL",
+        "Go on with the traces that requests say they are of: where a proxy of yours says so, and \
+         strangers cannot",
+    ),
     setting(
         PROCESS,
         "config",

@@ -89,6 +89,11 @@ impl UpstreamRefusal {
         self.aadsts.map(advice_on)
     }
 
+    /// The number it gave.
+    pub(in crate::authorization_server) const fn aadsts(&self) -> Option<u32> {
+        self.aadsts
+    }
+
     /// What was asked for, in Entra's spelling.
     pub fn scope(&self) -> &str {
         &self.scope

@@ -1,6 +1,7 @@
 //! `grant_type=authorization_code` (RFC 6749 §4.1.3).
 
 use super::{Issued, TokenError};
+use crate::audit::{Act, Decision};
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::correlation::CorrelationId;
 use crate::grant::{AuthenticatedClient, CodeRequest, RefreshTerm};
@@ -28,6 +29,9 @@ impl AuthorizationServer {
             Redeemed::Replayed(grant) => {
                 store.revoke_grant(&grant, now).await?;
                 tracing::warn!(correlation_id = %correlation, %grant, "a code was replayed: its grant is revoked");
+                let event = self.event(Act::ReplayedCode, Decision::Allowed);
+                let event = event.of_client(client.id(), None).of_grant(grant);
+                self.tell(event, correlation);
                 return Err(TokenError::ReplayedCode);
             }
         };

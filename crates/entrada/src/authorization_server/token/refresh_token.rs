@@ -1,6 +1,7 @@
 //! `grant_type=refresh_token` (RFC 6749 §6).
 
 use super::{Issued, TokenError};
+use crate::audit::{Act, Decision};
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::correlation::CorrelationId;
 use crate::authorization_server::renewal::RenewalError;
@@ -48,6 +49,9 @@ impl AuthorizationServer {
                     %grant,
                     "a refresh token was replayed: its grant is revoked"
                 );
+                let event = self.event(Act::ReplayedRefreshToken, Decision::Allowed);
+                let event = event.of_client(client.id(), None).of_grant(grant);
+                self.tell(event, correlation);
             }
         })?;
         let grant = &rotated.grant;

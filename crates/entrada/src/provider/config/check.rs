@@ -134,6 +134,7 @@ impl AzureConfig {
             rate_limits: self.rate_limits,
             trusted_proxies,
             proofs: Proofs::wanted(self.dpop, self.dpop_nonce.then(|| keys.clone())),
+            audit: self.audit,
         };
         Ok(Checked {
             app,

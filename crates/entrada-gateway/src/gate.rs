@@ -1,0 +1,197 @@
+//! What a call must pass between the guard and its MCP server: rate limits, and the audit log.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use entrada::VerifiedToken;
+use entrada::authorization_server::CorrelationId;
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Request, Response, StatusCode};
+use tokio::time::Instant;
+use tower::Service;
+
+use crate::access_log::{ClientAddress, Denied};
+use crate::audit::{Asked, Audit, NotAudited, Written};
+use crate::called::Called;
+use crate::metrics;
+use crate::policy::gate::Needed;
+use crate::rate::{OverLimit, RateLimits, Rates};
+use crate::upstream::http::{Answering, with_caller};
+
+/// The gate of one route.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    route: Arc<str>,
+    limits: Option<RateLimits>,
+    audit: Option<Audit>,
+}
+
+impl Gate {
+    pub(crate) fn new(route: Arc<str>, rates: Rates, audit: Option<Audit>) -> Self {
+        let limits = (rates != Rates::default()).then(|| RateLimits::new(rates));
+        Self {
+            route,
+            limits,
+            audit,
+        }
+    }
+
+    pub(crate) const fn route(&self) -> &Arc<str> {
+        &self.route
+    }
+
+    /// What it needs to know of what is called, which only the message tells for sure.
+    pub(crate) fn needed(&self) -> Needed {
+        let limits_tools = self.limits.as_ref().is_some_and(RateLimits::limits_tools);
+        match &self.audit {
+            Some(audit) if audit.tells_arguments() => Needed::Arguments,
+            Some(_) => Needed::Names,
+            None if limits_tools => Needed::Names,
+            None => Needed::Nothing,
+        }
+    }
+
+    /// Whether every request is let through unseen.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.limits.is_none() && self.audit.is_none()
+    }
+
+    /// Lets `request` through once what is returned has ended well, or answers it. What is let through is
+    /// in the audit log before its MCP server hears of it, so that whoever leaves at once is in there too.
+    pub(crate) fn pass(
+        &self,
+        request: &Request<Body>,
+    ) -> impl Future<Output = Result<(), Response<Body>>> + Send + use<> {
+        let decided = self.decide(request);
+        async move {
+            for written in decided? {
+                written.wait().await.map_err(not_audited)?;
+            }
+            Ok(())
+        }
+    }
+
+    fn decide(&self, request: &Request<Body>) -> Result<Vec<Written>, Response<Body>> {
+        // Who comes without is turned away by what passes requests on.
+        let Some(caller) = request.extensions().get::<VerifiedToken>() else {
+            return Ok(Vec::new());
+        };
+        let mut calls: Vec<_> = Called::all_of(request).into_iter().map(Some).collect();
+        if calls.is_empty() {
+            calls.push(None);
+        }
+        if let Some(limits) = &self.limits {
+            let now = Instant::now();
+            for called in &calls {
+                let admitted = limits.admit(caller, called.as_ref(), now);
+                admitted.map_err(|over| self.too_many(over, called.clone()))?;
+            }
+        }
+        let Some(audit) = &self.audit else {
+            return Ok(Vec::new());
+        };
+        let correlation_id = request.extensions().get::<CorrelationId>();
+        let address = request.extensions().get::<ClientAddress>();
+        let written = calls.iter().map(|called| {
+            let asked = Asked {
+                caller: Some(caller),
+                called: called.as_ref(),
+                route: Some(&self.route),
+                correlation_id: correlation_id.map(CorrelationId::as_str),
+                address: address.map(|address| address.0),
+            };
+            audit.allow(asked).map_err(not_audited)
+        });
+        written.collect()
+    }
+
+    fn too_many(&self, over: OverLimit, called: Option<Called>) -> Response<Body> {
+        metrics::limited(&self.route, over.by);
+        let reason = format!("over the rate limit of the {}", over.by);
+        tracing::info!(route = &*self.route, by = over.by, "over a rate limit");
+        let mut response = plain(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many requests, try again later\n",
+        );
+        let seconds = over.retry_after.as_secs() + u64::from(over.retry_after.subsec_nanos() > 0);
+        let headers = response.headers_mut();
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        let denied = Denied::new(called, "rate_limit", reason);
+        response.extensions_mut().insert(denied);
+        response
+    }
+}
+
+/// A server behind a gate.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitted<S> {
+    gate: Arc<Gate>,
+    inner: S,
+}
+
+impl<S> Admitted<S> {
+    pub(crate) fn new(gate: Gate, inner: S) -> Self {
+        let gate = Arc::new(gate);
+        Self { gate, inner }
+    }
+
+    pub(crate) fn inner(&self) -> &S {
+        &self.inner
+    }
+
+    pub(crate) fn route(&self) -> &Arc<str> {
+        self.gate.route()
+    }
+}
+
+impl<S> Service<Request<Body>> for Admitted<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = Answering>
+        + Clone
+        + Send
+        + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answering {
+        if self.gate.is_open() {
+            return self.inner.call(request);
+        }
+        let mut inner = self.inner.clone();
+        let passed = self.gate.pass(&request);
+        Box::pin(async move {
+            match passed.await {
+                Ok(()) => inner.call(request).await,
+                Err(answer) => Ok(with_caller(answer, request.extensions().get().cloned())),
+            }
+        })
+    }
+}
+
+/// What is answered where nothing is done that cannot be written.
+pub(crate) fn not_audited(error: NotAudited) -> Response<Body> {
+    tracing::error!(%error, "request refused");
+    let mut response = plain(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "not possible now, try again later\n",
+    );
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}
+
+fn plain(status: StatusCode, sentence: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(sentence));
+    *response.status_mut() = status;
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, text);
+    response
+}

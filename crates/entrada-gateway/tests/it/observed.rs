@@ -1,0 +1,473 @@
+//! What is counted, what is written, and how many may call.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::any;
+use entra_emulator::{Emulator, Listen, Options, Running as RunningEmulator, builtin};
+use entrada_gateway::audit::{Audit, AuditPlace, AuditSettings};
+use entrada_gateway::called::Called;
+use entrada_gateway::config::UpstreamSettings;
+use entrada_gateway::rate::{Rate, Rates};
+use http::{Request, StatusCode};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::gateway::{Gateway, body};
+use crate::program::{Running, entrada, get};
+use crate::upstream::{RawUpstream, serve};
+
+const ACCEPTED: &str = "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+fn settings(url: &str, rates: Rates) -> UpstreamSettings {
+    let mut settings = UpstreamSettings::new(url.parse().unwrap());
+    settings.rates = rates;
+    settings
+}
+
+fn required(place: AuditPlace) -> AuditSettings {
+    let mut settings = AuditSettings::new(place);
+    settings.required = true;
+    settings
+}
+
+fn tool(name: &str) -> Option<Called> {
+    Some(Called::new("tools/call", Some(name.to_owned())))
+}
+
+/// The lines of the log at `path`.
+fn lines(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_call_is_written_with_who_made_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let writer = Audit::begin(&AuditSettings::new(AuditPlace::File(path.clone()))).unwrap();
+    let upstream = RawUpstream::answering(ACCEPTED).await;
+    let settings = settings(&upstream.url, Rates::default());
+    let gateway = Gateway::audited(settings, Some(writer.audit()), None).await;
+    let request = Request::post(gateway.url("/mcp"))
+        .header("x-correlation-id", "abc")
+        .header("mcp-method", "tools/call")
+        .header("mcp-name", "search");
+    let answer = gateway.send(request.body("{}".into()).unwrap()).await;
+    assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    writer.end().await;
+    let mut line = lines(&path).pop().unwrap();
+    assert!(line["time"].as_str().unwrap().ends_with('Z'));
+    line["time"] = Value::Null;
+    let expected = serde_json::json!({
+        "time": null,
+        "event": "tool",
+        "decision": "allowed",
+        "who": "object-1@tenant-1",
+        "kind": "user",
+        "client_id": "client-1",
+        "route": "/mcp",
+        "method": "tools/call",
+        "name": "search",
+        "from": "header",
+        "correlation_id": "abc",
+        "address": "127.0.0.1",
+    });
+    assert_eq!(line, expected);
+}
+
+#[tokio::test]
+async fn arguments_are_written_where_that_is_wanted_alone() {
+    for (wanted, expected) in [(false, Value::Null), (true, serde_json::json!({"q": 1}))] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let mut log = AuditSettings::new(AuditPlace::File(path.clone()));
+        log.arguments = wanted;
+        let writer = Audit::begin(&log).unwrap();
+        let upstream = RawUpstream::answering(ACCEPTED).await;
+        let mut called = tool("search").unwrap();
+        called.arguments = Some(serde_json::json!({"q": 1}));
+        let settings = settings(&upstream.url, Rates::default());
+        let gateway = Gateway::audited(settings, Some(writer.audit()), Some(called)).await;
+        gateway.post("{}").await;
+        writer.end().await;
+        let line = lines(&path).pop().unwrap();
+        assert_eq!(line["arguments"], expected);
+        assert_eq!(line["from"], "body");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_at_once_is_in_the_audit_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let writer = Audit::begin(&required(AuditPlace::File(path.clone()))).unwrap();
+    let (heard, mut told) = mpsc::unbounded_channel();
+    let log = path.clone();
+    let handler = move || {
+        heard.send(lines(&log).len()).unwrap();
+        std::future::pending::<()>()
+    };
+    let mut tasks = JoinSet::new();
+    let url = serve(Router::new().route("/mcp", any(handler)), &mut tasks).await;
+    let settings = settings(&url, Rates::default());
+    let gateway = Gateway::audited(settings, Some(writer.audit()), tool("wipe")).await;
+    let mut client = TcpStream::connect(gateway.address).await.unwrap();
+    let request = b"POST /mcp HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n{}";
+    client.write_all(request).await.unwrap();
+    // The server hears of it once it is written; the answer never comes.
+    assert_eq!(told.recv().await, Some(1));
+    drop(client);
+    let line = lines(&path).pop().unwrap();
+    assert_eq!(line["name"], "wipe");
+    assert_eq!(line["who"], "object-1@tenant-1");
+}
+
+#[tokio::test]
+async fn a_name_forges_no_line_of_the_audit_log() {
+    let name = "x\"}\n{\"event\":\"login\",\"decision\":\"allowed\",\"who\":\"admin\"}\r\u{202e}\u{1b}[2K\u{85}";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let writer = Audit::begin(&required(AuditPlace::File(path.clone()))).unwrap();
+    let upstream = RawUpstream::answering(ACCEPTED).await;
+    let settings = settings(&upstream.url, Rates::default());
+    let gateway = Gateway::audited(settings, Some(writer.audit()), tool(name)).await;
+    assert_eq!(gateway.post("{}").await.status(), StatusCode::ACCEPTED);
+    let text = std::fs::read(&path).unwrap();
+    let (end, line) = text.split_last().unwrap();
+    assert_eq!(*end, b'\n');
+    assert!(line.iter().all(|byte| matches!(byte, b' '..=b'~')));
+    let line: Value = serde_json::from_slice(line).unwrap();
+    assert_eq!(
+        (&line["event"], &line["name"]),
+        (&"tool".into(), &name.into())
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_done_that_cannot_be_written_where_it_must_be() {
+    let full = AuditPlace::File("/dev/full".into());
+    for (log, expected) in [
+        (required(full.clone()), StatusCode::SERVICE_UNAVAILABLE),
+        (AuditSettings::new(full), StatusCode::ACCEPTED),
+    ] {
+        let writer = Audit::begin(&log).unwrap();
+        let mut upstream = RawUpstream::answering(ACCEPTED).await;
+        let settings = settings(&upstream.url, Rates::default());
+        let gateway = Gateway::audited(settings, Some(writer.audit()), None).await;
+        for _ in 0..2 {
+            assert_eq!(gateway.post("{}").await.status(), expected);
+        }
+        assert_eq!(upstream.was_asked(), expected == StatusCode::ACCEPTED);
+        assert_eq!(writer.audit().ready().is_err(), log.required);
+        writer.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_was_moved_away_goes_on_in_a_new_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, moved) = (folder.path().join("audit"), folder.path().join("audit.1"));
+    let writer = Audit::begin(&required(AuditPlace::File(path.clone()))).unwrap();
+    let upstream = RawUpstream::answering(ACCEPTED).await;
+    let settings = settings(&upstream.url, Rates::default());
+    let gateway = Gateway::audited(settings, Some(writer.audit()), None).await;
+    gateway.post("{}").await;
+    std::fs::rename(&path, &moved).unwrap();
+    gateway.post("{}").await;
+    assert_eq!(lines(&moved).len(), 2);
+    writer.audit().reopen();
+    gateway.post("{}").await;
+    assert_eq!((lines(&moved).len(), lines(&path).len()), (2, 1));
+}
+
+#[tokio::test]
+async fn syslog_that_was_away_is_told_what_it_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let syslog = UnixDatagram::bind(&path).unwrap();
+    let writer = Audit::begin(&AuditSettings::new(AuditPlace::SyslogSocket(path.clone()))).unwrap();
+    let upstream = RawUpstream::answering(ACCEPTED).await;
+    let settings = settings(&upstream.url, Rates::default());
+    let gateway = Gateway::audited(settings, Some(writer.audit()), None).await;
+    let said = |syslog: UnixDatagram| {
+        tokio::task::spawn_blocking(move || {
+            let mut bytes = [0; 2048];
+            let length = syslog.recv(&mut bytes).unwrap();
+            let text = String::from_utf8(bytes[..length].to_vec()).unwrap();
+            let (head, line) = text.split_once(" - entrada - audit - ").unwrap();
+            assert!(head.starts_with("<110>1 20"), "{head}");
+            let line: Value = serde_json::from_str(line).unwrap();
+            (syslog, line)
+        })
+    };
+    gateway.post("{}").await;
+    let (syslog, line) = said(syslog).await.unwrap();
+    assert_eq!(line["event"], "request");
+    drop(syslog);
+    std::fs::remove_file(&path).unwrap();
+    gateway.post("{}").await;
+    // It is found missing in its own time; whoever waits for it is told of both.
+    let syslog = loop {
+        if writer.audit().is_failing() {
+            break UnixDatagram::bind(&path).unwrap();
+        }
+        tokio::task::yield_now().await;
+    };
+    let (syslog, line) = said(syslog).await.unwrap();
+    assert_eq!(
+        (&line["event"], &line["code"]),
+        (&"audit".into(), &"lost".into())
+    );
+    let (_, line) = said(syslog).await.unwrap();
+    assert_eq!(line["event"], "request");
+    writer.end().await;
+}
+
+#[tokio::test]
+async fn who_calls_too_often_waits_and_is_written_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let writer = Audit::begin(&AuditSettings::new(AuditPlace::File(path.clone()))).unwrap();
+    let upstream = RawUpstream::answering(ACCEPTED).await;
+    let mut rates = Rates::default();
+    rates.tool = Some(Rate::new(2, Duration::from_secs(3600)));
+    let settings = settings(&upstream.url, rates);
+    let gateway = Gateway::audited(settings, Some(writer.audit()), tool("search")).await;
+    for _ in 0..2 {
+        assert_eq!(gateway.post("{}").await.status(), StatusCode::ACCEPTED);
+    }
+    let refused = gateway.post("{}").await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let wait: u64 = refused.headers()["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((3500..=3600).contains(&wait), "{wait}");
+    assert_eq!(body(refused).await, "too many requests, try again later\n");
+    // Another user has a limit of their own.
+    let request = Request::post(gateway.url("/mcp")).header("test-subject", "object-2");
+    let answer = gateway.send(request.body(Body::from("{}")).unwrap()).await;
+    assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    writer.end().await;
+    let told: Vec<_> = lines(&path)
+        .iter()
+        .map(|line| format!("{} {} {}", line["decision"], line["who"], line["code"]))
+        .collect();
+    let expected = [
+        r#""allowed" "object-1@tenant-1" null"#,
+        r#""allowed" "object-1@tenant-1" null"#,
+        r#""denied" "object-1@tenant-1" "rate_limit""#,
+        r#""allowed" "object-2@tenant-1" null"#,
+    ];
+    assert_eq!(told, expected);
+}
+
+/// The program, before a pretend Entra.
+pub(crate) struct Serving {
+    pub(crate) program: Running,
+    pub(crate) public: String,
+    metrics: String,
+    _entra: RunningEmulator,
+    _folder: tempfile::TempDir,
+}
+
+impl Serving {
+    pub(crate) async fn with(more: &[&str]) -> Self {
+        let entra = Emulator::new(Options::default());
+        let entra = entra.serve(Listen::http()).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = [
+            "serve",
+            "--listen=127.0.0.1:0",
+            "--metrics-listen=127.0.0.1:0",
+            "--upstream=http://127.0.0.1:1/mcp",
+            "--base-url=http://127.0.0.1:8000",
+            "--required-scopes=mcp.read",
+            "--log-format=json",
+            "--insecure-http-authority",
+            &format!("--client-id={}", builtin::CLIENT_ID),
+            &format!("--tenant-id={}", builtin::TENANT_ID),
+            &format!("--authority-host={}", entra.authority_host()),
+            &format!("--data-dir={}", folder.path().display()),
+        ];
+        let mut command = entrada(&[&arguments, more].concat());
+        command.env("ENTRADA_CLIENT_SECRET", builtin::CLIENT_SECRET);
+        let mut program = Running(command.stdout(Stdio::null()).spawn().unwrap());
+        let lines = BufReader::new(program.0.stderr.take().unwrap()).lines();
+        let found = tokio::task::spawn_blocking(move || {
+            let mut lines =
+                lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+            let mut listens = |what: &str| {
+                let line = lines.find(|line| line["message"] == what).unwrap();
+                format!("http://{}", line["listen"].as_str().unwrap())
+            };
+            let found = (listens("ready"), listens("metrics"));
+            // Nothing reads the rest: the program must not stop for that.
+            std::thread::spawn(move || lines.for_each(drop));
+            found
+        });
+        let (public, metrics) = found.await.unwrap();
+        Self {
+            program,
+            public,
+            metrics,
+            _entra: entra,
+            _folder: folder,
+        }
+    }
+
+    async fn scrape(&self) -> String {
+        let (status, headers, body) = get(&format!("{}/metrics", self.metrics)).await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(
+            headers["content-type"]
+                .to_str()
+                .unwrap()
+                .starts_with("text/plain; version=0.0.4")
+        );
+        String::from_utf8(body).unwrap()
+    }
+}
+
+/// The series there are, by name and labels, each with its value.
+fn series(text: &str) -> BTreeMap<&str, &str> {
+    let lines = text
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines.map(|line| line.rsplit_once(' ').unwrap()).collect()
+}
+
+#[tokio::test]
+async fn what_is_counted_is_told_on_its_own_port_alone() {
+    let serving = Serving::with(&[]).await;
+    let public = &serving.public;
+    assert_eq!(
+        get(&format!("{public}/metrics")).await.0,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        get(&format!("{public}/mcp")).await.0,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(
+        get(&format!("{}/mcp", serving.metrics)).await.0,
+        StatusCode::NOT_FOUND
+    );
+    let text = serving.scrape().await;
+    let series = series(&text);
+    let refused =
+        r#"entrada_http_requests_total{route="/mcp",method="GET",status="4xx",outcome="refused"}"#;
+    assert_eq!(series.get(refused), Some(&"1"), "{text}");
+    let guard = r#"entrada_guard_refusals_total{reason="no_credentials"}"#;
+    assert_eq!(series.get(guard), Some(&"1"), "{text}");
+    assert!(series.contains_key(&*format!(
+        "entrada_build_info{{version=\"{}\"}}",
+        env!("CARGO_PKG_VERSION")
+    )));
+    let memory: f64 = series["process_resident_memory_bytes"].parse().unwrap();
+    assert!(memory > 1e6);
+    assert!(serving.program.stop().success());
+}
+
+#[tokio::test]
+async fn strangers_make_no_series() {
+    let serving = Serving::with(&[]).await;
+    let public = serving.public.strip_prefix("http://").unwrap().to_owned();
+    let made_up = |number: u32| {
+        let public = public.clone();
+        async move {
+            let mut stream = TcpStream::connect(&public).await.unwrap();
+            let requests = [
+                format!("X{number} /mcp HTTP/1.1\r\nhost: h\r\n\r\n"),
+                format!("GET /path{number} HTTP/1.1\r\nhost: h{number}\r\n\r\n"),
+                format!(
+                    "GET /mcp HTTP/1.1\r\nhost: h\r\nauthorization: Bearer t{number}\r\nconnection: close\r\n\r\n"
+                ),
+            ];
+            stream
+                .write_all(requests.concat().as_bytes())
+                .await
+                .unwrap();
+            stream.read_to_end(&mut Vec::new()).await.unwrap();
+        }
+    };
+    made_up(0).await;
+    let first = series(&serving.scrape().await).len();
+    for number in 1..20 {
+        made_up(number).await;
+    }
+    let text = serving.scrape().await;
+    assert_eq!(series(&text).len(), first, "{text}");
+}
+
+#[tokio::test]
+async fn who_is_turned_away_is_in_the_audit_log_without_the_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let place = format!("--audit-log=file:{}", path.display());
+    let serving = Serving::with(&[&place]).await;
+    let token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJtYWxsb3J5In0.c2lnbmF0dXJl";
+    let address = serving.public.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "POST /mcp HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {token}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.read_to_end(&mut Vec::new()).await.unwrap();
+    // A visit without a token is no decision.
+    get(&format!("{}/mcp", serving.public)).await;
+    assert!(serving.program.stop().success());
+    let told = lines(&path);
+    assert_eq!(told.len(), 1, "{told:?}");
+    let line = &told[0];
+    assert_eq!(
+        (&line["event"], &line["decision"]),
+        (&"request".into(), &"denied".into())
+    );
+    assert_eq!(
+        (&line["code"], &line["route"]),
+        (&"token".into(), &"/mcp".into())
+    );
+    assert_eq!(line["address"], "127.0.0.1");
+    let text = std::fs::read_to_string(&path).unwrap();
+    for part in token.split('.') {
+        assert!(!text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn metrics_are_not_put_where_everybody_asks() {
+    for (public, own) in [
+        ("127.0.0.1:8000", "127.0.0.1:8000"),
+        ("0.0.0.0:8000", "127.0.0.1:8000"),
+        ("127.0.0.1:8000", "[::]:8000"),
+    ] {
+        let listen = [
+            format!("--listen={public}"),
+            format!("--metrics-listen={own}"),
+        ];
+        let output = entrada(&["serve", &listen[0], &listen[1]])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.contains("--metrics-listen: it must not be where everybody asks"),
+            "{said}"
+        );
+    }
+}
