@@ -67,6 +67,7 @@ pub use clients::ClientError;
 pub use consent::ConsentError;
 pub use correlation::{CorrelationId, CorrelationIdError};
 pub use held_registration::ClientRegistrations;
+pub(crate) use held_registration::is_held;
 pub use issuer::{GRANT_CACHE_TTL, STORE_OUTAGE_GRACE};
 pub use limits::{LimitError, RateLimits};
 pub(crate) use preregistered::PreregisteredClients;
@@ -312,6 +313,15 @@ impl AuthorizationServer {
 
     pub(crate) fn entra(&self) -> &EntraClient {
         &self.0.entra
+    }
+
+    pub(crate) fn store(&self) -> &SealedStore {
+        &self.0.store
+    }
+
+    /// The clients that stand in the configuration.
+    pub(crate) fn configured_clients(&self) -> &PreregisteredClients {
+        &self.0.config.clients
     }
 
     pub(crate) fn trusted_proxies(&self) -> &TrustedProxies {

@@ -1,6 +1,7 @@
 #![doc = include_str!("../../../README.md")]
 
 pub mod access_token;
+pub mod administration;
 pub mod authorization_server;
 pub mod causes;
 pub mod client_documents;

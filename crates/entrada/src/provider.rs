@@ -14,6 +14,7 @@ use tower::{Layer as _, Service};
 use url::Url;
 
 use crate::access_token::AccessTokenVerifier;
+use crate::administration::Administration;
 use crate::authorization_server::{AuthorizationServer, AuthorizationServerConfig, TrustedProxies};
 use crate::dpop;
 use crate::entra::EntraClient;
@@ -200,6 +201,21 @@ impl AzureProvider {
             due.transpose()
         });
         keys.tend(&change, now).await
+    }
+
+    /// What an operator sees of grants, clients and keys, and ends.
+    ///
+    /// # Security
+    ///
+    /// It asks nobody who they are: that is for whoever shows it to somebody.
+    pub fn administration(&self) -> Administration {
+        let Inner {
+            server,
+            keys,
+            platform,
+            ..
+        } = &*self.0;
+        Administration::new(server.clone(), keys.clone(), platform.clone())
     }
 
     /// Forgets what has expired. The server does so by itself while it issues tokens; call it

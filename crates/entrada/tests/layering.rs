@@ -28,6 +28,7 @@ const LAYERS: &[&str] = &[
     "authorization_server",
     "resource_server",
     "on_behalf_of",
+    "administration",
     "provider",
 ];
 

@@ -6,7 +6,8 @@ const DOCUMENT: &str = include_str!("../../../../../docs/ATTACKS.md");
 const POLICY: &str = include_str!("../../../../../SECURITY.md");
 
 /// Tests that carry out an attack each.
-const ATTACKS: [&str; 20] = [
+const ATTACKS: [&str; 21] = [
+    include_str!("administration.rs"),
     include_str!("approvals.rs"),
     include_str!("codes.rs"),
     include_str!("consent.rs"),
