@@ -5,13 +5,15 @@
 
 use std::collections::HashMap;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::authorization_server::AuthorizationServer;
 use crate::grant::GrantId;
-use crate::keys::{KeyFacts, Keys};
+use crate::jwt::jwks::Algorithm;
+use crate::keys::{Change, KeyFacts, Keys, KeysError};
 use crate::oauth::client::ClientId;
 use crate::platform::{Platform, Timestamp};
 use crate::store::{Collection, Cursor, Kept, SealedStore, StoreError};
@@ -40,6 +42,7 @@ const MOST_SEEN: usize = 20_000;
 pub struct Administration {
     server: AuthorizationServer,
     keys: Keys,
+    signing_algorithm: Algorithm,
     platform: Platform,
 }
 
@@ -84,10 +87,15 @@ impl FromStr for PageToken {
 const LONGEST_PAGE_TOKEN: usize = 64;
 
 impl Administration {
-    pub(crate) fn new(server: AuthorizationServer, keys: Keys, platform: Platform) -> Self {
+    pub(crate) fn new(
+        server: AuthorizationServer,
+        (keys, signing_algorithm): (Keys, Algorithm),
+        platform: Platform,
+    ) -> Self {
         Self {
             server,
             keys,
+            signing_algorithm,
             platform,
         }
     }
@@ -184,6 +192,18 @@ impl Administration {
     /// What may be told of the keys in use, the signing keys first, the newest of each kind last.
     pub fn keys(&self) -> Vec<KeyFacts> {
         self.keys.current().facts().collect()
+    }
+
+    /// Makes new keys, as [`AzureProvider::rotate_keys`](crate::AzureProvider::rotate_keys) does.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysError`] if the key ring cannot be read or written; the old keys then stay in use.
+    pub async fn rotate_keys(&self) -> Result<(), KeysError> {
+        let (now, algorithm) = (self.now(), self.signing_algorithm);
+        let random = Arc::clone(&self.platform.random);
+        let change: Change = Arc::new(move |ring| ring.rotated(algorithm, &*random, now).map(Some));
+        self.keys.tend(&change, now).await
     }
 
     /// How much is kept. All of it is looked at.

@@ -28,6 +28,7 @@ use crate::oauth::client_document::DocumentHosts;
 use crate::oauth::issuer::Issuer;
 use crate::oauth::redirect_uri::AllowedRedirects;
 use crate::oauth::resource::ResourceIndicator;
+use crate::oauth::scope::Scope;
 use crate::platform::{Platform, Timestamp};
 use crate::store::{SealedStore, StoreError, StoreHealth};
 
@@ -48,7 +49,7 @@ mod issuer;
 mod limits;
 mod media_type;
 mod metadata;
-mod pages;
+pub(crate) mod pages;
 mod preregistered;
 mod register;
 mod renewal;
@@ -313,6 +314,16 @@ impl AuthorizationServer {
 
     pub(crate) fn entra(&self) -> &EntraClient {
         &self.0.entra
+    }
+
+    /// What people call the resource.
+    pub(crate) fn resource_name(&self) -> &str {
+        &self.0.config.resource_name
+    }
+
+    /// The scopes every login asks for.
+    pub(crate) fn required_scope(&self) -> &Scope {
+        self.0.config.scopes.required()
     }
 
     pub(crate) fn store(&self) -> &SealedStore {

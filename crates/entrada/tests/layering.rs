@@ -29,6 +29,7 @@ const LAYERS: &[&str] = &[
     "resource_server",
     "on_behalf_of",
     "administration",
+    "admin_site",
     "provider",
 ];
 

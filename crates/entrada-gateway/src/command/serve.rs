@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use entrada::AzureProvider;
+use entrada::authorization_server::TrustedProxies;
 use entrada::platform::{Clock as _, SystemClock};
 use entrada::store::Moving;
 use tokio::net::TcpListener;
@@ -11,8 +12,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::access_log::observed;
 use crate::command::CommandError;
-use crate::config::{ConfigError, Environment, Flags, Problem, Settings};
+use crate::config::{AdminListener, ConfigError, Environment, Flags, Problem, Settings};
 use crate::gateway::gateway;
 use crate::route::Routes;
 use crate::server::Server;
@@ -50,15 +52,42 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     tracing::info!(listen = %address, resource = provider.resource(), "ready");
     let stop = CancellationToken::new();
     let server = Server::new(listener, router, settings.server.drain_timeout);
+    let operators = match &settings.admin {
+        Some(admin) => Some(operators(&settings, &provider, admin).await?),
+        None => None,
+    };
     let mut tending = JoinSet::new();
     tending.spawn(look_at_entra(provider.clone()));
     tending.spawn(tend_keys(provider, settings.server.key_rotation));
     if let Some(moving) = opened.to_move {
         tending.spawn(move_all(moving));
     }
-    signals.govern(server.run(stop.clone()), stop).await;
+    let all = async {
+        let operators = async {
+            if let Some(operators) = operators {
+                operators.run(stop.clone()).await;
+            }
+        };
+        tokio::join!(server.run(stop.clone()), operators);
+    };
+    signals.govern(all, stop.clone()).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What serves operators, on a listener of its own.
+async fn operators(
+    settings: &Settings,
+    provider: &AzureProvider,
+    admin: &AdminListener,
+) -> Result<Server, CommandError> {
+    let site = settings.provider.admin_site(provider, admin)?;
+    let listener = listen(admin.listen).await?;
+    let address = listener.local_addr().unwrap_or(admin.listen);
+    tracing::info!(listen = %address, url = format!("{}/admin", admin.base_url), role = admin.role, "operators are served");
+    // Nobody stands before it whose word is taken on who calls.
+    let router = observed(site, TrustedProxies::default());
+    Ok(Server::new(listener, router, settings.server.drain_timeout))
 }
 
 /// Says whether Entra can be used: nothing waits for it, and nothing else asks it before the first login.

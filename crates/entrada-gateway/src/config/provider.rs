@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use entrada::authorization_server::{
     ClientRegistrations, ConsentMode, PreregisteredClient, RateLimits,
 };
@@ -21,6 +22,7 @@ use entrada::store::{MemoryStore, Store};
 use entrada::{AzureJwtConfig, AzureJwtVerifier};
 use url::Url;
 
+use crate::config::admin::AdminListener;
 use crate::config::findings::problems;
 use crate::config::problem::{ConfigError, Problem};
 use crate::config::source::Origins;
@@ -198,10 +200,37 @@ impl ProviderSettings {
         if self.required_app_roles.is_empty() && self.allowed_applications.is_empty() {
             return None;
         }
+        let config = self
+            .verifier_config()
+            .required_app_roles(&self.required_app_roles);
+        let config = config.allowed_clients(&self.allowed_applications);
+        Some(AzureJwtVerifier::new(config, platform.clone()))
+    }
+
+    /// The pages and the API of operators.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if they cannot be.
+    pub fn admin_site(
+        &self,
+        provider: &AzureProvider,
+        admin: &AdminListener,
+    ) -> Result<Router, ConfigError> {
+        let wrong = |what: String| ConfigError::new(vec![self.problem_with("admin_role", &what)]);
+        let platform = self.platform();
+        let platform = platform.map_err(|error| wrong(WithCauses::of(&error).to_string()))?;
+        let config = self.verifier_config().required_app_roles([&admin.role]);
+        let programs = AzureJwtVerifier::new(config, platform);
+        let programs = programs.map_err(|errors| wrong(errors.to_string()))?;
+        let site = provider.admin_site(admin.settings().programs(programs));
+        site.map_err(|error| wrong(error.to_string()))
+    }
+
+    /// What verifies tokens of applications, as far as it is the same for all.
+    fn verifier_config(&self) -> AzureJwtConfig {
         let mut config = AzureJwtConfig::new(&self.tenant_id, &self.client_id)
             .app_only(AppOnlyTokens::Require)
-            .required_app_roles(&self.required_app_roles)
-            .allowed_clients(&self.allowed_applications)
             .allowed_tenants(&self.allowed_tenants)
             .identifier_uris(&self.identifier_uri);
         if let Some(credential) = &self.credential {
@@ -216,12 +245,12 @@ impl ProviderSettings {
         if self.insecure_http_authority {
             config = config.insecure_http_authority();
         }
-        Some(AzureJwtVerifier::new(config, platform.clone()))
+        config
     }
 
     /// What the library would find wrong besides what was `reported`, without anything written
     /// to disk.
-    pub(super) fn rehearse(&self, reported: &[Problem]) -> Vec<Problem> {
+    pub(crate) fn rehearse(&self, reported: &[Problem]) -> Vec<Problem> {
         let Ok(platform) = self.platform() else {
             return Vec::new();
         };

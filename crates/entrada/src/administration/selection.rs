@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::access_token::Principal;
 use crate::grant::{GrantId, UserKey};
 use crate::jwt::verify::is_guid;
@@ -10,7 +12,7 @@ use crate::oauth::client::ClientId;
 use crate::secret::Hashed;
 
 /// A user of Entra's.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub enum User {
     /// By what never changes.
@@ -133,7 +135,7 @@ impl GrantFilter {
 }
 
 /// Which grants to end.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub enum Selection {
     /// This one.

@@ -6,6 +6,7 @@ const PROTECT: &str = "What to protect";
 const ENTRA: &str = "Microsoft Entra ID";
 const TOKENS: &str = "Tokens and clients";
 const FORWARD: &str = "What the MCP server sees";
+const OPERATORS: &str = "Operators";
 const PROCESS: &str = "The process";
 
 /// All settings, in the order the help shows them.
@@ -444,6 +445,25 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
     )
     .or("5m")
     .of_route(OfRoute::Inherited),
+    setting(
+        OPERATORS,
+        "admin_listen",
+        "ADDRESS:PORT",
+        "The address to serve operators' pages and API on, reached from within alone [default: nowhere]",
+    ),
+    setting(
+        OPERATORS,
+        "admin_base_url",
+        "URL",
+        "Where browsers reach that; register it in Entra, with /admin/callback behind it, under the platform Web \
+         [default: http://localhost and the port, where that is on this machine]",
+    ),
+    setting(
+        OPERATORS,
+        "admin_role",
+        "ROLE",
+        "The app role of the app registration that operators have, such as Entrada.Admin",
+    ),
     setting(
         PROCESS,
         "config",

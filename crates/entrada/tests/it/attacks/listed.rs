@@ -6,7 +6,8 @@ const DOCUMENT: &str = include_str!("../../../../../docs/ATTACKS.md");
 const POLICY: &str = include_str!("../../../../../SECURITY.md");
 
 /// Tests that carry out an attack each.
-const ATTACKS: [&str; 21] = [
+const ATTACKS: [&str; 22] = [
+    include_str!("admin_site.rs"),
     include_str!("administration.rs"),
     include_str!("approvals.rs"),
     include_str!("codes.rs"),
@@ -31,7 +32,8 @@ const ATTACKS: [&str; 21] = [
 ];
 
 /// Tests of the gateway, of tools and of credentials, some of which do.
-const ELSEWHERE: [&str; 11] = [
+const ELSEWHERE: [&str; 12] = [
+    include_str!("../../../../entrada-gateway/src/command/terminal.rs"),
     include_str!("../credential.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/routes.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/tokens.rs"),
