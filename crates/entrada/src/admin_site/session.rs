@@ -133,10 +133,7 @@ impl Site {
         let session = session.ok_or(Refusal::Role)?;
         tracing::info!(admin = %session.who, "an operator signed in");
         // A page of ours leads on: a browser that came from Entra's does not bring the cookie along.
-        let mut response = self.prolonged(session, page::signed_in())?;
-        let cookie = cookie::LOGIN.clear(self.0.is_https);
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-        Ok(response)
+        self.prolonged(session, page::signed_in())
     }
 
     /// Whether somebody of this kind has the role.
@@ -174,5 +171,8 @@ pub(super) async fn callback(
     headers: HeaderMap,
 ) -> Response {
     let back = site.come_back(query.as_deref(), &headers).await;
-    back.unwrap_or_else(Refusal::page)
+    let mut response = back.unwrap_or_else(Refusal::page);
+    let cookie = cookie::LOGIN.clear(site.0.is_https);
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    response
 }

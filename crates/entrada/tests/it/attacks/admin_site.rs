@@ -178,14 +178,9 @@ async fn admin_api_is_for_applications_with_the_role_alone() {
     let session = world.log_in("alice").await;
     let mut browser = world.browser();
     sign_in(&mut browser, "alice").await;
-    let user = TokenOrder::user(
-        builtin::PUBLIC_CLIENT_ID,
-        builtin::CLIENT_ID,
-        builtin::ALICE_OID,
-    );
-    let user = user
-        .scopes(["mcp.read"])
-        .claim("roles", json!(["Mcp.Admin"]));
+    let alice = "alice@contoso.onmicrosoft.com";
+    let user = TokenOrder::delegated(alice, builtin::PUBLIC_CLIENT_ID, builtin::CLIENT_ID);
+    let user = user.claim("roles", json!(["Mcp.Admin"]));
     let app = || {
         let order = TokenOrder::app_only(builtin::DAEMON_CLIENT_ID, builtin::CLIENT_ID);
         order.claim("roles", json!(["Mcp.Admin"]))
