@@ -134,6 +134,10 @@ fn look(flags: &Flags, environment: &Environment) -> Result<(LeadsTo, Vec<Proble
             .issuer_url
             .clone()
             .unwrap_or_else(|| base.to_owned()),
+        admin_redirect_uri: settings
+            .admin
+            .as_ref()
+            .and_then(|admin| admin.settings().redirect_uri().ok()),
         listen: settings.server.listen.to_string(),
         routes,
     };
