@@ -427,6 +427,7 @@ mod tests {
         std::fs::write(&broken, format!("{text}data_dri = 1\n")).unwrap();
         let directory = |config: Option<&PathBuf>, data_dir: Option<&str>| {
             let options = Options {
+                json: false,
                 action: Action::List,
                 config: config.map(|path| path.display().to_string()),
                 data_dir: data_dir.map(PathBuf::from),

@@ -32,7 +32,7 @@ use crate::traces::Traces;
 pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let mut settings = Settings::read(flags, &Environment::of_process())?;
     let traces = settings.traces.take().map(Traces::new);
-    let tracer = traces.as_ref().map(Traces::tracer);
+    let begins_traces = traces.as_ref().map(Traces::tracer);
     let collector = traces.as_ref().map(|traces| traces.collector.clone());
     telemetry::init_with(&settings.log, collector);
     for warning in &settings.warnings {
@@ -52,7 +52,7 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let servers = Routes::audited(&provider, &settings.upstreams, audit.as_ref())?;
     let listener = listen(settings.server.listen).await?;
     let address = listener.local_addr().unwrap_or(settings.server.listen);
-    let router = observed_gateway(&provider, &servers, audit.clone(), tracer);
+    let router = observed_gateway(&provider, &servers, audit.clone(), begins_traces);
     for (resource, server) in provider.resources().zip(&settings.upstreams) {
         let upstream = server.transport.shown();
         tracing::info!(resource, upstream, "route");

@@ -40,8 +40,8 @@ fn required(place: AuditPlace) -> AuditSettings {
     settings
 }
 
-fn tool(name: &str) -> Option<Called> {
-    Some(Called::new("tools/call", Some(name.to_owned())))
+fn tool(name: &str) -> Called {
+    Called::new("tools/call", Some(name.to_owned()))
 }
 
 /// The lines of the log at `path`.
@@ -97,7 +97,7 @@ async fn arguments_are_written_where_that_is_wanted_alone() {
         log.arguments = wanted;
         let writer = Audit::begin(&log).unwrap();
         let upstream = RawUpstream::answering(ACCEPTED).await;
-        let mut called = tool("search").unwrap();
+        let mut called = tool("search");
         called.arguments = Some(serde_json::json!({"q": 1}));
         let settings = settings(&upstream.url, Rates::default());
         let gateway = Gateway::audited(settings, Some(writer.audit()), Some(called)).await;
@@ -123,7 +123,7 @@ async fn a_client_that_leaves_at_once_is_in_the_audit_log() {
     let mut tasks = JoinSet::new();
     let url = serve(Router::new().route("/mcp", any(handler)), &mut tasks).await;
     let settings = settings(&url, Rates::default());
-    let gateway = Gateway::audited(settings, Some(writer.audit()), tool("wipe")).await;
+    let gateway = Gateway::audited(settings, Some(writer.audit()), Some(tool("wipe"))).await;
     let mut client = TcpStream::connect(gateway.address).await.unwrap();
     let request = b"POST /mcp HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n{}";
     client.write_all(request).await.unwrap();
@@ -143,7 +143,7 @@ async fn a_name_forges_no_line_of_the_audit_log() {
     let writer = Audit::begin(&required(AuditPlace::File(path.clone()))).unwrap();
     let upstream = RawUpstream::answering(ACCEPTED).await;
     let settings = settings(&upstream.url, Rates::default());
-    let gateway = Gateway::audited(settings, Some(writer.audit()), tool(name)).await;
+    let gateway = Gateway::audited(settings, Some(writer.audit()), Some(tool(name))).await;
     assert_eq!(gateway.post("{}").await.status(), StatusCode::ACCEPTED);
     let text = std::fs::read(&path).unwrap();
     let (end, line) = text.split_last().unwrap();
@@ -245,7 +245,7 @@ async fn who_calls_too_often_waits_and_is_written_down() {
     let mut rates = Rates::default();
     rates.tool = Some(Rate::new(2, Duration::from_secs(3600)));
     let settings = settings(&upstream.url, rates);
-    let gateway = Gateway::audited(settings, Some(writer.audit()), tool("search")).await;
+    let gateway = Gateway::audited(settings, Some(writer.audit()), Some(tool("search"))).await;
     for _ in 0..2 {
         assert_eq!(gateway.post("{}").await.status(), StatusCode::ACCEPTED);
     }
@@ -312,10 +312,12 @@ impl Serving {
             let mut lines =
                 lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
             let mut listens = |what: &str| {
-                let line = lines.find(|line| line["message"] == what).unwrap();
-                format!("http://{}", line["listen"].as_str().unwrap())
+                let is_it = |line: &Value| line.get("message").is_some_and(|said| said == what);
+                let line = lines.find(is_it).unwrap();
+                let address = line.get("listen").and_then(Value::as_str);
+                format!("http://{}", address.unwrap())
             };
-            let found = (listens("ready"), listens("metrics"));
+            let found = (listens("listening"), listens("metrics"));
             // Nothing reads the rest: the program must not stop for that.
             std::thread::spawn(move || lines.for_each(drop));
             found
@@ -333,12 +335,8 @@ impl Serving {
     async fn scrape(&self) -> String {
         let (status, headers, body) = get(&format!("{}/metrics", self.metrics)).await;
         assert_eq!(status, StatusCode::OK);
-        assert!(
-            headers["content-type"]
-                .to_str()
-                .unwrap()
-                .starts_with("text/plain; version=0.0.4")
-        );
+        let content_type = headers.get("content-type").unwrap().to_str().unwrap();
+        assert!(content_type.starts_with("text/plain; version=0.0.4"));
         String::from_utf8(body).unwrap()
     }
 }
