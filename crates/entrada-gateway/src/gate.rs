@@ -60,11 +60,10 @@ impl Gate {
     /// What it needs to know of what is called, which only the message tells for sure.
     pub(crate) fn needed(&self) -> Needed {
         let limits_tools = self.limits.as_ref().is_some_and(RateLimits::limits_tools);
-        match &self.audit {
-            Some(audit) if audit.tells_arguments() => Needed::Arguments,
-            Some(_) => Needed::Names,
-            None if limits_tools => Needed::Names,
-            None => Needed::Nothing,
+        Needed {
+            names: limits_tools || self.audit.is_some(),
+            certain: limits_tools,
+            arguments: self.audit.as_ref().is_some_and(Audit::tells_arguments),
         }
     }
 

@@ -236,6 +236,44 @@ async fn syslog_that_was_away_is_told_what_it_missed() {
     writer.end().await;
 }
 
+/// A call of the tool `search`, by the subject `who`.
+fn search(gateway: &Gateway, who: &str) -> Request<Body> {
+    let call = serde_json::json!({
+        "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "search" },
+    });
+    Request::post(gateway.url("/mcp"))
+        .header("test-subject", who)
+        .header("content-type", "application/json")
+        .body(Body::from(call.to_string()))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_is_called_is_read_in_the_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let mut log = AuditSettings::new(AuditPlace::File(path.clone()));
+    log.arguments = true;
+    let writer = Audit::begin(&log).unwrap();
+    let upstream = RawUpstream::answering(ACCEPTED).await;
+    let settings = settings(&upstream.url, Rates::default());
+    let gateway = Gateway::audited(settings, Some(writer.audit()), None).await;
+    let body = r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"q":1}}},
+        {"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"b"}}]"#;
+    let request = Request::post(gateway.url("/mcp"))
+        .header("content-type", "application/json")
+        .header("mcp-method", "tools/call")
+        .header("mcp-name", "another");
+    gateway.send(request.body(body.into()).unwrap()).await;
+    writer.end().await;
+    let told: Vec<_> = lines(&path)
+        .iter()
+        .map(|line| format!("{} {} {}", line["name"], line["arguments"], line["from"]))
+        .collect();
+    let expected = [r#""a" {"q":1} "body""#, r#""b" null "body""#];
+    assert_eq!(told, expected);
+}
+
 #[tokio::test]
 async fn who_calls_too_often_waits_and_is_written_down() {
     let folder = tempfile::tempdir().unwrap();
@@ -245,11 +283,14 @@ async fn who_calls_too_often_waits_and_is_written_down() {
     let mut rates = Rates::default();
     rates.tool = Some(Rate::new(2, Duration::from_secs(3600)));
     let settings = settings(&upstream.url, rates);
-    let gateway = Gateway::audited(settings, Some(writer.audit()), Some(tool("search"))).await;
+    let gateway = Gateway::audited(settings, Some(writer.audit()), None).await;
     for _ in 0..2 {
-        assert_eq!(gateway.post("{}").await.status(), StatusCode::ACCEPTED);
+        assert_eq!(
+            gateway.send(search(&gateway, "object-1")).await.status(),
+            StatusCode::ACCEPTED
+        );
     }
-    let refused = gateway.post("{}").await;
+    let refused = gateway.send(search(&gateway, "object-1")).await;
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     let wait: u64 = refused.headers()["retry-after"]
         .to_str()
@@ -259,8 +300,7 @@ async fn who_calls_too_often_waits_and_is_written_down() {
     assert!((3500..=3600).contains(&wait), "{wait}");
     assert_eq!(body(refused).await, "too many requests, try again later\n");
     // Another user has a limit of their own.
-    let request = Request::post(gateway.url("/mcp")).header("test-subject", "object-2");
-    let answer = gateway.send(request.body(Body::from("{}")).unwrap()).await;
+    let answer = gateway.send(search(&gateway, "object-2")).await;
     assert_eq!(answer.status(), StatusCode::ACCEPTED);
     writer.end().await;
     let told: Vec<_> = lines(&path)
