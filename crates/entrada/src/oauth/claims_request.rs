@@ -225,9 +225,8 @@ mod tests {
         let capable = ClaimsRequest::capable_of_continuous_access_evaluation();
         let challenge = ClaimsRequest::parse(C1).unwrap();
         let both = challenge.and(&capable);
-        let read = |claims: &ClaimsRequest| -> Value {
-            serde_json::from_str(claims.as_str()).unwrap()
-        };
+        let read =
+            |claims: &ClaimsRequest| -> Value { serde_json::from_str(claims.as_str()).unwrap() };
         assert_eq!(
             read(&both),
             serde_json::json!({"access_token": {
