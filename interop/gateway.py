@@ -92,8 +92,8 @@ class Gateway(unittest.TestCase):
         flags = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
         cls.gateway = cls.start([DEBUG / "entrada", "serve", *flags], "entrada", cls.port, cls.environment)
 
-    def signed_in(self) -> Client:
-        client = Client(f"{self.base_url}/mcp")
+    def signed_in(self, path: str = "/mcp") -> Client:
+        client = Client(f"{self.base_url}{path}")
         client.sign_in(USERNAME, PASSWORD)
         return client
 
@@ -110,8 +110,7 @@ class Gateway(unittest.TestCase):
         self.assertNotIn(client.tokens["access_token"], json.dumps(seen))
 
     def test_a_route_has_a_token_of_its_own(self):
-        client = self.signed_in()
-        client.mcp_url += "/graph"
+        client = self.signed_in("/mcp/graph")
         seen = json.loads(client.call("headers"))
         claims = claims_of(seen["x-graph-token"])
         self.assertEqual((claims["aud"], claims["upn"]), ("https://graph.microsoft.com", USERNAME))

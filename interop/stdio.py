@@ -71,21 +71,27 @@ class Stdio(unittest.TestCase):
         cls.addClassCleanup(lambda: stop(cls.gateway))
         wait_for(port, cls.gateway)
         os.environ["SSL_CERT_FILE"] = entra["ca_file"]
-        browser = Browser(f"{cls.base_url}/mcp")
-        browser.sign_in(USERNAME, PASSWORD)
-        cls.browser, cls.token = browser, browser.tokens["access_token"]
+        # Each server is signed in to by itself.
+        cls.tokens = {server: cls.token(cls.url(server)) for server in COUNTING}
         scripts = TOOLS / "node" / "clients"
         shutil.copytree(ROOT / "interop" / "clients", scripts, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.py"))
         cls.script = scripts / "typescript_token.mjs"
 
-    def url(self, server: str) -> str:
-        return f"{self.base_url}/mcp" if server == "everything" else f"{self.base_url}/mcp/{server}"
+    @classmethod
+    def url(cls, server: str) -> str:
+        return f"{cls.base_url}/mcp" if server == "everything" else f"{cls.base_url}/mcp/{server}"
+
+    @staticmethod
+    def token(url: str) -> str:
+        browser = Browser(url)
+        browser.sign_in(USERNAME, PASSWORD)
+        return browser.tokens["access_token"]
 
     def test_the_typescript_client(self):
         for server, counting in COUNTING.items():
             for mode in ("auto", "legacy"):
                 with self.subTest(server=server, mode=mode):
-                    command = [NODE, self.script, mode, self.url(server), self.token, json.dumps(counting)]
+                    command = [NODE, self.script, mode, self.url(server), self.tokens[server], json.dumps(counting)]
                     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
                     self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
@@ -102,7 +108,7 @@ class Stdio(unittest.TestCase):
             told.append(progress)
 
         async with (
-            AsyncClient(headers={"Authorization": f"Bearer {self.token}"}, timeout=30) as http,
+            AsyncClient(headers={"Authorization": f"Bearer {self.tokens[server]}"}, timeout=30) as http,
             Client(streamable_http_client(self.url(server), http_client=http), mode=mode) as client,
         ):
             names = {tool.name for tool in (await client.list_tools()).tools}
@@ -125,7 +131,7 @@ class Stdio(unittest.TestCase):
         for server, stateless in (("everything", False), ("python", True)):
             async def version() -> str:
                 async with (
-                    AsyncClient(headers={"Authorization": f"Bearer {self.token}"}, timeout=30) as http,
+                    AsyncClient(headers={"Authorization": f"Bearer {self.tokens[server]}"}, timeout=30) as http,
                     Client(streamable_http_client(self.url(server), http_client=http), mode="auto") as client,
                 ):
                     await client.list_tools()
