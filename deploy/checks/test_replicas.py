@@ -40,7 +40,8 @@ class Replicas(unittest.TestCase):
 
             self.assertEqual(server.stop(), 0)
             for pod in pods:
-                self.assertEqual(pod.status(gateway.probes()["READYZ"]), 503)
+                # The last look at the store is believed for a second.
+                pod.until(lambda _, pod=pod: pod.status(gateway.probes()["READYZ"]) == 503, "503 of /readyz")
                 self.assertEqual(pod.status(gateway.probes()["HEALTHZ"]), 200)
                 self.assertEqual(pod.stop(), 0)
 
