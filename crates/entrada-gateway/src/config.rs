@@ -23,6 +23,7 @@ mod stdio;
 mod store;
 mod table;
 mod together;
+mod upstream;
 mod value;
 
 use std::net::SocketAddr;
@@ -54,7 +55,9 @@ use crate::traces::TraceSettings;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::HostHeader;
 use crate::upstream::identity::IdentityHeader;
+use crate::upstream::place::Place;
 use crate::upstream::stdio::StdioSettings;
+use crate::upstream::{SESSION_GRACE, TlsSettings};
 
 /// Everything `entrada serve` was told.
 #[derive(Debug)]
@@ -80,8 +83,8 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Transport {
-    /// Over HTTP, at this URL.
-    Http(Url),
+    /// Over HTTP, at one of these places, which are replicas of one server.
+    Http(Vec<Place>),
     /// As a child process, over its standard input and output.
     Stdio(StdioSettings),
 }
@@ -90,7 +93,10 @@ impl Transport {
     /// What of it may stand in a log.
     pub fn shown(&self) -> String {
         match self {
-            Self::Http(url) => url.origin().ascii_serialization(),
+            Self::Http(places) => {
+                let places = places.iter().map(Place::shown);
+                places.collect::<Vec<_>>().join(", ")
+            }
             Self::Stdio(stdio) => format!("command {}", stdio.command.program),
         }
     }
@@ -116,6 +122,10 @@ pub struct UpstreamSettings {
     pub response_timeout: Option<Duration>,
     /// Certificate authorities to trust besides the system's.
     pub ca_file: Option<PathBuf>,
+    /// How the MCP server and we prove to each other who we are.
+    pub tls: TlsSettings,
+    /// How long a replica may be away before its sessions are over.
+    pub session_grace: Duration,
     /// Who may call what there.
     pub policy: Policy,
     /// How often users, clients and callers of a tool may come.
@@ -126,7 +136,7 @@ impl UpstreamSettings {
     /// The defaults, for an MCP server at `url`, at the same path on our side.
     pub fn new(url: Url) -> Self {
         let resource_path = url.path().to_owned();
-        Self::of(Transport::Http(url), resource_path)
+        Self::of(Transport::Http(vec![Place::at(url)]), resource_path)
     }
 
     /// The defaults, for an MCP server that is reached by `transport`, at `resource_path` on our side.
@@ -140,6 +150,8 @@ impl UpstreamSettings {
             body_limit: table::BODY_LIMIT,
             response_timeout: Some(table::UPSTREAM_TIMEOUT),
             ca_file: None,
+            tls: TlsSettings::default(),
+            session_grace: SESSION_GRACE,
             policy: Policy::default(),
             rates: Rates::default(),
         }
@@ -335,10 +347,9 @@ fn upstream(
     let transport = if stdio::is_meant(sources) {
         stdio::read(sources).map(Transport::Stdio)
     } else {
-        sources
-            .required_as("upstream", |text| ourselves.refuse(value::upstream(text)?))
-            .map(Transport::Http)
+        upstream::read(sources, &ourselves).map(Transport::Http)
     };
+    let tls = upstream::tls(sources, transport.as_ref());
     let host_header = sources.parsed("host_header", str::parse);
     let identity = sources.parsed("forward_identity", IdentityHeader::parse_list);
     let exchange = exchange(sources);
@@ -354,6 +365,8 @@ fn upstream(
         body_limit: body_limit?,
         response_timeout: timeout?,
         ca_file: sources.text("ca_file").map(PathBuf::from),
+        tls,
+        session_grace: SESSION_GRACE,
         policy,
         rates,
     })

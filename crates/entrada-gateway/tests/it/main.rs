@@ -5,6 +5,7 @@
     reason = "what a test sets up works, or the test fails"
 )]
 
+mod endpoints;
 mod gateway;
 mod http2;
 mod leaving;
@@ -13,6 +14,7 @@ mod passing;
 mod policy;
 mod program;
 mod refusing;
+mod replicas;
 mod stdio;
 mod streams;
 mod tls;
