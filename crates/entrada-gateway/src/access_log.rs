@@ -66,17 +66,20 @@ impl Observer {
     }
 
     /// Tells `routes` apart, too.
+    #[must_use]
     pub fn of_routes(self, routes: Routes) -> Self {
         let routes = Some(routes);
         Self { routes, ..self }
     }
 
     /// Tells `audit` of those that are turned away, too, if there is one.
+    #[must_use]
     pub fn telling(self, audit: Option<Audit>) -> Self {
         Self { audit, ..self }
     }
 
     /// Begins a trace of each with `tracer`, too, if there is one.
+    #[must_use]
     pub fn tracing(self, tracer: Option<Tracer>) -> Self {
         Self { tracer, ..self }
     }

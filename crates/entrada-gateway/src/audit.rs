@@ -84,6 +84,7 @@ pub struct AuditWriter {
 /// Nothing is done, for it could not be written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the audit log cannot be written")]
+#[non_exhaustive]
 pub struct NotAudited;
 
 /// Who asks for what: what a line says of a call.
@@ -152,7 +153,7 @@ impl Audit {
     pub(crate) fn allow(&self, asked: Asked<'_>) -> Result<Written, NotAudited> {
         let line = self.line(asked).allowed();
         if !self.0.required {
-            self.put(line);
+            self.put(&line);
             return Ok(Written(None));
         }
         let (written, wait) = oneshot::channel();
@@ -169,7 +170,7 @@ impl Audit {
 
     /// Writes that a call was turned away.
     pub(crate) fn deny(&self, asked: Asked<'_>, code: &str, reason: &str) {
-        self.put(self.line(asked).denied(code, reason));
+        self.put(&self.line(asked).denied(code, reason));
     }
 
     /// Writes that the guard turned a request away, but for those that show no token, as every client's
@@ -177,7 +178,7 @@ impl Audit {
     pub(crate) fn refused(&self, asked: Asked<'_>, refusal: &Refusal) {
         if !matches!(refusal, Refusal::NoCredentials) {
             let line = self.line(asked).of_caller(refusal.caller());
-            self.put(line.denied(refusal.label(), &refusal.to_string()));
+            self.put(&line.denied(refusal.label(), &refusal.to_string()));
         }
     }
 
@@ -185,7 +186,7 @@ impl Audit {
         Line::of_call(asked, self.0.arguments, self.0.clock.now())
     }
 
-    fn put(&self, line: Line<'_>) {
+    fn put(&self, line: &Line<'_>) {
         match self.0.queue.try_send(Message::Line(line.text(), None)) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
@@ -223,7 +224,7 @@ impl Written {
 
 impl AuditSink for Audit {
     fn record(&self, event: AuditEvent) {
-        self.put(Line::of_event(&event));
+        self.put(&Line::of_event(&event));
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use entrada::administration::RemoveClientError;
 use entrada::keys::{KeyFileError, KeysError};
 use entrada::platform::SystemHttpError;
 use entrada::store::{OpenUrlError, StoreError};
@@ -11,11 +12,20 @@ use entrada::store::{OpenUrlError, StoreError};
 use crate::config::{ConfigError, SharedPlaceError};
 use crate::upstream::UpstreamError;
 
+pub mod clients;
+pub mod config;
 pub mod demo;
+pub mod grants;
+mod kept;
 pub mod keys;
 pub mod policy;
 pub mod serve;
+pub mod shell;
 pub mod store;
+pub mod terminal;
+
+const CONFIG_HELP: &str =
+    "The TOML file of the gateway; what is in its environment counts, too [env: ENTRADA_CONFIG]";
 
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +126,40 @@ pub enum CommandError {
         /// Of how many.
         of: usize,
     },
+    /// No gateway has kept anything yet where it would.
+    #[error(
+        "there is nothing at {}: no gateway has kept anything there yet, or data_dir and store are another's",
+        .0.display()
+    )]
+    NothingKept(PathBuf),
+    /// A gateway has the file.
+    #[error(
+        "the store {} is in use, by a gateway most likely, and one process at a time can open it: use the \
+         page or the API of that gateway (--admin-listen), or stop it first",
+        .0.display()
+    )]
+    HeldByGateway(PathBuf),
+    /// What is kept is in the memory of a gateway.
+    #[error(
+        "the store is memory:, which only the gateway itself can read: use its page or its API \
+         (--admin-listen); all grants end when it is stopped"
+    )]
+    KeptInMemory,
+    /// The store failed.
+    #[error("not all could be done: what was done stays so, and the same command does the rest")]
+    Kept(#[source] StoreError),
+    /// A client is not removed.
+    #[error(transparent)]
+    Client(RemoveClientError),
+    /// Nobody could be asked.
+    #[error("nobody can be asked whether that is meant: say --yes")]
+    NotConfirmed,
+    /// Whoever was asked said no.
+    #[error("nothing was changed")]
+    SaidNo,
+    /// It was said already.
+    #[error("the configuration cannot be used")]
+    Told,
     /// Nobody can read what is said.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -124,6 +168,9 @@ pub enum CommandError {
 impl CommandError {
     /// Whether a setting must change.
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Upstream(_))
+        matches!(
+            self,
+            Self::Config(_) | Self::Upstream(_) | Self::NotConfirmed | Self::Told
+        )
     }
 }

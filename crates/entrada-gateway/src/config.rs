@@ -5,6 +5,7 @@
 //! environment, which wins over the file, which wins over the default. [`Settings::read`] finds
 //! everything that is wrong at once.
 
+mod admin;
 mod credential;
 mod environment;
 mod file;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use entrada::authorization_server::ConsentMode;
 use url::Url;
 
+pub use crate::config::admin::AdminListener;
 pub use crate::config::environment::Environment;
 pub use crate::config::flags::Flags;
 pub use crate::config::keys::{KeyPlace, SharedPlace, SharedPlaceError, key_place};
@@ -69,6 +71,8 @@ pub struct Settings {
     pub upstreams: Vec<UpstreamSettings>,
     /// Where to listen, and how to leave.
     pub server: ServerSettings,
+    /// Where operators are served, if they are.
+    pub admin: Option<AdminListener>,
     /// What is logged, and how.
     pub log: LogSettings,
     /// Where decisions are written, and how.
@@ -197,6 +201,7 @@ impl Settings {
         let provider = provider(&mut sources, resources, behind);
         together::look(&mut sources, &provider);
         let server = server(&mut sources);
+        let admin = admin::read(&mut sources);
         let log = log(&mut sources);
         let audit = observing::audit(&mut sources);
         let traces = observing::traces(&mut sources);
@@ -207,6 +212,7 @@ impl Settings {
                 provider,
                 upstreams,
                 server,
+                admin,
                 log,
                 audit,
                 traces,

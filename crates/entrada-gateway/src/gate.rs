@@ -20,6 +20,21 @@ use crate::policy::gate::Needed;
 use crate::rate::{OverLimit, RateLimits, Rates};
 use crate::upstream::http::{Answering, with_caller};
 
+/// Why a call is not let through.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    /// There were as many as may be.
+    OverLimit(OverLimit, Option<Box<Called>>),
+    /// It cannot be written down, and must be.
+    NotAudited(NotAudited),
+}
+
+impl From<NotAudited> for Stopped {
+    fn from(error: NotAudited) -> Self {
+        Self::NotAudited(error)
+    }
+}
+
 /// The gate of one route.
 #[derive(Debug)]
 pub(crate) struct Gate {
@@ -45,11 +60,10 @@ impl Gate {
     /// What it needs to know of what is called, which only the message tells for sure.
     pub(crate) fn needed(&self) -> Needed {
         let limits_tools = self.limits.as_ref().is_some_and(RateLimits::limits_tools);
-        match &self.audit {
-            Some(audit) if audit.tells_arguments() => Needed::Arguments,
-            Some(_) => Needed::Names,
-            None if limits_tools => Needed::Names,
-            None => Needed::Nothing,
+        Needed {
+            names: limits_tools || self.audit.is_some(),
+            certain: limits_tools,
+            arguments: self.audit.as_ref().is_some_and(Audit::tells_arguments),
         }
     }
 
@@ -63,17 +77,17 @@ impl Gate {
     pub(crate) fn pass(
         &self,
         request: &Request<Body>,
-    ) -> impl Future<Output = Result<(), Response<Body>>> + Send + use<> {
+    ) -> impl Future<Output = Result<(), Stopped>> + Send + use<> {
         let decided = self.decide(request);
         async move {
             for written in decided? {
-                written.wait().await.map_err(not_audited)?;
+                written.wait().await?;
             }
             Ok(())
         }
     }
 
-    fn decide(&self, request: &Request<Body>) -> Result<Vec<Written>, Response<Body>> {
+    fn decide(&self, request: &Request<Body>) -> Result<Vec<Written>, Stopped> {
         // Who comes without is turned away by what passes requests on.
         let Some(caller) = request.extensions().get::<VerifiedToken>() else {
             return Ok(Vec::new());
@@ -86,7 +100,7 @@ impl Gate {
             let now = Instant::now();
             for called in &calls {
                 let admitted = limits.admit(caller, called.as_ref(), now);
-                admitted.map_err(|over| self.too_many(over, called.clone()))?;
+                admitted.map_err(|over| Stopped::OverLimit(over, called.clone().map(Box::new)))?;
             }
         }
         let Some(audit) = &self.audit else {
@@ -102,9 +116,16 @@ impl Gate {
                 correlation_id: correlation_id.map(CorrelationId::as_str),
                 address: address.map(|address| address.0),
             };
-            audit.allow(asked).map_err(not_audited)
+            audit.allow(asked)
         });
-        written.collect()
+        Ok(written.collect::<Result<_, _>>()?)
+    }
+
+    fn answer(&self, stopped: Stopped) -> Response<Body> {
+        match stopped {
+            Stopped::OverLimit(over, called) => self.too_many(over, called.map(|it| *it)),
+            Stopped::NotAudited(error) => not_audited(error),
+        }
     }
 
     fn too_many(&self, over: OverLimit, called: Option<Called>) -> Response<Body> {
@@ -165,12 +186,15 @@ where
         if self.gate.is_open() {
             return self.inner.call(request);
         }
-        let mut inner = self.inner.clone();
-        let passed = self.gate.pass(&request);
+        let (mut inner, gate) = (self.inner.clone(), Arc::clone(&self.gate));
+        let passed = gate.pass(&request);
         Box::pin(async move {
             match passed.await {
                 Ok(()) => inner.call(request).await,
-                Err(answer) => Ok(with_caller(answer, request.extensions().get().cloned())),
+                Err(stopped) => {
+                    let caller = request.extensions().get().cloned();
+                    Ok(with_caller(gate.answer(stopped), caller))
+                }
             }
         })
     }

@@ -3,13 +3,12 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use entrada_gateway::command::CommandError;
 use entrada_gateway::command::demo::{self, demo};
-use entrada_gateway::command::keys;
-use entrada_gateway::command::policy;
 use entrada_gateway::command::serve::serve;
-use entrada_gateway::command::store;
+use entrada_gateway::command::terminal::{WRONG, styled};
+use entrada_gateway::command::{clients, config, grants, keys, policy, shell, store};
 use entrada_gateway::config::{Environment, Flags};
 use entrada_gateway::telemetry::WithCauses;
 
@@ -46,6 +45,19 @@ enum Command {
     /// Move what is kept from one store to another
     #[command(after_help = STORE_AFTER_HELP)]
     Store(store::Options),
+    /// See who is signed in through which client, and sign them out
+    #[command(after_help = GRANTS_AFTER_HELP)]
+    Grants(grants::Options),
+    /// See which clients are known, and remove some
+    #[command(after_help = CLIENTS_AFTER_HELP)]
+    Clients(clients::Options),
+    /// Look for what is wrong with the settings, all at once
+    #[command(after_help = CONFIG_AFTER_HELP)]
+    Config(config::Options),
+    /// Write what completes this program's command line in a shell
+    Completions(shell::Completions),
+    /// Write the manual, for man(1)
+    Man(shell::Man),
 }
 
 fn main() -> ExitCode {
@@ -54,7 +66,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // When standard error is gone too there is nobody left to tell.
-            let _ = writeln!(std::io::stderr(), "entrada: {}", WithCauses::of(&error));
+            if !matches!(error, CommandError::Told) {
+                let name = styled("entrada:", WRONG);
+                let _ = writeln!(anstream::stderr(), "{name} {}", WithCauses::of(&error));
+            }
             ExitCode::from(exit_code(&error))
         }
     }
@@ -65,21 +80,19 @@ fn run(command: Command) -> Result<(), CommandError> {
         .enable_all()
         .build()
         .map_err(CommandError::Runtime)?;
+    let (environment, mut out) = (Environment::of_process(), anstream::stdout());
     runtime.block_on(async {
         match command {
             Command::Serve(flags) => serve(&flags).await,
             Command::Demo(options) => demo(&options).await,
-            Command::Keys(options) => {
-                let (environment, mut out) = (Environment::of_process(), std::io::stdout());
-                options.run(&environment, &mut out).await
-            }
-            Command::Policy(options) => {
-                options.run(&Environment::of_process(), &mut std::io::stdout())
-            }
-            Command::Store(options) => {
-                let environment = Environment::of_process();
-                options.run(&environment, &mut std::io::stdout()).await
-            }
+            Command::Keys(options) => options.run(&environment, &mut out).await,
+            Command::Policy(options) => options.run(&environment, &mut out),
+            Command::Store(options) => options.run(&environment, &mut out).await,
+            Command::Grants(options) => options.run(&environment, &mut out).await,
+            Command::Clients(options) => options.run(&environment, &mut out).await,
+            Command::Config(options) => options.run(&environment, &mut out),
+            Command::Completions(options) => options.run(Arguments::command(), &mut out),
+            Command::Man(options) => options.run(Arguments::command(), &mut out),
         }
     })
 }
@@ -94,6 +107,8 @@ Examples:
       See it work, with nothing but this program.
   entrada serve --upstream http://127.0.0.1:3000/mcp --config entrada.toml
       Protect the MCP server on port 3000.
+  entrada config check --config entrada.toml
+      Everything that is wrong with it, and what to register in Entra.
   entrada serve --help
       Every setting, with its flag and its variable.
 
@@ -173,6 +188,45 @@ Exit codes:
   0  all that is of use is in the new store
   1  a store failed, or is in use: what has moved stays moved
   2  the command line or the configuration is wrong";
+
+const GRANTS_AFTER_HELP: &str = "\
+Examples:
+  entrada grants list --config /etc/entrada.toml --user alice@contoso.com
+  entrada grants revoke --user 20000000-0000-4000-8000-000000000001@10000000-0000-4000-8000-000000000001
+      Their tokens are good nowhere within ten seconds. Block them in Entra first, or they sign in anew.
+  entrada grants list --json | jq -r 'select(.refreshed_at == null) | .id'
+      One JSON object a line; times are seconds since 1970.
+
+What is meant by a name a user signs in as is ended by their id, whatever they were called before.
+Consent that was remembered is taken back with the grants. Where the store is a file, one process at a
+time can open it: while the gateway runs, use its page or its API (--admin-listen).
+
+Exit codes:
+  0  it is done, even if there was nothing to do
+  1  the store failed, or is in use, or you said no: what has ended stays so
+  2  the command line or the configuration is wrong, or nobody could be asked and --yes was not said";
+
+const CLIENTS_AFTER_HELP: &str = "\
+Examples:
+  entrada clients list --config /etc/entrada.toml
+  entrada clients remove 0Rc0Yw6cTTyOjN0mTX6bVA
+      It is no client any more, and its grants end. It may register again.
+
+Exit codes:
+  0  it is done
+  1  there is no such client, or it stands in the configuration; the store failed, or is in use; you said no
+  2  the command line or the configuration is wrong, or nobody could be asked and --yes was not said";
+
+const CONFIG_AFTER_HELP: &str = "\
+Examples:
+  entrada config check --config entrada.toml
+  entrada config check --config entrada.toml --json | jq -r '.problems[].message'
+
+It takes what serve takes. Each problem says where it is, file and line, and what to change.
+
+Exit codes:
+  0  the settings can be used; there may be warnings
+  2  they cannot";
 
 const DEMO_AFTER_HELP: &str = "\
 Examples:

@@ -78,7 +78,7 @@ impl RateLimits {
     pub(crate) fn admit(
         &self,
         caller: &VerifiedToken,
-        called: Option<&Called>,
+        call: Option<&Called>,
         now: Instant,
     ) -> Result<(), OverLimit> {
         let Rates { user, client, tool } = self.rates;
@@ -89,7 +89,7 @@ impl RateLimits {
         if let Some(rate) = client {
             self.spend("client", caller.client_id.as_str(), rate, now)?;
         }
-        if let (Some(rate), Some(tool)) = (tool, called.and_then(Called::tool)) {
+        if let (Some(rate), Some(tool)) = (tool, call.and_then(Called::tool)) {
             self.spend("tool", (who, tool), rate, now)?;
         }
         Ok(())
@@ -143,7 +143,7 @@ impl Window {
         if since >= rate.per {
             *self = Self::beginning(now);
         } else if self.used >= rate.most {
-            return Err(rate.per - since);
+            return Err(rate.per.saturating_sub(since));
         }
         self.used += 1;
         Ok(())

@@ -28,6 +28,7 @@ use crate::oauth::client::ClientId;
 use crate::oauth::client_document::DocumentHosts;
 use crate::oauth::issuer::Issuer;
 use crate::oauth::redirect_uri::AllowedRedirects;
+use crate::oauth::scope::Scope;
 use crate::platform::{Platform, Timestamp};
 use crate::store::{SealedStore, StoreError, StoreHealth};
 
@@ -49,7 +50,7 @@ mod limits;
 mod media_type;
 mod metadata;
 mod observed;
-mod pages;
+pub(crate) mod pages;
 mod preregistered;
 mod register;
 mod renewal;
@@ -69,6 +70,7 @@ pub use clients::ClientError;
 pub use consent::ConsentError;
 pub use correlation::{CorrelationId, CorrelationIdError};
 pub use held_registration::ClientRegistrations;
+pub(crate) use held_registration::is_held;
 pub use issuer::{GRANT_CACHE_TTL, STORE_OUTAGE_GRACE};
 pub use limits::{LimitError, RateLimits};
 pub(crate) use preregistered::PreregisteredClients;
@@ -319,6 +321,25 @@ impl AuthorizationServer {
     /// What tokens are issued for.
     pub(crate) fn resources(&self) -> &Resources {
         &self.0.config.resources
+    }
+
+    /// What people call the first server.
+    pub(crate) fn resource_name(&self) -> &str {
+        &self.0.config.resources.first().name
+    }
+
+    /// The scopes a login asks for that is about no server.
+    pub(crate) fn required_scope(&self) -> &Scope {
+        self.0.config.resources.first().scopes.required()
+    }
+
+    pub(crate) fn store(&self) -> &SealedStore {
+        &self.0.store
+    }
+
+    /// The clients that stand in the configuration.
+    pub(crate) fn configured_clients(&self) -> &PreregisteredClients {
+        &self.0.config.clients
     }
 
     pub(crate) fn trusted_proxies(&self) -> &TrustedProxies {

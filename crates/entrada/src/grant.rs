@@ -332,6 +332,22 @@ impl Grant {
         self.held().map_or(self.expires_at, |held| held.expires_at)
     }
 
+    /// When it was given.
+    pub(crate) fn issued_at(&self) -> Timestamp {
+        self.issued_at
+    }
+
+    /// When its refresh token was last exchanged, if it ever was.
+    pub(crate) fn refreshed_at(&self) -> Option<Timestamp> {
+        let previous = self.refresh.as_ref()?.previous.as_ref();
+        previous.map(|rotated| rotated.at)
+    }
+
+    /// Whether there is a refresh token.
+    pub(crate) fn is_refreshable(&self) -> bool {
+        self.refresh.is_some()
+    }
+
     /// When it ends if it is not used.
     pub(crate) fn expires_at(&self) -> Timestamp {
         self.expires_at

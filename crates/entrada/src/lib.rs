@@ -1,6 +1,8 @@
 #![doc = include_str!("../../../README.md")]
 
 pub mod access_token;
+pub mod admin_site;
+pub mod administration;
 pub mod audit;
 pub mod authorization_server;
 pub mod causes;

@@ -52,12 +52,13 @@ impl Metric {
 
     /// Tells the recorder that is installed what this is.
     pub fn describe(&self) {
-        let unit = self.name.ends_with("_seconds").then_some(Unit::Seconds);
-        let unit = unit.unwrap_or(if self.name.contains("_bytes") {
+        let unit = if self.name.ends_with("_seconds") {
+            Unit::Seconds
+        } else if self.name.contains("_bytes") {
             Unit::Bytes
         } else {
             Unit::Count
-        });
+        };
         match self.kind {
             MetricKind::Counter => metrics::describe_counter!(self.name, unit, self.help),
             MetricKind::Gauge => metrics::describe_gauge!(self.name, unit, self.help),

@@ -15,18 +15,21 @@ use tower::{Layer as _, Service};
 use url::Url;
 
 use crate::access_token::AccessTokenVerifier;
+use crate::admin_site::{self, AdminError, AdminSettings, Lent};
+use crate::administration::Administration;
 use crate::authorization_server::{
     AuthorizationServer, AuthorizationServerConfig, Resource, TrustedProxies,
 };
 use crate::dpop;
-use crate::entra::EntraClient;
 use crate::entra::error::EntraError;
 use crate::entra::groups::{GroupResolver, WithGroups};
+use crate::entra::{AppRegistration, EntraClient};
 use crate::jwt::jwks::Algorithm;
 use crate::keys::{Change, KeyRing, Keys, KeysError};
 use crate::meters;
 use crate::multi_auth::MultiAuth;
 use crate::oauth::metadata::ProtectedResourceMetadata;
+use crate::oauth::scope::Scope;
 use crate::on_behalf_of::{GrantAccess, OnBehalfOf};
 use crate::platform::{Platform, Timestamp};
 use crate::resource_server::{
@@ -61,6 +64,7 @@ struct Inner {
     protected: Vec<Protected>,
     keys: Keys,
     signing_algorithm: Algorithm,
+    app: AppRegistration,
     platform: Platform,
 }
 
@@ -94,7 +98,7 @@ impl AzureProvider {
             .map(|resource| metadata(&server, resource))
             .collect();
         let proofs = server.proofs.clone();
-        let entra = Arc::new(EntraClient::new(app, platform.clone()));
+        let entra = Arc::new(EntraClient::new(app.clone(), platform.clone()));
         let health = store.health();
         let store = SealedStore::new(Arc::new(store), keys.clone(), Arc::clone(&platform.random));
         let store = (store, health);
@@ -127,6 +131,7 @@ impl AzureProvider {
             protected,
             keys,
             signing_algorithm,
+            app,
             platform,
         })))
     }
@@ -305,6 +310,53 @@ impl AzureProvider {
             meters::key_age(age);
         }
         Ok(())
+    }
+
+    /// What an operator sees of grants, clients and keys, and ends.
+    ///
+    /// # Security
+    ///
+    /// It asks nobody who they are: that is for whoever shows it to somebody.
+    pub fn administration(&self) -> Administration {
+        let Inner {
+            server,
+            keys,
+            signing_algorithm,
+            platform,
+            ..
+        } = &*self.0;
+        let keys = (keys.clone(), *signing_algorithm);
+        Administration::new(server.clone(), keys, platform.clone())
+    }
+
+    /// Pages and an API on which operators do so, for a listener of its own: users sign in with Entra and
+    /// need an app role. Its [redirect URI](AdminSettings::redirect_uri) is to be registered in Entra, too.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`] if the settings cannot be used.
+    pub fn admin_site(&self, settings: AdminSettings) -> Result<Router, AdminError> {
+        let Inner {
+            server,
+            app,
+            platform,
+            ..
+        } = &*self.0;
+        let app = AppRegistration {
+            redirect_uri: settings.redirect_uri()?,
+            additional: Scope::default(),
+            incremental: Scope::default(),
+            ..app.clone()
+        };
+        let lent = Lent {
+            administration: self.administration(),
+            entra: EntraClient::new(app, platform.clone()),
+            store: server.store().clone(),
+            scope: server.required_scope().clone(),
+            name: server.resource_name().to_owned(),
+            platform: platform.clone(),
+        };
+        Ok(admin_site::router(settings, lent))
     }
 
     /// Forgets what has expired. The server does so by itself while it issues tokens; call it

@@ -52,7 +52,7 @@ pub use postgres::{
     PostgresUrlError,
 };
 pub use sealed::RecordError;
-pub(crate) use sealed::{Boarded, Boarding, FlightError, Flights, Redeemed, SealedStore};
+pub(crate) use sealed::{Boarded, Boarding, FlightError, Flights, Kept, Redeemed, SealedStore};
 pub use slot::Slot;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 pub use tls::StoreTlsError;

@@ -30,6 +30,8 @@ const LAYERS: &[&str] = &[
     "authorization_server",
     "resource_server",
     "on_behalf_of",
+    "administration",
+    "admin_site",
     "provider",
 ];
 

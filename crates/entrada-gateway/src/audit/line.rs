@@ -75,7 +75,7 @@ impl<'a> Line<'a> {
         };
         match &event.decision {
             Decision::Denied { code, reason } => line.denied(code.as_str(), reason),
-            _ => line.allowed(),
+            Decision::Allowed | _ => line.allowed(),
         }
     }
 
@@ -115,7 +115,7 @@ impl<'a> Line<'a> {
             upn: caller.principal.preferred_username.clone(),
             kind: Some(match caller.principal.kind {
                 PrincipalKind::Application => "application",
-                _ => "user",
+                PrincipalKind::User | _ => "user",
             }),
             client_id: Some(caller.client_id.as_str().to_owned()),
             grant: caller.grant.clone(),

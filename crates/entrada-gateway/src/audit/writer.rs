@@ -162,7 +162,9 @@ impl Writer {
             .partition(|waiting| waiting.written.is_some());
         self.waiting = kept;
         let asked: VecDeque<Waiting> = asked;
-        asked.into_iter().for_each(|it| answer(it.written, false));
+        for it in asked {
+            answer(it.written, false);
+        }
     }
 }
 

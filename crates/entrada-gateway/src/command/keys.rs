@@ -11,6 +11,7 @@ use entrada::keys::{HONOUR_AFTER, KeyEncryptionKeys, KeyFacts, KeyFile, KeyFileE
 use entrada::platform::{Clock as _, SystemClock, SystemRandom, Timestamp};
 use entrada::store::{StoredKeyRing, StoredRing};
 
+use super::grants::json_line;
 use crate::command::CommandError;
 use crate::config::{ConfigError, Environment, KeyPlace, key_place, signing_algorithm};
 
@@ -24,6 +25,9 @@ pub struct Options {
     config: Option<String>,
     #[arg(long, global = true, value_name = "DIR", help = DATA_DIR_HELP)]
     data_dir: Option<PathBuf>,
+    /// Write JSON
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 const CONFIG_HELP: &str = "A TOML file that says where the keys are kept: in the store, where there is a key-encryption key, \
@@ -69,10 +73,22 @@ impl Options {
             return writeln!(out, "{}", *key).map_err(CommandError::Output);
         }
         let told = match self.place(environment)? {
-            KeyPlace::Directory(directory) => tell(&self.in_file(directory, now)?, now, out),
+            KeyPlace::Directory(directory) => {
+                let ring = self.in_file(directory, now)?;
+                if self.json {
+                    json_line(&as_json(&ring, None, now), out)
+                } else {
+                    tell(&ring, now, out)
+                }
+            }
             KeyPlace::Store(place) => {
                 let stored = self.in_store(&place.open()?, now).await?;
-                tell(&stored.ring, now, out).and_then(|()| tell_seal(&stored, out))
+                if self.json {
+                    let sealed_by_first = Some(stored.is_by_first);
+                    json_line(&as_json(&stored.ring, sealed_by_first, now), out)
+                } else {
+                    tell(&stored.ring, now, out).and_then(|()| tell_seal(&stored, out))
+                }
             }
         };
         told.map_err(CommandError::Output)
@@ -141,6 +157,31 @@ fn is_of_no_file(error: &KeyFileError) -> bool {
     matches!(error, KeyFileError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
+/// What is told of each key, for programs.
+fn as_json(ring: &KeyRing, sealed_by_first: Option<bool>, now: Timestamp) -> serde_json::Value {
+    let facts: Vec<_> = ring.facts().collect();
+    serde_json::json!({
+        "keys": json_of(&facts, now),
+        "sealed_with_first_key_encryption_key": sealed_by_first,
+    })
+}
+
+/// The keys of a ring, for programs, each with what it is good for.
+pub(crate) fn json_of(keys: &[KeyFacts], now: Timestamp) -> Vec<serde_json::Value> {
+    let told = |(at, key): (usize, &KeyFacts)| {
+        let is_of_kind = |next: &&KeyFacts| next.algorithm.is_some() == key.algorithm.is_some();
+        let next = keys.get(at + 1).filter(is_of_kind);
+        serde_json::json!({
+            "id": key.id,
+            "signs_with": key.algorithm.map(Algorithm::as_str),
+            "used_from": (key.from > Timestamp::default()).then(|| key.from.as_unix()),
+            "is_revoked": key.is_revoked,
+            "state": state(key, next, now),
+        })
+    };
+    keys.iter().enumerate().map(told).collect()
+}
+
 /// Whether all key-encryption keys but the first may go.
 fn tell_seal(stored: &StoredRing, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(if stored.is_by_first {
@@ -193,7 +234,7 @@ fn state(key: &KeyFacts, next: Option<&KeyFacts>, now: Timestamp) -> String {
 }
 
 /// A time, in its largest unit.
-fn span(time: Duration) -> String {
+pub(super) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     let units = [(86_400, "day"), (3_600, "hour"), (60, "minute")];
     let largest = units.into_iter().find(|(unit, _)| seconds >= *unit);
@@ -275,6 +316,7 @@ mod tests {
                 action,
                 config: None,
                 data_dir: Some(folder.path().to_owned()),
+                json: false,
             };
             options.run(&Environment::default(), out).await
         };
@@ -328,6 +370,7 @@ mod tests {
                 action,
                 config: None,
                 data_dir: None,
+                json: false,
             };
             let environment = Environment::from_pairs(&variables);
             options.run(&environment, out).await
@@ -384,6 +427,7 @@ mod tests {
         std::fs::write(&broken, format!("{text}data_dri = 1\n")).unwrap();
         let directory = |config: Option<&PathBuf>, data_dir: Option<&str>| {
             let options = Options {
+                json: false,
                 action: Action::List,
                 config: config.map(|path| path.display().to_string()),
                 data_dir: data_dir.map(PathBuf::from),

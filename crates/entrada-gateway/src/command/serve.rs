@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use entrada::AzureProvider;
+use entrada::authorization_server::TrustedProxies;
 use entrada::platform::{Clock as _, SystemClock};
 use entrada::store::Moving;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::access_log::observed;
 use crate::audit::{Audit, AuditWriter};
 use crate::command::CommandError;
-use crate::config::{Environment, Flags, Settings};
+use crate::config::{AdminListener, Environment, Flags, Settings};
 use crate::gateway::observed_gateway;
 use crate::metrics;
 use crate::route::Routes;
@@ -30,7 +32,7 @@ use crate::traces::Traces;
 pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let mut settings = Settings::read(flags, &Environment::of_process())?;
     let traces = settings.traces.take().map(Traces::new);
-    let tracer = traces.as_ref().map(Traces::tracer);
+    let begins_traces = traces.as_ref().map(Traces::tracer);
     let collector = traces.as_ref().map(|traces| traces.collector.clone());
     telemetry::init_with(&settings.log, collector);
     for warning in &settings.warnings {
@@ -50,7 +52,7 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let servers = Routes::audited(&provider, &settings.upstreams, audit.as_ref())?;
     let listener = listen(settings.server.listen).await?;
     let address = listener.local_addr().unwrap_or(settings.server.listen);
-    let router = observed_gateway(&provider, &servers, audit.clone(), tracer);
+    let router = observed_gateway(&provider, &servers, audit.clone(), begins_traces);
     for (resource, server) in provider.resources().zip(&settings.upstreams) {
         let upstream = server.transport.shown();
         tracing::info!(resource, upstream, "route");
@@ -60,6 +62,10 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     tracing::info!(listen = %address, "listening");
     let stop = CancellationToken::new();
     let server = Server::new(listener, router, settings.server.drain_timeout);
+    let operators = match &settings.admin {
+        Some(admin) => Some(operators(&settings, &provider, admin).await?),
+        None => None,
+    };
     let mut tending = JoinSet::new();
     tending.spawn(look_at_entra(provider.clone()));
     tending.spawn(tell_when_ready(provider.clone(), address));
@@ -80,7 +86,12 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
         None => None,
     };
     let serving = async {
-        server.run(stop.clone()).await;
+        let operators = async {
+            if let Some(operators) = operators {
+                operators.run(stop.clone()).await;
+            }
+        };
+        tokio::join!(server.run(stop.clone()), operators);
         servers.close().await;
     };
     signals.govern(serving, stop.clone()).await;
@@ -92,6 +103,21 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What serves operators, on a listener of its own.
+async fn operators(
+    settings: &Settings,
+    provider: &AzureProvider,
+    admin: &AdminListener,
+) -> Result<Server, CommandError> {
+    let site = settings.provider.admin_site(provider, admin)?;
+    let listener = listen(admin.listen).await?;
+    let address = listener.local_addr().unwrap_or(admin.listen);
+    tracing::info!(listen = %address, url = format!("{}/admin", admin.base_url), role = admin.role, "operators are served");
+    // Nobody stands before it whose word is taken on who calls.
+    let router = observed(site, TrustedProxies::default());
+    Ok(Server::new(listener, router, settings.server.drain_timeout))
 }
 
 /// Says whether Entra can be used: nothing waits for it, and nothing else asks it before the first login.

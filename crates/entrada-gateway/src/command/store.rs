@@ -1,6 +1,6 @@
 //! `entrada store`: what is kept, moved elsewhere.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use entrada::platform::{Clock as _, SystemClock};
 use entrada::store::{Moved, Moving, OpenStoreError, OpenUrlError, Store, StoreUrl};
 
+use super::terminal::Progress;
 use crate::command::CommandError;
 use crate::config::{ConfigError, Environment, Problem, StoreSettings, ends_of_move, store_named};
 
@@ -76,17 +77,10 @@ impl Migrate {
             return Err(CommandError::NoStore(path.to_owned()));
         }
         let moving = Moving::under_way(open("--from", &from)?, open("--to", &to)?);
-        let shown = io::stderr().is_terminal();
-        let told = |so_far: Moved| {
-            if shown {
-                // Nobody is left to tell if standard error is gone.
-                let _ = write!(io::stderr(), "\r{}", sentence(so_far));
-            }
-        };
+        let progress = Progress::on_terminal();
+        let told = |so_far: Moved| progress.tell(sentence(so_far));
         let moved = moving.move_all(SystemClock::default().now(), told).await;
-        if shown {
-            let _ = writeln!(io::stderr());
-        }
+        drop(progress);
         let moved = moved.map_err(CommandError::Move)?;
         let said = if self.json {
             writeln!(out, "{}", json(moved))

@@ -13,7 +13,7 @@ pub struct Flags(BTreeMap<&'static str, String>);
 
 impl Flags {
     /// None, but for the one that names the file `config`.
-    pub(super) fn naming(config: Option<&str>) -> Self {
+    pub(crate) fn naming(config: Option<&str>) -> Self {
         Self(
             config
                 .map(|file| ("config", file.to_owned()))

@@ -93,11 +93,12 @@ fn share(text: &str) -> Result<f64, String> {
 
 /// The limits of a server.
 pub(super) fn rates(sources: &mut Sources<'_>) -> Rates {
-    let mut rates = Rates::default();
-    rates.user = sources.parsed("rate_limit_user", rate).flatten();
-    rates.client = sources.parsed("rate_limit_client", rate).flatten();
-    rates.tool = sources.parsed("rate_limit_tool", rate).flatten();
-    rates
+    let mut read = |name| sources.parsed(name, rate).flatten();
+    Rates {
+        user: read("rate_limit_user"),
+        client: read("rate_limit_client"),
+        tool: read("rate_limit_tool"),
+    }
 }
 
 /// So many in so long, `100/1m`, or `none`.

@@ -57,6 +57,11 @@ impl Problem {
         }
     }
 
+    /// The setting it is about, where it is about one.
+    pub const fn setting(&self) -> Option<&'static str> {
+        self.setting
+    }
+
     pub(super) fn is_about(&self, name: &str) -> bool {
         self.setting == Some(name)
     }

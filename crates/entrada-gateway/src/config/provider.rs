@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use entrada::audit::AuditSink;
 use entrada::authorization_server::{
     ClientRegistrations, ConsentMode, PreregisteredClient, RateLimits,
@@ -22,6 +23,7 @@ use entrada::store::{MemoryStore, Store};
 use entrada::{AzureJwtConfig, AzureJwtVerifier};
 use url::Url;
 
+use crate::config::admin::AdminListener;
 use crate::config::findings::problems;
 use crate::config::problem::{ConfigError, Problem};
 use crate::config::resource::ResourceSettings;
@@ -219,10 +221,37 @@ impl ProviderSettings {
         if !resource.lets_applications_in() {
             return None;
         }
+        let config = self
+            .verifier_config()
+            .required_app_roles(&resource.required_app_roles);
+        let config = config.allowed_clients(&resource.allowed_applications);
+        Some(AzureJwtVerifier::new(config, platform.clone()))
+    }
+
+    /// The pages and the API of operators.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if they cannot be.
+    pub fn admin_site(
+        &self,
+        provider: &AzureProvider,
+        admin: &AdminListener,
+    ) -> Result<Router, ConfigError> {
+        let wrong = |what: String| ConfigError::new(vec![self.problem_with("admin_role", &what)]);
+        let platform = self.platform();
+        let platform = platform.map_err(|error| wrong(WithCauses::of(&error).to_string()))?;
+        let config = self.verifier_config().required_app_roles([&admin.role]);
+        let programs = AzureJwtVerifier::new(config, platform);
+        let programs = programs.map_err(|errors| wrong(errors.to_string()))?;
+        let site = provider.admin_site(admin.settings().programs(programs));
+        site.map_err(|error| wrong(error.to_string()))
+    }
+
+    /// What verifies tokens of applications, as far as it is the same for all.
+    fn verifier_config(&self) -> AzureJwtConfig {
         let mut config = AzureJwtConfig::new(&self.tenant_id, &self.client_id)
             .app_only(AppOnlyTokens::Require)
-            .required_app_roles(&resource.required_app_roles)
-            .allowed_clients(&resource.allowed_applications)
             .allowed_tenants(&self.allowed_tenants)
             .identifier_uris(&self.identifier_uri);
         if let Some(credential) = &self.credential {
@@ -237,12 +266,12 @@ impl ProviderSettings {
         if self.insecure_http_authority {
             config = config.insecure_http_authority();
         }
-        Some(AzureJwtVerifier::new(config, platform.clone()))
+        config
     }
 
     /// What the library would find wrong besides what was `reported`, without anything written
     /// to disk.
-    pub(super) fn rehearse(&self, reported: &[Problem]) -> Vec<Problem> {
+    pub(crate) fn rehearse(&self, reported: &[Problem]) -> Vec<Problem> {
         let Ok(platform) = self.platform() else {
             return Vec::new();
         };

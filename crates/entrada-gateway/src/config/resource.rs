@@ -115,7 +115,11 @@ fn place(
     sources: &mut Sources<'_>,
     taken: &[ResourceSettings],
 ) -> Option<(Option<String>, String)> {
+    let has_host = sources.unread_route_host().is_some();
     let host = sources.route_host(value::host);
+    if has_host && host.is_none() {
+        return None;
+    }
     let is_taken = |path: &str| {
         let mut taken = taken.iter();
         taken.any(|other| other.path == path && host == other.host)

@@ -217,6 +217,12 @@ impl<'a> Sources<'a> {
         read.map_err(|problem| self.note(Some(problem))).ok()
     }
 
+    /// The host of the route, as it is written.
+    pub(super) fn unread_route_host(&self) -> Option<&str> {
+        let host = self.route.as_ref()?.host.as_ref()?;
+        Some(&host.value)
+    }
+
     /// The path of the route, as it is written.
     pub(super) fn unread_route_path(&self) -> Option<&str> {
         let path = self.route.as_ref()?.path.as_ref()?;

@@ -29,16 +29,19 @@ use crate::upstream::http::{Answering, with_caller};
 pub(crate) struct Gate {
     policy: Arc<Policy>,
     body_limit: usize,
-    /// Whether what comes behind is told what tools are called with.
-    tells_arguments: bool,
+    /// What must be known behind it.
+    needed: Needed,
 }
 
 /// What must be known behind it of what is called.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Needed {
-    Nothing,
-    Names,
-    Arguments,
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Needed {
+    /// What it is.
+    pub(crate) names: bool,
+    /// For sure: what can be read in two ways is refused, as where there are rules.
+    pub(crate) certain: bool,
+    /// What it is called with, too.
+    pub(crate) arguments: bool,
 }
 
 /// Why a request is not passed on.
@@ -64,11 +67,16 @@ impl Gate {
     /// Stands before a server that is sent no more than `body_limit` bytes at once; nothing, where
     /// `policy` says nothing, unless what comes behind it must know what is called.
     pub(crate) fn new(policy: &Policy, body_limit: u64, needed: Needed) -> Option<Self> {
-        (needed != Needed::Nothing || !policy.is_empty()).then(|| Self {
-            tells_arguments: needed == Needed::Arguments,
+        (needed.names || !policy.is_empty()).then(|| Self {
+            needed,
             policy: Arc::new(policy.clone()),
             body_limit: usize::try_from(body_limit).unwrap_or(usize::MAX),
         })
+    }
+
+    /// Whether what cannot be read goes on unread: nothing is decided by it.
+    fn is_lenient(&self) -> bool {
+        !self.needed.certain && self.policy.is_empty()
     }
 
     /// Passes `request` on to `server`, if the policy allows it.
@@ -104,6 +112,8 @@ impl Gate {
         let (mut parts, body) = request.into_parts();
         let (body, decision, lists) = if parts.method == Method::POST {
             self.judge(&mut parts, body, &caller).await?
+        } else if self.is_lenient() {
+            (body, Decision::unread(), false)
         } else {
             self.judge_without_message(&parts, &body, &caller)?
         };
@@ -134,15 +144,28 @@ impl Gate {
         body: Body,
         caller: &VerifiedToken,
     ) -> Result<(Body, Decision, bool), GateError> {
-        plain_json(&parts.headers)?;
+        match plain_json(&parts.headers) {
+            Ok(()) => {}
+            Err(_) if self.is_lenient() => return Ok((body, Decision::unread(), false)),
+            Err(error) => return Err(error.into()),
+        }
         let declared = parts.headers.get(CONTENT_LENGTH);
         let declared = declared.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if declared.is_some_and(|length| length > self.body_limit) {
             return Err(ForwardError::TooLarge.into());
         }
         let body = self.collect(body).await?;
-        let read = Messages::read(&body)?;
-        if let Err(mismatch) = read.agree_with(&parts.headers) {
+        let read = match Messages::read(&body) {
+            Ok(read) => read,
+            Err(_) if self.is_lenient() => {
+                return Ok((Body::from(body), Decision::unread(), false));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let agreed = read.agree_with(&parts.headers);
+        if let Err(mismatch) = agreed
+            && !self.is_lenient()
+        {
             let id = match &*read.messages {
                 [only] => only.id.clone(),
                 _ => None,
@@ -152,7 +175,7 @@ impl Gate {
         let decision = allowed(self.policy.decide(&read, caller))?;
         let lists = read.messages.iter().any(Message::asks_for_a_list);
         let mut calls: Vec<_> = decision.called.iter().map(called).collect();
-        if self.tells_arguments {
+        if self.needed.arguments {
             add_arguments(&mut calls, &body);
         }
         parts.extensions.insert(Calls::new(calls));

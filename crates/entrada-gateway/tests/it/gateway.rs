@@ -153,6 +153,7 @@ fn routed(servers: impl IntoIterator<Item = UpstreamSettings>) -> Router {
         let route = Route::new(&format!("http://gateway{path}"), &server, None).unwrap();
         router
             .route_service(&path, route.clone())
+            .route_service(&format!("{path}/"), route.clone())
             .route_service(&format!("{path}/{{*rest}}"), route)
     });
     router.layer(from_fn(let_alice_in))

@@ -40,8 +40,8 @@ fn required(place: AuditPlace) -> AuditSettings {
     settings
 }
 
-fn tool(name: &str) -> Option<Called> {
-    Some(Called::new("tools/call", Some(name.to_owned())))
+fn tool(name: &str) -> Called {
+    Called::new("tools/call", Some(name.to_owned()))
 }
 
 /// The lines of the log at `path`.
@@ -97,7 +97,7 @@ async fn arguments_are_written_where_that_is_wanted_alone() {
         log.arguments = wanted;
         let writer = Audit::begin(&log).unwrap();
         let upstream = RawUpstream::answering(ACCEPTED).await;
-        let mut called = tool("search").unwrap();
+        let mut called = tool("search");
         called.arguments = Some(serde_json::json!({"q": 1}));
         let settings = settings(&upstream.url, Rates::default());
         let gateway = Gateway::audited(settings, Some(writer.audit()), Some(called)).await;
@@ -123,7 +123,7 @@ async fn a_client_that_leaves_at_once_is_in_the_audit_log() {
     let mut tasks = JoinSet::new();
     let url = serve(Router::new().route("/mcp", any(handler)), &mut tasks).await;
     let settings = settings(&url, Rates::default());
-    let gateway = Gateway::audited(settings, Some(writer.audit()), tool("wipe")).await;
+    let gateway = Gateway::audited(settings, Some(writer.audit()), Some(tool("wipe"))).await;
     let mut client = TcpStream::connect(gateway.address).await.unwrap();
     let request = b"POST /mcp HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n{}";
     client.write_all(request).await.unwrap();
@@ -143,7 +143,7 @@ async fn a_name_forges_no_line_of_the_audit_log() {
     let writer = Audit::begin(&required(AuditPlace::File(path.clone()))).unwrap();
     let upstream = RawUpstream::answering(ACCEPTED).await;
     let settings = settings(&upstream.url, Rates::default());
-    let gateway = Gateway::audited(settings, Some(writer.audit()), tool(name)).await;
+    let gateway = Gateway::audited(settings, Some(writer.audit()), Some(tool(name))).await;
     assert_eq!(gateway.post("{}").await.status(), StatusCode::ACCEPTED);
     let text = std::fs::read(&path).unwrap();
     let (end, line) = text.split_last().unwrap();
@@ -236,6 +236,44 @@ async fn syslog_that_was_away_is_told_what_it_missed() {
     writer.end().await;
 }
 
+/// A call of the tool `search`, by the subject `who`.
+fn search(gateway: &Gateway, who: &str) -> Request<Body> {
+    let call = serde_json::json!({
+        "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "search" },
+    });
+    Request::post(gateway.url("/mcp"))
+        .header("test-subject", who)
+        .header("content-type", "application/json")
+        .body(Body::from(call.to_string()))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_is_called_is_read_in_the_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let mut log = AuditSettings::new(AuditPlace::File(path.clone()));
+    log.arguments = true;
+    let writer = Audit::begin(&log).unwrap();
+    let upstream = RawUpstream::answering(ACCEPTED).await;
+    let settings = settings(&upstream.url, Rates::default());
+    let gateway = Gateway::audited(settings, Some(writer.audit()), None).await;
+    let body = r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"q":1}}},
+        {"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"b"}}]"#;
+    let request = Request::post(gateway.url("/mcp"))
+        .header("content-type", "application/json")
+        .header("mcp-method", "tools/call")
+        .header("mcp-name", "another");
+    gateway.send(request.body(body.into()).unwrap()).await;
+    writer.end().await;
+    let told: Vec<_> = lines(&path)
+        .iter()
+        .map(|line| format!("{} {} {}", line["name"], line["arguments"], line["from"]))
+        .collect();
+    let expected = [r#""a" {"q":1} "body""#, r#""b" null "body""#];
+    assert_eq!(told, expected);
+}
+
 #[tokio::test]
 async fn who_calls_too_often_waits_and_is_written_down() {
     let folder = tempfile::tempdir().unwrap();
@@ -245,11 +283,14 @@ async fn who_calls_too_often_waits_and_is_written_down() {
     let mut rates = Rates::default();
     rates.tool = Some(Rate::new(2, Duration::from_secs(3600)));
     let settings = settings(&upstream.url, rates);
-    let gateway = Gateway::audited(settings, Some(writer.audit()), tool("search")).await;
+    let gateway = Gateway::audited(settings, Some(writer.audit()), None).await;
     for _ in 0..2 {
-        assert_eq!(gateway.post("{}").await.status(), StatusCode::ACCEPTED);
+        assert_eq!(
+            gateway.send(search(&gateway, "object-1")).await.status(),
+            StatusCode::ACCEPTED
+        );
     }
-    let refused = gateway.post("{}").await;
+    let refused = gateway.send(search(&gateway, "object-1")).await;
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     let wait: u64 = refused.headers()["retry-after"]
         .to_str()
@@ -259,8 +300,7 @@ async fn who_calls_too_often_waits_and_is_written_down() {
     assert!((3500..=3600).contains(&wait), "{wait}");
     assert_eq!(body(refused).await, "too many requests, try again later\n");
     // Another user has a limit of their own.
-    let request = Request::post(gateway.url("/mcp")).header("test-subject", "object-2");
-    let answer = gateway.send(request.body(Body::from("{}")).unwrap()).await;
+    let answer = gateway.send(search(&gateway, "object-2")).await;
     assert_eq!(answer.status(), StatusCode::ACCEPTED);
     writer.end().await;
     let told: Vec<_> = lines(&path)
@@ -312,10 +352,12 @@ impl Serving {
             let mut lines =
                 lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
             let mut listens = |what: &str| {
-                let line = lines.find(|line| line["message"] == what).unwrap();
-                format!("http://{}", line["listen"].as_str().unwrap())
+                let is_it = |line: &Value| line.get("message").is_some_and(|said| said == what);
+                let line = lines.find(is_it).unwrap();
+                let address = line.get("listen").and_then(Value::as_str);
+                format!("http://{}", address.unwrap())
             };
-            let found = (listens("ready"), listens("metrics"));
+            let found = (listens("listening"), listens("metrics"));
             // Nothing reads the rest: the program must not stop for that.
             std::thread::spawn(move || lines.for_each(drop));
             found
@@ -333,12 +375,8 @@ impl Serving {
     async fn scrape(&self) -> String {
         let (status, headers, body) = get(&format!("{}/metrics", self.metrics)).await;
         assert_eq!(status, StatusCode::OK);
-        assert!(
-            headers["content-type"]
-                .to_str()
-                .unwrap()
-                .starts_with("text/plain; version=0.0.4")
-        );
+        let content_type = headers.get("content-type").unwrap().to_str().unwrap();
+        assert!(content_type.starts_with("text/plain; version=0.0.4"));
         String::from_utf8(body).unwrap()
     }
 }

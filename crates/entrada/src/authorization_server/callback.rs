@@ -98,7 +98,7 @@ fn is_true(value: &str) -> bool {
 /// What came of a user's way back.
 enum Landed {
     /// A code for the client.
-    Code(AuthorizationCode, IssuedTo),
+    Code(AuthorizationCode, Box<IssuedTo>),
     /// Who signed in is asked: another consented, or they do no more.
     Asked(Box<AuthorizationRequest>, HeaderValue),
     /// They see their apps.
@@ -270,7 +270,7 @@ impl AuthorizationServer {
                     to,
                     set_user,
                 };
-                Ok(Landed::Code(code, issued_to))
+                Ok(Landed::Code(code, Box::new(issued_to)))
             }
             Err(error) => Err(CallbackError::StoreCode { error, to }),
         }
@@ -340,7 +340,7 @@ impl AuthorizationServer {
                     client_name,
                     to,
                     set_user,
-                } = issued_to;
+                } = *issued_to;
                 tracing::info!(correlation_id = %correlation, %grant, "code issued");
                 meters::login("ok", None);
                 let event = self.event(Act::Login, Decision::Allowed).about(&principal);

@@ -70,6 +70,25 @@ impl AuthorizationServer {
         found.map_err(ClientError::Document)
     }
 
+    /// The client called `id`, as far as it is known here: nobody is asked for its document.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails.
+    pub(crate) async fn known_client(
+        &self,
+        id: &ClientId,
+        now: Timestamp,
+    ) -> Result<Option<Client>, StoreError> {
+        if let Some(client) = self.0.config.clients.get(id) {
+            return Ok(Some(client.clone()));
+        }
+        if held_registration::is_held(id) {
+            return self.holder(id).await;
+        }
+        self.0.store.client(id, now).await
+    }
+
     /// Keeps what a document says now in place of what it said `before`, or that it says nothing: what
     /// was withdrawn must not come back anywhere when its host next stumbles.
     async fn supersede(
@@ -97,16 +116,21 @@ impl AuthorizationServer {
         if self.0.config.clients.get(id).is_some() || held_registration::is_held(id) {
             return;
         }
-        let used = if id.is_document_url() {
-            let first = self.0.documents.is_first_use(client);
-            first.then(|| client.clone())
+        let until = now + USED_LIFETIME;
+        let kept = if id.is_document_url() {
+            if !self.0.documents.is_first_use(client) {
+                return;
+            }
+            self.0.store.put_client(client, until).await
         } else {
-            client.used(now)
+            let Some(used) = client.used(now) else { return };
+            // One that was removed meanwhile does not come back.
+            let renewed = self.0.store.renew_client(&used, until).await;
+            renewed.map(drop)
         };
-        let Some(client) = used else { return };
-        if let Err(error) = self.0.store.put_client(&client, now + USED_LIFETIME).await {
+        if let Err(error) = kept {
             let cause = Causes(&error);
-            tracing::warn!(correlation_id = %correlation, client_id = %client.id(), %cause, "client not kept");
+            tracing::warn!(correlation_id = %correlation, client_id = %id, %cause, "client not kept");
         }
     }
 }

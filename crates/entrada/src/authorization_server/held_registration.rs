@@ -28,7 +28,7 @@ pub enum ClientRegistrations {
 }
 
 /// Whether `id` holds its registration, or says so.
-pub(super) fn is_held(id: &ClientId) -> bool {
+pub(crate) fn is_held(id: &ClientId) -> bool {
     id.as_str().starts_with(PREFIX)
 }
 

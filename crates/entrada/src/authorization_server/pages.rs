@@ -5,7 +5,7 @@
 //! own words are isolated as well, so that their direction cannot reorder ours.
 
 mod approved_apps;
-mod headers;
+pub(crate) mod headers;
 mod permission;
 #[cfg(test)]
 mod tests;

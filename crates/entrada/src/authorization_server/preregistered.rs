@@ -292,6 +292,11 @@ impl PreregisteredClients {
         }
     }
 
+    /// All of them, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Client> {
+        self.0.values().map(|known| &known.client)
+    }
+
     /// The client called `id`, if it is one of them.
     pub(crate) fn get(&self, id: &ClientId) -> Option<&Client> {
         self.0.get(id).map(|known| &known.client)

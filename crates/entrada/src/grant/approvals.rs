@@ -267,8 +267,16 @@ impl Approvals {
 
     /// Without one client; answers with the grants it had, or `None` if it is not among them.
     pub(crate) fn without(&self, client_id: &ClientId) -> Option<(Self, Vec<GrantId>)> {
-        let of_client = |approval: &&Approval| approval.client_id == *client_id;
-        let gone: Vec<_> = self.list.iter().filter(of_client).collect();
+        self.without_those(|approval| approval.client_id == *client_id)
+    }
+
+    /// Without any client; answers with the grants there were, or `None` if there is no client.
+    pub(crate) fn emptied(&self) -> Option<(Self, Vec<GrantId>)> {
+        self.without_those(|_| true)
+    }
+
+    fn without_those(&self, go: impl Fn(&Approval) -> bool) -> Option<(Self, Vec<GrantId>)> {
+        let gone: Vec<_> = self.list.iter().filter(|it| go(it)).collect();
         if gone.is_empty() {
             return None;
         }
@@ -276,7 +284,7 @@ impl Approvals {
         let grants = grants.map(|granted| granted.id).collect();
         let mut next = self.clone();
         next.version += 1;
-        next.list.retain(|approval| !of_client(&approval));
+        next.list.retain(|approval| !go(approval));
         Some((next, grants))
     }
 

@@ -162,6 +162,16 @@ impl IssuedCode {
         self.id
     }
 
+    /// The client it was issued to.
+    pub(crate) fn client_id(&self) -> &ClientId {
+        &self.request.client_id
+    }
+
+    /// The user who signed in for it.
+    pub(crate) fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
     /// What the grant will allow.
     pub(crate) fn scope(&self) -> &Scope {
         &self.scope

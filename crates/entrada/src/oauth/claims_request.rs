@@ -225,15 +225,20 @@ mod tests {
         let capable = ClaimsRequest::capable_of_continuous_access_evaluation();
         let challenge = ClaimsRequest::parse(C1).unwrap();
         let both = challenge.and(&capable);
+        let read =
+            |claims: &ClaimsRequest| -> Value { serde_json::from_str(claims.as_str()).unwrap() };
         assert_eq!(
-            both.as_str(),
-            r#"{"access_token":{"acrs":{"essential":true,"value":"c1"},"xms_cc":{"values":["cp1"]}}}"#
+            read(&both),
+            serde_json::json!({"access_token": {
+                "acrs": {"essential": true, "value": "c1"},
+                "xms_cc": {"values": ["cp1"]},
+            }})
         );
         assert_eq!(both.and(&capable), both);
         let other = ClaimsRequest::parse(r#"{"access_token":{"acrs":{"value":"c2"}},"x":1}"#);
         assert_eq!(
-            challenge.and(&other.unwrap()).as_str(),
-            r#"{"access_token":{"acrs":{"essential":true,"value":"c1"}},"x":1}"#
+            read(&challenge.and(&other.unwrap())),
+            serde_json::json!({"access_token": {"acrs": {"essential": true, "value": "c1"}}, "x": 1})
         );
     }
 }

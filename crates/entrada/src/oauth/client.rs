@@ -291,6 +291,11 @@ impl Client {
         self.issued_at
     }
 
+    /// When it was last noted to be in use, if it ever was.
+    pub(crate) fn used_at(&self) -> Option<Timestamp> {
+        (self.used_at != self.issued_at).then_some(self.used_at)
+    }
+
     /// The same client, used now; `None` if that was noted today already.
     pub(crate) fn used(&self, now: Timestamp) -> Option<Self> {
         let due = now.since(self.used_at) >= USE_NOTED_EVERY || self.used_at == self.issued_at;

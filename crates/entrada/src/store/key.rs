@@ -96,6 +96,18 @@ impl RecordKey {
         self.collection
     }
 
+    /// What a record is found by within its collection.
+    pub(super) fn id(&self) -> &[u8] {
+        self.bytes.get(1..).unwrap_or_default()
+    }
+
+    /// The grant that lies there, if it is the key of one.
+    pub(super) fn grant_id(&self) -> Option<GrantId> {
+        let is_grant = self.collection == Collection::Grants;
+        let id = self.id().try_into().ok().filter(|_| is_grant)?;
+        Some(GrantId::from_stored(id))
+    }
+
     /// The bytes to keep a record under: different for different keys.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::{Entry, RecordKey, Sealed, Store, StoreError, Taken, Written};
+use super::{Entry, RecordKey, Sealed, Slot, Store, StoreError, Taken, Written};
 use crate::grant::{Grant, GrantId, IssuedCode, PendingLogin};
 use crate::jwt::client_assertion::VerifiedAssertion;
 use crate::jwt::identity_assertion::IdentityAssertion;
@@ -21,11 +21,13 @@ use crate::secret::{AuthorizationCode, Hashed, UpstreamState};
 
 mod flights;
 mod record;
+mod scan;
 mod users;
 
 pub(crate) use flights::{Boarded, Boarding, FlightError, Flights};
 
 pub use record::RecordError;
+pub(crate) use scan::Kept;
 
 const CLIENT: &str = "store client";
 const REQUEST: &str = "store request";
@@ -102,6 +104,28 @@ impl SealedStore {
         let record = ClientRecord(client.clone());
         let entry = self.entry(Purpose::new(CLIENT, key.as_bytes()), &record, expires_at)?;
         self.store.put(&RecordKey::client(&key), entry).await
+    }
+
+    /// Stores a client that is in use anew, unless it was removed, or stored anew by somebody else.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails.
+    pub(crate) async fn renew_client(
+        &self,
+        client: &Client,
+        expires_at: Timestamp,
+    ) -> Result<Written, StoreError> {
+        let id = hashed(client.id());
+        let key = RecordKey::client(&id);
+        let found = self.store.slot(&key).await?;
+        if found.as_ref().is_some_and(|slot| slot.sealed.is_none()) {
+            return Ok(Written::Revoked);
+        }
+        let record = ClientRecord(client.clone());
+        let entry = self.entry(Purpose::new(CLIENT, id.as_bytes()), &record, expires_at)?;
+        let slot = Slot::of(entry, 1);
+        self.store.replace(&key, found.as_ref(), slot).await
     }
 
     /// Looks up a client.

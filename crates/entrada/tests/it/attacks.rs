@@ -1,6 +1,8 @@
 //! The attacks of `docs/ATTACKS.md`, carried out. Each test is a line there, and fails when the
 //! defence of that line is taken away.
 
+mod admin_site;
+mod administration;
 mod approvals;
 mod codes;
 mod consent;

@@ -6,6 +6,8 @@
     reason = "the shared parts of tests are tests too"
 )]
 
+mod admin_site;
+mod administration;
 mod approved_apps;
 mod attacks;
 mod authorize;

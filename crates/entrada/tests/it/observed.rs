@@ -28,7 +28,7 @@ impl Told {
         let line = |event: &AuditEvent| {
             let decision = match &event.decision {
                 Decision::Denied { code, .. } => code.as_str(),
-                _ => "allowed",
+                Decision::Allowed | _ => "allowed",
             };
             let object_id = event.who.as_ref().and_then(|who| who.object_id.clone());
             let whose = match object_id {

@@ -10,6 +10,7 @@ use entrada::store::{
     Collection, Cursor, Entry, Lease, LeaseHolder, MemoryStore, RecordKey, Slot, SlotPage, Store,
     StoreError, Stored, Taken, Written,
 };
+use tokio::sync::Notify;
 
 /// Keeps records in memory; others get their turn before each verb.
 #[derive(Debug, Default)]
@@ -17,6 +18,15 @@ pub(crate) struct Outage {
     store: Mutex<Arc<MemoryStore>>,
     failing: Mutex<Failing>,
     rings_read: AtomicUsize,
+    gate: Gate,
+}
+
+/// Where the next one to come by is held.
+#[derive(Debug, Default)]
+struct Gate {
+    at: Mutex<Option<(&'static [&'static str], Collection)>>,
+    reached: Notify,
+    opened: Notify,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,6 +66,34 @@ impl Outage {
         *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
     }
 
+    /// The next one of these verbs for a record of this kind is held until [`release`](Self::release).
+    pub(crate) fn hold_at(&self, verbs: &'static [&'static str], collection: Collection) {
+        let at = Some((verbs, collection));
+        *self.gate.at.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    /// Waits until it has come.
+    pub(crate) async fn held(&self) {
+        self.gate.reached.notified().await;
+    }
+
+    pub(crate) fn release(&self) {
+        self.gate.opened.notify_one();
+    }
+
+    async fn pass(&self, verb: &str, key: &RecordKey) {
+        let is_held = {
+            let mut at = self.gate.at.lock().unwrap_or_else(PoisonError::into_inner);
+            let held =
+                at.filter(|(verbs, kind)| verbs.contains(&verb) && *kind == key.collection());
+            held.is_some_and(|_| at.take().is_some())
+        };
+        if is_held {
+            self.gate.reached.notify_one();
+            self.gate.opened.notified().await;
+        }
+    }
+
     /// How often a key ring was asked for.
     pub(crate) fn rings_read(&self) -> usize {
         self.rings_read.load(Ordering::SeqCst)
@@ -74,6 +112,7 @@ impl Outage {
     }
 
     async fn reach(&self, verb: &str, key: &RecordKey) -> Result<Arc<MemoryStore>, StoreError> {
+        self.pass(verb, key).await;
         let store = self.reach_at_all().await?;
         match self.failing() {
             Failing::Verb(failing, at) if failing == verb && at == key.collection() => {

@@ -14,13 +14,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use entra_emulator::{Control, Directory, Emulator, Options, builtin};
+use entrada::admin_site::AdminSettings;
+use entrada::entra::verifier::AppOnlyTokens;
 use entrada::jwt::jwks::Algorithm;
 use entrada::keys::{KeyRing, Keys};
 use entrada::oauth::claims_request::ClaimsRequest;
 use entrada::on_behalf_of::{DownstreamRequest, OboError};
 use entrada::platform::{Clock, HttpTransport, Platform, SystemRandom, Timestamp, TransportError};
 use entrada::store::{MemoryStore, Store};
-use entrada::{AzureConfig, AzureProvider, VerifiedToken};
+use entrada::{AzureConfig, AzureJwtConfig, AzureJwtVerifier, AzureProvider, VerifiedToken};
 use http::Method;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
@@ -33,6 +35,7 @@ use crate::client::{Answer, Client, Session};
 use crate::web::Web;
 
 pub(crate) const BASE_URL: &str = "https://mcp.example.com";
+pub(crate) const ADMIN_URL: &str = "https://admin.example.com";
 pub(crate) const RESOURCE: &str = "https://mcp.example.com/mcp";
 pub(crate) const CALLBACK: &str = "https://client.example/callback";
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -60,6 +63,8 @@ pub(crate) struct World {
 pub(crate) struct Hosts {
     app: Router,
     emulator: Router,
+    /// Where operators are, if they are anywhere.
+    admin: Option<Router>,
 }
 
 impl Hosts {
@@ -67,6 +72,7 @@ impl Hosts {
     pub(crate) async fn send(&self, request: Request) -> Option<Response> {
         let router = match request.uri().host() {
             Some("mcp.example.com" | "orders.example.com") => &self.app,
+            Some("admin.example.com") => self.admin.as_ref()?,
             Some(host) if is_entra(host) => &self.emulator,
             _ => return None,
         };
@@ -107,6 +113,7 @@ impl World {
         let hosts = Hosts {
             app: provider.protect_each(|_| Some(McpServer::service())),
             emulator: wire.entra.clone(),
+            admin: None,
         };
         Self {
             provider,
@@ -167,9 +174,23 @@ impl World {
             hosts: Hosts {
                 app,
                 emulator: self.hosts.emulator.clone(),
+                admin: None,
             },
             wire: self.wire.clone(),
         }
+    }
+
+    /// The same, with pages and an API for operators, who have the app role `Mcp.Admin`.
+    pub(crate) fn administered(mut self) -> Self {
+        let programs = AzureJwtConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID)
+            .app_only(AppOnlyTokens::Require)
+            .required_app_roles(["Mcp.Admin"])
+            .authority_host("login.emulator.test");
+        let programs = AzureJwtVerifier::new(programs, self.platform());
+        let programs = programs.unwrap_or_else(|errors| panic!("{errors}"));
+        let settings = AdminSettings::new(ADMIN_URL, "Mcp.Admin").programs(programs);
+        self.hosts.admin = Some(self.provider.admin_site(settings).unwrap());
+        self
     }
 
     /// Lets time pass, here and at Entra.

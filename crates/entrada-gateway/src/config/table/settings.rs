@@ -9,6 +9,7 @@ const FORWARD: &str = "What the MCP server sees";
 const STDIO: &str = "An MCP server that speaks stdio";
 const POLICY: &str = "Who may call what";
 const LIMITS: &str = "How many may call";
+const OPERATORS: &str = "Operators";
 const PROCESS: &str = "The process";
 
 /// All settings, in the order the help shows them.
@@ -633,6 +634,25 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
         "BOOL",
         "Go on with the traces that requests say they are of: where a proxy of yours says so, and \
          strangers cannot",
+    ),
+    setting(
+        OPERATORS,
+        "admin_listen",
+        "ADDRESS:PORT",
+        "The address to serve operators' pages and API on, reached from within alone [default: nowhere]",
+    ),
+    setting(
+        OPERATORS,
+        "admin_base_url",
+        "URL",
+        "Where browsers reach that; register it in Entra, with /admin/callback behind it, under the platform Web \
+         [default: http://localhost and the port, where that is on this machine]",
+    ),
+    setting(
+        OPERATORS,
+        "admin_role",
+        "ROLE",
+        "The app role of the app registration that operators have, such as Entrada.Admin",
     ),
     setting(
         PROCESS,

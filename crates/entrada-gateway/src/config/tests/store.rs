@@ -1,7 +1,5 @@
 //! Where grants are kept.
 
-use entrada::keys::KeyEncryptionKeys;
-use entrada::platform::SystemRandom;
 use entrada::store::StoreKind;
 
 use super::*;
@@ -194,13 +192,14 @@ fn grants_move_from_the_store_before_or_to_the_next() {
     }
 }
 
+#[cfg(all(feature = "redis", feature = "postgres"))]
 #[test]
 fn where_all_is_kept_is_told_without_what_logs_in_there() {
-    let key = KeyEncryptionKeys::generate(&SystemRandom::default()).to_string();
+    let random = entrada::platform::SystemRandom::default();
+    let key = entrada::keys::KeyEncryptionKeys::generate(&random).to_string();
     let data = ("ENTRADA_DATA_DIR", "/data");
     for (variables, store, keys) in [
         (vec![data], "file:/data/grants.redb", "file:/data/keys.json"),
-        #[cfg(feature = "redis")]
         (
             vec![
                 data,
@@ -210,7 +209,6 @@ fn where_all_is_kept_is_told_without_what_logs_in_there() {
             "rediss://redis.example:6379",
             "in the store, shared",
         ),
-        #[cfg(feature = "postgres")]
         (
             vec![
                 data,

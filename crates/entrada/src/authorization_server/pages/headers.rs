@@ -22,7 +22,7 @@ static STYLE_SOURCE: LazyLock<String> = LazyLock::new(|| {
 ///
 /// `Cross-Origin-Opener-Policy` is left out on purpose: any value but the default cuts a web
 /// client off from the popup it opened, and it then believes that the user closed it.
-pub(super) fn page(form_action: &str) -> HeaderMap {
+pub(crate) fn page(form_action: &str) -> HeaderMap {
     let mut headers = private();
     for (name, value) in [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -71,7 +71,7 @@ fn policy(form_action: &str) -> HeaderValue {
 ///
 /// Chrome and Safari hold every redirect after a form against them: Entra, then whatever identity
 /// provider the user's organisation signs in with, then perhaps the client.
-pub(super) fn form_action(redirect: Option<&RedirectUri>, extra: &str) -> String {
+pub(crate) fn form_action(redirect: Option<&RedirectUri>, extra: &str) -> String {
     let mut sources = "'self' https:".to_owned();
     let client = redirect.and_then(RedirectUri::form_action);
     for source in extra.split(' ').chain(client.as_deref()) {

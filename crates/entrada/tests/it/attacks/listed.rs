@@ -6,7 +6,9 @@ const DOCUMENT: &str = include_str!("../../../../../docs/ATTACKS.md");
 const POLICY: &str = include_str!("../../../../../SECURITY.md");
 
 /// Tests that carry out an attack each.
-const ATTACKS: [&str; 21] = [
+const ATTACKS: [&str; 23] = [
+    include_str!("admin_site.rs"),
+    include_str!("administration.rs"),
     include_str!("approvals.rs"),
     include_str!("codes.rs"),
     include_str!("consent.rs"),
@@ -31,7 +33,8 @@ const ATTACKS: [&str; 21] = [
 ];
 
 /// Tests of the gateway, of tools, of credentials and of stores, some of which do.
-const ELSEWHERE: [&str; 21] = [
+const ELSEWHERE: [&str; 22] = [
+    include_str!("../../../../entrada-gateway/src/command/terminal.rs"),
     include_str!("../credential.rs"),
     include_str!("../../store/moving.rs"),
     include_str!("../../../src/store/moving/tests/interleaved.rs"),

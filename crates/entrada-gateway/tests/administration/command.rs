@@ -1,0 +1,198 @@
+//! `entrada grants` and `entrada clients`, beside a gateway that keeps a file.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use entra_emulator::builtin;
+use entrada::AzureConfig;
+use entrada::platform::{Clock as _, SystemClock};
+use serde_json::Value;
+
+use crate::world::{BASE_URL, World};
+
+/// A world at a time when what is given in it has not ended.
+async fn today() -> World {
+    let world = World::new().await;
+    let behind = SystemClock::default().now().since(world.now());
+    world.advance(behind);
+    world
+}
+
+/// A server that keeps keys and grants in `folder`.
+fn server(world: &World, folder: &Path) -> World {
+    world.replica_with(|_| {
+        AzureConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID, BASE_URL)
+            .client_secret(builtin::CLIENT_SECRET)
+            .required_scopes(["mcp.read"])
+            .authority_host("login.emulator.test")
+            .data_dir(folder)
+    })
+}
+
+/// What came of a command, and what it said to whom.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    error: String,
+}
+
+fn entrada(folder: &Path, line: &[&str]) -> Said {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_entrada"));
+    command.args(line).env_clear().stdin(Stdio::null());
+    for (name, value) in [
+        ("UPSTREAM", "http://127.0.0.1:3000/mcp"),
+        ("BASE_URL", BASE_URL),
+        ("TENANT_ID", builtin::TENANT_ID),
+        ("CLIENT_ID", builtin::CLIENT_ID),
+        ("CLIENT_SECRET", builtin::CLIENT_SECRET),
+        ("REQUIRED_SCOPES", "mcp.read"),
+        ("DATA_DIR", folder.to_str().unwrap()),
+    ] {
+        command.env(format!("ENTRADA_{name}"), value);
+    }
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Said {
+        code: output.status.code(),
+        out: text(output.stdout),
+        error: text(output.stderr),
+    }
+}
+
+impl Said {
+    #[track_caller]
+    fn ok(self) -> String {
+        assert_eq!((self.code, &*self.error), (Some(0), ""));
+        self.out
+    }
+
+    #[track_caller]
+    fn json(self) -> Vec<Value> {
+        let out = self.ok();
+        out.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    #[track_caller]
+    fn refused(self, code: i32, words: &str) {
+        assert_eq!(self.code, Some(code), "{}", self.error);
+        assert!(self.error.contains(words), "{}", self.error);
+        assert_eq!(self.out, "");
+    }
+}
+
+#[tokio::test]
+async fn grants_are_listed_and_ended_while_no_gateway_has_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    entrada(folder, &["grants", "list"]).refused(1, "there is nothing at");
+    let outside = today().await;
+    let world = server(&outside, folder);
+    let (alice, bob) = (world.log_in("alice").await, world.log_in("bob").await);
+    let bobs_other = bob.client.log_in(&mut world.browser(), "bob").await;
+    entrada(folder, &["grants", "list"]).refused(1, "is in use, by a gateway most likely");
+    // They hold on to the server no longer.
+    let [alice, bob, bobs_other] = [alice, bob, bobs_other].map(|it| it.at(&outside));
+    drop(world);
+
+    let all = entrada(folder, &["grants", "list", "--json"]).json();
+    assert_eq!(all.len(), 3);
+    let of_alice = ["grants", "list", "--user", "Alice@contoso.onmicrosoft.com"];
+    let told = entrada(folder, &of_alice).ok();
+    for words in [
+        "alice@contoso.onmicrosoft.com  20000000-0000-4000-8000-000000000001@",
+        "through \"Test client\"",
+        "mcp.read",
+    ] {
+        assert!(told.contains(words), "{told}");
+    }
+    for secret in [&alice.access_token, &alice.refresh_token] {
+        assert!(!told.contains(&secret[..24]), "{told}");
+    }
+    assert!(!told.contains('\u{1b}'), "no terminal, no colour: {told}");
+    let id = alice.claims()["sid"].as_str().unwrap().to_owned();
+    let ended = entrada(folder, &["grants", "revoke", "--grant", &id, "--json"]).json();
+    assert_eq!(ended[0]["grants"], 1);
+    let user = ["grants", "revoke", "--user", "bob@contoso.onmicrosoft.com"];
+    // There is nobody to ask.
+    entrada(folder, &user).refused(2, "say --yes");
+    let told = entrada(folder, &[&user[..], &["--yes"]].concat()).ok();
+    assert_eq!(told, "2 grants ended, 0 logins under way stopped\n");
+    let told = entrada(folder, &["grants", "revoke", "--all"]).ok();
+    assert_eq!(told, "0 grants ended, 0 logins under way stopped\n");
+    for wrong in [
+        &["grants", "revoke"][..],
+        &["grants", "revoke", "--all", "--user", "a@b"],
+        &["grants", "revoke", "--grant", "short"],
+        &[
+            "grants",
+            "list",
+            "--user",
+            "20000000-0000-4000-8000-000000000001",
+        ],
+    ] {
+        assert_eq!(entrada(folder, wrong).code, Some(2), "{wrong:?}");
+    }
+    let world = server(&outside, folder);
+    for session in [&alice, &bob, &bobs_other] {
+        let session = session.at(&world);
+        session.refresh().await.assert_refused(400, "invalid_grant");
+    }
+}
+
+#[tokio::test]
+async fn clients_are_listed_and_removed_while_no_gateway_has_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let outside = today().await;
+    let world = server(&outside, folder);
+    let session = world.log_in("alice").await.at(&outside);
+    let id = session.client.id.clone();
+    drop(world);
+    let all = entrada(folder, &["clients", "list", "--json"]).json();
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[0]["id"], *id);
+    assert_eq!(all[0]["origin"], "registered");
+    let told = entrada(folder, &["clients", "list"]).ok();
+    assert!(
+        told.starts_with(&format!("{id}  \"Test client\"\n  registered ")),
+        "{told}"
+    );
+    entrada(folder, &["clients", "remove", &id]).refused(2, "say --yes");
+    let told = entrada(folder, &["clients", "remove", &id, "--yes"]).ok();
+    assert_eq!(told, "1 grant ended, 0 logins under way stopped\n");
+    let again = entrada(folder, &["clients", "remove", &id, "--yes"]);
+    again.refused(1, "there is no such client");
+    assert_eq!(entrada(folder, &["clients", "list"]).ok(), "");
+    let session = session.at(&server(&outside, folder));
+    session
+        .refresh()
+        .await
+        .assert_refused(401, "invalid_client");
+}
+
+#[test]
+fn a_store_in_memory_is_a_gateways_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("entrada.toml");
+    std::fs::write(&file, "store = \"memory:\"\n").unwrap();
+    let line = ["grants", "list", "--config", file.to_str().unwrap()];
+    entrada(folder.path(), &line).refused(1, "only the gateway itself can read");
+}
+
+#[tokio::test]
+async fn keys_are_told_as_json() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(server(&today().await, folder.path()));
+    for (line, signing) in [
+        (["keys", "list", "--json"], 1),
+        (["keys", "rotate", "--json"], 2),
+    ] {
+        let told = entrada(folder.path(), &line).json();
+        let keys = told[0]["keys"].as_array().unwrap();
+        let sign = |key: &&Value| key["signs_with"] == "ES256";
+        assert_eq!(keys.iter().filter(sign).count(), signing, "{told:?}");
+        assert_eq!(keys.len(), 2 * signing);
+    }
+}
