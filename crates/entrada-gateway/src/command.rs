@@ -9,6 +9,7 @@ use entrada::platform::SystemHttpError;
 use entrada::store::{OpenUrlError, StoreError};
 
 use crate::config::{ConfigError, SharedPlaceError};
+use crate::tls::TlsError;
 use crate::upstream::UpstreamError;
 
 pub mod demo;
@@ -36,6 +37,9 @@ pub enum CommandError {
         #[source]
         source: io::Error,
     },
+    /// The certificate cannot be used.
+    #[error("{} cannot be used", .0.setting())]
+    Tls(#[from] TlsError),
     /// Signals cannot be listened for.
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
@@ -118,6 +122,6 @@ pub enum CommandError {
 impl CommandError {
     /// Whether a setting must change.
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Upstream(_))
+        matches!(self, Self::Config(_) | Self::Tls(_) | Self::Upstream(_))
     }
 }

@@ -21,6 +21,7 @@ mod spelling;
 mod stdio;
 mod store;
 mod table;
+mod tls;
 mod together;
 mod value;
 
@@ -47,6 +48,7 @@ pub(crate) use crate::config::value::{address, duration, signing_algorithm};
 
 use crate::policy::{Policy, Rule};
 use crate::telemetry::LogSettings;
+use crate::tls::CertificateFiles;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::HostHeader;
 use crate::upstream::identity::IdentityHeader;
@@ -62,6 +64,8 @@ pub struct Settings {
     pub upstreams: Vec<UpstreamSettings>,
     /// Where to listen, and how to leave.
     pub server: ServerSettings,
+    /// The certificate to listen with, where TLS is spoken there.
+    pub tls: Option<CertificateFiles>,
     /// What is logged, and how.
     pub log: LogSettings,
     /// What may be meant, and is to be looked at.
@@ -171,6 +175,7 @@ impl Settings {
         let provider = provider(&mut sources, resources, behind);
         together::look(&mut sources, &provider);
         let server = server(&mut sources);
+        let tls = tls::read(&mut sources);
         let log = log(&mut sources);
         let warnings = sources.take_warnings();
         let mut problems = sources.into_problems();
@@ -179,6 +184,7 @@ impl Settings {
                 provider,
                 upstreams,
                 server,
+                tls,
                 log,
                 warnings,
             });

@@ -18,5 +18,6 @@ pub mod route;
 pub mod server;
 pub mod signals;
 pub mod telemetry;
+pub mod tls;
 pub mod unread;
 pub mod upstream;

@@ -131,6 +131,9 @@ ENTRADA_CLIENT_CERTIFICATE_PASSWORD. Where there are rules, what no rule names i
 The MCP server learns who calls from X-Entrada-Subject, X-Entrada-Object-Id and their like. It never
 gets the client's token, nor anybody else's X-Entrada headers: let nothing but the gateway reach it.
 
+With --tls-certificate and --tls-key it speaks TLS. New files are taken over within five seconds, or at
+once on SIGHUP.
+
 GET /healthz answers while the process lives, GET /readyz while the store does and there are keys.
 Entra is not asked: the log says right after the start whether it answers and knows the tenant.
 

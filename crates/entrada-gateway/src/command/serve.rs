@@ -15,8 +15,9 @@ use crate::config::{Environment, Flags, Settings};
 use crate::gateway::gateway;
 use crate::route::Routes;
 use crate::server::Server;
-use crate::signals::StopSignals;
+use crate::signals::{Hangups, StopSignals};
 use crate::telemetry::{self, WithCauses};
+use crate::tls::{Certificates, Renewal};
 
 /// Serves with the settings in `flags` and in the environment, until a signal.
 ///
@@ -30,6 +31,7 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
         tracing::warn!("{warning}");
     }
     let signals = StopSignals::listen().map_err(CommandError::Signals)?;
+    let certificates = settings.tls.clone().map(Certificates::open).transpose()?;
     let opened = settings.provider.open_store()?;
     let provider = settings.provider.provider_on(opened.store)?;
     let servers = Routes::new(&provider, &settings.upstreams)?;
@@ -42,10 +44,15 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     }
     let (store, keys) = settings.provider.places();
     tracing::info!(store, keys, "what is kept where");
-    tracing::info!(listen = %address, "listening");
+    tracing::info!(listen = %address, tls = certificates.is_some(), "listening");
     let stop = CancellationToken::new();
-    let server = Server::new(listener, router, settings.server.drain_timeout);
+    let mut server = Server::new(listener, router, settings.server.drain_timeout);
     let mut tending = JoinSet::new();
+    if let Some(certificates) = certificates {
+        server = server.tls(certificates.clone());
+        let hangups = Hangups::listen().map_err(CommandError::Signals)?;
+        tending.spawn(tend_certificates(certificates, hangups));
+    }
     tending.spawn(look_at_entra(provider.clone()));
     tending.spawn(tell_when_ready(provider.clone(), address));
     tending.spawn(tend_keys(provider, settings.server.key_rotation));
@@ -101,6 +108,27 @@ async fn tend_keys(provider: AzureProvider, rotation: Option<Duration>) {
             Ok(()) | Err(_) => {}
         }
         tokio::time::sleep(TEND_EVERY).await;
+    }
+}
+
+/// Takes a new certificate over, soon after its files changed, or on a signal at once.
+async fn tend_certificates(certificates: Certificates, mut hangups: Hangups) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(TEND_EVERY) => {}
+            () = hangups.next() => {}
+        }
+        let renewing = certificates.clone();
+        match tokio::task::spawn_blocking(move || renewing.renew()).await {
+            Ok(Renewal::Renewed) => {
+                tracing::info!("new connections get the new certificate");
+            }
+            Ok(Renewal::Refused(error)) => {
+                let (setting, cause) = (error.setting(), WithCauses::of(&error));
+                tracing::error!(setting, %cause, "the certificate in use stays");
+            }
+            Ok(Renewal::Unchanged) | Err(_) => {}
+        }
     }
 }
 

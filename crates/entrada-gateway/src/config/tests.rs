@@ -18,6 +18,7 @@ mod routes;
 mod rules;
 mod stdio;
 mod store;
+mod tls;
 mod upstream_token;
 
 /// The least one must say.

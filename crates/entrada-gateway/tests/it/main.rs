@@ -8,6 +8,7 @@
 mod gateway;
 mod http2;
 mod leaving;
+mod listener_tls;
 mod passing;
 mod policy;
 mod program;

@@ -31,7 +31,7 @@ const ATTACKS: [&str; 21] = [
 ];
 
 /// Tests of the gateway, of tools, of credentials and of stores, some of which do.
-const ELSEWHERE: [&str; 17] = [
+const ELSEWHERE: [&str; 18] = [
     include_str!("../credential.rs"),
     include_str!("../../store/moving.rs"),
     include_str!("../../../src/store/moving/tests/interleaved.rs"),
@@ -39,6 +39,7 @@ const ELSEWHERE: [&str; 17] = [
     include_str!("../../../../entrada-gateway/tests/exchange/routes.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/tokens.rs"),
     include_str!("../../../../entrada-gateway/tests/it/http2.rs"),
+    include_str!("../../../../entrada-gateway/tests/it/listener_tls.rs"),
     include_str!("../../../../entrada-gateway/tests/it/passing.rs"),
     include_str!("../../../../entrada-gateway/tests/it/policy.rs"),
     include_str!("../../../../entrada-gateway/tests/it/refusing.rs"),
