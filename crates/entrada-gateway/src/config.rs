@@ -23,6 +23,7 @@ mod spelling;
 mod stdio;
 mod store;
 mod table;
+mod tls;
 mod together;
 mod upstream;
 mod value;
@@ -53,6 +54,7 @@ use crate::audit::AuditSettings;
 use crate::policy::{Policy, Rule};
 use crate::rate::Rates;
 use crate::telemetry::LogSettings;
+use crate::tls::CertificateFiles;
 use crate::traces::TraceSettings;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::HostHeader;
@@ -73,6 +75,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// Where operators are served, if they are.
     pub admin: Option<AdminListener>,
+    /// The certificate to listen with, where TLS is spoken there.
+    pub tls: Option<CertificateFiles>,
     /// What is logged, and how.
     pub log: LogSettings,
     /// Where decisions are written, and how.
@@ -202,6 +206,7 @@ impl Settings {
         together::look(&mut sources, &provider);
         let server = server(&mut sources);
         let admin = admin::read(&mut sources);
+        let tls = tls::read(&mut sources);
         let log = log(&mut sources);
         let audit = observing::audit(&mut sources);
         let traces = observing::traces(&mut sources);
@@ -213,6 +218,7 @@ impl Settings {
                 upstreams,
                 server,
                 admin,
+                tls,
                 log,
                 audit,
                 traces,

@@ -19,6 +19,7 @@ mod routes;
 mod rules;
 mod stdio;
 mod store;
+mod tls;
 mod upstream;
 mod upstream_token;
 

@@ -59,14 +59,17 @@ impl Endpoints {
         }
     }
 
-    /// Whether `path` is one of ours, and if so, where what `caller` sends there goes, if anywhere.
-    pub(super) fn find(&self, path: &str, caller: &VerifiedToken) -> Option<Option<(usize, Uri)>> {
-        let id = path
-            .strip_prefix(&*self.resource_path)?
-            .strip_prefix(BELOW)?;
+    /// Where what `caller` sends to `path` goes.
+    pub(super) fn find(&self, path: &str, caller: &VerifiedToken) -> Found {
+        let below = path.strip_prefix(&*self.resource_path);
+        let Some(id) = below.and_then(|below| below.strip_prefix(BELOW)) else {
+            return Found::NotOurs;
+        };
         let open = lock(&self.open);
         let opened = open.get(id).filter(|opened| opened.caller == key(caller));
-        Some(opened.map(|opened| (opened.replica, opened.uri.clone())))
+        opened.map_or(Found::Gone, |opened| {
+            Found::At(opened.replica, opened.uri.clone())
+        })
     }
 
     fn open(&self, opened: Opened) -> (String, Open) {
@@ -78,6 +81,17 @@ impl Endpoints {
         let of = Arc::clone(&self.open);
         (path, Open { of, id })
     }
+}
+
+/// What is found at a path.
+#[derive(Clone, Debug)]
+pub(super) enum Found {
+    /// It is none of ours.
+    NotOurs,
+    /// It is, and leads nowhere, or not for this caller.
+    Gone,
+    /// It stands for this URL of this replica.
+    At(usize, Uri),
 }
 
 /// A URL of ours, good until this is dropped.

@@ -137,7 +137,9 @@ mod tests {
             for end in 0..text.len() {
                 match read(&text.as_bytes()[..end]) {
                     FirstEvent::Unfinished(before) => prop_assert!(before <= end),
-                    found => prop_assert_eq!(&found, &whole),
+                    found @ (FirstEvent::Other | FirstEvent::Endpoint(_)) => {
+                        prop_assert_eq!(&found, &whole);
+                    }
                 }
             }
         }

@@ -28,7 +28,7 @@ use crate::access_log::CORRELATION_ID;
 use crate::config::UpstreamSettings;
 use crate::traces::TraceContext;
 use crate::upstream::content::RequestContent;
-use crate::upstream::endpoints::{EndpointStream, Endpoints};
+use crate::upstream::endpoints::{EndpointStream, Endpoints, Found};
 use crate::upstream::error::ForwardError;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::{HostHeader, clean_request, clean_response, is_event_stream};
@@ -168,14 +168,12 @@ impl Shared {
         asked: &Uri,
         caller: &VerifiedToken,
     ) -> Result<Way, ForwardError> {
-        let Some(told) = self.endpoints.find(asked.path(), caller) else {
-            return self.replicas.way(&mut parts.headers);
-        };
-        let (replica, uri) = told.ok_or(ForwardError::SessionLost)?;
-        if parts.method != Method::POST {
-            return Err(ForwardError::Method);
+        match self.endpoints.find(asked.path(), caller) {
+            Found::NotOurs => self.replicas.way(&mut parts.headers),
+            Found::Gone => Err(ForwardError::SessionLost),
+            Found::At(..) if parts.method != Method::POST => Err(ForwardError::Method),
+            Found::At(replica, uri) => Ok(Way::Endpoint(replica, uri)),
         }
-        Ok(Way::Endpoint(replica, uri))
     }
 
     /// The answer of `replica`, with our URL in the place of what it tells.

@@ -41,7 +41,7 @@ impl Lender {
         Lent {
             from: Arc::clone(&self.content),
             content: None,
-            size: self.size.clone(),
+            size: self.size,
             is_empty: self.is_empty,
         }
     }
@@ -65,7 +65,7 @@ impl Body for Lent {
             self.content = taken;
         }
         match &mut self.content {
-            Some(content) => Pin::new(content).poll_frame(context),
+            Some(taken) => Pin::new(taken).poll_frame(context),
             None => Poll::Ready(None),
         }
     }
@@ -77,7 +77,7 @@ impl Body for Lent {
 
     fn size_hint(&self) -> SizeHint {
         let content = self.content.as_ref();
-        content.map_or_else(|| self.size.clone(), Body::size_hint)
+        content.map_or_else(|| self.size, Body::size_hint)
     }
 }
 

@@ -71,7 +71,7 @@ impl Replicas {
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(IDLE_CONNECTION)
                 .http1_max_headers(MAX_HEADERS)
-                .build(connector(place, tls.clone())?);
+                .build(connector(place, tls.clone()));
             Ok(Replica {
                 target: Target::new(place, &settings.resource_path)?,
                 mark: place.mark(),

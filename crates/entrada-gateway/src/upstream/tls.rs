@@ -69,9 +69,6 @@ pub enum UpstreamError {
         #[source]
         source: rustls::Error,
     },
-    /// There are no Unix sockets here.
-    #[error("upstream: this system has no Unix sockets")]
-    NoSockets,
     /// The certificate authorities cannot be used.
     #[error("the certificate authorities cannot be used")]
     Tls(#[from] rustls::Error),
@@ -123,33 +120,25 @@ pub(super) fn client_config(
 }
 
 /// A connector for `place`.
-pub(super) fn connector(
-    place: &Place,
-    tls: ClientConfig,
-) -> Result<HttpsConnector<Dial>, UpstreamError> {
+pub(super) fn connector(place: &Place, tls: ClientConfig) -> HttpsConnector<Dial> {
     // HTTP/1.1 alone: HTTP/2 has no `Host` beside the target, so there would be none to preserve.
-    Ok(HttpsConnectorBuilder::new()
+    HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
         .enable_http1()
-        .wrap_connector(dial(place)?))
+        .wrap_connector(dial(place))
 }
 
-fn dial(place: &Place) -> Result<Dial, UpstreamError> {
+fn dial(place: &Place) -> Dial {
+    #[cfg(unix)]
     if let Some(socket) = &place.socket {
-        #[cfg(unix)]
-        return Ok(Dial::Unix(Arc::from(socket.as_path())));
-        #[cfg(not(unix))]
-        {
-            let _: &Path = socket;
-            return Err(UpstreamError::NoSockets);
-        }
+        return Dial::Unix(Arc::from(socket.as_path()));
     }
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    Ok(Dial::Tcp(tcp))
+    Dial::Tcp(tcp)
 }
 
 /// The authorities in the file at `path`, and no others.

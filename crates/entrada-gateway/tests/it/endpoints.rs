@@ -58,7 +58,7 @@ impl Stage {
         let mut tasks = JoinSet::new();
         let url = serve(router, &mut tasks).await.replace("/mcp", "/sse");
         let mut settings = UpstreamSettings::new(url.parse().unwrap());
-        settings.resource_path = "/mcp".to_owned();
+        "/mcp".clone_into(&mut settings.resource_path);
         Self {
             gateway: McpServer::new(&settings).unwrap(),
             events,

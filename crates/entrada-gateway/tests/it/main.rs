@@ -9,6 +9,7 @@ mod endpoints;
 mod gateway;
 mod http2;
 mod leaving;
+mod listener_tls;
 mod observed;
 mod passing;
 mod policy;

@@ -58,6 +58,14 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
     )
     .or("127.0.0.1:8000"),
     setting(
+        PROTECT,
+        "tls_certificate",
+        "FILE",
+        "Speak TLS there, with this certificate and those that lead to its authority (PEM); a new one is \
+         taken over while it runs [default: no TLS]",
+    ),
+    setting(PROTECT, "tls_key", "FILE", "The key of that certificate (PEM)"),
+    setting(
         ENTRA,
         "tenant_id",
         "TENANT",

@@ -33,7 +33,7 @@ const ATTACKS: [&str; 23] = [
 ];
 
 /// Tests of the gateway, of tools, of credentials and of stores, some of which do.
-const ELSEWHERE: [&str; 22] = [
+const ELSEWHERE: [&str; 23] = [
     include_str!("../../../../entrada-gateway/src/command/terminal.rs"),
     include_str!("../credential.rs"),
     include_str!("../../store/moving.rs"),
@@ -43,6 +43,7 @@ const ELSEWHERE: [&str; 22] = [
     include_str!("../../../../entrada-gateway/tests/exchange/tokens.rs"),
     include_str!("../../../../entrada-gateway/tests/it/endpoints.rs"),
     include_str!("../../../../entrada-gateway/tests/it/http2.rs"),
+    include_str!("../../../../entrada-gateway/tests/it/listener_tls.rs"),
     include_str!("../../../../entrada-gateway/tests/it/observed.rs"),
     include_str!("../../../../entrada-gateway/tests/it/passing.rs"),
     include_str!("../../../../entrada-gateway/tests/it/policy.rs"),
