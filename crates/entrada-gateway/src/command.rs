@@ -10,6 +10,7 @@ use entrada::platform::SystemHttpError;
 use entrada::store::{OpenUrlError, StoreError};
 
 use crate::config::{ConfigError, SharedPlaceError};
+use crate::tls::TlsError;
 use crate::upstream::UpstreamError;
 
 pub mod clients;
@@ -52,6 +53,9 @@ pub enum CommandError {
     /// Nothing can be counted.
     #[error("metrics cannot be kept")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// The certificate cannot be used.
+    #[error("{} cannot be used", .0.setting())]
+    Tls(#[from] TlsError),
     /// Signals cannot be listened for.
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
@@ -170,7 +174,7 @@ impl CommandError {
     pub const fn is_configuration(&self) -> bool {
         matches!(
             self,
-            Self::Config(_) | Self::Upstream(_) | Self::NotConfirmed | Self::Told
+            Self::Config(_) | Self::Upstream(_) | Self::Tls(_) | Self::NotConfirmed | Self::Told
         )
     }
 }

@@ -23,7 +23,9 @@ mod spelling;
 mod stdio;
 mod store;
 mod table;
+mod tls;
 mod together;
+mod upstream;
 mod value;
 
 use std::net::SocketAddr;
@@ -52,11 +54,14 @@ use crate::audit::AuditSettings;
 use crate::policy::{Policy, Rule};
 use crate::rate::Rates;
 use crate::telemetry::LogSettings;
+use crate::tls::CertificateFiles;
 use crate::traces::TraceSettings;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::HostHeader;
 use crate::upstream::identity::IdentityHeader;
+use crate::upstream::place::Place;
 use crate::upstream::stdio::StdioSettings;
+use crate::upstream::{SESSION_GRACE, TlsSettings};
 
 /// Everything `entrada serve` was told.
 #[derive(Debug)]
@@ -70,6 +75,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// Where operators are served, if they are.
     pub admin: Option<AdminListener>,
+    /// The certificate to listen with, where TLS is spoken there.
+    pub tls: Option<CertificateFiles>,
     /// What is logged, and how.
     pub log: LogSettings,
     /// Where decisions are written, and how.
@@ -84,8 +91,8 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Transport {
-    /// Over HTTP, at this URL.
-    Http(Url),
+    /// Over HTTP, at one of these places, which are replicas of one server.
+    Http(Vec<Place>),
     /// As a child process, over its standard input and output.
     Stdio(StdioSettings),
 }
@@ -94,7 +101,10 @@ impl Transport {
     /// What of it may stand in a log.
     pub fn shown(&self) -> String {
         match self {
-            Self::Http(url) => url.origin().ascii_serialization(),
+            Self::Http(places) => {
+                let places = places.iter().map(Place::shown);
+                places.collect::<Vec<_>>().join(", ")
+            }
             Self::Stdio(stdio) => format!("command {}", stdio.command.program),
         }
     }
@@ -120,6 +130,10 @@ pub struct UpstreamSettings {
     pub response_timeout: Option<Duration>,
     /// Certificate authorities to trust besides the system's.
     pub ca_file: Option<PathBuf>,
+    /// How the MCP server and we prove to each other who we are.
+    pub tls: TlsSettings,
+    /// How long a replica may be away before its sessions are over.
+    pub session_grace: Duration,
     /// Who may call what there.
     pub policy: Policy,
     /// How often users, clients and callers of a tool may come.
@@ -130,7 +144,7 @@ impl UpstreamSettings {
     /// The defaults, for an MCP server at `url`, at the same path on our side.
     pub fn new(url: Url) -> Self {
         let resource_path = url.path().to_owned();
-        Self::of(Transport::Http(url), resource_path)
+        Self::of(Transport::Http(vec![Place::at(url)]), resource_path)
     }
 
     /// The defaults, for an MCP server that is reached by `transport`, at `resource_path` on our side.
@@ -144,6 +158,8 @@ impl UpstreamSettings {
             body_limit: table::BODY_LIMIT,
             response_timeout: Some(table::UPSTREAM_TIMEOUT),
             ca_file: None,
+            tls: TlsSettings::default(),
+            session_grace: SESSION_GRACE,
             policy: Policy::default(),
             rates: Rates::default(),
         }
@@ -190,6 +206,7 @@ impl Settings {
         together::look(&mut sources, &provider);
         let server = server(&mut sources);
         let admin = admin::read(&mut sources);
+        let tls = tls::read(&mut sources);
         let log = log(&mut sources);
         let audit = observing::audit(&mut sources);
         let traces = observing::traces(&mut sources);
@@ -201,6 +218,7 @@ impl Settings {
                 upstreams,
                 server,
                 admin,
+                tls,
                 log,
                 audit,
                 traces,
@@ -341,10 +359,9 @@ fn upstream(
     let transport = if stdio::is_meant(sources) {
         stdio::read(sources).map(Transport::Stdio)
     } else {
-        sources
-            .required_as("upstream", |text| ourselves.refuse(value::upstream(text)?))
-            .map(Transport::Http)
+        upstream::read(sources, &ourselves).map(Transport::Http)
     };
+    let tls = upstream::tls(sources, transport.as_ref());
     let host_header = sources.parsed("host_header", str::parse);
     let identity = sources.parsed("forward_identity", IdentityHeader::parse_list);
     let exchange = exchange(sources);
@@ -360,6 +377,8 @@ fn upstream(
         body_limit: body_limit?,
         response_timeout: timeout?,
         ca_file: sources.text("ca_file").map(PathBuf::from),
+        tls,
+        session_grace: SESSION_GRACE,
         policy,
         rates,
     })

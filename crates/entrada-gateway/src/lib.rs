@@ -23,6 +23,7 @@ pub mod route;
 pub mod server;
 pub mod signals;
 pub mod telemetry;
+pub mod tls;
 pub mod traces;
 pub mod unread;
 pub mod upstream;

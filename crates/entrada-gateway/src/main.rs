@@ -148,6 +148,8 @@ gets the client's token, nor anybody else's X-Entrada headers: let nothing but t
 
 GET /metrics answers on --metrics-listen alone. --audit-log says where who did what is written; SIGHUP
 has its file opened anew.
+With --tls-certificate and --tls-key it speaks TLS. New files are taken over within five seconds, or at
+once on SIGHUP.
 
 GET /healthz answers while the process lives, GET /readyz while the store does and there are keys.
 Entra is not asked: the log says right after the start whether it answers and knows the tenant.

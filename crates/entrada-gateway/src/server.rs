@@ -16,6 +16,7 @@ use http::Request;
 use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,10 @@ use tower::Service as _;
 use tower_http::timeout::DeadlineBody;
 
 use crate::metrics::Open;
+use crate::server::handshakes::Handshakes;
+use crate::tls::Certificates;
+
+mod handshakes;
 
 /// A listener and what answers on it.
 #[derive(Debug)]
@@ -33,6 +38,7 @@ pub struct Server {
     router: Router,
     drain_timeout: Duration,
     counted: bool,
+    tls: Option<Handshakes>,
 }
 
 impl Server {
@@ -44,6 +50,7 @@ impl Server {
             router,
             drain_timeout,
             counted: true,
+            tls: None,
         }
     }
 
@@ -58,12 +65,23 @@ impl Server {
             router,
             drain_timeout,
             counted: false,
+            tls: None,
         }
+    }
+
+    /// The same inside TLS, with what `certificates` holds when a connection opens.
+    #[must_use]
+    pub fn tls(mut self, certificates: Certificates) -> Self {
+        self.tls = Some(Handshakes::new(certificates));
+        self
     }
 
     /// Serves until `stop`, then until requests under way have ended or their time is over.
     pub async fn run(self, stop: CancellationToken) {
-        let http = Arc::new(builder());
+        let way = Way {
+            http: Arc::new(builder()),
+            tls: self.tls,
+        };
         let requests = Requests::default();
         let mut connections = JoinSet::new();
         // Dropped before the connections, so that requests know who cut them off.
@@ -78,7 +96,7 @@ impl Server {
                 Ok((stream, peer)) => {
                     let connection = Connection::new(self.router.clone(), peer, requests.clone());
                     let open = self.counted.then(Open::connection);
-                    let served = connection.serve(stream, Arc::clone(&http), stop.clone());
+                    let served = connection.serve(stream, way.clone(), stop.clone());
                     connections.spawn(async move {
                         let _open = open;
                         served.await;
@@ -142,7 +160,7 @@ impl Requests {
     }
 }
 
-/// The settings of HTTP/1.1 and of HTTP/2 without TLS.
+/// The settings of HTTP/1.1 and of HTTP/2.
 fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
@@ -158,6 +176,13 @@ fn builder() -> Builder<TokioExecutor> {
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE);
     builder
+}
+
+/// What is spoken on a connection, and in what.
+#[derive(Clone, Debug)]
+struct Way {
+    http: Arc<Builder<TokioExecutor>>,
+    tls: Option<Handshakes>,
 }
 
 /// What answers on one connection.
@@ -180,14 +205,27 @@ impl Connection {
         }
     }
 
-    async fn serve(
+    async fn serve(self, stream: TcpStream, way: Way, stop: CancellationToken) {
+        // Events are small and wanted at once; a socket that cannot do it is only slower.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = way.tls else {
+            return self.answer(stream, way.http, stop).await;
+        };
+        let accepted = tokio::select! {
+            accepted = tls.accept(stream) => accepted,
+            () = stop.cancelled() => None,
+        };
+        if let Some(stream) = accepted {
+            self.answer(stream, way.http, stop).await;
+        }
+    }
+
+    async fn answer(
         self,
-        stream: TcpStream,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         http: Arc<Builder<TokioExecutor>>,
         stop: CancellationToken,
     ) {
-        // Events are small and wanted at once; a socket that cannot do it is only slower.
-        let _ = stream.set_nodelay(true);
         let spoke = Arc::clone(&self.spoke);
         let connection = http.serve_connection(TokioIo::new(stream), self);
         let mut connection = std::pin::pin!(connection);

@@ -5,6 +5,36 @@ use std::io;
 
 use tokio_util::sync::CancellationToken;
 
+/// The signal that asks the process to read its files again.
+#[derive(Debug)]
+pub struct Hangups {
+    #[cfg(unix)]
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Hangups {
+    /// Begins to listen for it: from then on it ends nothing.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, if it does not let us.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            hangup: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next one; for ever where there is no such signal.
+    pub async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.hangup.recv().await.is_some() {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
 /// The signals that ask the process to stop.
 #[derive(Debug)]
 pub struct StopSignals {

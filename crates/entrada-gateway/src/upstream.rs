@@ -1,11 +1,18 @@
 //! The MCP server behind us, and the way to it.
 
 mod content;
+mod dial;
+mod endpoints;
 pub mod error;
 pub mod exchange;
+mod first_event;
 pub mod headers;
+mod health;
 pub mod http;
 pub mod identity;
+mod lent;
+pub mod place;
+mod replicas;
 pub mod stdio;
 pub mod target;
 mod tls;
@@ -17,9 +24,10 @@ use ::http::{Request, Response};
 use axum::body::Body;
 
 use crate::config::{Transport, UpstreamSettings};
+pub(crate) use crate::upstream::health::SESSION_GRACE;
 use crate::upstream::http::{Answering, ReverseProxy};
 use crate::upstream::stdio::StdioServer;
-pub use crate::upstream::tls::UpstreamError;
+pub use crate::upstream::tls::{TlsSettings, UpstreamError};
 
 /// An MCP server, however it is reached. Clones share the connections.
 #[derive(Clone, Debug)]
@@ -39,7 +47,7 @@ impl McpServer {
     /// [`UpstreamError`] if it cannot be reached that way.
     pub fn new(settings: &UpstreamSettings) -> Result<Self, UpstreamError> {
         Ok(match &settings.transport {
-            Transport::Http(url) => Self::Http(ReverseProxy::new(url, settings)?),
+            Transport::Http(places) => Self::Http(ReverseProxy::new(places, settings)?),
             Transport::Stdio(stdio) => Self::Stdio(StdioServer::new(stdio.clone(), settings)),
         })
     }

@@ -20,8 +20,9 @@ use crate::gateway::observed_gateway;
 use crate::metrics;
 use crate::route::Routes;
 use crate::server::Server;
-use crate::signals::{StopSignals, on_hangup};
+use crate::signals::{Hangups, StopSignals, on_hangup};
 use crate::telemetry::{self, WithCauses};
+use crate::tls::{Certificates, Renewal};
 use crate::traces::Traces;
 
 /// Serves with the settings in `flags` and in the environment, until a signal.
@@ -39,6 +40,7 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
         tracing::warn!("{warning}");
     }
     let signals = StopSignals::listen().map_err(CommandError::Signals)?;
+    let certificates = settings.tls.clone().map(Certificates::open).transpose()?;
     let opened = settings.provider.open_store()?;
     let metrics = match settings.server.metrics_listen {
         Some(address) => Some((listen(address).await?, metrics::install()?)),
@@ -53,20 +55,20 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let listener = listen(settings.server.listen).await?;
     let address = listener.local_addr().unwrap_or(settings.server.listen);
     let router = observed_gateway(&provider, &servers, audit.clone(), begins_traces);
-    for (resource, server) in provider.resources().zip(&settings.upstreams) {
-        let upstream = server.transport.shown();
-        tracing::info!(resource, upstream, "route");
-    }
-    let (store, keys) = settings.provider.places();
-    tracing::info!(store, keys, "what is kept where");
-    tracing::info!(listen = %address, "listening");
+    tell_what_is_where(&settings, &provider);
+    tracing::info!(listen = %address, tls = certificates.is_some(), "listening");
     let stop = CancellationToken::new();
-    let server = Server::new(listener, router, settings.server.drain_timeout);
+    let mut server = Server::new(listener, router, settings.server.drain_timeout);
     let operators = match &settings.admin {
         Some(admin) => Some(operators(&settings, &provider, admin).await?),
         None => None,
     };
     let mut tending = JoinSet::new();
+    if let Some(certificates) = certificates {
+        server = server.tls(certificates.clone());
+        let hangups = Hangups::listen().map_err(CommandError::Signals)?;
+        tending.spawn(tend_certificates(certificates, hangups));
+    }
     tending.spawn(look_at_entra(provider.clone()));
     tending.spawn(tell_when_ready(provider.clone(), address));
     tending.spawn(tend_keys(provider, settings.server.key_rotation));
@@ -103,6 +105,16 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Says which server is behind which resource, and where grants and keys are.
+fn tell_what_is_where(settings: &Settings, provider: &AzureProvider) {
+    for (resource, server) in provider.resources().zip(&settings.upstreams) {
+        let upstream = server.transport.shown();
+        tracing::info!(resource, upstream, "route");
+    }
+    let (store, keys) = settings.provider.places();
+    tracing::info!(store, keys, "what is kept where");
 }
 
 /// What serves operators, on a listener of its own.
@@ -160,6 +172,27 @@ async fn tend_keys(provider: AzureProvider, rotation: Option<Duration>) {
             Ok(()) | Err(_) => {}
         }
         tokio::time::sleep(TEND_EVERY).await;
+    }
+}
+
+/// Takes a new certificate over, soon after its files changed, or on a signal at once.
+async fn tend_certificates(certificates: Certificates, mut hangups: Hangups) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(TEND_EVERY) => {}
+            () = hangups.next() => {}
+        }
+        let renewing = certificates.clone();
+        match tokio::task::spawn_blocking(move || renewing.renew()).await {
+            Ok(Renewal::Renewed) => {
+                tracing::info!("new connections get the new certificate");
+            }
+            Ok(Renewal::Refused(error)) => {
+                let (setting, cause) = (error.setting(), WithCauses::of(&error));
+                tracing::error!(setting, %cause, "the certificate in use stays");
+            }
+            Ok(Renewal::Unchanged) | Err(_) => {}
+        }
     }
 }
 

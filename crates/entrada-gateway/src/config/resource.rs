@@ -6,7 +6,7 @@ use url::Url;
 use crate::config::UpstreamSettings;
 use crate::config::problem::Problem;
 use crate::config::source::Sources;
-use crate::config::{policy, stdio, value};
+use crate::config::{policy, stdio, upstream as upstream_tls, value};
 use crate::policy::Rule;
 
 /// A protected server, as clients know it.
@@ -78,7 +78,9 @@ pub(super) fn read(
         resources.push(resource(sources, (None, path.clone()), None));
         upstreams.push(upstream(sources, (&path, path.clone()), rules));
     } else {
-        sources.needs("upstream_scope", &["upstream"]);
+        for name in ["upstream_scope"].into_iter().chain(upstream_tls::OF_TLS) {
+            sources.needs(name, &["upstream"]);
+        }
         stdio::needs_command(sources);
         sources.note(rules.first().map(of_no_server));
     }

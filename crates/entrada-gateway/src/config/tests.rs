@@ -19,6 +19,8 @@ mod routes;
 mod rules;
 mod stdio;
 mod store;
+mod tls;
+mod upstream;
 mod upstream_token;
 
 /// The least one must say.
@@ -112,10 +114,11 @@ fn every_setting_can_be_a_flag_a_variable_or_a_key() {
 #[test]
 fn the_defaults_of_the_table_are_those_of_the_types() {
     let settings = read(&[], &LEAST).unwrap();
-    let Transport::Http(url) = settings.upstreams[0].transport.clone() else {
+    let Transport::Http(places) = settings.upstreams[0].transport.clone() else {
         panic!("{:?}", settings.upstreams);
     };
-    let plain = UpstreamSettings::new(url);
+    let plain = UpstreamSettings::new(places[0].url.clone());
+    assert_eq!(settings.upstreams[0].session_grace, plain.session_grace);
     assert_eq!(settings.upstreams[0].body_limit, plain.body_limit);
     assert_eq!(
         settings.upstreams[0].response_timeout,

@@ -9,10 +9,11 @@ use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::LengthLimitError;
 use hyper_util::client::legacy;
+use tower_http::timeout::TimeoutError;
 
 use crate::metrics;
 use crate::telemetry::WithCauses;
-use crate::upstream::target::{Target, Unmapped};
+use crate::upstream::target::Unmapped;
 
 /// Why a request was not passed on, or not answered.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,9 @@ pub enum ForwardError {
     /// The request's body did not come in time.
     #[error("the request took too long to come")]
     TooSlow,
+    /// The session is over: its replica is gone, or the stream that it was.
+    #[error("the session is over: begin another")]
+    SessionLost,
     /// No connection could be made.
     #[error("the upstream cannot be reached")]
     Unreachable(#[source] legacy::Error),
@@ -64,10 +68,33 @@ impl ForwardError {
         }
     }
 
+    /// What a request to the MCP server failed by.
+    pub(super) fn of_client(error: legacy::Error) -> Self {
+        for cause in causes(&error) {
+            if cause.is::<LengthLimitError>() {
+                return Self::TooLarge;
+            }
+            if cause.is::<TimeoutError>() {
+                return Self::TooSlow;
+            }
+            let io = cause.downcast_ref::<std::io::Error>();
+            if io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) {
+                return Self::TimedOut;
+            }
+        }
+        if error.is_connect() {
+            Self::Unreachable(error)
+        } else {
+            Self::Lost(error)
+        }
+    }
+
     /// The status it is answered with.
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::Unverified | Self::Exchange(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            // Clients begin another session (MCP transports, *Session Management*).
+            Self::SessionLost => StatusCode::NOT_FOUND,
             // Not 400 or 404, which MCP clients give a meaning of their own.
             Self::Unmapped(_) | Self::Method => StatusCode::FORBIDDEN,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -86,6 +113,7 @@ impl ForwardError {
             Self::Unmapped(_) => "path",
             Self::TooLarge => "too_large",
             Self::TooSlow => "too_slow",
+            Self::SessionLost => "session_lost",
             Self::Unreachable(_) => "unreachable",
             Self::Lost(_) => "lost",
             Self::Exchange(_) => "exchange",
@@ -96,12 +124,12 @@ impl ForwardError {
     }
 
     /// Logs the error and makes it an answer: a line of plain text, never JSON-RPC.
-    pub(crate) fn into_response(self, target: Option<&Target>) -> Response<Body> {
+    pub(crate) fn into_response(self, upstream: Option<&str>) -> Response<Body> {
         metrics::upstream_failed(self.label());
         if let Self::Exchange(error) = self {
             return error.into_response();
         }
-        let (error, upstream) = (WithCauses::of(&self), target.map(Target::origin));
+        let error = WithCauses::of(&self);
         if self.status().is_server_error() {
             tracing::error!(%error, upstream, "not passed on");
         } else {

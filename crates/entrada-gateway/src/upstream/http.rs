@@ -1,12 +1,12 @@
 //! The streaming reverse proxy.
 //!
 //! It reads no body: bytes go through as they come, both ways, and a stream stays open as long as
-//! both ends want it. What it answers itself is never 400, 404 or 405 for the server's troubles: an
-//! MCP client takes those for an older protocol or a lost session (MCP transports, *Backward
-//! Compatibility*).
+//! both ends want it. What it answers itself is never 400 or 405 for the server's troubles: an MCP client
+//! takes those for an older protocol (MCP transports, *Backward Compatibility*). Nor is it 404, unless a
+//! session is lost. Only of a stream without a session is the first event read, by which servers of before
+//! 2025-03-26 say where messages go.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,18 +15,11 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::OriginalUri;
-use http::header::CONTENT_LENGTH;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH};
 use http::request::Parts;
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
-use http_body_util::LengthLimitError;
-use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tower_http::timeout::TimeoutError;
-use tracing::Instrument as _;
-use url::Url;
+use http::{
+    Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+};
 
 use entrada::VerifiedToken;
 use entrada::authorization_server::CorrelationId;
@@ -35,12 +28,15 @@ use crate::access_log::CORRELATION_ID;
 use crate::config::UpstreamSettings;
 use crate::traces::TraceContext;
 use crate::upstream::content::RequestContent;
+use crate::upstream::endpoints::{EndpointStream, Endpoints, Found};
 use crate::upstream::error::ForwardError;
 use crate::upstream::exchange::Exchange;
-use crate::upstream::headers::{HostHeader, clean_request, clean_response};
+use crate::upstream::headers::{HostHeader, clean_request, clean_response, is_event_stream};
 use crate::upstream::identity::{IdentityHeader, tell};
-use crate::upstream::target::Target;
-use crate::upstream::tls::{UpstreamError, connector};
+use crate::upstream::place::Place;
+use crate::upstream::replicas::{Counted, MCP_SESSION_ID, Replicas, Way};
+use crate::upstream::target::Unmapped;
+use crate::upstream::tls::UpstreamError;
 
 /// Sends every request on to the MCP server. Clones share the connections.
 #[derive(Clone, Debug)]
@@ -48,37 +44,30 @@ pub struct ReverseProxy(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    target: Target,
+    replicas: Replicas,
+    endpoints: Endpoints,
     host_header: HostHeader,
     identity: Vec<IdentityHeader>,
     exchange: Option<Exchange>,
     body_limit: u64,
     response_timeout: Option<Duration>,
-    client: Client<HttpsConnector<HttpConnector>, RequestContent>,
 }
 
 impl ReverseProxy {
-    /// Prepares the way to the MCP server at `url`; no connection is opened yet.
+    /// Prepares the way to the MCP server whose replicas are at `places`; no connection is opened yet.
     ///
     /// # Errors
     ///
-    /// [`UpstreamError`] if the URL or the certificate authorities cannot be used.
-    pub fn new(url: &Url, settings: &UpstreamSettings) -> Result<Self, UpstreamError> {
-        let target = Target::new(url, &settings.resource_path)?;
-        let connector = connector(url, settings.ca_file.as_deref())?;
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .http1_max_headers(MAX_HEADERS)
-            .build(connector);
+    /// [`UpstreamError`] if a URL, the certificate authorities or our certificate cannot be used.
+    pub fn new(places: &[Place], settings: &UpstreamSettings) -> Result<Self, UpstreamError> {
         Ok(Self(Arc::new(Shared {
-            target,
+            replicas: Replicas::new(places, settings)?,
+            endpoints: Endpoints::new(&settings.resource_path),
             host_header: settings.host_header,
             identity: settings.forward_identity.clone(),
             exchange: settings.exchange.clone(),
             body_limit: settings.body_limit,
             response_timeout: settings.response_timeout,
-            client,
         })))
     }
 }
@@ -101,8 +90,8 @@ impl tower::Service<Request<Body>> for ReverseProxy {
         Box::pin(async move {
             let caller = request.extensions().get().cloned();
             let response = match shared.forward(request).await {
-                Ok(response) => response.map(Body::new),
-                Err(error) => error.into_response(Some(&shared.target)),
+                Ok(response) => response,
+                Err(error) => error.into_response(Some(&shared.replicas.shown())),
             };
             Ok(with_caller(response, caller))
         })
@@ -127,8 +116,8 @@ pub(crate) fn asked<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
 }
 
 impl Shared {
-    async fn forward(&self, request: Request<Body>) -> Result<Response<Incoming>, ForwardError> {
-        let (parts, body) = request.into_parts();
+    async fn forward(&self, request: Request<Body>) -> Result<Response<Body>, ForwardError> {
+        let (mut parts, body) = request.into_parts();
         if matches!(parts.method, Method::TRACE | Method::CONNECT) {
             return Err(ForwardError::Method);
         }
@@ -138,41 +127,79 @@ impl Shared {
         // Whoever comes without having been let in is not to be passed on, whatever the wiring.
         let caller = parts.extensions.get::<VerifiedToken>();
         let caller = caller.cloned().ok_or(ForwardError::Unverified)?;
-        let mut request =
-            self.outgoing(parts, &caller, RequestContent::new(body, self.body_limit))?;
+        let asked = asked(&parts.uri, &parts.extensions).clone();
+        let way = self.way(&mut parts, &asked, &caller)?;
+        let opens_stream = is_stream_without_session(&parts);
+        let content = RequestContent::new(body, self.body_limit);
+        let mut request = self.outgoing(parts, (&asked, &caller), content);
+        if opens_stream {
+            // Its first event is read.
+            let plain = HeaderValue::from_static("identity");
+            request.headers_mut().insert(ACCEPT_ENCODING, plain);
+        }
         if let Some(exchange) = &self.exchange {
             let token = exchange.token(&caller).await?;
             exchange.put(token, request.headers_mut());
         }
-        let span = tracing::debug_span!(
-            "upstream",
-            otel.kind = "client",
-            server.address = self.target.origin(),
-        );
-        let answer = self.client.request(request).instrument(span);
+        let answer = self.replicas.send(request, &asked, way);
         let answered = match self.response_timeout {
             Some(limit) => tokio::time::timeout(limit, answer)
                 .await
                 .map_err(|_| ForwardError::TimedOut)?,
             None => answer.await,
         };
-        let mut response = answered.map_err(failed)?;
+        let (replica, mut response) = answered?;
         if let Some(exchange) = &self.exchange {
             let answer = (response.status(), response.headers_mut());
             exchange.judge(&caller, answer).await?;
         }
         clean_response(response.headers_mut());
-        Ok(response)
+        self.replicas.mark(replica, response.headers_mut());
+        if opens_stream && is_plain_event_stream(&response) {
+            return self.told(response, &asked, (replica, &caller));
+        }
+        Ok(response.map(Body::new))
     }
 
+    /// Where a request goes.
+    fn way(
+        &self,
+        parts: &mut Parts,
+        asked: &Uri,
+        caller: &VerifiedToken,
+    ) -> Result<Way, ForwardError> {
+        match self.endpoints.find(asked.path(), caller) {
+            Found::NotOurs => self.replicas.way(&mut parts.headers),
+            Found::Gone => Err(ForwardError::SessionLost),
+            Found::At(..) if parts.method != Method::POST => Err(ForwardError::Method),
+            Found::At(replica, uri) => Ok(Way::Endpoint(replica, uri)),
+        }
+    }
+
+    /// The answer of `replica`, with our URL in the place of what it tells.
+    fn told(
+        &self,
+        response: Response<Counted>,
+        asked: &Uri,
+        (replica, caller): (usize, &VerifiedToken),
+    ) -> Result<Response<Body>, ForwardError> {
+        let target = self.replicas.target(replica).ok_or(Unmapped)?;
+        let place = (target.clone(), target.uri(asked)?);
+        let endpoints = self.endpoints.clone();
+        let (mut head, body) = response.into_parts();
+        // Ours may be longer.
+        head.headers.remove(CONTENT_LENGTH);
+        let stream = EndpointStream::new(body, endpoints, place, (replica, caller));
+        Ok(Response::from_parts(head, Body::new(stream)))
+    }
+
+    /// What is sent, but for its target.
     fn outgoing(
         &self,
         parts: Parts,
-        caller: &VerifiedToken,
+        (asked, caller): (&Uri, &VerifiedToken),
         content: RequestContent,
-    ) -> Result<Request<RequestContent>, ForwardError> {
-        let asked = asked(&parts.uri, &parts.extensions);
-        let uri = self.target.uri(asked)?;
+    ) -> Request<RequestContent> {
         let mut headers = parts.headers;
         clean_request(&mut headers, self.host_header, asked.authority());
         tell(&mut headers, &self.identity, caller);
@@ -185,43 +212,30 @@ impl Shared {
         }
         let mut request = Request::new(content);
         *request.method_mut() = parts.method;
-        *request.uri_mut() = uri;
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = headers;
-        Ok(request)
+        request
     }
 }
+
+/// Whether a stream of events is asked for that no session has.
+fn is_stream_without_session(parts: &Parts) -> bool {
+    let accepts = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains(EVENTS));
+    parts.method == Method::GET
+        && !parts.headers.contains_key(MCP_SESSION_ID)
+        && parts.headers.get_all(ACCEPT).iter().any(accepts)
+}
+
+fn is_plain_event_stream<B>(response: &Response<B>) -> bool {
+    let coding = response.headers().get(CONTENT_ENCODING);
+    response.status() == StatusCode::OK
+        && is_event_stream(response.headers())
+        && coding.is_none_or(|coding| coding == "identity")
+}
+
+const EVENTS: &str = "text/event-stream";
 
 /// The length a request says its body has.
 fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
-
-fn failed(error: hyper_util::client::legacy::Error) -> ForwardError {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
-    while let Some(error) = cause {
-        if error.is::<LengthLimitError>() {
-            return ForwardError::TooLarge;
-        }
-        if error.is::<TimeoutError>() {
-            return ForwardError::TooSlow;
-        }
-        let io = error.downcast_ref::<std::io::Error>();
-        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) {
-            return ForwardError::TimedOut;
-        }
-        cause = error.source();
-    }
-    if error.is_connect() {
-        ForwardError::Unreachable(error)
-    } else {
-        ForwardError::Lost(error)
-    }
-}
-
-/// How long an idle connection is kept. Common MCP servers close theirs after five seconds, and a
-/// request that meets the closing would be lost: it must not be sent twice.
-const IDLE_CONNECTION: Duration = Duration::from_secs(4);
-
-/// How many headers an answer may have.
-const MAX_HEADERS: usize = 256;

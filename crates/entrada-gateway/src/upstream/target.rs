@@ -6,6 +6,8 @@ use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use url::{Url, form_urlencoded};
 
+use crate::upstream::place::Place;
+
 /// The URL that stands behind the resource path.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -16,6 +18,8 @@ pub struct Target {
     resource_path: String,
     /// Where a request for the resource path itself goes: nearly every request.
     whole: Uri,
+    /// What of it may stand in a log.
+    shown: String,
 }
 
 /// The URL is not one that requests can be sent to.
@@ -24,6 +28,12 @@ pub struct Target {
 #[non_exhaustive]
 pub struct TargetError;
 
+/// What a server told as the URL for messages is no URL of its own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the upstream told an endpoint on another origin")]
+#[non_exhaustive]
+pub struct ForeignEndpoint;
+
 /// The path does not lead to the MCP server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the path does not lead to the upstream")]
@@ -31,12 +41,13 @@ pub struct TargetError;
 pub struct Unmapped;
 
 impl Target {
-    /// Maps `resource_path` and what is below it to `url` and what is below that.
+    /// Maps `resource_path` and what is below it to the URL of `place` and what is below that.
     ///
     /// # Errors
     ///
-    /// [`TargetError`] if `url` has no host.
-    pub fn new(url: &Url, resource_path: &str) -> Result<Self, TargetError> {
+    /// [`TargetError`] if that has no host.
+    pub fn new(place: &Place, resource_path: &str) -> Result<Self, TargetError> {
+        let url = &place.url;
         let whole: Uri = url.as_str().parse().map_err(|_| TargetError)?;
         let parts = whole.clone().into_parts();
         Ok(Self {
@@ -46,12 +57,34 @@ impl Target {
             query: url.query().map(str::to_owned),
             resource_path: resource_path.trim_end_matches('/').to_owned(),
             whole,
+            shown: place.shown(),
         })
     }
 
     /// Where the MCP server is, without path and query.
-    pub fn origin(&self) -> String {
-        format!("{}://{}", self.scheme, self.authority)
+    pub fn origin(&self) -> &str {
+        &self.shown
+    }
+
+    /// The URL that the server `told` in its answer to `asked`, with the parameters that ours has.
+    ///
+    /// # Errors
+    ///
+    /// [`ForeignEndpoint`] if it is on another origin, or none at all.
+    pub fn endpoint(&self, asked: &Uri, told: &str) -> Result<Uri, ForeignEndpoint> {
+        let asked: Url = asked.to_string().parse().map_err(|_| ForeignEndpoint)?;
+        let mut url = asked.join(told).map_err(|_| ForeignEndpoint)?;
+        let is_plain = url.username().is_empty() && url.password().is_none();
+        if url.origin() != asked.origin() || !url.origin().is_tuple() || !is_plain {
+            return Err(ForeignEndpoint);
+        }
+        url.set_fragment(None);
+        if let Some(own) = &self.query {
+            let told = url.query().and_then(|query| self.admitted(query));
+            let all = told.map_or_else(|| own.clone(), |told| format!("{own}&{told}"));
+            url.set_query(Some(&all));
+        }
+        url.as_str().parse().map_err(|_| ForeignEndpoint)
     }
 
     /// The URL for what was `asked` of us.
@@ -162,16 +195,19 @@ fn decoded(path: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn target(upstream: &str, resource_path: &str) -> Target {
+        Target::new(&Place::at(upstream.parse().unwrap()), resource_path).unwrap()
+    }
+
     fn mapped(upstream: &str, resource_path: &str, asked: &str) -> Result<String, Unmapped> {
-        let target = Target::new(&upstream.parse().unwrap(), resource_path).unwrap();
+        let target = target(upstream, resource_path);
         let uri = target.uri(&asked.parse().unwrap())?;
         Ok(uri.to_string())
     }
 
     #[test]
     fn the_origin_holds_no_path_and_no_query() {
-        let url = "https://u:3000/mcp?key=hush-hush".parse().unwrap();
-        let target = Target::new(&url, "/mcp").unwrap();
+        let target = target("https://u:3000/mcp?key=hush-hush", "/mcp");
         assert_eq!(target.origin(), "https://u:3000");
     }
 
@@ -207,6 +243,40 @@ mod tests {
                 mapped(upstream, resource_path, asked).as_deref(),
                 Ok(expected)
             );
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_the_servers_own() {
+        for (upstream, told, expected) in [
+            (
+                "http://u/sse",
+                "/messages/?s=1",
+                Some("http://u/messages/?s=1"),
+            ),
+            (
+                "http://u/a/sse",
+                "messages?s=1",
+                Some("http://u/a/messages?s=1"),
+            ),
+            ("http://u/sse", "?s=1", Some("http://u/sse?s=1")),
+            ("http://u/sse", "http://u:80/m#top", Some("http://u/m")),
+            ("http://u/sse?k=1", "/m?s=1&k=2", Some("http://u/m?k=1&s=1")),
+            ("http://u/sse?k=1", "/m", Some("http://u/m?k=1")),
+            ("http://u/sse", "https://u/m", None),
+            ("http://u/sse", "http://u:81/m", None),
+            ("http://u/sse", "http://evil/m", None),
+            ("http://u/sse", "//evil/m", None),
+            ("http://u/sse", "\\\\evil\\m", None),
+            ("http://u/sse", "http://u@evil/m", None),
+            ("http://u/sse", "http://evil@u/m", None),
+            ("http://u/sse", "data:x", None),
+            ("http://u/sse", "http://[", None),
+        ] {
+            let asked = upstream.parse().unwrap();
+            let found = target(upstream, "/mcp").endpoint(&asked, told);
+            let found = found.map(|uri| uri.to_string()).ok();
+            assert_eq!(found.as_deref(), expected, "{told}");
         }
     }
 

@@ -8,12 +8,13 @@ use std::time::Duration;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
-use url::Url;
 
+use crate::upstream::dial::Dial;
+use crate::upstream::place::Place;
 use crate::upstream::target::TargetError;
 
 /// The way to the MCP server cannot be prepared.
@@ -26,65 +27,168 @@ pub enum UpstreamError {
     /// The URL has no host.
     #[error("upstream: {0}")]
     Url(#[from] TargetError),
-    /// The file of certificate authorities cannot be read.
-    #[error("ca_file: {path} cannot be read")]
-    CaFile {
+    /// A file cannot be read.
+    #[error("{setting}: {path} cannot be read")]
+    File {
+        /// What names it.
+        setting: &'static str,
         /// The file.
         path: PathBuf,
         /// What the system said.
         #[source]
         source: io::Error,
     },
-    /// The file of certificate authorities is not PEM.
-    #[error("ca_file: {path} is not PEM")]
+    /// A file is not PEM, or has nothing of what it is to hold.
+    #[error("{setting}: {path} is no PEM with {what}")]
     NotPem {
+        /// What names it.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What it is to hold.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: pem::Error,
+    },
+    /// A certificate of an authority cannot be used.
+    #[error("upstream_ca_file: {path} holds what is no authority")]
+    Authority {
         /// The file.
         path: PathBuf,
         /// Why.
         #[source]
-        source: pem::Error,
+        source: rustls::Error,
+    },
+    /// The certificate that we show, or its key, cannot be used.
+    #[error("upstream_certificate, upstream_key: {path} cannot be used with its key")]
+    Identity {
+        /// The file of the certificate.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rustls::Error,
     },
     /// The certificate authorities cannot be used.
     #[error("the certificate authorities cannot be used")]
     Tls(#[from] rustls::Error),
 }
 
-/// A connector for `url`, that trusts the system's authorities and those in `ca_file`.
-pub(super) fn connector(
-    url: &Url,
-    ca_file: Option<&Path>,
-) -> Result<HttpsConnector<HttpConnector>, UpstreamError> {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+/// How an MCP server and we prove to each other who we are.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct TlsSettings {
+    /// The only certificate authorities that are trusted, in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The certificate that is shown, and its private key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// TLS as `settings` say, where `is_needed`; where they name no authorities, with the system's and those
+/// in `added`.
+pub(super) fn client_config(
+    settings: &TlsSettings,
+    added: Option<&Path>,
+    is_needed: bool,
+) -> Result<ClientConfig, UpstreamError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()?;
-    let builder = if url.scheme() == "https" {
-        let added = ca_file.map(authorities).transpose()?.unwrap_or_default();
+    if !is_needed {
+        // The system's authorities take longer to load than all the rest.
+        let builder = builder.with_root_certificates(RootCertStore::empty());
+        return Ok(builder.with_no_client_auth());
+    }
+    let builder = if let Some(path) = &settings.ca_file {
+        builder.with_root_certificates(only(path)?)
+    } else {
+        let added = added.map(|path| certificates("ca_file", path));
+        let added = added.transpose()?.unwrap_or_default();
         let verifier = Verifier::new_with_extra_roots(added, Arc::new(default_provider()))?;
         builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
-    } else {
-        // The system's authorities take longer to load than all the rest.
-        builder.with_root_certificates(RootCertStore::empty())
     };
-    // HTTP/1.1 alone: HTTP/2 has no `Host` beside the target, so there would be none to preserve.
-    Ok(HttpsConnectorBuilder::new()
-        .with_tls_config(builder.with_no_client_auth())
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(tcp))
+    let Some((certificate, key)) = &settings.identity else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let chain = certificates("upstream_certificate", certificate)?;
+    let config = builder.with_client_auth_cert(chain, private_key("upstream_key", key)?);
+    config.map_err(|source| UpstreamError::Identity {
+        path: certificate.clone(),
+        source,
+    })
 }
 
-fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, UpstreamError> {
-    let pem = std::fs::read(path).map_err(|source| UpstreamError::CaFile {
-        path: path.to_owned(),
-        source,
-    })?;
+/// A connector for `place`.
+pub(super) fn connector(place: &Place, tls: ClientConfig) -> HttpsConnector<Dial> {
+    // HTTP/1.1 alone: HTTP/2 has no `Host` beside the target, so there would be none to preserve.
+    HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(dial(place))
+}
+
+fn dial(place: &Place) -> Dial {
+    #[cfg(unix)]
+    if let Some(socket) = &place.socket {
+        return Dial::Unix(Arc::from(socket.as_path()));
+    }
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    Dial::Tcp(tcp)
+}
+
+/// The authorities in the file at `path`, and no others.
+fn only(path: &Path) -> Result<RootCertStore, UpstreamError> {
+    let mut authorities = RootCertStore::empty();
+    for certificate in certificates("upstream_ca_file", path)? {
+        let added = authorities.add(certificate);
+        added.map_err(|source| UpstreamError::Authority {
+            path: path.to_owned(),
+            source,
+        })?;
+    }
+    Ok(authorities)
+}
+
+/// All certificates in the file at `path`, of which there is one at least.
+fn certificates(
+    setting: &'static str,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, UpstreamError> {
+    let pem = read(setting, path)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let found = found.and_then(|found| match &*found {
+        [] => Err(pem::Error::NoItemsFound),
+        _ => Ok(found),
+    });
     found.map_err(|source| UpstreamError::NotPem {
+        setting,
+        path: path.to_owned(),
+        what: "certificates",
+        source,
+    })
+}
+
+fn private_key(
+    setting: &'static str,
+    path: &Path,
+) -> Result<PrivateKeyDer<'static>, UpstreamError> {
+    let pem = read(setting, path)?;
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|source| UpstreamError::NotPem {
+        setting,
+        path: path.to_owned(),
+        what: "a private key",
+        source,
+    })
+}
+
+fn read(setting: &'static str, path: &Path) -> Result<Vec<u8>, UpstreamError> {
+    std::fs::read(path).map_err(|source| UpstreamError::File {
+        setting,
         path: path.to_owned(),
         source,
     })

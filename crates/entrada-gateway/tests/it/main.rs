@@ -5,14 +5,17 @@
     reason = "what a test sets up works, or the test fails"
 )]
 
+mod endpoints;
 mod gateway;
 mod http2;
 mod leaving;
+mod listener_tls;
 mod observed;
 mod passing;
 mod policy;
 mod program;
 mod refusing;
+mod replicas;
 mod stdio;
 mod streams;
 mod tls;

@@ -1,11 +1,23 @@
 //! A server behind TLS.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use entra_emulator::{Emulator, Listen, Options, Running};
 use entrada_gateway::config::UpstreamSettings;
+use entrada_gateway::upstream::McpServer;
 use http::{Request, StatusCode};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::gateway::Gateway;
+use crate::upstream::read_request;
 
 const PATH: &str = "/common/v2.0/.well-known/openid-configuration";
 
@@ -32,4 +44,124 @@ async fn a_server_is_trusted_for_its_authority_alone() {
     std::fs::write(authority.path(), server.ca_pem().unwrap()).unwrap();
     settings.ca_file = Some(authority.path().to_owned());
     assert_eq!(status(settings).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn with_an_authority_of_its_own_no_other_vouches_for_a_server() {
+    let (server, another) = (server().await, server().await);
+    let url = server.https_url().unwrap().join(PATH).unwrap();
+    let file = |text: &str| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    };
+    let own = file(server.ca_pem().unwrap());
+    let other = file(another.ca_pem().unwrap());
+    let mut settings = UpstreamSettings::new(url);
+    settings.ca_file = Some(own.path().to_owned());
+    settings.tls.ca_file = Some(other.path().to_owned());
+    assert_eq!(status(settings.clone()).await, StatusCode::BAD_GATEWAY);
+    settings.ca_file = None;
+    settings.tls.ca_file = Some(own.path().to_owned());
+    assert_eq!(status(settings).await, StatusCode::OK);
+}
+
+/// A server that takes nobody without a certificate of its authority, and what a client needs: the
+/// authority, a certificate and its key.
+async fn server_for_known_clients(tasks: &mut JoinSet<()>) -> (String, [String; 3]) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let ca_key = KeyPair::generate().unwrap();
+    let authority = params.self_signed(&ca_key).unwrap();
+    let issuer = Issuer::new(params, ca_key);
+    let signed = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        (params.signed_by(&key, &issuer).unwrap(), key)
+    };
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
+    let (certificate, key) = signed("127.0.0.1");
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(clients.build().unwrap())
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/mcp", listener.local_addr().unwrap());
+    tasks.spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            read_request(&mut stream).await;
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+        }
+    });
+    let (certificate, key) = signed("gateway");
+    (
+        url,
+        [authority.pem(), certificate.pem(), key.serialize_pem()],
+    )
+}
+
+#[tokio::test]
+async fn a_server_is_shown_a_certificate_where_there_is_one() {
+    let mut tasks = JoinSet::new();
+    let (url, pems) = server_for_known_clients(&mut tasks).await;
+    let files = pems.map(|pem| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), pem).unwrap();
+        file
+    });
+    let [authority, certificate, key] = &files;
+    let mut settings = UpstreamSettings::new(url.parse().unwrap());
+    settings.tls.ca_file = Some(authority.path().to_owned());
+    settings.resource_path = PATH.to_owned();
+    assert_eq!(status(settings.clone()).await, StatusCode::BAD_GATEWAY);
+    let identity = (certificate.path().to_owned(), key.path().to_owned());
+    settings.tls.identity = Some(identity);
+    assert_eq!(status(settings.clone()).await, StatusCode::OK);
+
+    // Of another certificate.
+    let other = tempfile::NamedTempFile::new().unwrap();
+    let pem = KeyPair::generate().unwrap().serialize_pem();
+    std::fs::write(other.path(), pem).unwrap();
+    let identity = (certificate.path().to_owned(), other.path().to_owned());
+    settings.tls.identity = Some(identity);
+    let error = McpServer::new(&settings).unwrap_err().to_string();
+    assert!(error.starts_with("upstream_certificate, upstream_key: "));
+}
+
+#[test]
+fn what_is_wrong_with_a_file_names_it_and_its_setting() {
+    let empty = tempfile::NamedTempFile::new().unwrap();
+    let (empty, missing) = (empty.path(), std::path::Path::new("/nowhere/x.pem"));
+    for (ca_file, identity, expected) in [
+        (
+            Some(missing),
+            None,
+            "upstream_ca_file: /nowhere/x.pem cannot be read",
+        ),
+        (Some(empty), None, "upstream_ca_file: "),
+        (
+            None,
+            Some((missing, empty)),
+            "upstream_certificate: /nowhere/x.pem cannot be read",
+        ),
+        (None, Some((empty, missing)), "upstream_certificate: "),
+    ] {
+        let mut settings = UpstreamSettings::new("https://u/mcp".parse().unwrap());
+        settings.tls.ca_file = ca_file.map(Into::into);
+        settings.tls.identity = identity.map(|(one, other)| (one.into(), other.into()));
+        let error = McpServer::new(&settings).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
 }

@@ -17,9 +17,9 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
     setting(
         PROTECT,
         "upstream",
-        "URL",
-        "The MCP server to protect, such as http://127.0.0.1:3000/mcp; several are routes of the \
-         configuration file",
+        "URLS",
+        "The MCP server to protect, such as http://127.0.0.1:3000/mcp or unix:/run/mcp.sock:/mcp; several \
+         URLs are replicas of one server, several servers are routes of the configuration file",
     )
     .of_route(OfRoute::Own),
     setting(
@@ -57,6 +57,14 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
         "The address to listen on",
     )
     .or("127.0.0.1:8000"),
+    setting(
+        PROTECT,
+        "tls_certificate",
+        "FILE",
+        "Speak TLS there, with this certificate and those that lead to its authority (PEM); a new one is \
+         taken over while it runs [default: no TLS]",
+    ),
+    setting(PROTECT, "tls_key", "FILE", "The key of that certificate (PEM)"),
     setting(
         ENTRA,
         "tenant_id",
@@ -448,6 +456,28 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
         "BOOL",
         "Where the caller is an application, send a token in the name of this app registration, \
          with all application permissions it has at that API",
+    )
+    .of_route(OfRoute::Own),
+    setting(
+        FORWARD,
+        "upstream_ca_file",
+        "FILE",
+        "The only certificate authorities (PEM) that vouch for it, in place of the system's and of \
+         ca_file",
+    )
+    .of_route(OfRoute::Own),
+    setting(
+        FORWARD,
+        "upstream_certificate",
+        "FILE",
+        "The certificate that it is shown, with those between it and an authority (PEM)",
+    )
+    .of_route(OfRoute::Own),
+    setting(
+        FORWARD,
+        "upstream_key",
+        "FILE",
+        "The private key of that certificate (PEM)",
     )
     .of_route(OfRoute::Own),
     setting(FORWARD, "body_limit", "SIZE", "How large a request may be")

@@ -158,7 +158,7 @@ fn a_route_that_leads_nowhere_is_a_problem() {
             format!("[route]\n{upstream}"),
             vec![
                 ":1: write [[route]] before the settings of each",
-                "upstream is missing: give --upstream URL, set ENTRADA_UPSTREAM, or write \
+                "upstream is missing: give --upstream URLS, set ENTRADA_UPSTREAM, or write \
                  upstream = \"…\" in the configuration file",
             ],
         ),

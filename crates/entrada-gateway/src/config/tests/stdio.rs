@@ -13,7 +13,7 @@ fn least<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
 fn stdio(settings: &Settings) -> &StdioSettings {
     match &settings.upstreams[0].transport {
         Transport::Stdio(stdio) => stdio,
-        Transport::Http(url) => panic!("{url}"),
+        Transport::Http(places) => panic!("{places:?}"),
     }
 }
 

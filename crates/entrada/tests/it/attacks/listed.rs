@@ -33,7 +33,7 @@ const ATTACKS: [&str; 23] = [
 ];
 
 /// Tests of the gateway, of tools, of credentials and of stores, some of which do.
-const ELSEWHERE: [&str; 20] = [
+const ELSEWHERE: [&str; 23] = [
     include_str!("../../../../entrada-gateway/src/command/terminal.rs"),
     include_str!("../credential.rs"),
     include_str!("../../store/moving.rs"),
@@ -41,11 +41,14 @@ const ELSEWHERE: [&str; 20] = [
     include_str!("../../../src/store/moving/tests/one_by_one.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/routes.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/tokens.rs"),
+    include_str!("../../../../entrada-gateway/tests/it/endpoints.rs"),
     include_str!("../../../../entrada-gateway/tests/it/http2.rs"),
+    include_str!("../../../../entrada-gateway/tests/it/listener_tls.rs"),
     include_str!("../../../../entrada-gateway/tests/it/observed.rs"),
     include_str!("../../../../entrada-gateway/tests/it/passing.rs"),
     include_str!("../../../../entrada-gateway/tests/it/policy.rs"),
     include_str!("../../../../entrada-gateway/tests/it/refusing.rs"),
+    include_str!("../../../../entrada-gateway/tests/it/replicas.rs"),
     include_str!("../../../../entrada-gateway/tests/it/stdio/attacks.rs"),
     include_str!("../../../../entrada-gateway/tests/it/stdio/sessions.rs"),
     include_str!("../../../../entrada-gateway/tests/it/tls.rs"),

@@ -1,0 +1,263 @@
+//! TLS on the gateway's own listener: its certificate, and taking over a new one.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::version::{TLS12, TLS13};
+use rustls::{InconsistentKeys, ServerConfig};
+
+/// What is spoken inside, what we would rather speak first (RFC 7301 §6; RFC 9113 §3.2).
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// Where a certificate and its key are.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct CertificateFiles {
+    /// The certificate, then those that lead to an authority (PEM).
+    pub certificate: PathBuf,
+    /// The key of the certificate (PEM).
+    pub key: PathBuf,
+}
+
+/// Why files are no certificate and its key.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Unreadable {
+        /// Which setting names it.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// There is no PEM of that kind in a file.
+    #[error("there is no {what} in {}", path.display())]
+    NotPem {
+        /// Which setting names it.
+        setting: &'static str,
+        /// What is not there.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: pem::Error,
+    },
+    /// The key is another's.
+    #[error(
+        "the key in {} is not that of the first certificate in {}",
+        .0.key.display(),
+        .0.certificate.display()
+    )]
+    Mismatch(CertificateFiles),
+    /// They are there, and cannot be used.
+    #[error(
+        "{} and the key in {} cannot be used",
+        files.certificate.display(),
+        files.key.display()
+    )]
+    Unusable {
+        /// The files.
+        files: CertificateFiles,
+        /// Why.
+        #[source]
+        source: rustls::Error,
+    },
+}
+
+impl TlsError {
+    /// The setting to look at.
+    pub const fn setting(&self) -> &'static str {
+        match self {
+            Self::Unreadable { setting, .. } | Self::NotPem { setting, .. } => setting,
+            Self::Mismatch(_) => KEY,
+            Self::Unusable { .. } => CERTIFICATE,
+        }
+    }
+}
+
+/// The name of the setting with the certificate.
+pub(crate) const CERTIFICATE: &str = "tls_certificate";
+/// The name of the setting with its key.
+pub(crate) const KEY: &str = "tls_key";
+
+impl CertificateFiles {
+    /// The certificate in `certificate`, with its key in `key`.
+    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        Self {
+            certificate: certificate.into(),
+            key: key.into(),
+        }
+    }
+
+    /// Whether they can be used.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] if not.
+    pub fn check(&self) -> Result<(), TlsError> {
+        self.read()?.settings(self).map(drop)
+    }
+
+    fn read(&self) -> Result<Content, TlsError> {
+        Ok(Content {
+            certificate: read(CERTIFICATE, &self.certificate)?,
+            key: read(KEY, &self.key)?,
+        })
+    }
+}
+
+fn read(setting: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|source| TlsError::Unreadable {
+        setting,
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// What the files hold.
+struct Content {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl Content {
+    /// What tells it from other content: no digest, for nobody gains from two that are alike.
+    fn print(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.certificate, &self.key).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn settings(&self, files: &CertificateFiles) -> Result<ServerConfig, TlsError> {
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.certificate).collect();
+        let chain = chain.and_then(|chain| {
+            if chain.is_empty() {
+                return Err(pem::Error::NoItemsFound);
+            }
+            Ok(chain)
+        });
+        let chain = chain.map_err(|source| TlsError::NotPem {
+            setting: CERTIFICATE,
+            what: "certificate",
+            path: files.certificate.clone(),
+            source,
+        })?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key);
+        let key = key.map_err(|source| TlsError::NotPem {
+            setting: KEY,
+            what: "private key that is not encrypted",
+            path: files.key.clone(),
+            source,
+        })?;
+        let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&[&TLS13, &TLS12]);
+        let settings =
+            builder.and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
+        let mut settings = settings.map_err(|source| {
+            let files = files.clone();
+            if source == rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
+                TlsError::Mismatch(files)
+            } else {
+                TlsError::Unusable { files, source }
+            }
+        })?;
+        settings.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+        Ok(settings)
+    }
+}
+
+/// The certificate that new connections are shown. Clones are one: what one renews, all have.
+#[derive(Clone, Debug)]
+pub struct Certificates(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    files: CertificateFiles,
+    state: RwLock<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    settings: Arc<ServerConfig>,
+    print: u64,
+    /// Why what is in the files was not taken, as it was told.
+    refused: Option<String>,
+}
+
+/// What came of looking at the files again.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Renewal {
+    /// They are as they were, good or bad.
+    Unchanged,
+    /// New connections get what is in them now.
+    Renewed,
+    /// What is in them cannot be used: what was shown before still is.
+    Refused(TlsError),
+}
+
+impl Certificates {
+    /// Reads `files`.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] if they cannot be used.
+    pub fn open(files: CertificateFiles) -> Result<Self, TlsError> {
+        let content = files.read()?;
+        let state = State {
+            settings: Arc::new(content.settings(&files)?),
+            print: content.print(),
+            refused: None,
+        };
+        let state = RwLock::new(state);
+        Ok(Self(Arc::new(Inner { files, state })))
+    }
+
+    /// Reads the files again. Sessions of before are not resumed with a new certificate.
+    pub fn renew(&self) -> Renewal {
+        let Inner { files, state } = &*self.0;
+        let read = files.read().map(|content| (content.print(), content));
+        let mut state = state.write().unwrap_or_else(PoisonError::into_inner);
+        let renewed = read.and_then(|(print, content)| {
+            let is_new = print != state.print;
+            let settings = is_new.then(|| content.settings(files)).transpose()?;
+            Ok(settings.map(|settings| (settings, print)))
+        });
+        match renewed {
+            Ok(renewed) => {
+                state.refused = None;
+                let Some((settings, print)) = renewed else {
+                    return Renewal::Unchanged;
+                };
+                (state.settings, state.print) = (Arc::new(settings), print);
+                Renewal::Renewed
+            }
+            Err(error) => {
+                let told = Some(error.to_string());
+                if state.refused == told {
+                    return Renewal::Unchanged;
+                }
+                state.refused = told;
+                Renewal::Refused(error)
+            }
+        }
+    }
+
+    /// What a handshake that begins now is to go by.
+    pub(crate) fn settings(&self) -> Arc<ServerConfig> {
+        let state = self.0.state.read();
+        let state = state.unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&state.settings)
+    }
+}

@@ -1,0 +1,64 @@
+//! Where an MCP server is.
+
+use std::path::PathBuf;
+
+use url::Url;
+
+/// Where an MCP server, or one replica of it, is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Place {
+    /// Its URL; on a socket, that of a host which is not asked for.
+    pub url: Url,
+    /// The Unix socket it listens on, where it does.
+    pub socket: Option<PathBuf>,
+}
+
+impl Place {
+    /// At this URL.
+    pub const fn at(url: Url) -> Self {
+        Self { url, socket: None }
+    }
+
+    /// On a Unix socket, at the path of `url`, whose host it is told is its own.
+    pub fn on(socket: impl Into<PathBuf>, url: Url) -> Self {
+        let socket = Some(socket.into());
+        Self { url, socket }
+    }
+
+    /// What of it may stand in a log: no path and no query.
+    pub fn shown(&self) -> String {
+        match &self.socket {
+            Some(socket) => format!("unix:{}", socket.display()),
+            None => self.url.origin().ascii_serialization(),
+        }
+    }
+
+    /// A short name that every gateway gives it, however many others there are: FNV-1a of where it is.
+    pub(super) fn mark(&self) -> String {
+        let bytes = self.shown().into_bytes();
+        let hash = bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        format!("{hash:016x}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_of_the_host_and_the_same_everywhere() {
+        let mark = |url: &str| Place::at(url.parse().unwrap()).mark();
+        assert_eq!(mark("http://a:3000/mcp"), mark("http://a:3000/other?key=1"));
+        assert_ne!(mark("http://a:3000/mcp"), mark("http://a:3001/mcp"));
+        assert_ne!(mark("http://a:3000/mcp"), mark("https://a:3000/mcp"));
+        // Sessions outlive releases.
+        assert_eq!(mark("http://a:3000/mcp"), "42d0a02c38ea2a5f");
+        let url: Url = "http://localhost/mcp".parse().unwrap();
+        let socket = Place::on("/run/mcp.sock", url.clone());
+        assert_eq!(socket.shown(), "unix:/run/mcp.sock");
+        assert_ne!(socket.mark(), Place::at(url).mark());
+    }
+}

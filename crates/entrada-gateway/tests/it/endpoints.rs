@@ -1,0 +1,184 @@
+//! Servers that say on a stream where messages go (MCP 2024-11-05, *HTTP with SSE*).
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::{get, post};
+use bytes::Bytes;
+use entrada::VerifiedToken;
+use entrada::access_token::TokenFacts;
+use entrada::oauth::client::ClientId;
+use entrada::platform::Timestamp;
+use entrada_gateway::config::UpstreamSettings;
+use entrada_gateway::upstream::McpServer;
+use http::{Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tower::ServiceExt as _;
+
+use crate::gateway::alice;
+use crate::upstream::serve;
+
+type Event = Result<Frame<Bytes>, std::io::Error>;
+
+/// A server with its stream at `/sse`, and a gateway that offers it at `/mcp`.
+struct Stage {
+    gateway: McpServer,
+    events: mpsc::UnboundedSender<Event>,
+    messages: mpsc::UnboundedReceiver<String>,
+    _tasks: JoinSet<()>,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let (events, receiver) = mpsc::unbounded_channel::<Event>();
+        let receiver = Arc::new(Mutex::new(Some(receiver)));
+        let stream = move || {
+            let mut receiver = receiver.lock().unwrap().take().unwrap();
+            async move {
+                let stream =
+                    futures_util::stream::poll_fn(move |context| receiver.poll_recv(context));
+                Response::builder()
+                    .header("content-type", "text/event-stream")
+                    .body(Body::new(StreamBody::new(stream)))
+                    .unwrap()
+            }
+        };
+        let (sender, messages) = mpsc::unbounded_channel();
+        let message = move |uri: Uri, body: String| async move {
+            sender.send(format!("{uri} {body}")).unwrap();
+            StatusCode::ACCEPTED
+        };
+        let router = Router::new()
+            .route("/sse", get(stream))
+            .route("/messages/", post(message));
+        let mut tasks = JoinSet::new();
+        let url = serve(router, &mut tasks).await.replace("/mcp", "/sse");
+        let mut settings = UpstreamSettings::new(url.parse().unwrap());
+        "/mcp".clone_into(&mut settings.resource_path);
+        Self {
+            gateway: McpServer::new(&settings).unwrap(),
+            events,
+            messages,
+            _tasks: tasks,
+        }
+    }
+
+    fn write(&self, event: &'static str) {
+        let frame = Frame::data(Bytes::from_static(event.as_bytes()));
+        self.events.send(Ok(frame)).unwrap();
+    }
+
+    async fn send(&self, mut request: Request<Body>, caller: VerifiedToken) -> Response<Body> {
+        request.extensions_mut().insert(caller);
+        self.gateway.clone().oneshot(request).await.unwrap()
+    }
+
+    /// The stream, opened by Alice.
+    async fn stream(&self) -> Response<Body> {
+        let request = Request::get("/mcp").header("accept", "text/event-stream");
+        self.send(request.body(Body::empty()).unwrap(), alice())
+            .await
+    }
+
+    async fn message(&self, path: &str, caller: VerifiedToken) -> StatusCode {
+        let request = Request::post(path).body(Body::from("{}")).unwrap();
+        self.send(request, caller).await.status()
+    }
+}
+
+fn somebody(subject: &str, client: &str) -> VerifiedToken {
+    VerifiedToken::assertion(TokenFacts::new(
+        alice().issuer.clone(),
+        subject.to_owned(),
+        ClientId::parse(client).unwrap(),
+        Timestamp::from_unix(4_000_000_000),
+    ))
+}
+
+async fn event(stream: &mut Response<Body>) -> String {
+    let frame = stream.body_mut().frame().await.unwrap().unwrap();
+    String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()
+}
+
+/// What is told as the URL, where it is told.
+fn told(event: &str) -> &str {
+    let rest = event.strip_prefix("event: endpoint\ndata: ").unwrap();
+    rest.split('\n').next().unwrap()
+}
+
+#[tokio::test]
+async fn messages_go_where_the_server_said_by_way_of_the_gateway() {
+    let mut stage = Stage::set().await;
+    let mut stream = stage.stream().await;
+    // Nothing is held that is not part of the event.
+    stage.write(": hello\n\n");
+    assert_eq!(event(&mut stream).await, ": hello\n\n");
+    stage.write("event: endpoint\r\n");
+    stage.write("data: /messages/?session_id=hush-hush\r\n\r\ndata: 1\n\n");
+    let first = event(&mut stream).await;
+    let path = told(&first);
+    assert!(path.starts_with("/mcp/entrada-endpoint/"), "{path}");
+    assert!(first.ends_with("\n\ndata: 1\n\n"), "{first}");
+    assert_eq!(stage.message(path, alice()).await, StatusCode::ACCEPTED);
+    let message = stage.messages.recv().await.unwrap();
+    assert_eq!(message, "/messages/?session_id=hush-hush {}");
+    stage.write("data: half an");
+    assert_eq!(event(&mut stream).await, "data: half an");
+}
+
+#[tokio::test]
+async fn messages_reach_the_stream_of_their_own_caller_alone() {
+    let mut stage = Stage::set().await;
+    let mut stream = stage.stream().await;
+    stage.write("event: endpoint\ndata: /messages/?session_id=hush-hush\n\n");
+    let first = event(&mut stream).await;
+    assert!(!first.contains("hush-hush"), "{first}");
+    let path = told(&first);
+    for (path, caller) in [
+        (path, somebody("bob", "client-1")),
+        (path, somebody("alice-subject", "client-2")),
+        ("/mcp/entrada-endpoint/", alice()),
+        ("/mcp/entrada-endpoint/guessed", alice()),
+    ] {
+        assert_eq!(stage.message(path, caller).await, StatusCode::NOT_FOUND);
+    }
+    assert_eq!(stage.message(path, alice()).await, StatusCode::ACCEPTED);
+    stage.messages.recv().await.unwrap();
+    // With the stream it ends.
+    drop(stream);
+    assert_eq!(stage.message(path, alice()).await, StatusCode::NOT_FOUND);
+    assert!(stage.messages.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn an_endpoint_on_another_origin_is_told_to_nobody() {
+    for event in [
+        "event: endpoint\ndata: http://evil.example/messages\n\n",
+        "event: endpoint\ndata: //evil.example/messages\n\n",
+        "data: http://127.0.0.1:1/messages\nevent: endpoint\n\n",
+        "event: endpoint\ndata: javascript:x\n\n",
+    ] {
+        let stage = Stage::set().await;
+        let mut stream = stage.stream().await;
+        stage.write(event);
+        let frame = stream.body_mut().frame().await.unwrap();
+        assert!(frame.is_err(), "{event}");
+    }
+}
+
+#[tokio::test]
+async fn streams_that_say_nothing_of_it_are_as_they_were() {
+    let stage = Stage::set().await;
+    let mut stream = stage.stream().await;
+    for text in [
+        "id: 1\ndata:\n\n",
+        "event: endpoint\ndata: http://evil.example/\n\n",
+    ] {
+        stage.write(text);
+        assert_eq!(event(&mut stream).await, text);
+    }
+}
