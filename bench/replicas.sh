@@ -7,6 +7,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cargo build --profile load -p entra-emulator --bin entra-emulator
-cargo build --profile load -p entrada-gateway --bin entrada
+# At once, for apart they would have other features, and be built from the ground up twice.
+cargo build --profile load -p entra-emulator --bin entra-emulator -p entrada-gateway --bin entrada
 exec python3 bench/replicas.py "$@"
