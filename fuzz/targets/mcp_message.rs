@@ -19,7 +19,10 @@ fuzz_target!(|body: &[u8]| {
     };
     let _ = read.agree_with(&HeaderMap::new());
     // One that takes the last of several keys, as most do.
-    let other: Value = serde_json::from_slice(body).expect("what was read is JSON");
+    // It may refuse what is left unread here: half of a surrogate pair in an argument (RFC 8259 §8.2).
+    let Ok(other) = serde_json::from_slice::<Value>(body) else {
+        return;
+    };
     let others = match &other {
         Value::Array(messages) => messages.clone(),
         message => vec![message.clone()],
