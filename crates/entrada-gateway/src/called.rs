@@ -23,7 +23,7 @@ pub enum CalledFrom {
     /// The message, which was read.
     #[default]
     Body,
-    /// The client, beside the message: in `Mcp-Method` and `Mcp-Name`, which the message may contradict.
+    /// The client, beside a message that cannot be read for sure: in `Mcp-Method` and `Mcp-Name`.
     Header,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! They are a library so that tests can hold them one by one, and carry no semver promise. No
 //! protocol is in here: OAuth and Entra are the library's, and what an MCP client and an MCP server
-//! say to each other goes through unread, or, to a child process, as the bytes it is, unless rules have
-//! to know what is called.
+//! say to each other goes through unread, or, to a child process, as the bytes it is, unless rules, the
+//! audit log or a limit have to know what is called.
 //!
 #![doc = include_str!("../README.md")]
 

@@ -67,8 +67,8 @@ impl Routes {
 
     /// What is behind `resource`, if anything is.
     pub(crate) fn of(&self, resource: &str) -> Option<&Route> {
-        let mut routes = self.0.iter();
-        routes.find(|route| Url::parse(resource).is_ok_and(|url| url == route.resource))
+        let resource = Url::parse(resource).ok()?;
+        self.0.iter().find(|route| route.resource == resource)
     }
 
     /// The name of the route that `request` is for, as far as its host and path say.

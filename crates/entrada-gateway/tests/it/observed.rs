@@ -275,6 +275,34 @@ async fn what_is_called_is_read_in_the_message() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_for_sure_is_noted_and_passes_no_limit_of_tools() {
+    const TWICE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","method":"ping",
+        "params":{"name":"wipe"}}"#;
+    let mut by_tool = Rates::default();
+    by_tool.tool = Some(Rate::new(2, Duration::from_secs(3600)));
+    for (rates, expected, noted) in [
+        (Rates::default(), StatusCode::ACCEPTED, "allowed"),
+        (by_tool, StatusCode::BAD_REQUEST, "denied"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let log = AuditSettings::new(AuditPlace::File(path.clone()));
+        let writer = Audit::begin(&log).unwrap();
+        let mut upstream = RawUpstream::answering(ACCEPTED).await;
+        let settings = settings(&upstream.url, rates);
+        let gateway = Gateway::audited(settings, Some(writer.audit()), None).await;
+        let request = Request::post(gateway.url("/mcp")).header("content-type", "application/json");
+        let answer = gateway.send(request.body(TWICE.into()).unwrap()).await;
+        assert_eq!(answer.status(), expected);
+        assert_eq!(upstream.was_asked(), expected == StatusCode::ACCEPTED);
+        writer.end().await;
+        let line = lines(&path).pop().unwrap();
+        assert_eq!(line["decision"], noted);
+        assert_eq!(line["who"], "object-1@tenant-1");
+    }
+}
+
+#[tokio::test]
 async fn who_calls_too_often_waits_and_is_written_down() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.jsonl");

@@ -620,8 +620,7 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
         PROCESS,
         "audit_arguments",
         "BOOL",
-        "Write there what tools are called with, too, where messages are read: it may be personal, or \
-         secret",
+        "Write there what tools are called with, too: it may be personal, or secret",
     ),
     setting(
         PROCESS,
