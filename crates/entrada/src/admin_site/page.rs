@@ -24,7 +24,10 @@ use crate::authorization_server::pages::headers;
 use crate::platform::Timestamp;
 
 /// The style of these pages.
-const STYLE: &str = include_str!("../../templates/admin.css");
+const STYLE: &str = concat!(
+    include_str!("../../templates/base.css"),
+    include_str!("../../templates/admin.css")
+);
 
 /// Its source expression (CSP 3 §2.3.1).
 static STYLE_SOURCE: LazyLock<String> = LazyLock::new(|| {

@@ -10,7 +10,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use crate::oauth::redirect_uri::RedirectUri;
 
 /// The style of every page.
-pub(super) const STYLE: &str = include_str!("../../../templates/page.css");
+pub(super) const STYLE: &str = concat!(
+    include_str!("../../../templates/base.css"),
+    include_str!("../../../templates/page.css")
+);
 
 /// The source expression of [`STYLE`] (CSP 3 §2.3.1).
 static STYLE_SOURCE: LazyLock<String> = LazyLock::new(|| {
