@@ -20,10 +20,12 @@ use crate::store::Store;
 
 mod authority;
 mod check;
+mod clients;
 mod direct;
 mod dpop;
 mod error;
 mod graph;
+mod opened;
 mod protected_resource;
 mod remote;
 
