@@ -11,6 +11,8 @@ import tempfile
 import time
 import unittest
 
+import jwt
+
 from direct import DAEMON, people, programs, sign_in, token
 from dpop import KEYS, KeyedClient
 from tenant import CLIENT_ID, CLIENT_SECRET, PASSWORD, TENANT, USERNAME
@@ -85,6 +87,7 @@ class Gateway(unittest.TestCase):
             "data-dir": cls.folder / "data",
             "log-level": "trace",
             "allowed-applications": DAEMON,
+            "forward-identity": "all",
             "config": cls.folder / "routes.toml",
         }
         clients = CLIENTS.format(secret=cls.folder / "jobs", jwks=cls.folder / "keys.json", issuer=cls.idp.url)
@@ -108,6 +111,24 @@ class Gateway(unittest.TestCase):
         self.assertNotIn("Forged", seen.values())
         self.assertNotIn("authorization", seen)
         self.assertNotIn(client.tokens["access_token"], json.dumps(seen))
+
+    def test_the_server_verifies_who_calls(self):
+        client = self.signed_in()
+        assertion = json.loads(client.call("headers"))["x-entrada-assertion"]
+        keys = jwt.PyJWKClient(f"{self.base_url}/.well-known/jwks.json")
+        self.assertEqual(jwt.get_unverified_header(assertion)["typ"], "entrada-caller+jwt")
+        claims = jwt.decode(
+            assertion,
+            keys.get_signing_key_from_jwt(assertion),
+            algorithms=["ES256", "EdDSA"],
+            issuer=self.base_url,
+            audience=client.mcp_url,
+            options={"require": ["exp", "iss", "aud", "sub"]},
+        )
+        told = [claims.get(name) for name in ("tid", "preferred_username", "client_id", "idtyp")]
+        self.assertEqual(told, [TENANT, USERNAME, client.client_id, "user"])
+        client.tokens = {"access_token": assertion}
+        self.assertEqual(client.initialize().status, 401)
 
     def test_a_route_has_a_token_of_its_own(self):
         client = self.signed_in("/mcp/graph")

@@ -58,6 +58,7 @@ class Stdio(unittest.TestCase):
             "authority-host": entra["authority_host"],
             "ca-file": entra["ca_file"],
             "data-dir": folder / "data",
+            "forward-identity": "all",
             "config": folder / "routes.toml",
         }
         flags = [word for name, value in settings.items() for word in (f"--{name}", str(value))]

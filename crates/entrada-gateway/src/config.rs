@@ -33,6 +33,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use entrada::authorization_server::ConsentMode;
+use entrada::caller_assertion::CallerAssertions;
 use url::Url;
 
 pub use crate::config::admin::AdminListener;
@@ -58,7 +59,7 @@ use crate::tls::CertificateFiles;
 use crate::traces::TraceSettings;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::HostHeader;
-use crate::upstream::identity::IdentityHeader;
+use crate::upstream::identity::ForwardedIdentity;
 use crate::upstream::place::Place;
 use crate::upstream::stdio::StdioSettings;
 use crate::upstream::{SESSION_GRACE, TlsSettings};
@@ -121,7 +122,9 @@ pub struct UpstreamSettings {
     /// What the MCP server sees as `Host`.
     pub host_header: HostHeader,
     /// What the MCP server is told about the user.
-    pub forward_identity: Vec<IdentityHeader>,
+    pub forward_identity: ForwardedIdentity,
+    /// What signs for the user, where the MCP server is told that way.
+    pub assertions: Option<CallerAssertions>,
     /// The token it gets in place of the caller's own, if it gets one.
     pub exchange: Option<Exchange>,
     /// How large a request may be.
@@ -153,7 +156,8 @@ impl UpstreamSettings {
             transport,
             resource_path: resource_path.into(),
             host_header: HostHeader::Rewrite,
-            forward_identity: IdentityHeader::DEFAULT.to_vec(),
+            forward_identity: ForwardedIdentity::default(),
+            assertions: None,
             exchange: None,
             body_limit: table::BODY_LIMIT,
             response_timeout: Some(table::UPSTREAM_TIMEOUT),
@@ -363,7 +367,7 @@ fn upstream(
     };
     let tls = upstream::tls(sources, transport.as_ref());
     let host_header = sources.parsed("host_header", str::parse);
-    let identity = sources.parsed("forward_identity", IdentityHeader::parse_list);
+    let identity = sources.parsed("forward_identity", ForwardedIdentity::parse);
     let exchange = exchange(sources);
     let body_limit = sources.parsed("body_limit", value::size);
     let timeout = sources.parsed("upstream_timeout", value::timeout);
@@ -373,6 +377,7 @@ fn upstream(
         resource_path,
         host_header: host_header?,
         forward_identity: identity?,
+        assertions: None,
         exchange,
         body_limit: body_limit?,
         response_timeout: timeout?,

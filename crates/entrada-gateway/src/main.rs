@@ -143,8 +143,9 @@ ENTRADA_CLIENT_CERTIFICATE_PASSWORD. Where there are rules, what no rule names i
 (--without-rule). `entrada policy test` tries them on example callers. Policies in Cedar
 (--policy-file) need a program built with them: cargo build --release --features cedar.
 
-The MCP server learns who calls from X-Entrada-Subject, X-Entrada-Object-Id and their like. It never
-gets the client's token, nor anybody else's X-Entrada headers: let nothing but the gateway reach it.
+The MCP server learns who calls from X-Entrada-Assertion, a JWT that it verifies with the keys at
+/.well-known/jwks.json, or from plain headers (--forward-identity): then let nothing but the gateway
+reach it. It never gets the client's token, nor anybody else's X-Entrada headers.
 
 GET /metrics answers on --metrics-listen alone. --audit-log says where who did what is written; SIGHUP
 has its file opened anew.

@@ -56,7 +56,11 @@ impl Routes {
         audit: Option<&Audit>,
     ) -> Result<Self, UpstreamError> {
         let routes = provider.resources().zip(servers);
-        let routes = routes.map(|(resource, server)| Route::new(resource, server, audit));
+        let routes = routes.map(|(resource, server)| {
+            let mut server = server.clone();
+            server.assertions = provider.caller_assertions(resource);
+            Route::new(resource, &server, audit)
+        });
         routes.collect::<Result<_, _>>().map(Self)
     }
 

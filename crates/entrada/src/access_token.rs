@@ -16,12 +16,14 @@ mod claims;
 mod error;
 mod presented;
 mod principal;
+mod told;
 
 pub use claims::TokenClaims;
 pub use error::{Caller, Claimed, Interaction, Lack, Shortfall, VerifyError};
 pub use presented::{PresentedToken, TokenKey};
 pub(crate) use principal::PERSONAL_ACCOUNTS;
 pub use principal::{Agent, Principal, PrincipalKind};
+pub(crate) use told::{Assertion, Told};
 
 /// Verifies access tokens.
 ///
@@ -153,6 +155,7 @@ pub struct VerifiedToken(Arc<Verified>);
 struct Verified {
     facts: TokenFacts,
     backing: Option<Backing>,
+    told: Told,
 }
 
 /// What a verifier gives a token on its way for those who act in its name: what that is, they
@@ -191,7 +194,11 @@ impl VerifiedToken {
 
     /// The same for a token with a backing.
     pub(crate) fn backed(facts: TokenFacts, backing: Option<Backing>) -> Self {
-        Self(Arc::new(Verified { facts, backing }))
+        Self(Arc::new(Verified {
+            facts,
+            backing,
+            told: Told::default(),
+        }))
     }
 
     /// This token with more known about it.
@@ -202,6 +209,11 @@ impl VerifiedToken {
     /// Its backing, if it is a `T`.
     pub(crate) fn backing<T: Any>(&self) -> Option<&T> {
         self.0.backing.as_ref()?.0.downcast_ref()
+    }
+
+    /// What was last told of it.
+    pub(crate) fn told(&self) -> &Told {
+        &self.0.told
     }
 }
 

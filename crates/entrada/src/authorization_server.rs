@@ -318,6 +318,11 @@ impl AuthorizationServer {
         &self.0.entra
     }
 
+    /// Who issues tokens.
+    pub(crate) fn issuer(&self) -> &Issuer {
+        &self.0.config.issuer
+    }
+
     /// What tokens are issued for.
     pub(crate) fn resources(&self) -> &Resources {
         &self.0.config.resources

@@ -5,6 +5,7 @@ pub mod admin_site;
 pub mod administration;
 pub mod audit;
 pub mod authorization_server;
+pub mod caller_assertion;
 pub mod causes;
 pub mod client_documents;
 pub mod dpop;

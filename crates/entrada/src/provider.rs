@@ -20,6 +20,7 @@ use crate::administration::Administration;
 use crate::authorization_server::{
     AuthorizationServer, AuthorizationServerConfig, Resource, TrustedProxies,
 };
+use crate::caller_assertion::CallerAssertions;
 use crate::dpop;
 use crate::entra::error::EntraError;
 use crate::entra::groups::{GroupResolver, WithGroups};
@@ -217,6 +218,21 @@ impl AzureProvider {
         let mut protected = self.0.protected.iter();
         let found = protected.find(|protected| protected.metadata.resource == resource);
         found.map(|protected| protected.guard.clone())
+    }
+
+    /// What tells the server at `resource`, if it is one of them, who calls: signed with our keys, which
+    /// [`router`](Self::router) publishes. For whatever stands between the guard and the server.
+    pub fn caller_assertions(&self, resource: &str) -> Option<CallerAssertions> {
+        let Inner {
+            server,
+            keys,
+            platform,
+            ..
+        } = &*self.0;
+        let known = self.resources().find(|known| *known == resource)?;
+        let parties = (server.issuer().as_str(), known);
+        let clock = Arc::clone(&platform.clock);
+        Some(CallerAssertions::new(parties, keys.clone(), clock))
     }
 
     /// The URL of the first resource, as MCP clients are told.

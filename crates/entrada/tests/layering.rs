@@ -19,6 +19,7 @@ const LAYERS: &[&str] = &[
     "keys",
     "dpop",
     "access_token",
+    "caller_assertion",
     "audit",
     "verdicts",
     "policy",

@@ -33,6 +33,7 @@ use crate::server::Server;
 use crate::signals::StopSignals;
 use crate::telemetry::{self, LogFormat, LogLevel, LogSettings, WithCauses};
 use crate::upstream::exchange::Exchange;
+use crate::upstream::identity::IdentityHeader;
 
 /// How the demo is to be.
 #[derive(Clone, Debug, Args)]
@@ -141,6 +142,7 @@ impl Parts {
         let graph = Graph::new(platform.http, entra_host);
         let (sample, sample_listener) = sample(graph).await?;
         let mut upstream = UpstreamSettings::new(sample);
+        upstream.forward_identity.plain = IdentityHeader::DEFAULT.to_vec();
         upstream.exchange = Some(graph_token()?);
         let router = gateway(&provider, &Routes::new(&provider, &[upstream])?);
         let front = format!("Entrada demo: the MCP server is {}\n", provider.resource());

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use axum::body::Body;
 use axum::response::IntoResponse as _;
+use entrada::caller_assertion::NotSigned;
 use entrada::on_behalf_of::OboError;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
@@ -44,6 +45,9 @@ pub enum ForwardError {
     /// The connection broke before the answer began.
     #[error("the upstream hung up without an answer")]
     Lost(#[source] legacy::Error),
+    /// The upstream is to be told who calls, and nothing can sign that now.
+    #[error(transparent)]
+    NotSigned(#[from] NotSigned),
     /// There is no token for the upstream in the caller's name: the answer is the library's.
     #[error("there is no token for the upstream")]
     Exchange(#[from] OboError),
@@ -100,7 +104,7 @@ impl ForwardError {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Unreachable(_) | Self::Lost(_) | Self::TokenRefused => StatusCode::BAD_GATEWAY,
-            Self::TokenReplaced => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TokenReplaced | Self::NotSigned(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -116,6 +120,7 @@ impl ForwardError {
             Self::SessionLost => "session_lost",
             Self::Unreachable(_) => "unreachable",
             Self::Lost(_) => "lost",
+            Self::NotSigned(_) => "not_signed",
             Self::Exchange(_) => "exchange",
             Self::TokenRefused => "token_refused",
             Self::TokenReplaced => "token_replaced",
@@ -142,7 +147,7 @@ impl ForwardError {
             CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),
         );
-        if matches!(self, Self::TokenReplaced) {
+        if matches!(self, Self::TokenReplaced | Self::NotSigned(_)) {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response

@@ -23,6 +23,7 @@ use http::{
 
 use entrada::VerifiedToken;
 use entrada::authorization_server::CorrelationId;
+use entrada::caller_assertion::CallerAssertions;
 
 use crate::access_log::CORRELATION_ID;
 use crate::config::UpstreamSettings;
@@ -32,7 +33,7 @@ use crate::upstream::endpoints::{EndpointStream, Endpoints, Found};
 use crate::upstream::error::ForwardError;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::{HostHeader, clean_request, clean_response, is_event_stream};
-use crate::upstream::identity::{IdentityHeader, tell};
+use crate::upstream::identity::{ASSERTION, IdentityHeader, tell};
 use crate::upstream::place::Place;
 use crate::upstream::replicas::{Counted, MCP_SESSION_ID, Replicas, Way};
 use crate::upstream::target::Unmapped;
@@ -48,6 +49,7 @@ struct Shared {
     endpoints: Endpoints,
     host_header: HostHeader,
     identity: Vec<IdentityHeader>,
+    assertions: Option<CallerAssertions>,
     exchange: Option<Exchange>,
     body_limit: u64,
     response_timeout: Option<Duration>,
@@ -60,11 +62,13 @@ impl ReverseProxy {
     ///
     /// [`UpstreamError`] if a URL, the certificate authorities or our certificate cannot be used.
     pub fn new(places: &[Place], settings: &UpstreamSettings) -> Result<Self, UpstreamError> {
+        let signed = settings.forward_identity.signed;
         Ok(Self(Arc::new(Shared {
             replicas: Replicas::new(places, settings)?,
             endpoints: Endpoints::new(&settings.resource_path),
             host_header: settings.host_header,
-            identity: settings.forward_identity.clone(),
+            identity: settings.forward_identity.plain.clone(),
+            assertions: signed.then(|| settings.assertions.clone()).flatten(),
             exchange: settings.exchange.clone(),
             body_limit: settings.body_limit,
             response_timeout: settings.response_timeout,
@@ -131,7 +135,7 @@ impl Shared {
         let way = self.way(&mut parts, &asked, &caller)?;
         let opens_stream = is_stream_without_session(&parts);
         let content = RequestContent::new(body, self.body_limit);
-        let mut request = self.outgoing(parts, (&asked, &caller), content);
+        let mut request = self.outgoing(parts, (&asked, &caller), content)?;
         if opens_stream {
             // Its first event is read.
             let plain = HeaderValue::from_static("identity");
@@ -199,10 +203,13 @@ impl Shared {
         parts: Parts,
         (asked, caller): (&Uri, &VerifiedToken),
         content: RequestContent,
-    ) -> Request<RequestContent> {
+    ) -> Result<Request<RequestContent>, ForwardError> {
         let mut headers = parts.headers;
         clean_request(&mut headers, self.host_header, asked.authority());
         tell(&mut headers, &self.identity, caller);
+        if let Some(assertions) = &self.assertions {
+            headers.insert(ASSERTION, assertions.of(caller)?);
+        }
         let id = parts.extensions.get::<CorrelationId>();
         if let Some(Ok(id)) = id.map(|id| HeaderValue::from_str(id.as_str())) {
             headers.insert(CORRELATION_ID, id);
@@ -214,7 +221,7 @@ impl Shared {
         *request.method_mut() = parts.method;
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = headers;
-        request
+        Ok(request)
     }
 }
 

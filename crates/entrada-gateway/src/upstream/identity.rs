@@ -1,12 +1,65 @@
-//! What the MCP server is told about the user.
+//! What the MCP server is told about the user: an assertion signed by us, or plain headers.
 //!
-//! Each fact is a header of its own, with its value percent-encoded (RFC 3986 §2.1) wherever it is
+//! Of the plain ones each fact is a header of its own, with its value percent-encoded (RFC 3986 §2.1) wherever it is
 //! not plain visible ASCII. A list is parted by commas, a scope by spaces; both are encoded inside
 //! an item. A fact that is not known is a header that is not there.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use entrada::VerifiedToken;
+
+/// The header that holds a [signed assertion](entrada::caller_assertion).
+pub const ASSERTION: HeaderName = HeaderName::from_static("x-entrada-assertion");
+
+/// What the MCP server is told about the user.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ForwardedIdentity {
+    /// Whether it is told in [`ASSERTION`].
+    pub signed: bool,
+    /// What it is told in headers that nobody signed.
+    pub plain: Vec<IdentityHeader>,
+}
+
+impl Default for ForwardedIdentity {
+    fn default() -> Self {
+        Self {
+            signed: true,
+            plain: Vec::new(),
+        }
+    }
+}
+
+impl ForwardedIdentity {
+    /// Reads `none`, `all`, or names apart by commas or spaces, of which one may be `signed`.
+    ///
+    /// # Errors
+    ///
+    /// What to write instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut told = Self {
+            signed: false,
+            plain: Vec::new(),
+        };
+        match text {
+            "none" => return Ok(told),
+            "all" => {
+                return Ok(Self {
+                    signed: true,
+                    plain: IdentityHeader::DEFAULT.to_vec(),
+                });
+            }
+            _ => {}
+        }
+        for word in text.split([',', ' ']).filter(|word| !word.is_empty()) {
+            match word {
+                "signed" => told.signed = true,
+                name => told.plain.push(IdentityHeader::parse(name)?),
+            }
+        }
+        Ok(told)
+    }
+}
 
 /// One thing the MCP server may be told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,7 +88,7 @@ pub enum IdentityHeader {
 }
 
 impl IdentityHeader {
-    /// What `all` stands for.
+    /// What `all` stands for, besides the assertion.
     pub const DEFAULT: &'static [Self] = &[
         Self::Subject,
         Self::TenantId,
@@ -71,21 +124,6 @@ impl IdentityHeader {
         name.replace('-', "_").to_ascii_uppercase()
     }
 
-    /// Reads `all`, `none`, or names apart by commas or spaces.
-    ///
-    /// # Errors
-    ///
-    /// What to write instead.
-    pub fn parse_list(text: &str) -> Result<Vec<Self>, String> {
-        match text {
-            "all" => return Ok(Self::DEFAULT.to_vec()),
-            "none" => return Ok(Vec::new()),
-            _ => {}
-        }
-        let words = text.split([',', ' ']).filter(|word| !word.is_empty());
-        words.map(Self::parse).collect()
-    }
-
     fn parse(name: &str) -> Result<Self, String> {
         Ok(match name {
             "subject" => Self::Subject,
@@ -100,7 +138,7 @@ impl IdentityHeader {
             "grant" => Self::Grant,
             _ => {
                 return Err(
-                    "write all, none, or some of subject, tenant_id, object_id, name, \
+                    "write signed, all, none, or some of signed, subject, tenant_id, object_id, name, \
                             preferred_username, roles, groups, scope, client_id, grant"
                         .to_owned(),
                 );
@@ -206,15 +244,28 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_chosen_by_name() {
-        let chosen = IdentityHeader::parse_list("subject, roles");
+    fn what_is_told_is_chosen_by_name() {
+        use IdentityHeader::{Roles, Subject};
+        let told = |signed: bool, plain: &[IdentityHeader]| {
+            let plain = plain.to_vec();
+            Ok(ForwardedIdentity { signed, plain })
+        };
+        for (text, expected) in [
+            ("none", told(false, &[])),
+            ("signed", told(true, &[])),
+            ("subject, roles", told(false, &[Subject, Roles])),
+            ("roles,signed", told(true, &[Roles])),
+            ("all", told(true, IdentityHeader::DEFAULT)),
+        ] {
+            assert_eq!(ForwardedIdentity::parse(text), expected, "{text}");
+        }
+        for text in ["everything", "all,grant", "none,signed"] {
+            assert!(ForwardedIdentity::parse(text).is_err(), "{text}");
+        }
         assert_eq!(
-            chosen,
-            Ok(vec![IdentityHeader::Subject, IdentityHeader::Roles])
+            ForwardedIdentity::parse("signed"),
+            Ok(ForwardedIdentity::default())
         );
-        assert_eq!(IdentityHeader::parse_list("none"), Ok(vec![]));
-        assert!(IdentityHeader::parse_list("everything").is_err());
-        let all = IdentityHeader::parse_list("all").unwrap();
-        assert!(!all.contains(&IdentityHeader::Grant));
+        assert!(!IdentityHeader::DEFAULT.contains(&IdentityHeader::Grant));
     }
 }

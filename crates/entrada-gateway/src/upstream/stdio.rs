@@ -108,7 +108,7 @@ struct Shared {
 impl StdioServer {
     /// Prepares `stdio` for being offered; no child is started yet.
     pub fn new(stdio: StdioSettings, settings: &UpstreamSettings) -> Self {
-        let told = settings.forward_identity.clone();
+        let told = settings.forward_identity.plain.clone();
         Self(Arc::new(Shared {
             path: settings.resource_path.trim_end_matches('/').to_owned(),
             body_limit: settings.body_limit,

@@ -12,6 +12,7 @@ mod browser;
 #[expect(dead_code, reason = "shared with the scenarios of the library")]
 #[path = "../../../entrada/tests/it/client.rs"]
 mod client;
+mod identity;
 #[path = "../../../entrada/tests/it/log.rs"]
 mod log;
 mod policy;

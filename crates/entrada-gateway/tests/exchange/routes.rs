@@ -129,10 +129,9 @@ async fn an_application_is_spoken_for_by_ours_where_the_operator_says_so() {
     let claims = bearer(&answer);
     assert_eq!(claims["appid"], json!(builtin::CLIENT_ID));
     assert_eq!(claims["idtyp"], json!("app"));
-    assert_eq!(
-        header(&answer, "x-entrada-client-id"),
-        builtin::DAEMON_CLIENT_ID
-    );
+    let told = claims_of(&header(&answer, "x-entrada-assertion"));
+    assert_eq!(told["client_id"], json!(builtin::DAEMON_CLIENT_ID));
+    assert_eq!(told["idtyp"], json!("app"));
     // A user beside it is never answered with what the app may do.
     let user = bearer(&stage.post().await);
     assert_eq!(user["oid"], json!(builtin::ALICE_OID));

@@ -119,7 +119,12 @@ impl Stage {
     }
 
     async fn present(&self, token: &str, request: Builder) -> Answer {
-        let request = request.header("authorization", format!("Bearer {token}"));
+        self.fetch(request.header("authorization", format!("Bearer {token}")))
+            .await
+    }
+
+    /// Sends a request as it is.
+    pub(crate) async fn fetch(&self, request: Builder) -> Answer {
         let request = request.body(Body::from("{}")).unwrap();
         let answer = self.app.clone().oneshot(request).await;
         Answer::read(answer.unwrap_or_else(|never| match never {})).await

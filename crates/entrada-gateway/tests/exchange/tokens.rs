@@ -40,7 +40,8 @@ async fn a_header_of_its_own_is_the_gateways_alone() {
     let claims = claims_of(&header(&answer, "x-graph-token"));
     assert_eq!(claims["oid"], json!(builtin::ALICE_OID));
     assert!(answer.json["authorization"].is_null(), "{}", answer.text);
-    assert_eq!(header(&answer, "x-entrada-object-id"), builtin::ALICE_OID);
+    let told = claims_of(&header(&answer, "x-entrada-assertion"));
+    assert_eq!(told["oid"], json!(builtin::ALICE_OID));
 }
 
 #[tokio::test]

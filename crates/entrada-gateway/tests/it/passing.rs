@@ -8,6 +8,7 @@ use axum::routing::any;
 use bytes::Bytes;
 use entrada_gateway::config::UpstreamSettings;
 use entrada_gateway::upstream::headers::HostHeader;
+use entrada_gateway::upstream::identity::ForwardedIdentity;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
@@ -65,11 +66,19 @@ async fn bytes_and_headers_reach_the_server_as_they_were() {
     assert_eq!(got, expected);
 }
 
+/// For a server at `url` that is told all there is about the caller.
+fn telling_all(url: &str) -> UpstreamSettings {
+    let mut settings = UpstreamSettings::new(url.parse().unwrap());
+    settings.forward_identity = ForwardedIdentity::parse("all").unwrap();
+    settings
+}
+
 #[tokio::test]
 async fn identity_comes_from_the_token_alone() {
     let mut upstream = RawUpstream::answering(ACCEPTED).await;
-    let gateway = Gateway::before(&upstream.url).await;
+    let gateway = Gateway::with(telling_all(&upstream.url)).await;
     let request = Request::post(gateway.url("/mcp"))
+        .header("x-entrada-assertion", "forged")
         .header("x-entrada-subject", "mallory")
         .header("X-Entrada-Roles", "Everything")
         .header("x-entrada-preferred-username", "admin@contoso.com")
@@ -120,7 +129,7 @@ async fn nothing_is_said_after_the_body() {
     };
     let mut tasks = JoinSet::new();
     let url = serve(Router::new().route("/mcp", any(handler)), &mut tasks).await;
-    let gateway = Gateway::before(&url).await;
+    let gateway = Gateway::with(telling_all(&url)).await;
     let mut trailers = HeaderMap::new();
     trailers.insert("x-entrada-roles", HeaderValue::from_static("Everything"));
     let frames = [

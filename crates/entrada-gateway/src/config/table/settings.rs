@@ -430,9 +430,10 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
         FORWARD,
         "forward_identity",
         "NAMES",
-        "Its X-Entrada-* headers: all, none, or names such as subject,roles",
+        "Its X-Entrada-* headers: signed, a JWT that says who calls; plain ones by name, such as \
+         subject,roles; all of them; or none",
     )
-    .or("all")
+    .or("signed")
     .of_route(OfRoute::Inherited),
     setting(
         FORWARD,

@@ -1,6 +1,7 @@
 //! Routes in the configuration file, and applications among the callers.
 
 use super::*;
+use crate::upstream::identity::ForwardedIdentity;
 
 const ROUTES: &str = r#"
 body_limit = "1MiB"
@@ -70,8 +71,8 @@ fn a_route_says_what_it_needs_and_shares_the_rest() {
     for server in [outside, mail, orders] {
         assert_eq!(server.body_limit, 1 << 20);
     }
-    assert_eq!(orders.forward_identity.len(), 1);
-    assert_eq!(mail.forward_identity, IdentityHeader::DEFAULT);
+    assert_eq!(orders.forward_identity.plain.len(), 1);
+    assert_eq!(mail.forward_identity, ForwardedIdentity::default());
     // Those that are to be asked for later are not asked for at the first login.
     assert_eq!(
         settings.provider.additional_scopes,

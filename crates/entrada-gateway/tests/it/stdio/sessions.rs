@@ -1,6 +1,8 @@
 //! Revisions with sessions.
 
 use axum::body::Body;
+use entrada_gateway::config::{Transport, UpstreamSettings};
+use entrada_gateway::upstream::identity::ForwardedIdentity;
 use entrada_gateway::upstream::stdio::ChildMode;
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -199,7 +201,9 @@ async fn a_child_knows_its_user_and_what_it_was_given_and_nothing_else() {
     let mut stdio = settings(&[], ChildMode::PerSession);
     let folder = tempfile::tempdir().unwrap();
     stdio.command.directory = Some(folder.path().to_owned());
-    let stage = Stage::of(stdio);
+    let mut upstream = UpstreamSettings::of(Transport::Stdio(stdio), "/mcp");
+    upstream.forward_identity = ForwardedIdentity::parse("all").unwrap();
+    let stage = Stage::with(upstream);
     let alice = stage.user("alice/Mcp.Admin");
     let session = alice.begin().await;
     let environment = alice.result(&session, "environment").await;

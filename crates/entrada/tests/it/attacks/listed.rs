@@ -33,12 +33,14 @@ const ATTACKS: [&str; 23] = [
 ];
 
 /// Tests of the gateway, of tools, of credentials and of stores, some of which do.
-const ELSEWHERE: [&str; 23] = [
+const ELSEWHERE: [&str; 25] = [
     include_str!("../../../../entrada-gateway/src/command/terminal.rs"),
     include_str!("../credential.rs"),
     include_str!("../../store/moving.rs"),
     include_str!("../../../src/store/moving/tests/interleaved.rs"),
     include_str!("../../../src/store/moving/tests/one_by_one.rs"),
+    include_str!("../../../src/caller_assertion.rs"),
+    include_str!("../../../../entrada-gateway/tests/exchange/identity.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/routes.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/tokens.rs"),
     include_str!("../../../../entrada-gateway/tests/it/endpoints.rs"),
