@@ -31,6 +31,16 @@ upstream = "http://127.0.0.1:{port}/mcp"
 upstream_scope = "https://graph.microsoft.com/User.Read"
 upstream_token_header = "X-Graph-Token"
 upstream_app_only_fallback = true
+
+[[route]]
+path = "/mcp/entra"
+upstream = "http://127.0.0.1:{port}/mcp"
+tokens = "entra"
+
+[[route]]
+path = "/mcp/both"
+upstream = "http://127.0.0.1:{port}/mcp"
+tokens = "both"
 """
 
 
@@ -157,6 +167,23 @@ class Gateway(unittest.TestCase):
         application = people(f"https://{self.entra['authority_host']}/{TENANT}", self.entra["ca_file"])
         client.tokens = {"access_token": token(sign_in(application, [f"api://{CLIENT_ID}/mcp.read"]))}
         self.assertEqual(client.initialize().status, 403)
+
+    def test_a_users_own_token_of_entras_is_let_in_where_it_is_taken(self):
+        client = Client(f"{self.base_url}/mcp/entra")
+        application = people(f"https://{self.entra['authority_host']}/{TENANT}", self.entra["ca_file"])
+        metadata = send(f"{self.base_url}/.well-known/oauth-protected-resource/mcp/entra").json()
+        self.assertIn(TENANT, metadata["authorization_servers"][0])
+        client.tokens = {"access_token": token(sign_in(application, metadata["scopes_supported"]))}
+        for path in ("entra", "both"):
+            client.mcp_url = f"{self.base_url}/mcp/{path}"
+            seen = json.loads(client.call("headers"))
+            self.assertEqual(seen["x-entrada-preferred-username"], USERNAME)
+            claims = claims_of(seen["x-entrada-assertion"])
+            self.assertIn(TENANT, claims["token_issuer"])
+        self.assertEqual(self.signed_in("/mcp/both").initialize().status, 200)
+        ours = self.signed_in()
+        ours.mcp_url = f"{self.base_url}/mcp/entra"
+        self.assertEqual(ours.initialize().status, 401)
 
     def test_tokens_bound_to_a_key_are_of_use_with_it_alone(self):
         for algorithm in KEYS:

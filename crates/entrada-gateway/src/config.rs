@@ -44,7 +44,7 @@ use crate::config::ourselves::Ourselves;
 pub use crate::config::policy::policies;
 pub use crate::config::problem::{ConfigError, Problem};
 pub use crate::config::provider::ProviderSettings;
-pub use crate::config::resource::ResourceSettings;
+pub use crate::config::resource::{ResourceSettings, TokensOf};
 use crate::config::source::Sources;
 pub use crate::config::store::{OpenStore, StoreSettings};
 pub(crate) use crate::config::store::{ends_of_move, named as store_named};
@@ -242,13 +242,17 @@ fn provider(
 ) -> ProviderSettings {
     let origins = sources.origins();
     let store = store::read(sources);
+    // Where Entra issues all tokens, nothing is asked in our name, unless a server gets some.
+    let exchanges = upstreams.iter().any(|server| server.exchange.is_some());
+    let issues = |resource: &ResourceSettings| resource.tokens != TokensOf::Entra;
+    let needs_credential = exchanges || resources.is_empty() || resources.iter().any(issues);
     ProviderSettings {
         key_encryption_keys: keys::read(sources, &store),
         origins,
         tenant_id: sources.required("tenant_id"),
         allowed_tenants: sources.only("allowed_tenants"),
         client_id: sources.required("client_id"),
-        credential: credential::read(sources),
+        credential: credential::read(sources, needs_credential),
         base_url: sources.required("base_url"),
         resources,
         additional_scopes: additional_scopes(sources, upstreams),

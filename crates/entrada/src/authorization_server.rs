@@ -323,11 +323,6 @@ impl AuthorizationServer {
         &self.0.config.issuer
     }
 
-    /// What tokens are issued for.
-    pub(crate) fn resources(&self) -> &Resources {
-        &self.0.config.resources
-    }
-
     /// What people call the first server.
     pub(crate) fn resource_name(&self) -> &str {
         &self.0.config.resources.first().name
@@ -353,6 +348,29 @@ impl AuthorizationServer {
 
     pub(crate) fn renewer(&self) -> &Renewer {
         &self.0.renewer
+    }
+
+    /// Our keys alone: where no tokens are issued, servers verify with them what they are told of callers.
+    pub(crate) fn keys_router(&self) -> Router {
+        self.finished(self.published_keys().layer(cross_origin()))
+    }
+
+    fn published_keys(&self) -> Router<Self> {
+        let path = self.0.endpoints.path("/.well-known/jwks.json");
+        let with_keys = middleware::from_fn_with_state(self.clone(), awaited_keys::wait);
+        Router::new().route(&path, get(metadata::jwks).route_layer(with_keys))
+    }
+
+    /// What every answer of ours has.
+    fn finished(&self, router: Router<Self>) -> Router {
+        router
+            .layer(DefaultBodyLimit::max(BODY_LIMIT))
+            .layer(self.transport_security())
+            .layer(middleware::from_fn_with_state(
+                self.clone(),
+                correlation::correlate,
+            ))
+            .with_state(self.clone())
     }
 
     /// The endpoints, to be mounted at the root of the origin.
@@ -394,10 +412,7 @@ impl AuthorizationServer {
             .route_layer(with_keys())
             .route_layer(limited(Limited::Token))
             .merge(registration)
-            .route(
-                &at("/.well-known/jwks.json"),
-                get(metadata::jwks).route_layer(with_keys()),
-            )
+            .merge(self.published_keys())
             .route(
                 "/.well-known/oauth-authorization-server",
                 get(metadata::get),
@@ -420,15 +435,7 @@ impl AuthorizationServer {
                     absent(),
                 );
         }
-        browser
-            .merge(machine.layer(cross_origin()))
-            .layer(DefaultBodyLimit::max(BODY_LIMIT))
-            .layer(self.transport_security())
-            .layer(middleware::from_fn_with_state(
-                self.clone(),
-                correlation::correlate,
-            ))
-            .with_state(self.clone())
+        self.finished(browser.merge(machine.layer(cross_origin())))
     }
 
     /// `Strict-Transport-Security`, where there is transport security (RFC 6797 §7.2).

@@ -34,8 +34,7 @@ use crate::oauth::scope::Scope;
 use crate::on_behalf_of::{GrantAccess, OnBehalfOf};
 use crate::platform::{Platform, Timestamp};
 use crate::resource_server::{
-    Protection, RequireBearerLayer, protected_resource_metadata, protected_resource_metadata_below,
-    resource_metadata_url,
+    Protection, RequireBearerLayer, Root, protected_resource_metadata_by, resource_metadata_url,
 };
 use crate::store::{SealedStore, StoreError};
 
@@ -50,8 +49,9 @@ pub use config::{
 };
 pub use remote::RemoteAuthProvider;
 
-use config::Checked;
+use config::{Checked, Guarded, Tokens};
 use hosts::{Host, Hosts};
+use remote::AtEntra;
 
 /// An OAuth 2.1 authorization server in front of MCP clients with Microsoft Entra ID behind it,
 /// and the guard for what it protects. Cheap to clone.
@@ -60,6 +60,8 @@ pub struct AzureProvider(Arc<Inner>);
 
 struct Inner {
     server: AuthorizationServer,
+    /// Whether it issues tokens for any server.
+    issues: bool,
     base_url: Url,
     /// The first is meant where a client names none.
     protected: Vec<Protected>,
@@ -72,8 +74,28 @@ struct Inner {
 /// A server behind its guard.
 struct Protected {
     url: Url,
-    metadata: ProtectedResourceMetadata,
+    /// The URL as clients are told.
+    resource: String,
+    metadata: Metadata,
     guard: RequireBearerLayer,
+}
+
+/// What a server says of itself.
+#[derive(Clone)]
+enum Metadata {
+    /// That its tokens are ours.
+    Ours(Arc<ProtectedResourceMetadata>),
+    /// That they are Entra's, whose issuer may have to be asked for.
+    Entras(AtEntra),
+}
+
+impl Metadata {
+    async fn document(&self) -> ProtectedResourceMetadata {
+        match self {
+            Self::Ours(document) => ProtectedResourceMetadata::clone(document),
+            Self::Entras(at_entra) => at_entra.metadata().await,
+        }
+    }
 }
 
 impl AzureProvider {
@@ -86,6 +108,7 @@ impl AzureProvider {
         let Checked {
             app,
             server,
+            issues,
             guarded,
             graph,
             store,
@@ -93,10 +116,9 @@ impl AzureProvider {
             signing_algorithm,
         } = config.check(&platform)?;
         let base_url = server.base_url.clone();
-        let metadata: Vec<_> = server
-            .resources
+        let described: Vec<_> = guarded
             .iter()
-            .map(|resource| metadata(&server, resource))
+            .map(|guarded| described(&server, &guarded.tokens))
             .collect();
         let proofs = server.proofs.clone();
         let entra = Arc::new(EntraClient::new(app.clone(), platform.clone()));
@@ -106,20 +128,29 @@ impl AzureProvider {
         let server = AuthorizationServer::new(server, entra, store, keys.clone(), platform.clone());
         let on_behalf_of = OnBehalfOf::of_grants(server.clone(), platform.clone());
         let groups = groups(graph, &on_behalf_of, &platform);
-        let resources = server.resources().iter();
-        let protected = resources.zip(guarded).zip(metadata);
-        let protected = protected.map(|((resource, guarded), metadata)| {
-            let url = guarded.url;
-            let mut protection = Protection::new(resource_metadata_url(&url));
-            protection.required_scope = resource.scopes.required().clone();
+        let protected = guarded.into_iter().zip(described);
+        let protected = protected.map(|(guarded, metadata)| {
+            let Guarded { url, tokens, .. } = guarded;
+            let (mut protection, own) = match &tokens {
+                Tokens::Ours(resource) => {
+                    let mut protection = Protection::new(resource_metadata_url(&url));
+                    protection.required_scope = resource.scopes.required().clone();
+                    protection.proofs.clone_from(&proofs);
+                    let own = own_verifier((&server, resource), &on_behalf_of, groups.as_ref());
+                    (protection, own)
+                }
+                Tokens::Entras(at_entra) => {
+                    let verifier = Arc::new(at_entra.verifier.clone()) as _;
+                    (at_entra.protection(&url), verifier)
+                }
+            };
             protection.requirement = guarded.requirement;
             protection.allowed_origins = guarded.allowed_origins;
             protection.session_keys = Some(keys.clone());
-            protection.proofs.clone_from(&proofs);
-            let own = own_verifier((&server, resource), &on_behalf_of, groups.as_ref());
             let verifier = MultiAuth::first(own, guarded.also_accepted);
             let clock = Arc::clone(&platform.clock);
             Protected {
+                resource: tokens.resource().as_str().to_owned(),
                 url,
                 metadata,
                 guard: RequireBearerLayer::new(verifier, clock, protection),
@@ -128,6 +159,7 @@ impl AzureProvider {
         let protected = protected.collect();
         Ok(Self(Arc::new(Inner {
             server,
+            issues,
             base_url,
             protected,
             keys,
@@ -178,12 +210,17 @@ impl AzureProvider {
         B::Error: Into<axum::BoxError>,
     {
         let own = Host::of(&self.0.base_url);
-        let mut routers = HashMap::from([(own.clone(), self.0.server.router())]);
+        let server = if self.0.issues {
+            self.0.server.router()
+        } else {
+            self.0.server.keys_router()
+        };
+        let mut routers = HashMap::from([(own.clone(), server)]);
         for protected in &self.0.protected {
             let host = Host::of(&protected.url);
             let router = routers.remove(&host).unwrap_or_default();
             let router = router.merge(self.metadata_of(protected));
-            let router = match service(&protected.metadata.resource) {
+            let router = match service(&protected.resource) {
                 Some(service) => mount(router, &protected.url, protected.guard.layer(service)),
                 None => router,
             };
@@ -201,11 +238,15 @@ impl AzureProvider {
         let mut there = others.filter(|other| Host::of(&other.url) == host);
         let at_root = there.clone().find(|other| other.url.path() == "/");
         let foremost = at_root.or_else(|| there.next());
-        if foremost.is_some_and(|foremost| std::ptr::eq(foremost, protected)) {
-            protected_resource_metadata(&protected.url, &protected.metadata)
-        } else {
-            protected_resource_metadata_below(&protected.url, &protected.metadata)
-        }
+        let root = match foremost {
+            Some(foremost) if std::ptr::eq(foremost, protected) => Root::Too,
+            _ => Root::Others,
+        };
+        let metadata = protected.metadata.clone();
+        protected_resource_metadata_by(&protected.url, root, move || {
+            let metadata = metadata.clone();
+            async move { metadata.document().await }
+        })
     }
 
     /// The guard of the first resource alone, for routes of your own.
@@ -216,7 +257,7 @@ impl AzureProvider {
     /// The guard of `resource` alone, if it is one of them.
     pub fn guard_of(&self, resource: &str) -> Option<RequireBearerLayer> {
         let mut protected = self.0.protected.iter();
-        let found = protected.find(|protected| protected.metadata.resource == resource);
+        let found = protected.find(|protected| protected.resource == resource);
         found.map(|protected| protected.guard.clone())
     }
 
@@ -237,13 +278,13 @@ impl AzureProvider {
 
     /// The URL of the first resource, as MCP clients are told.
     pub fn resource(&self) -> &str {
-        &self.first().metadata.resource
+        &self.first().resource
     }
 
     /// The URLs of all resources, as MCP clients are told.
     pub fn resources(&self) -> impl Iterator<Item = &str> {
         let protected = self.0.protected.iter();
-        protected.map(|protected| &*protected.metadata.resource)
+        protected.map(|protected| &*protected.resource)
     }
 
     fn first(&self) -> &Protected {
@@ -386,7 +427,15 @@ impl AzureProvider {
     }
 }
 
-/// What a protected server says of itself.
+/// What a server says of itself whose tokens are these.
+fn described(server: &AuthorizationServerConfig, tokens: &Tokens) -> Metadata {
+    match tokens {
+        Tokens::Ours(resource) => Metadata::Ours(Arc::new(metadata(server, resource))),
+        Tokens::Entras(at_entra) => Metadata::Entras(at_entra.clone()),
+    }
+}
+
+/// What a server says of itself that we issue tokens for.
 fn metadata(server: &AuthorizationServerConfig, resource: &Resource) -> ProtectedResourceMetadata {
     let issuers = vec![server.issuer.clone()];
     let mut metadata = ProtectedResourceMetadata::new(&resource.indicator, issuers);

@@ -22,8 +22,8 @@ const PASSWORDS: [&str; 2] = [
     "client_certificate_password_file",
 ];
 
-/// The one credential; a problem where there is none, or more than one.
-pub(super) fn read(sources: &mut Sources<'_>) -> Option<ClientCredential> {
+/// The one credential; a problem where there is none that is `needed`, or more than one.
+pub(super) fn read(sources: &mut Sources<'_>, needed: bool) -> Option<ClientCredential> {
     let secret = sources.secret("client_secret", "client_secret_file");
     let password = sources.secret(PASSWORDS[0], PASSWORDS[1]);
     let given = |name: &&str| sources.is_given(name);
@@ -34,7 +34,7 @@ pub(super) fn read(sources: &mut Sources<'_>) -> Option<ClientCredential> {
         }
     }
     match *given {
-        [] => usual(sources),
+        [] => usual(sources, needed),
         ["client_secret" | "client_secret_file"] => {
             secret.map(|secret| ClientCredential::secret(secret.expose()))
         }
@@ -65,10 +65,10 @@ pub(super) fn read(sources: &mut Sources<'_>) -> Option<ClientCredential> {
 }
 
 /// What there is where nothing is set: AKS says so by a variable.
-fn usual(sources: &mut Sources<'_>) -> Option<ClientCredential> {
+fn usual(sources: &mut Sources<'_>, needed: bool) -> Option<ClientCredential> {
     let path = sources.azure("AZURE_FEDERATED_TOKEN_FILE");
     let path = path.filter(|path| !path.is_empty());
-    if path.is_none() {
+    if path.is_none() && needed {
         sources.note(Setting::named("client_secret").map(Problem::no_credential));
     }
     path.map(ClientCredential::federated_token_file)

@@ -18,7 +18,9 @@ use entrada::entra::verifier::AppOnlyTokens;
 use entrada::jwt::jwks::Algorithm;
 use entrada::keys::{KeyEncryptionKeys, KeyRing, Keys};
 use entrada::platform::{HttpTransport, Platform, PublicWeb, PublicWebSettings, SystemHttpError};
-use entrada::provider::{AzureConfig, AzureProvider, ConfigError as Finding, ConfigErrors};
+use entrada::provider::{
+    AzureConfig, AzureProvider, ConfigError as Finding, ConfigErrors, GraphGroups,
+};
 use entrada::store::{MemoryStore, Store};
 use entrada::{AzureJwtConfig, AzureJwtVerifier};
 use url::Url;
@@ -26,7 +28,7 @@ use url::Url;
 use crate::config::admin::AdminListener;
 use crate::config::findings::problems;
 use crate::config::problem::{ConfigError, Problem};
-use crate::config::resource::ResourceSettings;
+use crate::config::resource::{ResourceSettings, TokensOf};
 use crate::config::source::Origins;
 use crate::config::store::{OpenStore, StoreSettings};
 use crate::config::table::Setting;
@@ -191,17 +193,22 @@ impl ProviderSettings {
     ) -> Result<AzureProvider, Vec<Finding>> {
         let mut found: Vec<Finding> = Vec::new();
         for (at, resource) in self.resources.iter().enumerate() {
-            let applications = self.applications(resource, &platform).transpose();
-            let applications = applications.unwrap_or_else(|errors| {
+            let entras = self.entras_tokens(resource, &platform).transpose();
+            let entras = entras.unwrap_or_else(|errors| {
                 found.extend(errors);
                 None
             });
-            config = match (at, applications) {
-                (0, None) => config,
-                (0, Some(verifier)) => config.also_accept(verifier),
-                (_, None) => config.resource(resource.protected(&self.base_url)),
-                (_, Some(verifier)) => {
-                    config.resource(resource.protected(&self.base_url).also_accept(verifier))
+            config = match (at, entras, resource.tokens) {
+                (0, None, _) => config,
+                (0, Some(verifier), TokensOf::Entra) => config.tokens_of_entra(verifier),
+                (0, Some(verifier), _) => config.also_accept(verifier),
+                (_, None, _) => config.resource(resource.protected(&self.base_url)),
+                (_, Some(verifier), tokens) => {
+                    let resource = resource.protected(&self.base_url);
+                    config.resource(match tokens {
+                        TokensOf::Entra => resource.tokens_of_entra(verifier),
+                        TokensOf::Us | TokensOf::Both => resource.also_accept(verifier),
+                    })
                 }
             };
         }
@@ -212,20 +219,43 @@ impl ProviderSettings {
         }
     }
 
-    /// What verifies the tokens of applications for `resource`, where those are let in.
-    fn applications(
+    /// What verifies Entra's own tokens for `resource`, where some are taken.
+    fn entras_tokens(
         &self,
         resource: &ResourceSettings,
         platform: &Platform,
     ) -> Option<Result<AzureJwtVerifier, ConfigErrors>> {
-        if !resource.lets_applications_in() {
+        if !resource.takes_entras_tokens() {
             return None;
         }
         let config = self
-            .verifier_config()
+            .verifier_config(resource.registration.as_ref())
             .required_app_roles(&resource.required_app_roles);
-        let config = config.allowed_clients(&resource.allowed_applications);
+        let config = match resource.tokens {
+            TokensOf::Us => config.allowed_clients(&resource.allowed_applications),
+            TokensOf::Entra | TokensOf::Both => {
+                let applications = if resource.lets_applications_in() {
+                    AppOnlyTokens::Allow
+                } else {
+                    AppOnlyTokens::Refuse
+                };
+                let config = config
+                    .app_only(applications)
+                    .required_scopes(&resource.required_scopes);
+                self.looking_groups_up(config)
+            }
+        };
         Some(AzureJwtVerifier::new(config, platform.clone()))
+    }
+
+    /// The same with users' groups looked up where their tokens have no room, if that is wanted.
+    fn looking_groups_up(&self, config: AzureJwtConfig) -> AzureJwtConfig {
+        match &self.credential {
+            Some(credential) if self.groups_from_graph => {
+                config.groups_from_graph(GraphGroups::on_behalf_of(credential.clone()))
+            }
+            _ => config,
+        }
     }
 
     /// The pages and the API of operators.
@@ -241,20 +271,25 @@ impl ProviderSettings {
         let wrong = |what: String| ConfigError::new(vec![self.problem_with("admin_role", &what)]);
         let platform = self.platform();
         let platform = platform.map_err(|error| wrong(WithCauses::of(&error).to_string()))?;
-        let config = self.verifier_config().required_app_roles([&admin.role]);
+        let config = self.verifier_config(None).required_app_roles([&admin.role]);
         let programs = AzureJwtVerifier::new(config, platform);
         let programs = programs.map_err(|errors| wrong(errors.to_string()))?;
         let site = provider.admin_site(admin.settings().programs(programs));
         site.map_err(|error| wrong(error.to_string()))
     }
 
-    /// What verifies tokens of applications, as far as it is the same for all.
-    fn verifier_config(&self) -> AzureJwtConfig {
-        let mut config = AzureJwtConfig::new(&self.tenant_id, &self.client_id)
+    /// What verifies Entra's tokens for our app registration or `another`, as far as it is the same for
+    /// all: of applications alone.
+    fn verifier_config(&self, another: Option<&(String, Option<String>)>) -> AzureJwtConfig {
+        let (client_id, identifier_uri) = match another {
+            Some((client_id, identifier_uri)) => (client_id, identifier_uri),
+            None => (&self.client_id, &self.identifier_uri),
+        };
+        let mut config = AzureJwtConfig::new(&self.tenant_id, client_id)
             .app_only(AppOnlyTokens::Require)
             .allowed_tenants(&self.allowed_tenants)
-            .identifier_uris(&self.identifier_uri);
-        if let Some(credential) = &self.credential {
+            .identifier_uris(identifier_uri);
+        if let (None, Some(credential)) = (another, &self.credential) {
             config = config.credential(credential.clone());
         }
         if let Some(cloud) = self.cloud {
@@ -357,9 +392,12 @@ impl ProviderSettings {
         if let Some(first) = self.resources.first() {
             config = config
                 .resource_url(first.url(&self.base_url))
-                .required_scopes(&first.required_scopes)
-                .optional_scopes(&first.optional_scopes)
                 .allowed_origins(&first.allowed_origins);
+            if first.tokens != TokensOf::Entra {
+                config = config
+                    .required_scopes(&first.required_scopes)
+                    .optional_scopes(&first.optional_scopes);
+            }
             if let Some(name) = &first.name {
                 config = config.resource_name(name);
             }

@@ -1,5 +1,7 @@
 //! The protected servers, as clients know them: the one named outside of routes, and one for each route.
 
+use std::str::FromStr;
+
 use entrada::provider::ProtectedResource;
 use url::Url;
 
@@ -15,6 +17,11 @@ use crate::policy::Rule;
 pub struct ResourceSettings {
     /// The host it has to itself, where it is not below the base URL.
     pub host: Option<String>,
+    /// Whose tokens let users in.
+    pub tokens: TokensOf,
+    /// The app registration that Entra's tokens are for, where it is one of the route's own, with its
+    /// Application ID URI.
+    pub registration: Option<(String, Option<String>)>,
     /// Its path, below the base URL where it has no host of its own.
     pub path: String,
     /// What people are told it is called.
@@ -31,6 +38,35 @@ pub struct ResourceSettings {
     pub allowed_origins: Vec<String>,
     /// File and line, where it is a route's.
     pub(super) route: Option<String>,
+}
+
+/// Whose tokens let users in.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "the configuration names every variant"
+)]
+pub enum TokensOf {
+    /// Ours alone.
+    #[default]
+    Us,
+    /// Entra's alone: clients are sent there for them.
+    Entra,
+    /// Ours, which clients are sent to us for, and Entra's, which some have.
+    Both,
+}
+
+impl FromStr for TokensOf {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "ours" => Ok(Self::Us),
+            "entra" => Ok(Self::Entra),
+            "both" => Ok(Self::Both),
+            _ => Err("write ours, entra or both".to_owned()),
+        }
+    }
 }
 
 impl ResourceSettings {
@@ -50,13 +86,22 @@ impl ResourceSettings {
         !self.required_app_roles.is_empty() || !self.allowed_applications.is_empty()
     }
 
+    /// Whether it takes tokens of Entra's, whoever they are of.
+    pub(super) fn takes_entras_tokens(&self) -> bool {
+        self.tokens != TokensOf::Us || self.lets_applications_in()
+    }
+
     /// What the library is told of it, where it is not the first.
     pub(super) fn protected(&self, base_url: &str) -> ProtectedResource {
         let resource = ProtectedResource::new(self.url(base_url))
-            .required_scopes(&self.required_scopes)
-            .optional_scopes(&self.optional_scopes)
             .allowed_origins(&self.allowed_origins)
             .accept_nothing_else();
+        let resource = match self.tokens {
+            TokensOf::Entra => resource,
+            TokensOf::Us | TokensOf::Both => resource
+                .required_scopes(&self.required_scopes)
+                .optional_scopes(&self.optional_scopes),
+        };
         match &self.name {
             Some(name) => resource.name(name),
             None => resource,
@@ -143,17 +188,50 @@ fn resource(
     (host, path): (Option<String>, String),
     route: Option<String>,
 ) -> ResourceSettings {
+    let tokens = sources.parsed("tokens", str::parse).unwrap_or_default();
+    let registration = registration(sources, tokens);
     ResourceSettings {
         host,
+        tokens,
+        registration,
         path,
         name: sources.text("resource_name"),
         required_scopes: sources.required_list("required_scopes"),
         optional_scopes: sources.list("optional_scopes"),
         required_app_roles: sources.list("required_app_roles"),
-        allowed_applications: sources.only("allowed_applications"),
+        allowed_applications: applications(sources, tokens),
         allowed_origins: sources.list("allowed_origins"),
         route,
     }
+}
+
+/// The only applications that are let in; a problem where they are named in vain.
+fn applications(sources: &mut Sources<'_>, tokens: TokensOf) -> Vec<String> {
+    const NAME: &str = "allowed_applications";
+    if tokens == TokensOf::Us {
+        return sources.only(NAME);
+    }
+    if sources.is_said_here(NAME) {
+        let what = "where users come with tokens of Entra's, too, required_app_roles alone lets \
+                    applications in";
+        sources.check(NAME, Err::<(), _>(what.to_owned()));
+    }
+    Vec::new()
+}
+
+/// The app registration of the route that is read, where that is not the one of all.
+fn registration(sources: &mut Sources<'_>, tokens: TokensOf) -> Option<(String, Option<String>)> {
+    let own = sources
+        .own("client_id")
+        .filter(|_| tokens == TokensOf::Entra);
+    for name in ["client_id", "identifier_uri"] {
+        let strange = own.is_none() && sources.own(name).is_some();
+        if strange {
+            let what = "a route has one of its own only with tokens = \"entra\" and a client_id";
+            sources.check(name, Err::<(), _>(what.to_owned()));
+        }
+    }
+    own.map(|client_id| (client_id, sources.own("identifier_uri")))
 }
 
 /// Whether `base_url` ends with the path of a server that is below it, which is put behind it once more.
@@ -174,6 +252,8 @@ mod tests {
         let of = |host: Option<&str>, path: &str, base_url: &str| {
             let resource = ResourceSettings {
                 host: host.map(str::to_owned),
+                tokens: TokensOf::Us,
+                registration: None,
                 path: path.to_owned(),
                 name: None,
                 required_scopes: Vec::new(),

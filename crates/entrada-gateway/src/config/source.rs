@@ -116,6 +116,20 @@ impl<'a> Sources<'a> {
         self.given(name).map(|given| given.value)
     }
 
+    /// The setting as text, where the route that is read says it itself.
+    pub(super) fn own(&self, name: &str) -> Option<String> {
+        let given = self.route.as_ref()?.values.get(name)?;
+        Some(given.value.clone())
+    }
+
+    /// Whether the setting was set by the route that is read, or outside where none is.
+    pub(super) fn is_said_here(&self, name: &str) -> bool {
+        match &self.route {
+            Some(route) => route.values.contains_key(name),
+            None => self.is_given(name),
+        }
+    }
+
     /// The setting as text; empty, and a problem, where it was not set.
     pub(super) fn required(&mut self, name: &str) -> String {
         self.required_as(name, |value| Ok(value.to_owned()))

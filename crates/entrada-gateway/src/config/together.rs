@@ -1,7 +1,7 @@
 //! What settings come to that are each right by themselves: what may be meant is warned of.
 
 use crate::config::provider::ProviderSettings;
-use crate::config::resource::repeats;
+use crate::config::resource::{ResourceSettings, TokensOf, repeats};
 use crate::config::source::Sources;
 
 /// Scopes of Microsoft Graph that let one read the groups one is in (Microsoft, *directoryObject:
@@ -23,6 +23,12 @@ pub(super) fn look(sources: &mut Sources<'_>, provider: &ProviderSettings) {
                     unless that is meant";
         sources.warn("base_url", what);
     }
+    if share_a_registration(&provider.resources) {
+        let what = "several servers take users' tokens of Entra's for one app registration: who has one for \
+                    a server gets in at each whose required_scopes it has; give each scopes of its own, or \
+                    a client_id";
+        sources.warn("tokens", what);
+    }
     let graph = provider.cloud.unwrap_or_default().graph_host();
     let asked = [&provider.additional_scopes, &provider.incremental_scopes];
     let mut asked = asked.into_iter().flatten();
@@ -33,6 +39,19 @@ pub(super) fn look(sources: &mut Sources<'_>, provider: &ProviderSettings) {
         );
         sources.warn("groups_from_graph", &what);
     }
+}
+
+/// Whether several of `resources` take tokens of users that Entra issued for the same app registration.
+fn share_a_registration(resources: &[ResourceSettings]) -> bool {
+    let takes = |resource: &&ResourceSettings| resource.tokens != TokensOf::Us;
+    let mut taking = resources.iter().filter(takes);
+    let mut seen = Vec::new();
+    taking.any(|resource| {
+        let registration = resource.registration.as_ref().map(|(id, _)| id);
+        let again = seen.contains(&registration);
+        seen.push(registration);
+        again
+    })
 }
 
 /// Whether `scope` is one of Microsoft Graph that reads groups.

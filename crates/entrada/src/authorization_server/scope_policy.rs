@@ -55,6 +55,16 @@ impl ScopePolicy {
         })
     }
 
+    /// Requires nothing and gives nothing: where no tokens are issued.
+    pub(crate) fn nothing(names: ScopeNames) -> Self {
+        Self {
+            required: Scope::default(),
+            grantable: Scope::default(),
+            advertised: Scope::default(),
+            names,
+        }
+    }
+
     /// Grants the scopes `optional`, too, to clients that ask for them by name.
     ///
     /// # Errors

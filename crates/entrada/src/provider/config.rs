@@ -12,6 +12,7 @@ use crate::authorization_server::{
 use crate::dpop::Dpop;
 use crate::entra::cloud::Cloud;
 use crate::entra::credential::ClientCredential;
+use crate::entra::verifier::AzureJwtVerifier;
 use crate::grant::Lifetimes;
 use crate::jwt::jwks::Algorithm;
 use crate::keys::{KeyEncryptionKeys, Keys};
@@ -36,6 +37,7 @@ pub use direct::AzureJwtConfig;
 pub use error::{ConfigError, ConfigErrors};
 pub use graph::GraphGroups;
 pub use protected_resource::ProtectedResource;
+pub(in crate::provider) use protected_resource::{Guarded, Tokens};
 pub(super) use remote::CheckedRemote;
 pub use remote::RemoteAuthConfig;
 
@@ -77,6 +79,7 @@ pub struct AzureConfig {
     continuous_access_evaluation: bool,
     graph_url: Option<String>,
     also_accepted: Vec<Arc<dyn AccessTokenVerifier>>,
+    at_entra: Option<AzureJwtVerifier>,
     store: Option<Arc<dyn Store>>,
     keys: Option<Keys>,
     shared_keys: Option<KeyEncryptionKeys>,
@@ -143,6 +146,7 @@ impl AzureConfig {
             continuous_access_evaluation: false,
             graph_url: None,
             also_accepted: Vec::new(),
+            at_entra: None,
             store: None,
             keys: None,
             shared_keys: None,
@@ -362,6 +366,19 @@ impl AzureConfig {
     #[must_use]
     pub fn also_accept(mut self, verifier: impl AccessTokenVerifier + 'static) -> Self {
         self.also_accepted.push(Arc::new(verifier));
+        self
+    }
+
+    /// Sends the clients of the first server to Entra itself for tokens, as
+    /// [`ProtectedResource::tokens_of_entra`] does those of another. Where all servers do, there is no
+    /// authorization server, and neither a credential nor a required scope is needed.
+    ///
+    /// # Security
+    ///
+    /// See there.
+    #[must_use]
+    pub fn tokens_of_entra(mut self, verifier: AzureJwtVerifier) -> Self {
+        self.at_entra = Some(verifier);
         self
     }
 

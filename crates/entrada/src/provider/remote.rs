@@ -23,7 +23,7 @@ use crate::oauth::metadata::ProtectedResourceMetadata;
 use crate::oauth::resource::ResourceIndicator;
 use crate::platform::Platform;
 use crate::resource_server::{
-    Protection, RequireBearerLayer, protected_resource_metadata_by, resource_metadata_url,
+    Protection, RequireBearerLayer, Root, protected_resource_metadata_by, resource_metadata_url,
 };
 
 /// The guard of a server whose clients get their tokens from Entra itself, and the metadata that
@@ -58,11 +58,39 @@ use crate::resource_server::{
 pub struct RemoteAuthProvider(Arc<Inner>);
 
 struct Inner {
-    verifier: AzureJwtVerifier,
-    resource: ResourceIndicator,
+    at_entra: AtEntra,
     resource_url: Url,
-    resource_name: Option<String>,
     guard: RequireBearerLayer,
+}
+
+/// A server whose clients get their tokens from Entra.
+#[derive(Clone, Debug)]
+pub(super) struct AtEntra {
+    pub(super) verifier: AzureJwtVerifier,
+    pub(super) resource: ResourceIndicator,
+    pub(super) name: Option<String>,
+}
+
+impl AtEntra {
+    /// What its guard demands: what the verifier does, in Entra's spelling.
+    pub(super) fn protection(&self, resource_url: &Url) -> Protection {
+        let mut protection = Protection::new(resource_metadata_url(resource_url));
+        protection.required_scope = self.verifier.required_scope().clone();
+        protection.scope_names = Some(self.verifier.scope_names().clone());
+        protection
+    }
+
+    /// What clients are told: where tokens come from, and the scopes to ask for there.
+    pub(super) async fn metadata(&self) -> ProtectedResourceMetadata {
+        let issuers = self.verifier.issuers().await;
+        let issuers = issuers
+            .iter()
+            .filter_map(|issuer| Issuer::parse(issuer).ok());
+        let mut metadata = ProtectedResourceMetadata::new(&self.resource, issuers.collect());
+        metadata.scopes_supported = self.verifier.scopes_supported();
+        metadata.resource_name.clone_from(&self.name);
+        metadata
+    }
 }
 
 impl RemoteAuthProvider {
@@ -82,23 +110,24 @@ impl RemoteAuthProvider {
             also_accepted,
         } = config.check()?;
         let platform = verifier.platform().clone();
-        let mut protection = Protection::new(resource_metadata_url(&resource_url));
-        protection.required_scope = verifier.required_scope().clone();
-        protection.scope_names = Some(verifier.scope_names().clone());
+        let at_entra = AtEntra {
+            verifier,
+            resource,
+            name: resource_name,
+        };
+        let mut protection = at_entra.protection(&resource_url);
         protection.allowed_origins = allowed_origins;
         protection.requirement = requirement;
         protection.session_keys = Some(match session_keys {
             Some(keys) => keys,
             None => own_keys(&platform)?,
         });
-        let own: Arc<dyn AccessTokenVerifier> = Arc::new(verifier.clone());
+        let own: Arc<dyn AccessTokenVerifier> = Arc::new(at_entra.verifier.clone());
         let accepted = MultiAuth::first(own, also_accepted);
         let guard = RequireBearerLayer::new(accepted, platform.clock, protection);
         Ok(Self(Arc::new(Inner {
-            verifier,
-            resource,
+            at_entra,
             resource_url,
-            resource_name,
             guard,
         })))
     }
@@ -128,7 +157,7 @@ impl RemoteAuthProvider {
     /// The metadata, to be mounted at the root of the origin.
     pub fn router(&self) -> Router {
         let provider = self.clone();
-        protected_resource_metadata_by(&self.0.resource_url, move || {
+        protected_resource_metadata_by(&self.0.resource_url, Root::Too, move || {
             let provider = provider.clone();
             async move { provider.metadata().await }
         })
@@ -141,20 +170,13 @@ impl RemoteAuthProvider {
 
     /// The URL that MCP clients are told.
     pub fn resource(&self) -> &str {
-        self.0.resource.as_str()
+        self.0.at_entra.resource.as_str()
     }
 
     /// What clients are told: where tokens come from, and the scopes to ask for there, with the
     /// identifier URI before them.
     pub async fn metadata(&self) -> ProtectedResourceMetadata {
-        let issuers = self.0.verifier.issuers().await;
-        let issuers = issuers
-            .iter()
-            .filter_map(|issuer| Issuer::parse(issuer).ok());
-        let mut metadata = ProtectedResourceMetadata::new(&self.0.resource, issuers.collect());
-        metadata.scopes_supported = self.0.verifier.scopes_supported();
-        metadata.resource_name.clone_from(&self.0.resource_name);
-        metadata
+        self.0.at_entra.metadata().await
     }
 }
 
@@ -169,7 +191,7 @@ fn own_keys(platform: &Platform) -> Result<Keys, ConfigErrors> {
 impl fmt::Debug for RemoteAuthProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RemoteAuthProvider")
-            .field("resource", &self.0.resource.as_str())
+            .field("resource", &self.0.at_entra.resource.as_str())
             .finish_non_exhaustive()
     }
 }

@@ -27,28 +27,25 @@ pub fn resource_metadata_url(resource: &Url) -> Url {
 /// else. Any web page may read it.
 pub fn protected_resource_metadata(resource: &Url, document: &ProtectedResourceMetadata) -> Router {
     let document = Arc::new(document.clone());
-    protected_resource_metadata_by(resource, move || {
+    protected_resource_metadata_by(resource, Root::Too, move || {
         let document = Arc::clone(&document);
         async move { ProtectedResourceMetadata::clone(&document) }
     })
 }
 
-/// The same under the path of `resource` alone: the root is another server's.
-pub(crate) fn protected_resource_metadata_below(
-    resource: &Url,
-    document: &ProtectedResourceMetadata,
-) -> Router {
-    let document = Arc::new(document.clone());
-    let answer = move || {
-        let document = Arc::clone(&document);
-        async move { answer(&document) }
-    };
-    at_paths(paths(resource), &get(answer))
+/// Whose metadata stands at the root of the host, for clients that look nowhere else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Root {
+    /// That of this server, too.
+    Too,
+    /// That of another.
+    Others,
 }
 
 /// The same for a document that must be asked for.
 pub(crate) fn protected_resource_metadata_by<F>(
     resource: &Url,
+    root: Root,
     document: impl Fn() -> F + Clone + Send + Sync + 'static,
 ) -> Router
 where
@@ -59,7 +56,9 @@ where
         async move { answer(&document.await) }
     };
     let mut paths = paths(resource);
-    paths.insert(WELL_KNOWN.to_owned());
+    if let Root::Too = root {
+        paths.insert(WELL_KNOWN.to_owned());
+    }
     at_paths(paths, &get(answer))
 }
 

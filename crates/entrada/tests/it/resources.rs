@@ -1,8 +1,8 @@
 //! Several protected servers at one authorization server.
 
-use entrada::AzureConfig;
 use entrada::provider::ProtectedResource;
-use http::Method;
+use entrada::{AzureConfig, AzureJwtVerifier};
+use http::{Method, StatusCode};
 use serde_json::json;
 
 use crate::browser::Browser;
@@ -257,4 +257,81 @@ async fn a_host_of_its_own_holds_the_server_and_nothing_else() {
             .await;
         assert_eq!(answer.status, 404, "{path}");
     }
+}
+
+/// Beside the first, for clients with Entra's own tokens.
+pub(crate) const MACHINES: &str = "https://mcp.example.com/machines";
+
+/// What takes Entra's own tokens of users.
+fn entras(world: &World) -> AzureJwtVerifier {
+    let config = crate::direct::world::config();
+    AzureJwtVerifier::new(config, world.platform()).unwrap()
+}
+
+/// A world with a server whose tokens are Entra's beside one whose tokens are ours.
+pub(crate) async fn with_entras() -> World {
+    let world = World::new().await;
+    let machines = ProtectedResource::new(MACHINES).tokens_of_entra(entras(&world));
+    world.replica_with(|config| config.resource(machines))
+}
+
+/// A call with Entra's own token of a user.
+pub(crate) async fn call_with_entras(world: &World, resource: &str) -> Answer {
+    let token = world.entra.mint(&crate::direct::world::good());
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", &*bearer)];
+    world.ask(Method::POST, resource, &headers, "{}").await
+}
+
+#[tokio::test]
+async fn one_may_send_its_clients_to_entra() {
+    let world = with_entras().await;
+    let path = "/.well-known/oauth-protected-resource/machines";
+    let document = world.get(path).await.ok();
+    let issuer = document["authorization_servers"][0].as_str().unwrap();
+    assert!(
+        issuer.starts_with("https://login.emulator.test/"),
+        "{issuer}"
+    );
+    let scope = document["scopes_supported"][0].as_str().unwrap();
+    assert!(scope.starts_with("api://"), "{scope}");
+    assert_eq!(document["resource"], MACHINES);
+    let refused = world.ask(Method::POST, MACHINES, &[], "{}").await;
+    let challenge = refused.header("www-authenticate").unwrap();
+    assert!(
+        challenge.contains(&format!("scope=\"{scope}\"")),
+        "{challenge}"
+    );
+    assert_eq!(call_with_entras(&world, MACHINES).await.status, 200);
+    // The authorization server knows nothing of it.
+    let client = world.client().await;
+    let asked = client.authorize_url(&[("resource", MACHINES)]);
+    let answer = world.browser().get(&asked).await.left();
+    assert_eq!(
+        parameter(&answer, "error").as_deref(),
+        Some("invalid_target")
+    );
+}
+
+#[tokio::test]
+async fn where_entra_issues_all_there_is_no_authorization_server() {
+    let world = World::new().await;
+    let verifier = entras(&world);
+    let config = AzureConfig::new("contoso.com", entra_emulator::builtin::CLIENT_ID, BASE_URL)
+        .authority_host("login.emulator.test")
+        .tokens_of_entra(verifier)
+        .store(world.store.clone())
+        .keys(world.keys.clone());
+    let world = world.replica_with(|_| config);
+    for gone in ["/.well-known/oauth-authorization-server", "/authorize"] {
+        assert_eq!(
+            world.get(gone).await.status,
+            StatusCode::NOT_FOUND,
+            "{gone}"
+        );
+    }
+    // Servers verify with it what they are told of callers.
+    let keys = world.get("/.well-known/jwks.json").await.ok();
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 1);
+    assert_eq!(call_with_entras(&world, RESOURCE).await.status, 200);
 }

@@ -83,8 +83,10 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
         ENTRA,
         "client_id",
         "ID",
-        "The Application (client) ID of the app registration",
-    ),
+        "The Application (client) ID of the app registration; in a route whose tokens are Entra's, of \
+         another that they are for",
+    )
+    .of_route(OfRoute::Inherited),
     setting(
         ENTRA,
         "client_secret",
@@ -132,6 +134,14 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
         "In place of a client secret: the client id of a user-assigned managed identity that a \
          federated credential trusts",
     ),
+    setting(
+        ENTRA,
+        "tokens",
+        "WHOSE",
+        "Whose tokens let users in: ours; entra: clients must get Entra's own, as few can; both",
+    )
+    .or("ours")
+    .of_route(OfRoute::Inherited),
     setting(
         ENTRA,
         "required_scopes",
@@ -188,7 +198,8 @@ pub(in crate::config) const SETTINGS: &[Setting] = &[
         "identifier_uri",
         "URI",
         "The Application ID URI [default: api://CLIENT_ID]",
-    ),
+    )
+    .of_route(OfRoute::Inherited),
     setting(
         ENTRA,
         "redirect_path",

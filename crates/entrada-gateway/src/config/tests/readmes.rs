@@ -28,7 +28,7 @@ fn the_files_in_the_readme_are_right_together() {
     let file = file(&example);
     let settings = read(&["--config", file.path().to_str().unwrap()], &[]).unwrap();
     assert_eq!(settings.provider.rehearse(&[]), []);
-    assert_eq!(settings.upstreams.len(), 4);
+    assert_eq!(settings.upstreams.len(), 5);
     assert_eq!(settings.provider.clients.len(), 3);
     assert_eq!(settings.provider.trusted_issuers.len(), 1);
 }

@@ -276,6 +276,79 @@ fn what_is_wrong_with_a_further_route_is_told_with_its_place() {
 }
 
 #[test]
+fn users_may_come_with_tokens_of_entras() {
+    let route = |path: &str, more: &str| {
+        format!("[[route]]\npath = \"{path}\"\nupstream = \"http://127.0.0.1:1\"\n{more}\n")
+    };
+    let outside = "allowed_applications = \"30000000-0000-4000-8000-000000000004\"\n";
+    let own = "client_id = \"33333333-3333-3333-3333-333333333333\"";
+    let entra = "tokens = \"entra\"\n";
+    let text = [
+        outside.to_owned(),
+        route("/ours", ""),
+        route("/entra", entra),
+        route("/own", &format!("{entra}{own}")),
+        route("/both", "tokens = \"both\""),
+    ];
+    let settings = of_file(&text.concat(), &without_upstream()).unwrap();
+    let [ours, entras, another, both] = &settings.provider.resources[..] else {
+        panic!("{:?}", settings.provider.resources);
+    };
+    let tokens = [ours, entras, another, both].map(|resource| resource.tokens);
+    let (us, entra, both_of_us) = (TokensOf::Us, TokensOf::Entra, TokensOf::Both);
+    assert_eq!(tokens, [us, entra, entra, both_of_us]);
+    assert_eq!(ours.allowed_applications.len(), 1);
+    assert!(entras.allowed_applications.is_empty());
+    assert!(entras.registration.is_none() && another.registration.is_some());
+    let warned = settings.warnings.iter().map(ToString::to_string);
+    assert_eq!(
+        warned
+            .filter(|warning| warning.contains("one app registration"))
+            .count(),
+        1
+    );
+    assert_eq!(settings.provider.rehearse(&[]).len(), 0);
+}
+
+#[test]
+fn what_entras_tokens_have_no_use_for_is_told() {
+    let route = |more: &str| {
+        format!("[[route]]\npath = \"/a\"\nupstream = \"http://127.0.0.1:1\"\n{more}\n")
+    };
+    let own = "client_id = \"33333333-3333-3333-3333-333333333333\"";
+    for (more, expected) in [
+        (own, "client_id: a route has one of its own only"),
+        (
+            "identifier_uri = \"api://a\"",
+            "identifier_uri: a route has one",
+        ),
+        ("tokens = \"theirs\"", "tokens: write ours, entra or both"),
+        (
+            "tokens = \"both\"\nallowed_applications = \"30000000-0000-4000-8000-000000000004\"",
+            "allowed_applications: where users come",
+        ),
+    ] {
+        let told = problems_of_file(&route(more), &without_upstream());
+        assert!(told.len() == 1 && told[0].contains(expected), "{told:?}");
+    }
+}
+
+#[test]
+fn nothing_need_prove_us_where_entra_issues_all() {
+    let text = "[[route]]\npath = \"/a\"\nupstream = \"http://127.0.0.1:1\"\ntokens = \"entra\"\n";
+    let settings = without_upstream();
+    let without: Vec<_> = settings
+        .iter()
+        .filter(|(name, _)| !name.contains("SECRET"))
+        .copied()
+        .collect();
+    let read = of_file(text, &without).unwrap();
+    assert!(read.provider.credential.is_none());
+    let ours = text.replace("entra", "ours");
+    assert!(of_file(&ours, &without).is_err());
+}
+
+#[test]
 fn applications_that_are_let_in_and_then_refused_are_warned_of() {
     const DAEMON: &str = "allowed_applications = \"30000000-0000-4000-8000-000000000004\"\n";
     let route = |more: &str| {

@@ -1,19 +1,22 @@
 //! A configuration held against every rule at once.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use url::Url;
 
 use super::AzureConfig;
 use super::error::{ConfigError, ConfigErrors};
 use super::graph::{everything_consented, graph_url, prover};
-use super::protected_resource::{Guarded, can_be_met, mistake};
+use super::protected_resource::{Guarded, ProtectedResource, Tokens, can_be_met, mistake};
 use crate::authorization_server::{
     AuthorizationServerConfig, Resource, Resources, ScopePolicy, TrustedProxies,
 };
 use crate::dpop::Proofs;
 use crate::entra::AppRegistration;
+use crate::entra::credential::{AssertionRequest, ClientAssertionProvider, ClientProver};
 use crate::entra::scope::ScopeNames;
 use crate::grant::Lifetimes;
 use crate::jwt::jwks::Algorithm;
@@ -24,7 +27,9 @@ use crate::oauth::resource::ResourceIndicator;
 use crate::oauth::scope::{Scope, ScopeToken};
 use crate::platform::Platform;
 use crate::provider::paths;
+use crate::provider::remote::AtEntra;
 use crate::resource_server::AllowedOrigin;
+use crate::secret::ClientAssertion;
 use crate::store::WatchedStore;
 
 /// The longest an access token of ours may live: until then a token that leaked is good.
@@ -35,7 +40,9 @@ const LONGEST_ACCESS_TOKEN: Duration = Duration::from_secs(24 * 60 * 60);
 pub(in crate::provider) struct Checked {
     pub(in crate::provider) app: AppRegistration,
     pub(in crate::provider) server: AuthorizationServerConfig,
-    /// What guards each resource, in the order of the server's.
+    /// Whether there is anything that we issue tokens for.
+    pub(in crate::provider) issues: bool,
+    /// What guards each server, the first one first.
     pub(in crate::provider) guarded: Vec<Guarded>,
     /// Where groups are looked up, and with which scope.
     pub(in crate::provider) graph: Option<(String, String)>,
@@ -51,6 +58,10 @@ pub(in crate::provider) struct Findings(Vec<ConfigError>);
 impl Findings {
     pub(in crate::provider) fn add(&mut self, error: ConfigError) {
         self.0.push(error);
+    }
+
+    pub(in crate::provider) fn extend(&mut self, errors: impl IntoIterator<Item = ConfigError>) {
+        self.0.extend(errors);
     }
 
     pub(in crate::provider) fn count(&self) -> usize {
@@ -74,17 +85,12 @@ impl AzureConfig {
         let mut found = Findings::default();
         let app = self.app(platform, &mut found);
         let places = self.places(&mut found);
-        let scopes = own_scopes(
-            &self.required_scopes,
-            &self.optional_scopes,
-            self.identifier(),
-            &mut found,
-        );
-        let resources = self.resources(places.as_ref(), scopes, &mut found);
+        let guarded = self.guarded(places.as_ref(), &mut found);
+        let resources = guarded.as_deref().and_then(|guarded| self.issued(guarded));
+        let issues = !self.issues_nothing();
         let allowed_redirects = self.allowed_redirects(&mut found);
         let document_hosts = self.document_hosts(&mut found);
-        let known = resources.as_ref().map(|(resources, _)| resources);
-        let clients = self.clients(&allowed_redirects, known, &mut found);
+        let clients = self.clients(&allowed_redirects, resources.as_ref(), &mut found);
         let trusted_issuers = self.trusted_issuers(&mut found);
         let pre_approved = self.pre_approved(&mut found);
         let trusted_proxies = self.proxies(&mut found);
@@ -93,11 +99,14 @@ impl AzureConfig {
         }
         self.dpop_holds(&mut found);
         let graph = self.graph(&mut found);
-        let (Some((app, redirect_path)), Some(places), Some((resources, guarded)), true) =
-            (app, places, resources, found.0.is_empty())
+        let (Some((app, redirect_path)), Some(places), Some(guarded), Some(resources)) =
+            (app, places, guarded, resources)
         else {
             return Err(ConfigErrors(found.0));
         };
+        if !found.0.is_empty() {
+            return Err(ConfigErrors(found.0));
+        }
         let store = found.note(self.open_store());
         // Reading the keys tells of trouble, too.
         let store = store.map(|store| WatchedStore::new(store, Arc::clone(&platform.clock)));
@@ -127,6 +136,7 @@ impl AzureConfig {
         Ok(Checked {
             app,
             server,
+            issues,
             guarded,
             graph,
             store,
@@ -147,9 +157,13 @@ impl AzureConfig {
         if !is_guid(&self.client_id) {
             found.0.push(ConfigError::ClientId);
         }
-        let credential = self.credential.as_ref().ok_or(ConfigError::NoCredential);
         let cloud = self.authority.cloud;
-        let credential = found.note(credential.and_then(|given| prover(given, cloud, platform)));
+        let credential = match &self.credential {
+            Some(given) => prover(given, cloud, platform),
+            None if self.issues_nothing() => Ok(ClientProver::Provider(Arc::new(NoCredential))),
+            None => Err(ConfigError::NoCredential),
+        };
+        let credential = found.note(credential);
         let identifier = self.identifier();
         if identifier.ends_with('/') || Url::parse(&identifier).is_err() {
             found.0.push(ConfigError::IdentifierUri);
@@ -240,39 +254,73 @@ impl AzureConfig {
         })
     }
 
-    /// What tokens are issued for, and what guards each.
-    fn resources(
-        &self,
-        places: Option<&Places>,
-        scopes: Option<ScopePolicy>,
-        found: &mut Findings,
-    ) -> Option<(Resources, Vec<Guarded>)> {
+    /// What guards each server, the first one first.
+    fn guarded(&self, places: Option<&Places>, found: &mut Findings) -> Option<Vec<Guarded>> {
+        let scopes = self.first_scopes(found);
         let allowed_origins = allowed_origins(&self.allowed_origins, found);
+        let places = places?;
+        let others = self.other_resources((&places.base_url, &places.resource), found);
+        let host = places.resource_url.host_str().unwrap_or_default();
+        let name = self.resource_name.as_deref().unwrap_or(host).to_owned();
+        let indicator = places.resource.clone();
+        let tokens = match &self.at_entra {
+            Some(verifier) => Tokens::Entras(AtEntra {
+                verifier: verifier.clone(),
+                resource: indicator,
+                name: Some(name),
+            }),
+            None => Tokens::Ours(Resource {
+                indicator,
+                name,
+                scopes: scopes?,
+            }),
+        };
+        let first = Guarded {
+            url: places.resource_url.clone(),
+            tokens,
+            allowed_origins,
+            requirement: self.requirement.clone(),
+            also_accepted: self.also_accepted.clone(),
+        };
+        Some(std::iter::once(first).chain(others).collect())
+    }
+
+    /// The scopes of the first server, where we issue its tokens.
+    fn first_scopes(&self, found: &mut Findings) -> Option<ScopePolicy> {
+        if self.at_entra.is_some() {
+            // Others may require those that are given here.
+            found.0.extend(mistake(&self.requirement));
+            return None;
+        }
+        let (required, optional) = (&self.required_scopes, &self.optional_scopes);
+        let scopes = own_scopes(required, optional, self.identifier(), found);
         let only_ours = self.also_accepted.is_empty();
         match &scopes {
             Some(policy) => can_be_met(&self.requirement, policy, only_ours, found),
             None => found.0.extend(mistake(&self.requirement)),
         }
-        let places = places?;
-        let others = self.other_resources((&places.base_url, &places.resource), found);
-        let host = places.resource_url.host_str().unwrap_or_default();
-        let first = Resource {
-            indicator: places.resource.clone(),
-            name: self
-                .resource_name
-                .clone()
-                .unwrap_or_else(|| host.to_owned()),
-            scopes: scopes?,
+        scopes
+    }
+
+    /// What we issue tokens for.
+    fn issued(&self, guarded: &[Guarded]) -> Option<Resources> {
+        let mut issued = guarded.iter().filter_map(|guarded| guarded.tokens.ours());
+        let first = match issued.next() {
+            Some(first) => first.clone(),
+            // Nobody can ask for it: there is no authorization server.
+            None => Resource {
+                indicator: guarded.first()?.tokens.resource().clone(),
+                name: self.resource_name.clone().unwrap_or_default(),
+                scopes: ScopePolicy::nothing(ScopeNames::new(self.identifier())),
+            },
         };
-        let guarded = Guarded {
-            url: places.resource_url.clone(),
-            allowed_origins,
-            requirement: self.requirement.clone(),
-            also_accepted: self.also_accepted.clone(),
-        };
-        let (others, mut all_guarded): (Vec<_>, Vec<_>) = others.into_iter().unzip();
-        all_guarded.insert(0, guarded);
-        Some((Resources::new(first, others), all_guarded))
+        Some(Resources::new(first, issued.cloned().collect()))
+    }
+
+    /// Whether Entra issues the tokens for every server.
+    fn issues_nothing(&self) -> bool {
+        let mut others = self.resources.iter();
+        self.at_entra.is_some() && others.all(ProtectedResource::is_at_entra)
     }
 
     fn proxies(&self, found: &mut Findings) -> TrustedProxies {
@@ -294,6 +342,20 @@ impl AzureConfig {
         } = self.lifetimes;
         let range = Duration::from_secs(1)..=LONGEST_ACCESS_TOKEN;
         range.contains(&access_token) && refresh_token >= access_token
+    }
+}
+
+/// Nothing proves us, for nothing is asked in our name.
+#[derive(Debug)]
+struct NoCredential;
+
+#[async_trait]
+impl ClientAssertionProvider for NoCredential {
+    async fn assertion(
+        &self,
+        _: AssertionRequest<'_>,
+    ) -> Result<ClientAssertion, Box<dyn Error + Send + Sync>> {
+        Err(Box::new(ConfigError::NoCredential))
     }
 }
 

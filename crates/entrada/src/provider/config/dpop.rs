@@ -21,7 +21,9 @@ impl AzureConfig {
     /// Whether any server lets those in who have tokens that are not ours.
     fn accepts_others(&self) -> bool {
         let mut resources = self.resources.iter();
-        !self.also_accepted.is_empty() || resources.any(ProtectedResource::accepts_others)
+        !self.also_accepted.is_empty()
+            || self.at_entra.is_some()
+            || resources.any(ProtectedResource::accepts_others)
     }
 
     fn dpop_is_not_wanted(&self, found: &mut Findings) {

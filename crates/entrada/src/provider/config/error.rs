@@ -52,6 +52,11 @@ pub enum ConfigError {
     /// The credential cannot be used.
     #[error("credential: {}", Causes(.0))]
     Credential(CredentialError),
+    /// Scopes are given for a server whose tokens Entra issues.
+    #[error(
+        "required_scopes: what the verifier of Entra's tokens requires is required, so name none here"
+    )]
+    ScopesAtEntra,
     /// The base URL cannot be built upon.
     #[error("base_url: {0}")]
     BaseUrl(#[source] IssuerError),

@@ -9,11 +9,13 @@ use super::error::ConfigError;
 use super::{AzureConfig, setters};
 use crate::access_token::AccessTokenVerifier;
 use crate::authorization_server::{Resource, ScopePolicy};
+use crate::entra::verifier::AzureJwtVerifier;
 use crate::oauth::issuer::bare_url;
 use crate::oauth::resource::ResourceIndicator;
 use crate::policy::Requirement;
 use crate::provider::hosts::Host;
 use crate::provider::paths;
+use crate::provider::remote::AtEntra;
 use crate::resource_server::AllowedOrigin;
 
 /// A protected server besides the one that [`AzureConfig`] is about: an audience of its own, with metadata
@@ -31,6 +33,7 @@ pub struct ProtectedResource {
     allowed_origins: Option<Vec<String>>,
     requirement: Option<Requirement>,
     also_accepted: Option<Vec<Arc<dyn AccessTokenVerifier>>>,
+    at_entra: Option<AzureJwtVerifier>,
 }
 
 setters! { ProtectedResource:
@@ -60,7 +63,22 @@ impl ProtectedResource {
             allowed_origins: None,
             requirement: None,
             also_accepted: None,
+            at_entra: None,
         }
+    }
+
+    /// Sends its clients to Entra itself for tokens, which `verifier` judges, its required scopes among
+    /// what they must have; tokens of the authorization server are not for it. See
+    /// [`RemoteAuthProvider`](crate::RemoteAuthProvider) for the clients that can.
+    ///
+    /// # Security
+    ///
+    /// Entra issues tokens for an app registration: a token for this server is good at every other that
+    /// takes tokens of the same one, where its scopes are enough.
+    #[must_use]
+    pub fn tokens_of_entra(mut self, verifier: AzureJwtVerifier) -> Self {
+        self.at_entra = Some(verifier);
+        self
     }
 
     /// Lets those in, too, whose tokens `verifier` believes: these, and not those of
@@ -85,10 +103,15 @@ impl ProtectedResource {
         &self.url
     }
 
+    /// Whether Entra itself issues the tokens for it.
+    pub(super) fn is_at_entra(&self) -> bool {
+        self.at_entra.is_some()
+    }
+
     /// Whether it says itself that it lets those in who have tokens that are not ours.
     pub(super) fn accepts_others(&self) -> bool {
         let accepted = self.also_accepted.as_ref();
-        accepted.is_some_and(|verifiers| !verifiers.is_empty())
+        self.at_entra.is_some() || accepted.is_some_and(|verifiers| !verifiers.is_empty())
     }
 }
 
@@ -96,9 +119,36 @@ impl ProtectedResource {
 #[derive(Debug)]
 pub(in crate::provider) struct Guarded {
     pub(in crate::provider) url: Url,
+    pub(in crate::provider) tokens: Tokens,
     pub(in crate::provider) allowed_origins: Vec<AllowedOrigin>,
     pub(in crate::provider) requirement: Requirement,
     pub(in crate::provider) also_accepted: Vec<Arc<dyn AccessTokenVerifier>>,
+}
+
+/// Who issues the tokens for a server.
+#[derive(Clone, Debug)]
+pub(in crate::provider) enum Tokens {
+    /// The authorization server.
+    Ours(Resource),
+    /// Entra.
+    Entras(AtEntra),
+}
+
+impl Tokens {
+    /// The audience that the authorization server issues tokens for.
+    pub(super) fn ours(&self) -> Option<&Resource> {
+        match self {
+            Self::Ours(resource) => Some(resource),
+            Self::Entras(_) => None,
+        }
+    }
+
+    pub(in crate::provider) fn resource(&self) -> &ResourceIndicator {
+        match self {
+            Self::Ours(resource) => &resource.indicator,
+            Self::Entras(at_entra) => &at_entra.resource,
+        }
+    }
 }
 
 impl AzureConfig {
@@ -107,20 +157,18 @@ impl AzureConfig {
         &self,
         (base_url, first): (&Url, &ResourceIndicator),
         found: &mut Findings,
-    ) -> Vec<(Resource, Guarded)> {
+    ) -> Vec<Guarded> {
         let mut taken = vec![first.clone()];
         let mut resources = Vec::new();
         for given in &self.resources {
             let mut of_this = Findings::default();
             let checked = self.other_resource(given, base_url, &mut of_this);
-            if let Some((resource, _)) = &checked {
-                if taken
-                    .iter()
-                    .any(|other| other.names_same(&resource.indicator))
-                {
+            if let Some(guarded) = &checked {
+                let resource = guarded.tokens.resource();
+                if taken.iter().any(|other| other.names_same(resource)) {
                     of_this.add(ConfigError::ResourceTwice);
                 }
-                taken.push(resource.indicator.clone());
+                taken.push(resource.clone());
             }
             for source in of_this.into_errors() {
                 found.add(ConfigError::Resource {
@@ -138,39 +186,61 @@ impl AzureConfig {
         given: &ProtectedResource,
         base_url: &Url,
         found: &mut Findings,
-    ) -> Option<(Resource, Guarded)> {
+    ) -> Option<Guarded> {
         let url = found.note(bare_url(&given.url).map_err(ConfigError::ResourceUrl));
+        let origins = given.allowed_origins.as_ref();
+        let allowed_origins = allowed_origins(origins.unwrap_or(&self.allowed_origins), found);
+        let scopes = self.scopes_of(given, found);
+        let url = url?;
+        if !self.has_room_for(&url, base_url) {
+            found.add(ConfigError::ResourcePath);
+        }
+        let indicator = ResourceIndicator::parse(&given.url).ok()?;
+        let name = || given.name.clone().unwrap_or_else(|| place(&url));
+        let tokens = match &given.at_entra {
+            Some(verifier) => Tokens::Entras(AtEntra {
+                verifier: verifier.clone(),
+                resource: indicator,
+                name: Some(name()),
+            }),
+            None => Tokens::Ours(Resource {
+                indicator,
+                name: name(),
+                scopes: scopes?,
+            }),
+        };
+        let requirement = given.requirement.as_ref().unwrap_or(&self.requirement);
+        let accepted = given.also_accepted.as_ref().unwrap_or(&self.also_accepted);
+        Some(Guarded {
+            url,
+            tokens,
+            allowed_origins,
+            requirement: requirement.clone(),
+            also_accepted: accepted.clone(),
+        })
+    }
+
+    /// The scopes of a server that we issue tokens for; what is wrong with those of any is noted.
+    fn scopes_of(&self, given: &ProtectedResource, found: &mut Findings) -> Option<ScopePolicy> {
         let (required, optional) = (&given.required_scopes, &given.optional_scopes);
+        if given.at_entra.is_some() {
+            if required.is_some() || optional.is_some() {
+                found.add(ConfigError::ScopesAtEntra);
+            }
+            found.extend(given.requirement.as_ref().and_then(mistake));
+            return None;
+        }
         let scopes = own_scopes(
             required.as_ref().unwrap_or(&self.required_scopes),
             optional.as_ref().unwrap_or(&self.optional_scopes),
             self.identifier(),
             found,
         );
-        let origins = given.allowed_origins.as_ref();
-        let origins = allowed_origins(origins.unwrap_or(&self.allowed_origins), found);
-        let requirement = given.requirement.as_ref().unwrap_or(&self.requirement);
         let accepted = given.also_accepted.as_ref().unwrap_or(&self.also_accepted);
-        if let (Some(policy), Some(_)) = (&scopes, &given.requirement) {
+        if let (Some(policy), Some(requirement)) = (&scopes, &given.requirement) {
             can_be_met(requirement, policy, accepted.is_empty(), found);
         }
-        let (url, scopes) = (url?, scopes?);
-        if !self.has_room_for(&url, base_url) {
-            found.add(ConfigError::ResourcePath);
-        }
-        let indicator = ResourceIndicator::parse(&given.url).ok()?;
-        let resource = Resource {
-            indicator,
-            name: given.name.clone().unwrap_or_else(|| place(&url)),
-            scopes,
-        };
-        let guarded = Guarded {
-            url,
-            allowed_origins: origins,
-            requirement: requirement.clone(),
-            also_accepted: accepted.clone(),
-        };
-        Some((resource, guarded))
+        scopes
     }
 
     /// Whether nothing of ours is at `url`.

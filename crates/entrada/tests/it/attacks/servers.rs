@@ -5,7 +5,9 @@ use serde_json::json;
 
 use crate::client::{Session, parameter};
 use crate::remembered_consent::{is_asked, opened, remembering};
-use crate::resources::{FILES, ORDERS, call, log_in_for, three};
+use crate::resources::{
+    FILES, MACHINES, ORDERS, call, call_with_entras, log_in_for, three, with_entras,
+};
 use crate::world::{RESOURCE, World};
 
 #[tokio::test]
@@ -22,6 +24,16 @@ async fn token_of_one_server_is_refused_by_the_others() {
         let answer = call(&world, server, session).await;
         answer.assert_unauthorized("invalid_token");
     }
+}
+
+#[tokio::test]
+async fn token_of_ours_is_nothing_where_entra_issues_them() {
+    let world = with_entras().await;
+    let session = log_in_for(&world, RESOURCE, "mcp.read").await;
+    let answer = call(&world, MACHINES, &session).await;
+    answer.assert_unauthorized("invalid_token");
+    let answer = call_with_entras(&world, RESOURCE).await;
+    answer.assert_unauthorized("invalid_token");
 }
 
 #[tokio::test]
