@@ -11,7 +11,7 @@ use crate::config::environment::Environment;
 use crate::config::file::{self, Content, PlacedClient, RouteTable, Values};
 use crate::config::flags::Flags;
 use crate::config::problem::Problem;
-use crate::config::table::{OfRoute, Place, SETTINGS, Setting};
+use crate::config::table::{OfRoute, Place, Setting, settings};
 use crate::policy::Rule;
 
 /// Where a value was found.
@@ -174,7 +174,7 @@ impl<'a> Sources<'a> {
 
     /// Where everything was found that is set outside of routes.
     pub(super) fn origins(&self) -> Origins {
-        let settings = SETTINGS.iter().filter_map(|setting| {
+        let settings = settings().filter_map(|setting| {
             let given = self.given(setting.name)?;
             Some((setting.name, given.origin))
         });
