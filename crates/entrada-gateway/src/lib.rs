@@ -12,6 +12,7 @@ pub mod audit;
 pub mod called;
 pub mod command;
 pub mod config;
+pub mod control;
 mod gate;
 pub mod gateway;
 pub mod health;

@@ -1,13 +1,16 @@
 //! `entrada serve`: protect one MCP server.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use entrada::AzureProvider;
+use entrada::administration::Administration;
 use entrada::authorization_server::TrustedProxies;
 use entrada::platform::{Clock as _, SystemClock};
 use entrada::store::Moving;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +18,10 @@ use tokio_util::sync::CancellationToken;
 use crate::access_log::observed;
 use crate::audit::{Audit, AuditWriter};
 use crate::command::CommandError;
+use crate::command::kept::control_socket;
 use crate::config::{AdminListener, Environment, Flags, Settings};
+#[cfg(unix)]
+use crate::control::ControlSocket;
 use crate::gateway::observed_gateway;
 use crate::metrics;
 use crate::route::Routes;
@@ -42,10 +48,7 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let signals = StopSignals::listen().map_err(CommandError::Signals)?;
     let certificates = settings.tls.clone().map(Certificates::open).transpose()?;
     let opened = settings.provider.open_store()?;
-    let metrics = match settings.server.metrics_listen {
-        Some(address) => Some((listen(address).await?, metrics::install()?)),
-        None => None,
-    };
+    let metrics = counting(settings.server.metrics_listen).await?;
     let audit_writer = settings.audit.as_ref().map(Audit::begin).transpose();
     let audit_writer = audit_writer.map_err(CommandError::Audit)?;
     let audit = audit_writer.as_ref().map(AuditWriter::audit);
@@ -69,16 +72,23 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
         let hangups = Hangups::listen().map_err(CommandError::Signals)?;
         tending.spawn(tend_certificates(certificates, hangups));
     }
-    tending.spawn(look_at_entra(provider.clone()));
-    tending.spawn(tell_when_ready(provider.clone(), address));
-    tending.spawn(tend_keys(provider, settings.server.key_rotation));
+    let socket = control_socket(&settings.provider);
+    tending.spawn(answer_commands(
+        socket,
+        provider.administration(),
+        stop.clone(),
+    ));
+    tend_to(
+        &mut tending,
+        &provider,
+        address,
+        settings.server.key_rotation,
+    );
     if let Some(moving) = opened.to_move {
         tending.spawn(move_all(moving));
     }
-    if let Some((listener, handle)) = metrics {
-        let address = listener.local_addr().ok().map(tracing::field::display);
-        tracing::info!(listen = address, "metrics");
-        tending.spawn(metrics::serve(listener, handle, stop.clone()));
+    if let Some(metrics) = metrics {
+        tending.spawn(tell_metrics(metrics, stop.clone()));
     }
     if let Some(audit) = audit {
         tending.spawn(on_hangup(move || audit.reopen()));
@@ -107,6 +117,18 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// What is done beside serving, for as long as that lasts.
+fn tend_to(
+    tending: &mut JoinSet<()>,
+    provider: &AzureProvider,
+    address: SocketAddr,
+    rotation: Option<Duration>,
+) {
+    tending.spawn(look_at_entra(provider.clone()));
+    tending.spawn(tell_when_ready(provider.clone(), address));
+    tending.spawn(tend_keys(provider.clone(), rotation));
+}
+
 /// Says which server is behind which resource, and where grants and keys are.
 fn tell_what_is_where(settings: &Settings, provider: &AzureProvider) {
     for (resource, server) in provider.resources().zip(&settings.upstreams) {
@@ -131,6 +153,50 @@ async fn operators(
     let router = observed(site, TrustedProxies::default());
     Ok(Server::new(listener, router, settings.server.drain_timeout))
 }
+
+/// What counts, and where it is told, if it is at `address`.
+async fn counting(
+    address: Option<SocketAddr>,
+) -> Result<Option<(TcpListener, PrometheusHandle)>, CommandError> {
+    Ok(match address {
+        Some(address) => Some((listen(address).await?, metrics::install()?)),
+        None => None,
+    })
+}
+
+/// Answers `GET /metrics` until `stop`.
+async fn tell_metrics(
+    (listener, handle): (TcpListener, PrometheusHandle),
+    stop: CancellationToken,
+) {
+    let address = listener.local_addr().ok().map(tracing::field::display);
+    tracing::info!(listen = address, "metrics");
+    metrics::serve(listener, handle, stop).await;
+}
+
+/// Answers commands of this machine, which cannot open what is kept themselves.
+#[cfg(unix)]
+async fn answer_commands(
+    socket: Option<PathBuf>,
+    administration: Administration,
+    stop: CancellationToken,
+) {
+    let Some(socket) = socket else { return };
+    match ControlSocket::open(&socket) {
+        Ok(control) => {
+            let socket = tracing::field::display(socket.display());
+            tracing::info!(socket, "commands are answered");
+            control.serve(administration, stop).await;
+        }
+        Err(error) => {
+            let socket = tracing::field::display(socket.display());
+            tracing::warn!(socket, %error, "commands beside this gateway cannot ask it");
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn answer_commands(_: Option<PathBuf>, _: Administration, _: CancellationToken) {}
 
 /// Says whether Entra can be used: nothing waits for it, and nothing else asks it before the first login.
 async fn look_at_entra(provider: AzureProvider) {

@@ -1,6 +1,6 @@
 //! Grants and clients, ended.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::run::Run;
 use super::{Administration, Selection};
@@ -9,7 +9,7 @@ use crate::oauth::client::ClientId;
 use crate::store::StoreError;
 
 /// What came of ending grants, so far.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct Ended {
     /// Grants that stood, and stand no more.

@@ -111,7 +111,7 @@ impl User {
 }
 
 /// Which grants to list: those that meet all that is said.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct GrantFilter {
     /// Of this user.
