@@ -45,6 +45,7 @@ use crate::upstream::stdio::error::{Mistake, StdioError};
 use crate::upstream::stdio::mirrored::{PROTOCOL_VERSION, one};
 use crate::upstream::stdio::pool::Pool;
 use crate::upstream::stdio::revision::is_stateless;
+use crate::upstream::stdio::sessions::is_initialize;
 
 /// An MCP server that is a child process, and how many of it there may be.
 #[derive(Clone, Debug)]
@@ -215,8 +216,15 @@ fn is_too_large(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-fn is_initialize(message: &Envelope<'_>) -> bool {
-    matches!(message.kind(), Kind::Request { method, .. } if method == "initialize")
+/// Whether what must be remembered of a request, and of some for as long as their child lives, is more than
+/// a name.
+fn is_long_winded(message: &Envelope<'_>) -> bool {
+    let id = match message.kind() {
+        Kind::Request { id, .. } => id.len(),
+        Kind::Notification { .. } | Kind::Response { .. } => 0,
+    };
+    let token = message.params().asked_progress_token;
+    id.max(token.map_or(0, str::len)) > LONGEST_ID
 }
 
 /// Whether the body is said to be JSON.

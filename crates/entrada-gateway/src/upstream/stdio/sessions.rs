@@ -32,6 +32,10 @@ pub(super) async fn post(
     {
         return initialize(pool, owner, only, id).await;
     }
+    // MCP 2025-03-26 lifecycle: it is part of no batch. A child that is shared would begin anew for all.
+    if messages.iter().any(is_initialize) {
+        return Err(Mistake::invalid("initialize comes alone").into());
+    }
     let id = messages.iter().find_map(|message| match message.kind() {
         Kind::Request { id, .. } => Some(*id),
         Kind::Notification { .. } | Kind::Response { .. } => None,
@@ -224,7 +228,10 @@ async fn relay(
 fn is_of_one_session(method: &str) -> bool {
     matches!(
         method,
-        "notifications/initialized" | "notifications/roots/list_changed" | "notifications/progress"
+        "initialize"
+            | "notifications/initialized"
+            | "notifications/roots/list_changed"
+            | "notifications/progress"
     )
 }
 
@@ -245,6 +252,11 @@ fn is_refusal(message: &[u8]) -> bool {
     let text = std::str::from_utf8(message).unwrap_or_default();
     let envelope = Envelope::read(text);
     envelope.is_ok_and(|envelope| matches!(envelope.kind(), Kind::Response { error: Some(_), .. }))
+/// Whether `message` asks for a new session.
+pub(super) fn is_initialize(message: &Envelope<'_>) -> bool {
+    matches!(message.kind(), Kind::Request { method, .. } if method == "initialize")
+}
+
 }
 
 /// What the child answered us, as the answer to the request with this `id`.

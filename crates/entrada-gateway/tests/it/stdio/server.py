@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
-cancelled, subscriptions, asking = [], [], {}
+cancelled, subscriptions, asking, opened = [], [], {}, []
 
 
 def write(text):
@@ -29,6 +29,7 @@ def stubborn():
 
 
 def initialize(id, params):
+    opened.append(params["capabilities"])
     result = {"protocolVersion": params["protocolVersion"], "capabilities": {}, "asked": params, "n": 1.0}
     answer(id, result | {"serverInfo": {"name": "test", "version": "1", "unknown": True}})
 
@@ -108,6 +109,8 @@ METHODS = {
     "directory": lambda id, params: answer(id, os.getcwd()),
     "environment": lambda id, params: answer(id, dict(os.environ)),
     "cancelled": lambda id, params: answer(id, cancelled),
+    "deafen": deafen,
+    "opened": lambda id, params: answer(id, opened),
     "stubborn": lambda id, params: answer(id, stubborn()),
     "mutter": lambda id, params: (print("muttered\x1b[2J", file=sys.stderr, flush=True), answer(id, None)),
 }
