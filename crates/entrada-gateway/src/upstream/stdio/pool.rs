@@ -53,21 +53,21 @@ pub(super) struct Session {
     pub(super) slot: Arc<Slot>,
     pub(super) outbox: Arc<Outbox>,
     usage: Arc<Usage>,
-    owner: Owner,
+    pub(super) owner: Owner,
 }
 
 /// Who calls.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Owner {
-    user: User,
+    pub(super) user: Arc<User>,
     client_id: String,
     /// What a child of theirs is told, and would be told wrong if this changed.
     told: Vec<(String, String)>,
 }
 
 /// A user, whatever client they use.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct User {
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub(super) struct User {
     issuer: String,
     subject: String,
 }
@@ -87,7 +87,7 @@ enum Place {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 enum Whose {
     Everybodys,
-    Ones(User),
+    Ones(Arc<User>),
 }
 
 impl Pool {
@@ -126,10 +126,10 @@ impl Pool {
             ChildMode::Shared => Vec::new(),
         };
         Owner {
-            user: User {
+            user: Arc::new(User {
                 issuer: caller.issuer.clone(),
                 subject: caller.subject.clone(),
-            },
+            }),
             client_id: caller.client_id.as_str().to_owned(),
             told,
         }
@@ -391,10 +391,12 @@ impl Session {
             let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
             all.remove(&self.id);
         }
-        if !is_shared {
+        self.outbox.close();
+        if is_shared {
+            self.slot.leave(&self.outbox);
+        } else {
             self.slot.end();
         }
-        self.outbox.close();
     }
 }
 

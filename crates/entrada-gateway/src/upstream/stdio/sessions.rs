@@ -59,6 +59,10 @@ pub(super) async fn post(
     }
     let Some(stream) = stream else {
         return Ok(empty(StatusCode::ACCEPTED));
+    // The session may have ended meanwhile, when these were not yet known.
+    if session.outbox.is_closed() {
+        channel.leave(&session.outbox);
+    }
     };
     let awaited = Awaited {
         reader: session.outbox.read(stream),
@@ -243,6 +247,7 @@ fn destination(session: &Session, stream: u64) -> Destination {
     }
 }
 
+        user: Arc::clone(&session.owner.user),
 fn is_request(message: &Envelope<'_>) -> bool {
     matches!(message.kind(), Kind::Request { .. })
 }

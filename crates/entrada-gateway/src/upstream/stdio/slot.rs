@@ -10,6 +10,7 @@ use crate::upstream::stdio::backoff::Restarts;
 use crate::upstream::stdio::channel::{Audience, Channel, Destination};
 use crate::upstream::stdio::envelope::{Envelope, Kind};
 use crate::upstream::stdio::error::StdioError;
+use crate::upstream::stdio::outbox::Outbox;
 use crate::upstream::stdio::pool::Pool;
 use crate::upstream::stdio::usage::Usage;
 
@@ -100,6 +101,13 @@ impl Slot {
     }
 
     /// Ends the child. The next that is wanted is another.
+    /// A session that was served here has ended.
+    pub(super) fn leave(&self, outbox: &Arc<Outbox>) {
+        if let Some(channel) = lock(&self.running).as_ref() {
+            channel.leave(outbox);
+        }
+    }
+
     pub(super) fn stop(&self) {
         if let Some(channel) = lock(&self.running).take() {
             channel.stop();

@@ -41,7 +41,7 @@ pub(super) async fn post(
             let version = one(headers, &PROTOCOL_VERSION).unwrap_or_default();
             let slot = pool.stateless(owner, &version, Instant::now());
             pool.tend();
-            match request(pool, &slot, message, method).await {
+            match request(pool, (&slot, owner), message, method).await {
                 Err(StdioError::NoSuchEra(answer)) => {
                     pool.leave(&slot);
                     // What did not answer at all may do so the next time.
@@ -58,7 +58,7 @@ pub(super) async fn post(
 
 async fn request(
     pool: &Pool,
-    slot: &Slot,
+    (slot, owner): (&Slot, &Owner),
     message: &Envelope<'_>,
     method: &str,
 ) -> Result<Response<Body>, StdioError> {
@@ -68,6 +68,7 @@ async fn request(
     let stream = outbox.open(1);
     let to = Destination::Client {
         outbox: Arc::clone(&outbox),
+        user: Arc::clone(&owner.user),
         stream,
         listens: method == "subscriptions/listen",
     };
