@@ -196,7 +196,7 @@ impl Pool {
     }
 
     /// The place for a request of `owner`'s that has no session.
-    pub(super) fn stateless(&self, owner: &Owner, version: &str, now: Instant) -> Arc<Slot> {
+    pub(super) fn stateless(&self, owner: &Owner, now: Instant) -> Result<Arc<Slot>, StdioError> {
         let mut state = self.state();
         let place = if self.is_shared() {
             Place::Callers
@@ -204,7 +204,10 @@ impl Pool {
             Place::Caller(owner.clone())
         };
         if let Some(slot) = state.slots.get(&place) {
-            return Arc::clone(slot);
+            return Ok(Arc::clone(slot));
+        }
+        if let Place::Caller(owner) = &place {
+            state.make_room_for(&owner.user, self.settings.max_sessions)?;
         }
         let (whose, audience) = if self.is_shared() {
             (Whose::Everybodys, Audience::Callers)
@@ -217,7 +220,7 @@ impl Pool {
         let slot = Slot::new(audience, told, opening, restarts, Usage::new(now));
         let slot = Arc::new(slot);
         state.slots.insert(place, Arc::clone(&slot));
-        slot
+        Ok(slot)
     }
 
     /// Forgets a place whose child is of no use.
@@ -370,6 +373,25 @@ impl State {
         self.slots
             .insert(Place::Sessions(version), Arc::clone(&slot));
         slot
+    /// Makes room for a child of `user`'s that serves requests without a session, at the cost of their own
+    /// alone: they have as many as they have clients.
+    fn make_room_for(&mut self, user: &User, most: usize) -> Result<(), StdioError> {
+        let theirs = |place: &Place| matches!(place, Place::Caller(owner) if *owner.user == *user);
+        let slots = self.slots.iter().filter(|(place, _)| theirs(place));
+        if slots.clone().count() < most {
+            return Ok(());
+        }
+        let unused = slots.filter_map(|(place, slot)| Some((slot.usage.unused_since()?, place)));
+        let oldest = unused.min_by_key(|(since, _)| *since);
+        let Some(oldest) = oldest.map(|(_, place)| place.clone()) else {
+            return Err(StdioError::TooManySessions(most));
+        };
+        if let Some(slot) = self.slots.remove(&oldest) {
+            slot.stop();
+        }
+        Ok(())
+    }
+
     }
 
     fn restarts(&mut self, whose: Whose, now: Instant) -> Arc<Mutex<Restarts>> {

@@ -10,7 +10,7 @@ use crate::upstream::stdio::answer::{Asked, Awaited};
 use crate::upstream::stdio::channel::Destination;
 use crate::upstream::stdio::envelope::{Envelope, Kind};
 use crate::upstream::stdio::error::{Mistake, StdioError, json};
-use crate::upstream::stdio::mirrored::{Mismatch, PROTOCOL_VERSION, agree, one};
+use crate::upstream::stdio::mirrored::{Mismatch, agree};
 use crate::upstream::stdio::pool::{Owner, Pool};
 use crate::upstream::stdio::slot::Slot;
 
@@ -38,8 +38,7 @@ pub(super) async fn post(
             if pool.has_sessions_alone() {
                 return Err(Mistake::no_such_era().of(Some(id)).into());
             }
-            let version = one(headers, &PROTOCOL_VERSION).unwrap_or_default();
-            let slot = pool.stateless(owner, &version, Instant::now());
+            let slot = pool.stateless(owner, Instant::now())?;
             pool.tend();
             match request(pool, (&slot, owner), message, method).await {
                 Err(StdioError::NoSuchEra(answer)) => {
