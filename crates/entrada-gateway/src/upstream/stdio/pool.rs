@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::upstream::identity::{IdentityHeader, variables};
 use crate::upstream::stdio::backoff::Restarts;
-use crate::upstream::stdio::channel::{Audience, Channel};
+use crate::upstream::stdio::channel::{Audience, Channel, Unsaid};
 use crate::upstream::stdio::child::Process;
 use crate::upstream::stdio::error::StdioError;
 use crate::upstream::stdio::events::EventLimits;
@@ -109,6 +109,19 @@ impl Pool {
 
     pub(super) const fn response_timeout(&self) -> Option<Duration> {
         self.response_timeout
+    }
+
+    /// What comes of `saying`, which waits until the child reads, for no longer than for an answer.
+    pub(super) async fn in_time<T>(
+        &self,
+        saying: impl Future<Output = Result<T, Unsaid>>,
+    ) -> Result<T, StdioError> {
+        match self.response_timeout {
+            Some(limit) => Ok(tokio::time::timeout(limit, saying)
+                .await
+                .map_err(|_| StdioError::TimedOut)??),
+            None => Ok(saying.await?),
+        }
     }
 
     pub(super) fn program(&self) -> &str {

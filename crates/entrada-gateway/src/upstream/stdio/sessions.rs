@@ -52,7 +52,9 @@ pub(super) async fn post(
         match (stream, is_request(message)) {
             (Some(stream), true) => {
                 let to = destination(&session, stream);
-                asked.add(channel.ask(message, to).await?);
+                let number = pool.in_time(channel.ask(message, to)).await;
+                // An answer to what was not asked will not come.
+                asked.add(number.inspect_err(|_| session.outbox.break_stream(stream))?);
             }
             _ => relay(pool, &session, &channel, message).await?,
         }
@@ -133,7 +135,8 @@ async fn initialize(
         session.slot.opened_by_client(params);
         let stream = session.outbox.open(1);
         let mut asked = Asked::of(Arc::clone(&channel), false);
-        asked.add(channel.ask(message, destination(&session, stream)).await?);
+        let asking = channel.ask(message, destination(&session, stream));
+        asked.add(pool.in_time(asking).await?);
         let awaited = Awaited {
             reader: session.outbox.read(stream),
             asked,
@@ -214,7 +217,8 @@ async fn relay(
             // Of a request that is answered nothing need be said.
             if let Some((id, number)) = number {
                 let written = number.to_string();
-                channel.say(message.with(&[(id, &written)])).await?;
+                let cancel = channel.say(message.with(&[(id, &written)]));
+                pool.in_time(cancel).await?;
                 channel.forget(number);
             }
             Ok(())
@@ -223,7 +227,7 @@ async fn relay(
         // A child that is shared asks nobody.
         Kind::Response { .. } if pool.is_shared() => Ok(()),
         Kind::Request { .. } | Kind::Notification { .. } | Kind::Response { .. } => {
-            Ok(channel.say(message.with(&[])).await?)
+            pool.in_time(channel.say(message.with(&[]))).await
         }
     }
 }

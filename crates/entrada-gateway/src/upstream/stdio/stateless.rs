@@ -72,7 +72,7 @@ async fn request(
         listens: method == "subscriptions/listen",
     };
     let mut asked = Asked::of(Arc::clone(&channel), true);
-    asked.add(channel.ask(message, to).await?);
+    asked.add(pool.in_time(channel.ask(message, to)).await?);
     let awaited = Awaited {
         reader: outbox.read(stream),
         asked,

@@ -86,6 +86,11 @@ def shout(id, params):
 def grandchild(id, params):
     answer(id, subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).pid)
 
+def deafen(id, params):
+    answer(id, None)
+    signal.pause()
+
+
 
 def unknown(id, params):
     say(id=id, error={"code": -32601, "message": "no such method", "data": {"kept": 1.0}})
