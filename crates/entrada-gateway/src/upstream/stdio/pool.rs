@@ -228,7 +228,7 @@ impl Pool {
             (Whose::Ones(owner.user.clone()), Audience::Caller)
         };
         let restarts = state.restarts(whose, now);
-        let opening = Opening::Discover(version.to_owned());
+        let opening = Opening::Discover;
         let told = owner.told.clone();
         let slot = Slot::new(audience, told, opening, restarts, Usage::new(now));
         let slot = Arc::new(slot);

@@ -12,6 +12,7 @@ use crate::upstream::stdio::envelope::{Envelope, Kind};
 use crate::upstream::stdio::error::StdioError;
 use crate::upstream::stdio::outbox::Outbox;
 use crate::upstream::stdio::pool::Pool;
+use crate::upstream::stdio::revision::STATELESS_SINCE;
 use crate::upstream::stdio::usage::Usage;
 
 /// The place of a child. When this is dropped, the child there ends.
@@ -40,7 +41,7 @@ pub(super) enum Opening {
     /// With `initialize` and these parameters: the client has done it, with a child before this.
     Initialize(String),
     /// With `server/discover`, to learn whether it knows this revision's kind of conversation.
-    Discover(String),
+    Discover,
 }
 
 impl Slot {
@@ -138,8 +139,8 @@ impl Slot {
                 channel.say(initialized.to_owned()).await?;
                 Ok(())
             }
-            Opening::Discover(version) => {
-                let params = discovery(version);
+            Opening::Discover => {
+                let params = discovery();
                 let limit = Some(DISCOVERY);
                 match asked(channel, "server/discover", &params, limit).await {
                     Ok(answer) if is_error(&answer).is_some_and(is_of_another_era) => {
@@ -215,12 +216,12 @@ fn is_of_another_era(code: i64) -> bool {
     !(-32022..=-32020).contains(&code)
 }
 
-/// Parameters of `server/discover`.
-fn discovery(version: &str) -> String {
-    let version = serde_json::Value::from(version);
+/// Parameters of `server/discover`. The revision is no client's: what a child says to one that is made up
+/// would be believed of it for all.
+fn discovery() -> String {
     let ours = env!("CARGO_PKG_VERSION");
     format!(
-        "{{\"_meta\":{{\"io.modelcontextprotocol/protocolVersion\":{version},\
+        "{{\"_meta\":{{\"io.modelcontextprotocol/protocolVersion\":\"{STATELESS_SINCE}\",\
          \"io.modelcontextprotocol/clientInfo\":{{\"name\":\"entrada\",\"version\":\"{ours}\"}},\
          \"io.modelcontextprotocol/clientCapabilities\":{{}}}}}}"
     )

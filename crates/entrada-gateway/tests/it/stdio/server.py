@@ -35,8 +35,11 @@ def initialize(id, params):
 
 
 def discover(id, params):
+    asked = params["_meta"]["io.modelcontextprotocol/protocolVersion"]
     if "legacy" in sys.argv:
         say(id=id, error={"code": -32601, "message": "no such method"})
+    elif "strict" in sys.argv and asked != "2026-07-28":
+        say(id=id, error={"code": -32602, "message": "no such revision"})
     elif "mute" not in sys.argv:
         answer(id, {"supportedVersions": ["2026-07-28"], "capabilities": {}})
 
