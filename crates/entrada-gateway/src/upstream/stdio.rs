@@ -184,6 +184,9 @@ impl Shared {
         let read = read.into_iter().map(Envelope::read);
         let read: Result<Vec<_>, _> = read.collect();
         let read = read.map_err(|error| Mistake::unreadable(&error))?;
+        if read.iter().any(is_long_winded) {
+            return Err(Mistake::invalid("an id or a progress token is too long").into());
+        }
         match &*read {
             [message] if stateless && !is_initialize(message) => {
                 stateless::post(&self.pool, &owner, headers, message).await
@@ -237,5 +240,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
+/// How long the id of a request may be, and its progress token.
+const LONGEST_ID: usize = 1024;
 /// How many messages one request may have (MCP 2025-03-26, *Sending Messages*).
 const MOST_IN_BATCH: usize = 64;
