@@ -108,6 +108,7 @@ fn strip_connection(headers: &mut HeaderMap) {
 /// Before the name a tool gave a parameter, which may hold `_` and must arrive (MCP transports,
 /// *Custom Headers from Tool Parameters*). What it folds to is nobody else's.
 const MCP_PARAM: &str = "mcp-param-";
+        .filter(|name| !is_for_the_end(name))
 
 /// Whether a request header is not for the MCP server, or not for a client to say.
 fn stops_here(name: &HeaderName) -> bool {
@@ -124,6 +125,16 @@ fn stops_here(name: &HeaderName) -> bool {
             .iter()
             .any(|prefix| name.starts_with(prefix))
 }
+/// Whether a field is for whoever reads the content, so that `Connection` must not name it. What the guard
+/// looked at would else be sent without what it was let through for: `Last-Event-ID` without its session.
+fn is_for_the_end(name: &HeaderName) -> bool {
+    let prefixes = ["accept", "content-", "mcp-"];
+    let known = prefixes
+        .iter()
+        .any(|prefix| name.as_str().starts_with(prefix));
+    known || [HOST, LAST_EVENT_ID, ORIGIN].contains(name)
+}
+
 
 /// Whether a name already means something to MCP, to HTTP or to us.
 pub(crate) fn is_ours(name: &HeaderName) -> bool {
@@ -147,13 +158,12 @@ pub(crate) fn is_ours(name: &HeaderName) -> bool {
     known || hop.contains(name) || stops_here(name)
 }
 
-/// HTTP/2 has the host in the target, not in a header (RFC 9113 §8.3.1).
+/// The host in the target is the one that was asked (RFC 9112 §3.2.2, RFC 9113 §8.3.1), whatever a header
+/// says; a server that went by the header would answer for another.
 fn keep_host(headers: &mut HeaderMap, authority: Option<&Authority>) {
-    let Some(authority) = authority.filter(|_| !headers.contains_key(HOST)) else {
-        return;
-    };
-    if let Ok(value) = HeaderValue::from_str(authority.as_str()) {
-        headers.insert(HOST, value);
+    let host = authority.map(|authority| HeaderValue::from_str(authority.as_str()));
+    if let Some(Ok(host)) = host {
+        headers.insert(HOST, host);
     }
 }
 
@@ -351,3 +361,27 @@ mod tests {
         assert_eq!(headers[X_ACCEL_BUFFERING], "yes");
     }
 }
+    #[test]
+    fn the_host_that_was_asked_is_the_one_in_the_target() {
+        let mut headers = headers(&[("host", "other.example"), ("connection", "host")]);
+        let authority = Authority::from_static("mcp.example.com");
+        clean_request(&mut headers, HostHeader::Preserve, Some(&authority));
+        let hosts: Vec<_> = headers.get_all(HOST).iter().collect();
+        assert_eq!(hosts, ["mcp.example.com"]);
+    }
+
+    #[test]
+    fn what_is_for_the_end_is_for_no_hop() {
+        for name in [
+            "mcp-session-id",
+            "last-event-id",
+            "content-type",
+            "accept",
+            "mcp-name",
+        ] {
+            let lines = [("connection", name), (name, "x")];
+            let left = cleaned(&lines, HostHeader::Rewrite);
+            assert_eq!(left, [(name.to_owned(), "x".to_owned())]);
+        }
+    }
+

@@ -105,6 +105,52 @@ async fn identity_comes_from_the_token_alone() {
     );
 }
 
+/// What the guard let through for the sake of a session is not sent without one: a server may replay by
+/// `Last-Event-ID` alone.
+#[tokio::test]
+async fn a_client_takes_no_header_away_behind_the_guard() {
+    let mut upstream = RawUpstream::answering(ACCEPTED).await;
+    let gateway = Gateway::before(&upstream.url).await;
+    let request = Request::get(gateway.url("/mcp"))
+        .header("connection", "Mcp-Session-Id, mcp-protocol-version, x-hop")
+        .header("mcp-session-id", "3f9c")
+        .header("mcp-protocol-version", "2025-06-18")
+        .header("last-event-id", "7")
+        .header("x-hop", "1")
+        .body(Body::empty());
+    gateway.send(request.unwrap()).await;
+    let (head, _) = upstream.request().await;
+    for line in [
+        "mcp-session-id: 3f9c",
+        "mcp-protocol-version: 2025-06-18",
+        "last-event-id: 7",
+    ] {
+        assert!(head.contains(&line.to_owned()), "{line}: {head:?}");
+    }
+    assert!(!head.iter().any(|line| line.starts_with("x-hop")));
+}
+
+/// Servers that read no body here would take it for the next request on the connection, which is anybody's.
+#[tokio::test]
+async fn no_request_hides_in_the_body_of_one_that_has_none() {
+    let mut upstream = RawUpstream::answering(ACCEPTED).await;
+    let gateway = Gateway::before(&upstream.url).await;
+    for method in [Method::GET, Method::HEAD, Method::DELETE] {
+        let request = Request::builder()
+            .method(method)
+            .uri(gateway.url("/mcp"))
+            .body(Body::from(
+                "POST /mcp HTTP/1.1\r\nx-entrada-subject: admin\r\n\r\n",
+            ));
+        gateway.send(request.unwrap()).await;
+        let (head, body) = upstream.request().await;
+        assert_eq!(body, "");
+        let tells =
+            |line: &String| line.starts_with("content-length") || line.starts_with("transfer");
+        assert!(!head.iter().any(tells), "{head:?}");
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_said_after_the_body() {
     let (sender, mut received) = mpsc::unbounded_channel();
