@@ -3,8 +3,9 @@
 use std::str::FromStr;
 
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, EXPECT, FORWARDED, HOST, ORIGIN,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT, ALT_SVC, AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, EXPECT, Entry, FORWARDED,
+    HOST, ORIGIN, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
 };
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -60,14 +61,32 @@ pub fn clean_request(headers: &mut HeaderMap, host: HostHeader, authority: Optio
 /// Makes a server's headers fit to be sent back.
 pub fn clean_response(headers: &mut HeaderMap) {
     strip_connection(headers);
-    headers.remove(PROXY_AUTHENTICATE);
-    // No proof reaches the server, so none is to hold what it says; the client would take it for ours.
-    headers.remove("dpop-nonce");
-    // The browser would keep it beside the cookies that bind sign-ins to it, and could never send
-    // it back: requests lose theirs.
-    headers.remove(SET_COOKIE);
+    keep_challenges(headers);
+    for name in OURS_TO_SAY {
+        headers.remove(name);
+    }
     if is_event_stream(headers) && !headers.contains_key(X_ACCEL_BUFFERING) {
         headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    }
+}
+
+/// Keeps those challenges that do not say where to sign in: that is ours to tell (RFC 9728 §5.1), and
+/// whoever goes by another is asked for their password by a stranger.
+fn keep_challenges(headers: &mut HeaderMap) {
+    let leads_away = |value: &HeaderValue| {
+        let value = value.as_bytes().to_ascii_lowercase();
+        let mut parts = value.windows(RESOURCE_METADATA.len());
+        parts.any(|part| part == RESOURCE_METADATA)
+    };
+    if !headers.get_all(WWW_AUTHENTICATE).iter().any(leads_away) {
+        return;
+    }
+    let all: Vec<_> = match headers.entry(WWW_AUTHENTICATE) {
+        Entry::Occupied(challenges) => challenges.remove_entry_mult().1.collect(),
+        Entry::Vacant(_) => Vec::new(),
+    };
+    for challenge in all.into_iter().filter(|value| !leads_away(value)) {
+        headers.append(WWW_AUTHENTICATE, challenge);
     }
 }
 
@@ -175,6 +194,29 @@ const CREDENTIALS: [HeaderName; 4] = [
     PROXY_AUTHORIZATION,
 ];
 
+/// What no server says to a client behind us.
+const OURS_TO_SAY: [HeaderName; 15] = [
+    // No proof reaches the server, so none is to hold what it says; the client would take it for ours.
+    HeaderName::from_static("dpop-nonce"),
+    PROXY_AUTHENTICATE,
+    // Browsers would keep it for all of our origin, sign-ins among it: cookies beside those that bind them,
+    // and where each URL is reported to, with the codes in it.
+    ALT_SVC,
+    HeaderName::from_static("clear-site-data"),
+    HeaderName::from_static("nel"),
+    HeaderName::from_static("report-to"),
+    HeaderName::from_static("reporting-endpoints"),
+    HeaderName::from_static("service-worker-allowed"),
+    SET_COOKIE,
+    STRICT_TRANSPORT_SECURITY,
+    // Proxies before us would obey, and send what is theirs.
+    HeaderName::from_static("x-accel-expires"),
+    HeaderName::from_static("x-accel-redirect"),
+    HeaderName::from_static("x-lighttpd-send-file"),
+    HeaderName::from_static("x-reproxy-url"),
+    HeaderName::from_static("x-sendfile"),
+];
+
 /// What servers believe of an intermediary, and we do not say.
 const INTERMEDIARY: [HeaderName; 9] = [
     FORWARDED,
@@ -197,6 +239,7 @@ const INTERMEDIARY_PREFIXES: [&str; 4] = [
     "x-ms-token-",
 ];
 
+const RESOURCE_METADATA: &[u8] = b"resource_metadata";
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");

@@ -233,13 +233,61 @@ async fn every_method_path_and_query_goes_through() {
 async fn what_an_upstream_would_repeat_stops_here() {
     let upstream = RawUpstream::answering(ACCEPTED).await;
     let gateway = Gateway::before(&upstream.url).await;
-    let request = Request::builder()
-        .method(Method::TRACE)
-        .uri(gateway.url("/mcp"))
-        .body(Body::empty());
-    let refused = gateway.send(request.unwrap()).await;
-    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
-    assert_eq!(body(refused).await, "the method is not passed on\n");
+    for method in ["TRACE", "trace", "Trace", "TRACK"] {
+        let request = Request::builder()
+            .method(method)
+            .uri(gateway.url("/mcp"))
+            .body(Body::empty());
+        let refused = gateway.send(request.unwrap()).await;
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{method}");
+        assert_eq!(body(refused).await, "the method is not passed on\n");
+    }
+}
+
+/// The one who signs people in is told by us, and no server sends its callers to another.
+#[tokio::test]
+async fn a_server_sends_nobody_to_sign_in_elsewhere() {
+    let upstream = RawUpstream::answering(
+        "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Custom\r\n\
+         www-authenticate: Bearer error=\"invalid_token\", \
+         Resource_Metadata=\"https://evil.example/.well-known/oauth-protected-resource\"\r\n\
+         connection: close\r\ncontent-length: 0\r\n\r\n",
+    )
+    .await;
+    let gateway = Gateway::before(&upstream.url).await;
+    let response = gateway.post("{}").await;
+    let told = response.headers().get_all("www-authenticate");
+    assert_eq!(told.iter().collect::<Vec<_>>(), ["Custom"]);
+}
+
+/// Browsers keep it beyond the answer, and proxies before us obey it: both for all that is at our origin.
+#[tokio::test]
+async fn a_server_says_nothing_for_all_of_an_origin() {
+    let upstream = RawUpstream::answering(
+        "HTTP/1.1 200 OK\r\nset-cookie: session=1\r\nclear-site-data: \"*\"\r\n\
+         nel: {\"report_to\":\"x\",\"max_age\":99}\r\nreport-to: {\"group\":\"x\"}\r\n\
+         reporting-endpoints: x=\"https://evil.example\"\r\nalt-svc: h3=\":443\"\r\n\
+         strict-transport-security: max-age=0\r\nservice-worker-allowed: /\r\n\
+         x-accel-redirect: /internal\r\nx-accel-expires: 99\r\nx-sendfile: /etc/passwd\r\n\
+         x-reproxy-url: http://127.0.0.1/\r\nx-accel-buffering: no\r\n\
+         connection: close\r\ncontent-length: 0\r\n\r\n",
+    )
+    .await;
+    let gateway = Gateway::before(&upstream.url).await;
+    let response = gateway.post("{}").await;
+    let mut names: Vec<_> = response
+        .headers()
+        .keys()
+        .map(|name| name.as_str())
+        .collect();
+    names.sort_unstable();
+    let expected = [
+        "content-length",
+        "date",
+        "x-accel-buffering",
+        "x-correlation-id",
+    ];
+    assert_eq!(names, expected);
 }
 
 #[tokio::test]
