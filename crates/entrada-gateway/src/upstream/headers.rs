@@ -108,6 +108,7 @@ fn strip_connection(headers: &mut HeaderMap) {
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| !is_for_the_end(name))
         .collect();
     for name in nominated {
         headers.remove(name);
@@ -124,10 +125,19 @@ fn strip_connection(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether a field is for whoever reads the content, so that `Connection` must not name it. What the guard
+/// looked at would else be sent without what it was let through for: `Last-Event-ID` without its session.
+fn is_for_the_end(name: &HeaderName) -> bool {
+    let prefixes = ["accept", "content-", "mcp-"];
+    let known = prefixes
+        .iter()
+        .any(|prefix| name.as_str().starts_with(prefix));
+    known || [HOST, LAST_EVENT_ID, ORIGIN].contains(name)
+}
+
 /// Before the name a tool gave a parameter, which may hold `_` and must arrive (MCP transports,
 /// *Custom Headers from Tool Parameters*). What it folds to is nobody else's.
 const MCP_PARAM: &str = "mcp-param-";
-        .filter(|name| !is_for_the_end(name))
 
 /// Whether a request header is not for the MCP server, or not for a client to say.
 fn stops_here(name: &HeaderName) -> bool {
@@ -144,16 +154,6 @@ fn stops_here(name: &HeaderName) -> bool {
             .iter()
             .any(|prefix| name.starts_with(prefix))
 }
-/// Whether a field is for whoever reads the content, so that `Connection` must not name it. What the guard
-/// looked at would else be sent without what it was let through for: `Last-Event-ID` without its session.
-fn is_for_the_end(name: &HeaderName) -> bool {
-    let prefixes = ["accept", "content-", "mcp-"];
-    let known = prefixes
-        .iter()
-        .any(|prefix| name.as_str().starts_with(prefix));
-    known || [HOST, LAST_EVENT_ID, ORIGIN].contains(name)
-}
-
 
 /// Whether a name already means something to MCP, to HTTP or to us.
 pub(crate) fn is_ours(name: &HeaderName) -> bool {
@@ -369,6 +369,30 @@ mod tests {
     }
 
     #[test]
+    fn the_host_that_was_asked_is_the_one_in_the_target() {
+        let mut headers = headers(&[("host", "other.example"), ("connection", "host")]);
+        let authority = Authority::from_static("mcp.example.com");
+        clean_request(&mut headers, HostHeader::Preserve, Some(&authority));
+        let hosts: Vec<_> = headers.get_all(HOST).iter().collect();
+        assert_eq!(hosts, ["mcp.example.com"]);
+    }
+
+    #[test]
+    fn what_is_for_the_end_is_for_no_hop() {
+        for name in [
+            "mcp-session-id",
+            "last-event-id",
+            "content-type",
+            "accept",
+            "mcp-name",
+        ] {
+            let lines = [("connection", name), (name, "x")];
+            let left = cleaned(&lines, HostHeader::Rewrite);
+            assert_eq!(left, [(name.to_owned(), "x".to_owned())]);
+        }
+    }
+
+    #[test]
     fn event_streams_ask_not_to_be_buffered() {
         for (content_type, asked) in [
             ("text/event-stream", Some("no")),
@@ -404,27 +428,3 @@ mod tests {
         assert_eq!(headers[X_ACCEL_BUFFERING], "yes");
     }
 }
-    #[test]
-    fn the_host_that_was_asked_is_the_one_in_the_target() {
-        let mut headers = headers(&[("host", "other.example"), ("connection", "host")]);
-        let authority = Authority::from_static("mcp.example.com");
-        clean_request(&mut headers, HostHeader::Preserve, Some(&authority));
-        let hosts: Vec<_> = headers.get_all(HOST).iter().collect();
-        assert_eq!(hosts, ["mcp.example.com"]);
-    }
-
-    #[test]
-    fn what_is_for_the_end_is_for_no_hop() {
-        for name in [
-            "mcp-session-id",
-            "last-event-id",
-            "content-type",
-            "accept",
-            "mcp-name",
-        ] {
-            let lines = [("connection", name), (name, "x")];
-            let left = cleaned(&lines, HostHeader::Rewrite);
-            assert_eq!(left, [(name.to_owned(), "x".to_owned())]);
-        }
-    }
-

@@ -373,19 +373,6 @@ impl Pool {
 }
 
 impl State {
-    /// The place of all sessions of revision `version`.
-    fn shared(&mut self, version: &'static str, now: Instant) -> Arc<Slot> {
-        if let Some(slot) = self.slots.get(&Place::Sessions(version)) {
-            return Arc::clone(slot);
-        }
-        let restarts = self.restarts(Whose::Everybodys, now);
-        let audience = Audience::Sessions(Mutex::new(BTreeMap::new()));
-        let opening = Opening::Initialize(initialization(version));
-        let slot = Slot::new(audience, Vec::new(), opening, restarts, Usage::new(now));
-        let slot = Arc::new(slot);
-        self.slots
-            .insert(Place::Sessions(version), Arc::clone(&slot));
-        slot
     /// Makes room for a child of `user`'s that serves requests without a session, at the cost of their own
     /// alone: they have as many as they have clients.
     fn make_room_for(&mut self, user: &User, most: usize) -> Result<(), StdioError> {
@@ -405,6 +392,19 @@ impl State {
         Ok(())
     }
 
+    /// The place of all sessions of revision `version`.
+    fn shared(&mut self, version: &'static str, now: Instant) -> Arc<Slot> {
+        if let Some(slot) = self.slots.get(&Place::Sessions(version)) {
+            return Arc::clone(slot);
+        }
+        let restarts = self.restarts(Whose::Everybodys, now);
+        let audience = Audience::Sessions(Mutex::new(BTreeMap::new()));
+        let opening = Opening::Initialize(initialization(version));
+        let slot = Slot::new(audience, Vec::new(), opening, restarts, Usage::new(now));
+        let slot = Arc::new(slot);
+        self.slots
+            .insert(Place::Sessions(version), Arc::clone(&slot));
+        slot
     }
 
     fn restarts(&mut self, whose: Whose, now: Instant) -> Arc<Mutex<Restarts>> {

@@ -59,12 +59,12 @@ pub(super) async fn post(
             _ => relay(pool, &session, &channel, message).await?,
         }
     }
-    let Some(stream) = stream else {
-        return Ok(empty(StatusCode::ACCEPTED));
     // The session may have ended meanwhile, when these were not yet known.
     if session.outbox.is_closed() {
         channel.leave(&session.outbox);
     }
+    let Some(stream) = stream else {
+        return Ok(empty(StatusCode::ACCEPTED));
     };
     let awaited = Awaited {
         reader: session.outbox.read(stream),
@@ -247,11 +247,16 @@ fn destination(session: &Session, stream: u64) -> Destination {
     Destination::Client {
         outbox: Arc::clone(&session.outbox),
         stream,
+        user: Arc::clone(&session.owner.user),
         listens: false,
     }
 }
 
-        user: Arc::clone(&session.owner.user),
+/// Whether `message` asks for a new session.
+pub(super) fn is_initialize(message: &Envelope<'_>) -> bool {
+    matches!(message.kind(), Kind::Request { method, .. } if method == "initialize")
+}
+
 fn is_request(message: &Envelope<'_>) -> bool {
     matches!(message.kind(), Kind::Request { .. })
 }
@@ -261,11 +266,6 @@ fn is_refusal(message: &[u8]) -> bool {
     let text = std::str::from_utf8(message).unwrap_or_default();
     let envelope = Envelope::read(text);
     envelope.is_ok_and(|envelope| matches!(envelope.kind(), Kind::Response { error: Some(_), .. }))
-/// Whether `message` asks for a new session.
-pub(super) fn is_initialize(message: &Envelope<'_>) -> bool {
-    matches!(message.kind(), Kind::Request { method, .. } if method == "initialize")
-}
-
 }
 
 /// What the child answered us, as the answer to the request with this `id`.

@@ -101,7 +101,6 @@ impl Slot {
         lock(&self.opened).clone()
     }
 
-    /// Ends the child. The next that is wanted is another.
     /// A session that was served here has ended.
     pub(super) fn leave(&self, outbox: &Arc<Outbox>) {
         if let Some(channel) = lock(&self.running).as_ref() {
@@ -109,6 +108,7 @@ impl Slot {
         }
     }
 
+    /// Ends the child. The next that is wanted is another.
     pub(super) fn stop(&self) {
         if let Some(channel) = lock(&self.running).take() {
             channel.stop();

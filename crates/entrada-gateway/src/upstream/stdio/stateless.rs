@@ -67,8 +67,8 @@ async fn request(
     let stream = outbox.open(1);
     let to = Destination::Client {
         outbox: Arc::clone(&outbox),
-        user: Arc::clone(&owner.user),
         stream,
+        user: Arc::clone(&owner.user),
         listens: method == "subscriptions/listen",
     };
     let mut asked = Asked::of(Arc::clone(&channel), true);

@@ -86,13 +86,13 @@ def shout(id, params):
     answer(id, None)
 
 
-def grandchild(id, params):
-    answer(id, subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).pid)
-
 def deafen(id, params):
     answer(id, None)
     signal.pause()
 
+
+def grandchild(id, params):
+    answer(id, subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).pid)
 
 
 def unknown(id, params):
@@ -109,6 +109,8 @@ METHODS = {
     "ask": ask,
     "poke": poke,
     "shout": shout,
+    "deafen": deafen,
+    "opened": lambda id, params: answer(id, opened),
     "grandchild": grandchild,
     "never": lambda id, params: None,
     "echo": lambda id, params: write('{"id": %s , "jsonrpc":"2.0","result":%s}' % (id, json.dumps(params))),
@@ -117,8 +119,6 @@ METHODS = {
     "directory": lambda id, params: answer(id, os.getcwd()),
     "environment": lambda id, params: answer(id, dict(os.environ)),
     "cancelled": lambda id, params: answer(id, cancelled),
-    "deafen": deafen,
-    "opened": lambda id, params: answer(id, opened),
     "stubborn": lambda id, params: answer(id, stubborn()),
     "mutter": lambda id, params: (print("muttered\x1b[2J", file=sys.stderr, flush=True), answer(id, None)),
 }
