@@ -231,8 +231,23 @@ const INTERMEDIARY: [HeaderName; 9] = [
 ];
 
 /// How the names of others begin that servers believe of one. App Service says so who signed in
-/// (Microsoft, *Easy Auth*), and a server that was behind it may still read it.
-const INTERMEDIARY_PREFIXES: [&str; 4] = [
+/// (Microsoft, *Easy Auth*), and a server that was behind it may still read it; so say Cloudflare Access,
+/// Authelia, Tailscale, AWS load balancers, oauth2-proxy, Google's IAP, Pomerium, and others.
+const INTERMEDIARY_PREFIXES: [&str; 18] = [
+    "cf-access-",
+    "remote-email",
+    "remote-groups",
+    "remote-name",
+    "remote-user",
+    "tailscale-user-",
+    "x-amzn-oidc-",
+    "x-auth-request-",
+    "x-authenticated-",
+    "x-goog-authenticated-",
+    "x-goog-iap-",
+    "x-pomerium-",
+    "x-remote-",
+    "x-webauth-",
     "x-entrada-",
     "x-forwarded-",
     "x-ms-client-principal",
@@ -294,6 +309,13 @@ mod tests {
             "x-original-host",
             "x-ms-client-principal",
             "x-ms-client-principal-id",
+            "remote-user",
+            "x-remote-group",
+            "x-auth-request-email",
+            "x-amzn-oidc-data",
+            "x-goog-authenticated-user-email",
+            "cf-access-authenticated-user-email",
+            "tailscale-user-login",
             "x-ms-token-aad-access-token",
             "x-entrada.subject",
             "x.entrada-subject",
@@ -335,6 +357,8 @@ mod tests {
             "user-agent",
             "x-entradas",
             "x-forwarded",
+            "x-goog-api-key",
+            "x-api-key",
         ] {
             let left = cleaned(&[(name, "=?base64?w6Q=?=")], HostHeader::Rewrite);
             assert_eq!(left, [(name.to_owned(), "=?base64?w6Q=?=".to_owned())]);
