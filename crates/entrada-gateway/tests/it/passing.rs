@@ -8,7 +8,7 @@ use axum::routing::any;
 use bytes::Bytes;
 use entrada_gateway::config::UpstreamSettings;
 use entrada_gateway::upstream::headers::HostHeader;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use tokio::sync::mpsc;
@@ -275,11 +275,7 @@ async fn a_server_says_nothing_for_all_of_an_origin() {
     .await;
     let gateway = Gateway::before(&upstream.url).await;
     let response = gateway.post("{}").await;
-    let mut names: Vec<_> = response
-        .headers()
-        .keys()
-        .map(|name| name.as_str())
-        .collect();
+    let mut names: Vec<_> = response.headers().keys().map(HeaderName::as_str).collect();
     names.sort_unstable();
     let expected = [
         "content-length",
