@@ -111,16 +111,16 @@ impl Pool {
         self.response_timeout
     }
 
-    /// What comes of `saying`, which waits until the child reads, for no longer than for an answer.
+    /// What comes of `waiting`, until the child reads or has started, for no longer than for an answer.
     pub(super) async fn in_time<T>(
         &self,
-        saying: impl Future<Output = Result<T, Unsaid>>,
+        waiting: impl Future<Output = Result<T, Unsaid>>,
     ) -> Result<T, StdioError> {
         match self.response_timeout {
-            Some(limit) => Ok(tokio::time::timeout(limit, saying)
+            Some(limit) => Ok(tokio::time::timeout(limit, waiting)
                 .await
                 .map_err(|_| StdioError::TimedOut)??),
-            None => Ok(saying.await?),
+            None => Ok(waiting.await?),
         }
     }
 

@@ -68,7 +68,9 @@ impl Slot {
 
     /// The way to the child, which is started if it does not run.
     pub(super) async fn channel(&self, pool: &Pool) -> Result<Arc<Channel>, StdioError> {
-        let _turn = self.turn.lock().await;
+        // Where a child does not come to answer, those that wait would wait for each before them.
+        let turn = async { Ok(self.turn.lock().await) };
+        let _turn = pool.in_time(turn).await?;
         if let Some(channel) = lock(&self.running).as_ref()
             && !channel.is_over()
         {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use entrada_gateway::config::{Transport, UpstreamSettings};
 use entrada_gateway::upstream::stdio::ChildMode;
+use entrada_gateway::upstream::stdio::child::ChildCommand;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use http::{Method, StatusCode};
@@ -106,6 +107,26 @@ async fn a_child_that_no_longer_reads_keeps_nobody_waiting_for_ever() {
     }
     let asked = alice.ask(&session, "pid", json!({})).await;
     assert_eq!(asked.status(), StatusCode::GATEWAY_TIMEOUT);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_child_to_start_does_not_wait_for_all_before() {
+    let mut stdio = settings(&[], ChildMode::Shared);
+    // It neither reads nor says anything.
+    stdio.command = ChildCommand::new("/bin/sleep");
+    stdio.command.arguments = vec!["1000".to_owned()];
+    let mut upstream = UpstreamSettings::of(Transport::Stdio(stdio), "/mcp");
+    upstream.response_timeout = Some(Duration::from_secs(1));
+    let stage = Stage::with(upstream);
+    let (users, first) = (
+        ["alice", "bob", "carol"].map(|user| stage.user(user)),
+        initialize(),
+    );
+    // One after the other they would wait longer than this test does.
+    let asked = (0..8).flat_map(|_| users.iter().map(|user| user.post(&first)));
+    for answer in futures_util::future::join_all(asked).await {
+        assert!(answer.status().is_server_error(), "{answer:?}");
+    }
 }
 
 #[tokio::test]
