@@ -12,7 +12,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::response::Response;
-use http::Request;
+use http::header::HOST;
+use http::{Request, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -167,7 +168,8 @@ fn builder() -> Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .max_headers(MAX_HEADERS);
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEADER_BYTES as usize);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -250,6 +252,12 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.spoke.store(true, Ordering::Relaxed);
+        // RFC 9112 §3.2: of two hosts, some would go by the first and others by the last.
+        if request.headers().get_all(HOST).iter().nth(1).is_some() {
+            let mut refused = Response::new(Body::from("the request names two hosts\n"));
+            *refused.status_mut() = StatusCode::BAD_REQUEST;
+            return Box::pin(std::future::ready(Ok(refused)));
+        }
         let mut request = request.map(|body| {
             if body.is_end_stream() {
                 Body::empty()
@@ -293,8 +301,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How many headers a request may have: clients send one for each parameter a server names.
 const MAX_HEADERS: usize = 256;
-/// How large the headers of an HTTP/2 request may be. A connection may have us hold as much for
-/// each of its streams.
+/// How large the headers of a request may be. A connection of HTTP/2 may have us hold as much for each of
+/// its streams, and one of HTTP/1.1 before anything is known of who sends it.
 const MAX_HEADER_BYTES: u32 = 64 << 10;
 /// How many requests may be under way on one HTTP/2 connection, streams of events among them.
 const MAX_STREAMS: u32 = 128;

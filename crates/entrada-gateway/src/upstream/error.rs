@@ -57,6 +57,12 @@ pub enum ForwardError {
     /// The upstream wanted another token, and there is one now.
     #[error("the upstream wanted a newer token: try again")]
     TokenReplaced,
+    /// The upstream encoded a stream that was to be read, and was told so.
+    #[error("the upstream encoded what it was asked for as it is")]
+    Encoded,
+    /// The upstream changed to another protocol, which nobody asked for: what follows is no HTTP.
+    #[error("the upstream speaks another protocol than HTTP")]
+    Switched,
     /// Nothing came in the time there was.
     #[error("the upstream did not answer in time")]
     TimedOut,
@@ -103,7 +109,11 @@ impl ForwardError {
             Self::Unmapped(_) | Self::Method => StatusCode::FORBIDDEN,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Unreachable(_) | Self::Lost(_) | Self::TokenRefused => StatusCode::BAD_GATEWAY,
+            Self::Unreachable(_)
+            | Self::Lost(_)
+            | Self::TokenRefused
+            | Self::Encoded
+            | Self::Switched => StatusCode::BAD_GATEWAY,
             Self::TokenReplaced | Self::NotSigned(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -124,6 +134,8 @@ impl ForwardError {
             Self::Exchange(_) => "exchange",
             Self::TokenRefused => "token_refused",
             Self::TokenReplaced => "token_replaced",
+            Self::Encoded => "encoded",
+            Self::Switched => "switched",
             Self::TimedOut => "timed_out",
         }
     }

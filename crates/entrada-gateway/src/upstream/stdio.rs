@@ -45,6 +45,7 @@ use crate::upstream::stdio::error::{Mistake, StdioError};
 use crate::upstream::stdio::mirrored::{PROTOCOL_VERSION, one};
 use crate::upstream::stdio::pool::Pool;
 use crate::upstream::stdio::revision::is_stateless;
+use crate::upstream::stdio::sessions::is_initialize;
 
 /// An MCP server that is a child process, and how many of it there may be.
 #[derive(Clone, Debug)]
@@ -183,6 +184,9 @@ impl Shared {
         let read = read.into_iter().map(Envelope::read);
         let read: Result<Vec<_>, _> = read.collect();
         let read = read.map_err(|error| Mistake::unreadable(&error))?;
+        if read.iter().any(is_long_winded) {
+            return Err(Mistake::invalid("an id or a progress token is too long").into());
+        }
         match &*read {
             [message] if stateless && !is_initialize(message) => {
                 stateless::post(&self.pool, &owner, headers, message).await
@@ -215,8 +219,15 @@ fn is_too_large(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-fn is_initialize(message: &Envelope<'_>) -> bool {
-    matches!(message.kind(), Kind::Request { method, .. } if method == "initialize")
+/// Whether what must be remembered of a request, and of some for as long as their child lives, is more than
+/// a name.
+fn is_long_winded(message: &Envelope<'_>) -> bool {
+    let id = match message.kind() {
+        Kind::Request { id, .. } => id.len(),
+        Kind::Notification { .. } | Kind::Response { .. } => 0,
+    };
+    let token = message.params().asked_progress_token;
+    id.max(token.map_or(0, str::len)) > LONGEST_ID
 }
 
 /// Whether the body is said to be JSON.
@@ -229,5 +240,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
+/// How long the id of a request may be, and its progress token.
+const LONGEST_ID: usize = 1024;
 /// How many messages one request may have (MCP 2025-03-26, *Sending Messages*).
 const MOST_IN_BATCH: usize = 64;

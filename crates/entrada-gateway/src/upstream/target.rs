@@ -28,9 +28,9 @@ pub struct Target {
 #[non_exhaustive]
 pub struct TargetError;
 
-/// What a server told as the URL for messages is no URL of its own.
+/// What a server told as the URL for messages is no URL of its own, or comes too late to be made ours.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the upstream told an endpoint on another origin")]
+#[error("the upstream told an endpoint on another origin, or a second one")]
 #[non_exhaustive]
 pub struct ForeignEndpoint;
 

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
 use crate::gateway::alice;
-use crate::upstream::serve;
+use crate::upstream::{RawUpstream, serve};
 
 type Event = Result<Frame<Bytes>, std::io::Error>;
 
@@ -170,15 +170,68 @@ async fn an_endpoint_on_another_origin_is_told_to_nobody() {
     }
 }
 
+/// It would be read by the client alone.
+#[tokio::test]
+async fn an_endpoint_in_disguise_is_told_to_nobody() {
+    for (head, expected) in [
+        ("200 OK\r\ncontent-encoding: gzip", StatusCode::BAD_GATEWAY),
+        ("203 Other\r\ncontent-encoding: br", StatusCode::BAD_GATEWAY),
+        ("203 Other", StatusCode::NON_AUTHORITATIVE_INFORMATION),
+    ] {
+        let body = "event: endpoint\ndata: http://evil.example/messages\n\n";
+        let answer = format!(
+            "HTTP/1.1 {head}\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{body}"
+        );
+        let upstream = RawUpstream::answering(answer.leak()).await;
+        let mut settings = UpstreamSettings::new(upstream.url.parse().unwrap());
+        "/mcp".clone_into(&mut settings.resource_path);
+        let gateway = McpServer::new(&settings).unwrap();
+        let request = Request::get("/mcp").header("accept", "text/event-stream");
+        let mut request = request.body(Body::empty()).unwrap();
+        request.extensions_mut().insert(alice());
+        let response = gateway.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), expected, "{head}");
+        let told = response.into_body().collect().await;
+        assert!(
+            !told.is_ok_and(|told| told.to_bytes().ends_with(b"messages\n\n")),
+            "{head}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn streams_that_say_nothing_of_it_are_as_they_were() {
     let stage = Stage::set().await;
     let mut stream = stage.stream().await;
     for text in [
         "id: 1\ndata:\n\n",
-        "event: endpoint\ndata: http://evil.example/\n\n",
+        "event: message\ndata: event: endpoint\n\n",
     ] {
         stage.write(text);
         assert_eq!(event(&mut stream).await, text);
+    }
+}
+
+/// Clients go by whichever comes last.
+#[tokio::test]
+async fn an_endpoint_that_comes_later_is_told_to_nobody() {
+    let evil = "event: endpoint\ndata: http://evil.example/\n\n";
+    let long = format!("id: {}\n{evil}", "x".repeat(20_000));
+    let at_once = format!("event: endpoint\ndata: /messages/\n\n{evil}");
+    for events in [
+        vec!["id: 1\ndata:\n\n", evil],
+        vec!["event: endpoint\ndata: /messages/\n\n", evil],
+        vec![at_once.leak()],
+        vec![long.leak()],
+    ] {
+        let stage = Stage::set().await;
+        let mut stream = stage.stream().await;
+        let (last, before) = events.split_last().unwrap();
+        for text in before {
+            stage.write(text);
+            event(&mut stream).await;
+        }
+        stage.write(last);
+        assert!(stream.body_mut().frame().await.unwrap().is_err(), "{last}");
     }
 }

@@ -33,7 +33,7 @@ const ATTACKS: [&str; 23] = [
 ];
 
 /// Tests of the gateway, of tools, of credentials and of stores, some of which do.
-const ELSEWHERE: [&str; 26] = [
+const ELSEWHERE: [&str; 29] = [
     include_str!("../../../../entrada-gateway/src/control/serving.rs"),
     include_str!("../../../../entrada-gateway/src/command/terminal.rs"),
     include_str!("../credential.rs"),
@@ -42,6 +42,8 @@ const ELSEWHERE: [&str; 26] = [
     include_str!("../../../src/store/moving/tests/one_by_one.rs"),
     include_str!("../../../src/caller_assertion.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/identity.rs"),
+    include_str!("../../../../entrada-gateway/src/upstream/content.rs"),
+    include_str!("../../../../entrada-gateway/src/upstream/stdio/lines.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/routes.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/tokens.rs"),
     include_str!("../../../../entrada-gateway/tests/it/endpoints.rs"),
@@ -54,6 +56,7 @@ const ELSEWHERE: [&str; 26] = [
     include_str!("../../../../entrada-gateway/tests/it/replicas.rs"),
     include_str!("../../../../entrada-gateway/tests/it/stdio/attacks.rs"),
     include_str!("../../../../entrada-gateway/tests/it/stdio/sessions.rs"),
+    include_str!("../../../../entrada-gateway/tests/it/stdio/sharing.rs"),
     include_str!("../../../../entrada-gateway/tests/it/tls.rs"),
     include_str!("../../../../entrada-gateway/tests/it/traces.rs"),
     include_str!("../../../../entrada-rmcp/tests/it/bodies.rs"),
