@@ -57,6 +57,7 @@ use crate::rate::Rates;
 use crate::telemetry::LogSettings;
 use crate::tls::CertificateFiles;
 use crate::traces::TraceSettings;
+use crate::upstream::checks::HealthChecks;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::HostHeader;
 use crate::upstream::identity::ForwardedIdentity;
@@ -135,6 +136,8 @@ pub struct UpstreamSettings {
     pub ca_file: Option<PathBuf>,
     /// How the MCP server and we prove to each other who we are.
     pub tls: TlsSettings,
+    /// Where replicas are asked whether they are well, if they are.
+    pub health_checks: Option<HealthChecks>,
     /// How long a replica may be away before its sessions are over.
     pub session_grace: Duration,
     /// Who may call what there.
@@ -163,6 +166,7 @@ impl UpstreamSettings {
             response_timeout: Some(table::UPSTREAM_TIMEOUT),
             ca_file: None,
             tls: TlsSettings::default(),
+            health_checks: None,
             session_grace: SESSION_GRACE,
             policy: Policy::default(),
             rates: Rates::default(),
@@ -370,6 +374,7 @@ fn upstream(
         upstream::read(sources, &ourselves).map(Transport::Http)
     };
     let tls = upstream::tls(sources, transport.as_ref());
+    let health_checks = upstream::health_checks(sources, transport.as_ref());
     let host_header = sources.parsed("host_header", str::parse);
     let identity = sources.parsed("forward_identity", ForwardedIdentity::parse);
     let exchange = exchange(sources);
@@ -387,6 +392,7 @@ fn upstream(
         response_timeout: timeout?,
         ca_file: sources.text("ca_file").map(PathBuf::from),
         tls,
+        health_checks,
         session_grace: SESSION_GRACE,
         policy,
         rates,

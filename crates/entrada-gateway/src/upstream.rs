@@ -1,5 +1,6 @@
 //! The MCP server behind us, and the way to it.
 
+pub mod checks;
 mod content;
 mod dial;
 mod endpoints;

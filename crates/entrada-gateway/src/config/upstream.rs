@@ -9,6 +9,7 @@ use crate::config::ourselves::Ourselves;
 use crate::config::source::Sources;
 use crate::config::value;
 use crate::upstream::TlsSettings;
+use crate::upstream::checks::HealthChecks;
 use crate::upstream::place::Place;
 
 /// What says how an `https` server and we know each other.
@@ -45,6 +46,23 @@ pub(super) fn tls(sources: &mut Sources<'_>, transport: Option<&Transport>) -> T
     sources.needs("upstream_key", &["upstream_certificate"]);
     settings
 }
+
+/// Reads where the replicas of the server that is reached by `transport` say whether they are well.
+pub(super) fn health_checks(
+    sources: &mut Sources<'_>,
+    transport: Option<&Transport>,
+) -> Option<HealthChecks> {
+    let are_several = transport.is_none_or(|transport| match transport {
+        Transport::Http(places) => places.len() > 1,
+        Transport::Stdio(_) => false,
+    });
+    if !are_several {
+        sources.refuse(HEALTH, "means nothing where upstream is one server alone");
+    }
+    sources.parsed(HEALTH, HealthChecks::parse)
+}
+
+pub(super) const HEALTH: &str = "upstream_health_path";
 
 /// One place, or several of one path, apart by spaces or commas.
 fn places(text: &str) -> Result<Vec<Place>, String> {

@@ -9,7 +9,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use entrada::caller_assertion::CallerAssertions;
 use crate::access_log::CORRELATION_ID;
 use crate::config::UpstreamSettings;
 use crate::traces::TraceContext;
+use crate::upstream::checks::{Asking, HealthChecks};
 use crate::upstream::content::RequestContent;
 use crate::upstream::endpoints::{EndpointStream, Endpoints, Found};
 use crate::upstream::error::ForwardError;
@@ -45,7 +46,10 @@ pub struct ReverseProxy(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    replicas: Replicas,
+    replicas: Arc<Replicas>,
+    checks: Option<HealthChecks>,
+    /// Since the first request.
+    asking: OnceLock<Asking>,
     endpoints: Endpoints,
     host_header: HostHeader,
     identity: Vec<IdentityHeader>,
@@ -64,7 +68,9 @@ impl ReverseProxy {
     pub fn new(places: &[Place], settings: &UpstreamSettings) -> Result<Self, UpstreamError> {
         let signed = settings.forward_identity.signed;
         Ok(Self(Arc::new(Shared {
-            replicas: Replicas::new(places, settings)?,
+            replicas: Arc::new(Replicas::new(places, settings)?),
+            checks: settings.health_checks.clone(),
+            asking: OnceLock::new(),
             endpoints: Endpoints::new(&settings.resource_path),
             host_header: settings.host_header,
             identity: settings.forward_identity.plain.clone(),
@@ -121,6 +127,10 @@ pub(crate) fn asked<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
 
 impl Shared {
     async fn forward(&self, request: Request<Body>) -> Result<Response<Body>, ForwardError> {
+        if let Some(checks) = &self.checks {
+            let begin = || Asking::begin(Arc::clone(&self.replicas), checks.clone());
+            self.asking.get_or_init(begin);
+        }
         let (mut parts, mut body) = request.into_parts();
         if is_refused(&parts.method) {
             return Err(ForwardError::Method);

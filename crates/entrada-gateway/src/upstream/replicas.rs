@@ -4,6 +4,7 @@
 //! server itself calls it, and the guard ties both to the caller. So every gateway knows the replica, and
 //! shares nothing with the others.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -21,6 +23,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::config::UpstreamSettings;
+use crate::upstream::checks::PATIENCE;
 use crate::upstream::content::RequestContent;
 use crate::upstream::dial::Dial;
 use crate::upstream::error::ForwardError;
@@ -174,6 +177,14 @@ impl Replicas {
         }
     }
 
+    /// Asks each replica at `path` whether it is well.
+    pub(super) fn checked(
+        &self,
+        path: &PathAndQuery,
+    ) -> impl Iterator<Item = impl Future<Output = ()>> {
+        self.all.iter().map(|replica| replica.check(path))
+    }
+
     fn order(&self, now: Instant) -> Vec<usize> {
         let standings = self.all.iter().map(|replica| Standing {
             busy: replica.busy.load(Ordering::Relaxed),
@@ -208,6 +219,28 @@ impl Replica {
         let response = self.client.request(request).instrument(span).await?;
         self.health().answered();
         Ok(response.map(|body| Counted { body, _busy: busy }))
+    }
+
+    /// Asks at `path` whether it is well, and takes note of it.
+    async fn check(&self, path: &PathAndQuery) {
+        let mut request = Request::new(Lender::new(RequestContent::empty()).lend());
+        *request.uri_mut() = self.target.at(path);
+        let answer = tokio::time::timeout(PATIENCE, self.client.request(request)).await;
+        let was_out = self.health().is_out(Instant::now());
+        match answer {
+            Ok(Err(error)) if error.is_connect() => self.health().failed(Instant::now()),
+            Ok(Ok(answer)) => self.health().said(answer.status().is_success()),
+            Ok(Err(_)) | Err(_) => self.health().said(false),
+        }
+        let is_out = self.health().is_out(Instant::now());
+        if was_out != is_out {
+            let upstream = self.target.origin();
+            if is_out {
+                tracing::warn!(upstream, "a replica is not well: it gets no new sessions");
+            } else {
+                tracing::info!(upstream, "a replica is well again");
+            }
+        }
     }
 
     fn health(&self) -> MutexGuard<'_, Health> {

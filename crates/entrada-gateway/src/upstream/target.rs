@@ -66,6 +66,14 @@ impl Target {
         &self.shown
     }
 
+    /// The URL of `path` at the origin of the MCP server.
+    pub(super) fn at(&self, path: &PathAndQuery) -> Uri {
+        let mut parts = self.whole.clone().into_parts();
+        parts.path_and_query = Some(path.clone());
+        // Both parts were those of a URL.
+        Uri::from_parts(parts).unwrap_or_else(|_| self.whole.clone())
+    }
+
     /// The URL that the server `told` in its answer to `asked`, with the parameters that ours has.
     ///
     /// # Errors

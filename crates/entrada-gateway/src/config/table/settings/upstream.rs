@@ -50,6 +50,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     .of_route(OfRoute::Own),
     setting(
         FORWARD,
+        "upstream_health_path",
+        "PATH",
+        "Where each of several replicas is asked every ten seconds whether it is well; one that does not \
+         answer 2xx gets no new sessions [default: they are not asked]",
+    )
+    .of_route(OfRoute::Own),
+    setting(
+        FORWARD,
         "upstream_ca_file",
         "FILE",
         "The only certificate authorities (PEM) that vouch for it, in place of the system's and of \
