@@ -136,6 +136,8 @@ pub struct UpstreamSettings {
     pub ca_file: Option<PathBuf>,
     /// How the MCP server and we prove to each other who we are.
     pub tls: TlsSettings,
+    /// Whether HTTP/2 is spoken where a server with TLS offers it.
+    pub http2: bool,
     /// Where replicas are asked whether they are well, if they are.
     pub health_checks: Option<HealthChecks>,
     /// How long a replica may be away before its sessions are over.
@@ -166,6 +168,7 @@ impl UpstreamSettings {
             response_timeout: Some(table::UPSTREAM_TIMEOUT),
             ca_file: None,
             tls: TlsSettings::default(),
+            http2: false,
             health_checks: None,
             session_grace: SESSION_GRACE,
             policy: Policy::default(),
@@ -376,6 +379,7 @@ fn upstream(
     let tls = upstream::tls(sources, transport.as_ref());
     let health_checks = upstream::health_checks(sources, transport.as_ref());
     let host_header = sources.parsed("host_header", str::parse);
+    let http2 = upstream::http2(sources, (transport.as_ref(), host_header));
     let identity = sources.parsed("forward_identity", ForwardedIdentity::parse);
     let exchange = exchange(sources);
     let body_limit = sources.parsed("body_limit", value::size);
@@ -392,6 +396,7 @@ fn upstream(
         response_timeout: timeout?,
         ca_file: sources.text("ca_file").map(PathBuf::from),
         tls,
+        http2,
         health_checks,
         session_grace: SESSION_GRACE,
         policy,

@@ -1,6 +1,7 @@
 //! The MCP server behind us, and the way to it.
 
 pub mod checks;
+mod connections;
 mod content;
 mod dial;
 mod endpoints;

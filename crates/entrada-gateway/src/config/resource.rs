@@ -123,7 +123,7 @@ pub(super) fn read(
         resources.push(resource(sources, (None, path.clone()), None));
         upstreams.push(upstream(sources, (&path, path.clone()), rules));
     } else {
-        let own = ["upstream_scope", upstream_tls::HEALTH];
+        let own = ["upstream_scope", upstream_tls::HEALTH, upstream_tls::HTTP2];
         for name in own.into_iter().chain(upstream_tls::OF_TLS) {
             sources.needs(name, &["upstream"]);
         }

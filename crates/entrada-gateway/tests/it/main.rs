@@ -21,3 +21,4 @@ mod streams;
 mod tls;
 mod traces;
 mod upstream;
+mod upstream_http2;

@@ -33,7 +33,7 @@ const ATTACKS: [&str; 23] = [
 ];
 
 /// Tests of the gateway, of tools, of credentials and of stores, some of which do.
-const ELSEWHERE: [&str; 29] = [
+const ELSEWHERE: [&str; 30] = [
     include_str!("../../../../entrada-gateway/src/control/serving.rs"),
     include_str!("../../../../entrada-gateway/src/command/terminal.rs"),
     include_str!("../credential.rs"),
@@ -59,6 +59,7 @@ const ELSEWHERE: [&str; 29] = [
     include_str!("../../../../entrada-gateway/tests/it/stdio/sharing.rs"),
     include_str!("../../../../entrada-gateway/tests/it/tls.rs"),
     include_str!("../../../../entrada-gateway/tests/it/traces.rs"),
+    include_str!("../../../../entrada-gateway/tests/it/upstream_http2.rs"),
     include_str!("../../../../entrada-rmcp/tests/it/bodies.rs"),
     include_str!("../../../../entrada-rmcp/tests/it/guarded_server.rs"),
     include_str!("../../../../entrada-rmcp/tests/it/handler.rs"),

@@ -58,6 +58,13 @@ pub(super) const SETTINGS: &[Setting] = &[
     .of_route(OfRoute::Own),
     setting(
         FORWARD,
+        "upstream_http2",
+        "BOOL",
+        "Speak HTTP/2 where it offers that with TLS; each connection is shared by 64 requests at most",
+    )
+    .of_route(OfRoute::Own),
+    setting(
+        FORWARD,
         "upstream_ca_file",
         "FILE",
         "The only certificate authorities (PEM) that vouch for it, in place of the system's and of \
