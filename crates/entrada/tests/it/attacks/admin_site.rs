@@ -1,12 +1,15 @@
 //! At the pages and the API of operators.
 
 use entra_emulator::{TokenOrder, builtin};
+use entrada::AzureJwtConfig;
+use entrada::admin_site::{AdminError, AdminSettings};
 use http::Method;
 use serde_json::json;
 
 use crate::admin_site::{api, at, form, press, program, sign_in, try_sign_in};
 use crate::client::parameter;
-use crate::world::{BASE_URL, SECOND, World};
+use crate::tenancy::multi_tenant;
+use crate::world::{ADMIN_URL, BASE_URL, SECOND, World};
 
 const ADMIN_HOST: &str = "admin.example.com";
 
@@ -28,6 +31,49 @@ async fn operator_without_the_role_gets_in_nowhere() {
             "{}",
             page.html
         );
+    }
+}
+
+/// Each tenant says which of its users have a role of an app that several use.
+#[tokio::test]
+async fn role_that_another_tenant_gave_makes_no_operator() {
+    let world = multi_tenant("organizations").await;
+    world.entra.change_directory(|directory| {
+        let app = directory.app_mut(builtin::MULTI_TENANT_CLIENT_ID).unwrap();
+        let callback = format!("{ADMIN_URL}/admin/callback");
+        app.redirect_uris.web.push(callback);
+        let mut given = directory.user(builtin::ALICE).unwrap().app_roles[0].clone();
+        builtin::MULTI_TENANT_CLIENT_ID.clone_into(&mut given.resource);
+        "Mcp.Admin".clone_into(&mut given.role);
+        for name in [builtin::ALICE, builtin::FRANK] {
+            let user = directory.user_mut(name).unwrap();
+            user.app_roles.push(given.clone());
+        }
+    });
+    let settings = || AdminSettings::new(ADMIN_URL, "Mcp.Admin");
+    let unsaid = world.provider.admin_site(settings());
+    assert_eq!(unsaid.err(), Some(AdminError::Tenant));
+    let programs = AzureJwtConfig::new("organizations", builtin::MULTI_TENANT_CLIENT_ID)
+        .allowed_tenants([builtin::TENANT_ID, builtin::FABRIKAM_TENANT_ID]);
+    let world = world.administered_by(settings().tenant(builtin::TENANT_ID), programs);
+    let stranger = try_sign_in(&mut world.browser(), builtin::FRANK).await;
+    assert_eq!(stranger.status, 403, "{}", stranger.html);
+    sign_in(&mut world.browser(), "alice").await;
+    let program = |tenant: &str| {
+        let order = TokenOrder::app_only(
+            builtin::MULTI_TENANT_CLIENT_ID,
+            builtin::MULTI_TENANT_CLIENT_ID,
+        );
+        let order = order.claim("roles", json!(["Mcp.Admin"])).tenant(tenant);
+        world.entra.mint(&order)
+    };
+    for (tenant, expected) in [
+        (builtin::TENANT_ID, 200),
+        (builtin::FABRIKAM_TENANT_ID, 403),
+    ] {
+        let token = program(tenant);
+        let answer = api(&world, &token, (Method::GET, "/grants"), "").await;
+        assert_eq!(answer.status, expected, "{tenant}");
     }
 }
 
