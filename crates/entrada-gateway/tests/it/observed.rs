@@ -124,6 +124,14 @@ async fn a_client_that_leaves_at_once_is_in_the_audit_log() {
     let mut tasks = JoinSet::new();
     let url = serve(Router::new().route("/mcp", any(handler)), &mut tasks).await;
     let settings = settings(&url, Rates::default());
+    // Where it cannot be written the server does not hear of it.
+    let full = Audit::begin(&required(AuditPlace::File("/dev/full".into()))).unwrap();
+    let gateway = Gateway::audited(settings.clone(), Some(full.audit()), None).await;
+    tokio::select! {
+        answer = gateway.post("{}") => assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE),
+        _ = told.recv() => panic!("the server heard of what is not written"),
+    }
+    full.end().await;
     let gateway = Gateway::audited(settings, Some(writer.audit()), Some(tool("wipe"))).await;
     let mut client = TcpStream::connect(gateway.address).await.unwrap();
     let request = b"POST /mcp HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n{}";

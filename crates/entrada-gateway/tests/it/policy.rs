@@ -355,6 +355,12 @@ async fn a_message_comes_by_no_other_method() {
             .await;
         assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{method}");
     }
+    // Nor does one without a body: some servers read a message in the query.
+    for method in ["PUT", "PATCH", "OPTIONS", "HEAD", "QUERY", "TRACE"] {
+        let request = Request::builder().method(method).uri(gateway.url("/mcp"));
+        let answer = gateway.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{method}");
+    }
     let request = Request::get(gateway.url("/mcp")).header("upgrade", "websocket");
     let request = request.header("connection", "upgrade");
     let answer = gateway.send(request.body(Body::empty()).unwrap()).await;

@@ -188,18 +188,18 @@ impl World {
     }
 
     /// The same, for the operators of `settings`, and for the `programs` among them.
-    pub(crate) fn administered_by(
-        mut self,
-        settings: AdminSettings,
-        programs: AzureJwtConfig,
-    ) -> Self {
+    pub(crate) fn administered_by(self, settings: AdminSettings, programs: AzureJwtConfig) -> Self {
         let programs = programs
             .app_only(AppOnlyTokens::Require)
             .required_app_roles(["Mcp.Admin"])
             .authority_host("login.emulator.test");
         let programs = AzureJwtVerifier::new(programs, self.platform());
         let programs = programs.unwrap_or_else(|errors| panic!("{errors}"));
-        let settings = settings.programs(programs);
+        self.administered_as(settings.programs(programs))
+    }
+
+    /// The same, for whom `settings` say.
+    pub(crate) fn administered_as(mut self, settings: AdminSettings) -> Self {
         self.hosts.admin = Some(self.provider.admin_site(settings).unwrap());
         self
     }

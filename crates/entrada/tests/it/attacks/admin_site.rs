@@ -1,8 +1,9 @@
 //! At the pages and the API of operators.
 
-use entra_emulator::{TokenOrder, builtin};
-use entrada::AzureJwtConfig;
+use entra_emulator::{Endpoint, TokenOrder, builtin};
 use entrada::admin_site::{AdminError, AdminSettings};
+use entrada::entra::verifier::AppOnlyTokens;
+use entrada::{AzureJwtConfig, AzureJwtVerifier};
 use http::Method;
 use serde_json::json;
 
@@ -164,6 +165,16 @@ async fn session_of_an_operator_cannot_be_planted_or_begun_elsewhere() {
     let stop = victim.submit(&page, &[]).await;
     let own = victim.sign_in(stop, "alice").await.left();
     victim.stop_before = None;
+    // What was begun elsewhere is not even asked about.
+    let mut another = world.browser();
+    another.stop_before = Some("/admin/callback");
+    let page = another.get(&at("/admin")).await.page();
+    another.submit(&page, &[]).await;
+    another.stop_before = None;
+    world.entra.reset_calls();
+    let refused = another.get(back.as_str()).await.page();
+    assert_eq!(refused.status, 400, "{}", refused.html);
+    assert_eq!(world.entra.calls(Endpoint::Token), 0);
     let (state, code) = (parameter(&own, "state"), parameter(&back, "code"));
     let mixed = format!(
         "/admin/callback?state={}&code={}",
@@ -266,6 +277,22 @@ async fn admin_api_is_for_applications_with_the_role_alone() {
     }
     session.call_tool().await.ok();
     api(&world, &good, (Method::GET, "/grants"), "").await.ok();
+    // Whatever the verifier lets through.
+    let lenient = AzureJwtConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID)
+        .app_only(AppOnlyTokens::Allow)
+        .required_scopes(["mcp.read"])
+        .required_app_roles(["Mcp.Run"])
+        .authority_host("login.emulator.test");
+    let lenient = AzureJwtVerifier::new(lenient, world.platform());
+    let lenient = lenient.unwrap_or_else(|errors| panic!("{errors}"));
+    let world = world.administered_as(AdminSettings::new(ADMIN_URL, "Mcp.Admin").programs(lenient));
+    let user = world.entra.mint(&user.scopes(["mcp.read"]));
+    for token in [user, program(&world, &["Mcp.Run"])] {
+        let answer = api(&world, &token, (Method::GET, "/grants"), "").await;
+        assert_eq!(answer.status, 403);
+    }
+    let both = program(&world, &["Mcp.Run", "Mcp.Admin"]);
+    api(&world, &both, (Method::GET, "/grants"), "").await.ok();
 }
 
 #[tokio::test]
