@@ -333,7 +333,7 @@ fn name(raw: Option<&RawValue>) -> Result<Option<String>, MessageError> {
 
 /// Whether `method` is `known`, but for its letters.
 fn is_disguised(method: &str, known: &str) -> bool {
-    method != known && json::folded(method) == json::folded(known)
+    method != known && folded(method) == folded(known)
 }
 
 fn not_json(error: serde_json::Error) -> MessageError {

@@ -272,7 +272,7 @@ mod tests {
             "{text}"
         );
         assert_eq!(text.matches('\n').count(), 1);
-        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let read: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(read["client_name"], name);
     }
 }

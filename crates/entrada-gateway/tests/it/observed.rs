@@ -393,7 +393,7 @@ fn listening(by_udp: bool, path: &Path) -> (AuditPlace, Box<dyn FnMut() -> Value
         let place = AuditPlace::SyslogUdp(syslog.local_addr().unwrap().to_string());
         let said = move || {
             let length = syslog.recv(&mut bytes).unwrap();
-            read(&bytes[..length])
+            read(bytes.get(..length).unwrap())
         };
         return (place, Box::new(said));
     }
@@ -401,7 +401,7 @@ fn listening(by_udp: bool, path: &Path) -> (AuditPlace, Box<dyn FnMut() -> Value
     syslog.set_read_timeout(Some(PATIENCE)).unwrap();
     let said = move || {
         let length = syslog.recv(&mut bytes).unwrap();
-        read(&bytes[..length])
+        read(bytes.get(..length).unwrap())
     };
     (AuditPlace::SyslogSocket(path.to_owned()), Box::new(said))
 }
