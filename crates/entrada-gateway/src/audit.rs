@@ -6,8 +6,8 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub use place::AuditPlace;
 
 use crate::audit::line::Line;
 use crate::audit::place::Output;
-use crate::audit::writer::{Message, Writer};
+use crate::audit::writer::{Message, Waiting, Writer};
 use crate::called::Called;
 use crate::metrics;
 
@@ -62,6 +62,7 @@ struct Shared {
     state: Arc<State>,
     required: bool,
     arguments: bool,
+    longest: usize,
     clock: SystemClock,
 }
 
@@ -71,6 +72,31 @@ struct State {
     failing: AtomicBool,
     /// How many lines found no room since the writer last looked.
     lost: AtomicU64,
+    /// How many bytes of lines wait.
+    held: AtomicUsize,
+}
+
+/// Room for a line, until this is dropped.
+#[derive(Debug)]
+struct Room {
+    state: Arc<State>,
+    bytes: usize,
+}
+
+impl Room {
+    /// Room for so many bytes, if there is.
+    fn take(state: &Arc<State>, bytes: usize) -> Option<Self> {
+        let before = state.held.fetch_add(bytes, Ordering::Relaxed);
+        let state = Arc::clone(state);
+        let room = Self { state, bytes };
+        (before.saturating_add(bytes) <= MOST_HELD).then_some(room)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.state.held.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// The thread that writes, until it is told to end.
@@ -116,6 +142,7 @@ impl Audit {
             state,
             required: settings.required,
             arguments: settings.arguments,
+            longest: settings.place.longest_line(),
             clock: SystemClock::default(),
         }));
         Ok(AuditWriter { audit, thread })
@@ -157,10 +184,25 @@ impl Audit {
             return Ok(Written(None));
         }
         let (written, wait) = oneshot::channel();
-        let queued = Message::Line(line.text(), Some(written));
-        let queued = self.0.queue.try_send(queued);
-        queued.map_err(|_| NotAudited)?;
+        self.queue(&line, Some(written))?;
         Ok(Written(Some(wait)))
+    }
+
+    /// Lets a line wait for being written, if there is room.
+    fn queue(
+        &self,
+        line: &Line<'_>,
+        written: Option<oneshot::Sender<bool>>,
+    ) -> Result<(), NotAudited> {
+        let line = line.text_within(self.0.longest);
+        let room = Room::take(&self.0.state, line.len()).ok_or(NotAudited)?;
+        let waiting = Waiting {
+            line,
+            written,
+            _room: room,
+        };
+        let queued = self.0.queue.try_send(Message::Line(waiting));
+        queued.map_err(|_| NotAudited)
     }
 
     /// Whether it tells what tools are called with.
@@ -187,18 +229,14 @@ impl Audit {
     }
 
     fn put(&self, line: &Line<'_>) {
-        match self.0.queue.try_send(Message::Line(line.text(), None)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                metrics::audited("lost", 1);
-                self.0.state.lost.fetch_add(1, Ordering::Relaxed);
-                if !self.0.state.failing.swap(true, Ordering::Relaxed) {
-                    metrics::audit_fails(true);
-                    tracing::error!(
-                        "lines of the audit log are lost: more come than can be written"
-                    );
-                }
-            }
+        if self.queue(line, None).is_ok() {
+            return;
+        }
+        metrics::audited("lost", 1);
+        self.0.state.lost.fetch_add(1, Ordering::Relaxed);
+        if !self.0.state.failing.swap(true, Ordering::Relaxed) {
+            metrics::audit_fails(true);
+            tracing::error!("lines of the audit log are lost: more come than can be written");
         }
     }
 }
@@ -254,5 +292,39 @@ impl AuditWriter {
 /// How many lines wait to be written.
 const QUEUE: usize = 8_192;
 
+/// How many bytes they have together, for a caller makes a line as long as a request.
+const MOST_HELD: usize = 64 << 20;
+
 /// How long is waited for a line.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn lines_that_wait_have_so_much_room_together() {
+        let mut settings = AuditSettings::new(AuditPlace::File("/dev/full".into()));
+        settings.arguments = true;
+        let writer = Audit::begin(&settings).unwrap();
+        let audit = writer.audit();
+        let mut called = Called::new("tools/call", Some("wipe".to_owned()));
+        called.arguments = Some("x".repeat(MOST_HELD / 8).into());
+        let asked = Asked {
+            caller: None,
+            called: Some(&called),
+            route: None,
+            correlation_id: None,
+            address: None,
+        };
+        for _ in 0..10 {
+            audit.allow(asked).unwrap().wait().await.unwrap();
+            assert!(audit.0.state.held.load(Ordering::Relaxed) <= MOST_HELD);
+        }
+        assert!(audit.is_failing());
+        let state = Arc::clone(&audit.0.state);
+        writer.end().await;
+        drop(audit);
+        assert_eq!(state.held.load(Ordering::Relaxed), 0);
+    }
+}

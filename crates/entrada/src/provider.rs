@@ -399,6 +399,9 @@ impl AzureProvider {
             platform,
             ..
         } = &*self.0;
+        if app.authority.is_for_several_tenants() && !settings.names_a_tenant() {
+            return Err(AdminError::Tenant);
+        }
         let app = AppRegistration {
             redirect_uri: settings.redirect_uri()?,
             additional: Scope::default(),

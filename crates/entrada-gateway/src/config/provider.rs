@@ -25,7 +25,7 @@ use entrada::store::{MemoryStore, Store};
 use entrada::{AzureJwtConfig, AzureJwtVerifier};
 use url::Url;
 
-use crate::config::admin::AdminListener;
+use crate::config::admin::{AdminListener, stands_for_several};
 use crate::config::findings::problems;
 use crate::config::problem::{ConfigError, Problem};
 use crate::config::resource::{ResourceSettings, TokensOf};
@@ -271,11 +271,23 @@ impl ProviderSettings {
         let wrong = |what: String| ConfigError::new(vec![self.problem_with("admin_role", &what)]);
         let platform = self.platform();
         let platform = platform.map_err(|error| wrong(WithCauses::of(&error).to_string()))?;
-        let config = self.verifier_config(None).required_app_roles([&admin.role]);
+        let mut config = self.verifier_config(None).required_app_roles([&admin.role]);
+        // Of a tenant by itself it is known already, and must not be said.
+        if let Some(tenant) = admin
+            .tenant
+            .as_ref()
+            .filter(|_| self.is_for_several_tenants())
+        {
+            config = config.allowed_tenants([tenant]);
+        }
         let programs = AzureJwtVerifier::new(config, platform);
         let programs = programs.map_err(|errors| wrong(errors.to_string()))?;
         let site = provider.admin_site(admin.settings().programs(programs));
         site.map_err(|error| wrong(error.to_string()))
+    }
+
+    fn is_for_several_tenants(&self) -> bool {
+        stands_for_several(&self.tenant_id)
     }
 
     /// What verifies Entra's tokens for our app registration or `another`, as far as it is the same for

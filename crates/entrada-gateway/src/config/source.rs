@@ -335,6 +335,11 @@ impl<'a> Sources<'a> {
         self.warnings.extend(warning);
     }
 
+    /// Warns of some.
+    pub(super) fn warn_of_all(&mut self, warnings: impl IntoIterator<Item = Problem>) {
+        self.warnings.extend(warnings);
+    }
+
     /// What there is to warn of.
     pub(super) fn take_warnings(&mut self) -> Vec<Problem> {
         std::mem::take(&mut self.warnings)

@@ -184,7 +184,7 @@ pub(crate) fn climbs(path: &str) -> bool {
 
 /// Decodes `path`, or nothing where servers differ in what they make of it: halves of an encoding,
 /// and bytes that are not UTF-8, among them a dot of two bytes.
-fn decoded(path: &str) -> Option<String> {
+pub(crate) fn decoded(path: &str) -> Option<String> {
     let mut pieces = path.split('%');
     let mut plain = pieces.next()?.as_bytes().to_vec();
     for piece in pieces {

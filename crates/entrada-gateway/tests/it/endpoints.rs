@@ -11,6 +11,8 @@ use entrada::access_token::TokenFacts;
 use entrada::oauth::client::ClientId;
 use entrada::platform::Timestamp;
 use entrada_gateway::config::UpstreamSettings;
+use entrada_gateway::policy::{FilterLists, Pattern, Policy, Rule};
+use entrada_gateway::route::Route;
 use entrada_gateway::upstream::McpServer;
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, StreamBody};
@@ -26,7 +28,7 @@ type Event = Result<Frame<Bytes>, std::io::Error>;
 
 /// A server with its stream at `/sse`, and a gateway that offers it at `/mcp`.
 struct Stage {
-    gateway: McpServer,
+    gateway: Route,
     events: mpsc::UnboundedSender<Event>,
     messages: mpsc::UnboundedReceiver<String>,
     _tasks: JoinSet<()>,
@@ -34,6 +36,10 @@ struct Stage {
 
 impl Stage {
     async fn set() -> Self {
+        Self::under(Policy::default()).await
+    }
+
+    async fn under(policy: Policy) -> Self {
         let (events, receiver) = mpsc::unbounded_channel::<Event>();
         let receiver = Arc::new(Mutex::new(Some(receiver)));
         let stream = move || {
@@ -50,7 +56,8 @@ impl Stage {
         let (sender, messages) = mpsc::unbounded_channel();
         let message = move |uri: Uri, body: String| async move {
             sender.send(format!("{uri} {body}")).unwrap();
-            StatusCode::ACCEPTED
+            // As the servers of the SDKs say it.
+            (StatusCode::ACCEPTED, "Accepted")
         };
         let router = Router::new()
             .route("/sse", get(stream))
@@ -59,8 +66,9 @@ impl Stage {
         let url = serve(router, &mut tasks).await.replace("/mcp", "/sse");
         let mut settings = UpstreamSettings::new(url.parse().unwrap());
         "/mcp".clone_into(&mut settings.resource_path);
+        settings.policy = policy;
         Self {
-            gateway: McpServer::new(&settings).unwrap(),
+            gateway: Route::new("http://gateway/mcp", &settings, None).unwrap(),
             events,
             messages,
             _tasks: tasks,
@@ -234,4 +242,40 @@ async fn an_endpoint_that_comes_later_is_told_to_nobody() {
         stage.write(last);
         assert!(stream.body_mut().frame().await.unwrap().is_err(), "{last}");
     }
+}
+
+#[tokio::test]
+async fn rules_hold_and_lists_are_filtered_where_answers_come_on_a_stream() {
+    let mut policy = Policy::default();
+    let mut rule = Rule::new("rules:1");
+    rule.tools = vec![Pattern::parse("open").unwrap()];
+    policy.rules = vec![rule];
+    policy.filter_lists = FilterLists::Allowed;
+    let mut stage = Stage::under(policy).await;
+    let mut stream = stage.stream().await;
+    stage.write("event: endpoint\ndata: /messages/?session_id=hush-hush\n\n");
+    let first = event(&mut stream).await;
+    let path = told(&first);
+    let ask = async |body: &str| {
+        let request = Request::post(path).header("content-type", "application/json");
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        stage.send(request, alice()).await
+    };
+    let call = |name: &str| {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{name}"}}}}"#)
+    };
+    assert_eq!(ask(&call("erase")).await.status(), StatusCode::FORBIDDEN);
+    assert_eq!(ask(&call("open")).await.status(), StatusCode::ACCEPTED);
+    let listed = ask(r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#).await;
+    assert_eq!(listed.status(), StatusCode::ACCEPTED);
+    for expected in ["tools/call", "tools/list"] {
+        let message = stage.messages.recv().await.unwrap();
+        assert!(message.contains(expected), "{message}");
+    }
+    stage.write("event: message\ndata: {\"id\":2,\"result\":{\"tools\":[{\"name\":\"erase\"},");
+    stage.write("{\"name\":\"open\"}]}}\n\n");
+    assert_eq!(
+        event(&mut stream).await,
+        "event: message\ndata: {\"id\":2,\"result\":{\"tools\":[{\"name\":\"open\"}]}}\n\n"
+    );
 }

@@ -296,6 +296,18 @@ impl Authority {
         &self.issuers
     }
 
+    /// Whether users of more than one tenant may come.
+    pub(crate) fn is_for_several_tenants(&self) -> bool {
+        match &self.issuers {
+            IssuerRules::EntraId(EntraIdIssuers { tenants, .. }) => match tenants {
+                Tenants::Own(_) | Tenants::Discovered => false,
+                Tenants::Listed(listed) => listed.len() > 1,
+                Tenants::Organizations | Tenants::Everybody => true,
+            },
+            IssuerRules::ExternalId | IssuerRules::B2c { .. } => false,
+        }
+    }
+
     /// The issuers of the tenants that are let in, as clients look for their metadata; where the
     /// metadata names the issuer, a guess until it was read.
     pub(super) fn issuer_urls(&self, discovered: Option<&str>) -> Vec<String> {

@@ -181,14 +181,25 @@ impl World {
     }
 
     /// The same, with pages and an API for operators, who have the app role `Mcp.Admin`.
-    pub(crate) fn administered(mut self) -> Self {
-        let programs = AzureJwtConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID)
+    pub(crate) fn administered(self) -> Self {
+        let programs = AzureJwtConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID);
+        let settings = AdminSettings::new(ADMIN_URL, "Mcp.Admin");
+        self.administered_by(settings, programs)
+    }
+
+    /// The same, for the operators of `settings`, and for the `programs` among them.
+    pub(crate) fn administered_by(self, settings: AdminSettings, programs: AzureJwtConfig) -> Self {
+        let programs = programs
             .app_only(AppOnlyTokens::Require)
             .required_app_roles(["Mcp.Admin"])
             .authority_host("login.emulator.test");
         let programs = AzureJwtVerifier::new(programs, self.platform());
         let programs = programs.unwrap_or_else(|errors| panic!("{errors}"));
-        let settings = AdminSettings::new(ADMIN_URL, "Mcp.Admin").programs(programs);
+        self.administered_as(settings.programs(programs))
+    }
+
+    /// The same, for whom `settings` say.
+    pub(crate) fn administered_as(mut self, settings: AdminSettings) -> Self {
         self.hosts.admin = Some(self.provider.admin_site(settings).unwrap());
         self
     }

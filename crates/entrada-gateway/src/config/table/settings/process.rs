@@ -72,6 +72,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "The app role of the app registration that operators have, such as Entrada.Admin",
     ),
     setting(
+        OPERATORS,
+        "admin_tenant",
+        "ID",
+        "The tenant that operators are of, by its id; needed where users of several tenants sign in, for each \
+         tenant gives the role to whom it likes [default: the tenant]",
+    ),
+    setting(
         PROCESS,
         "config",
         "FILE",
