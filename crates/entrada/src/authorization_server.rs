@@ -323,6 +323,11 @@ impl AuthorizationServer {
         &self.0.config.issuer
     }
 
+    /// Who is told what is decided.
+    pub(crate) fn audit(&self) -> Option<&dyn AuditSink> {
+        self.0.config.audit.as_deref()
+    }
+
     /// What people call the first server.
     pub(crate) fn resource_name(&self) -> &str {
         &self.0.config.resources.first().name

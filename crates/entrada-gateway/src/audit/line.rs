@@ -33,6 +33,9 @@ pub(super) struct Line<'a> {
     client_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     grant: Option<String>,
+    /// What an operator's act is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,7 +69,8 @@ impl<'a> Line<'a> {
             client_id: event.client_id.as_ref().map(|id| id.as_str().to_owned()),
             client_name: event.unverified_client_name.clone(),
             grant: event.grant.clone(),
-            correlation_id: Some(event.correlation_id.clone()),
+            object: event.object.clone(),
+            correlation_id: Some(event.correlation_id.clone()).filter(|id| !id.is_empty()),
             address: event.address,
             ..Self::default()
         };

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use entrada::administration::{Administration, Ended, GrantFilter, Selection};
+use entrada::audit::Who;
 use entrada::oauth::client::ClientId;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -72,7 +73,7 @@ impl ControlSocket {
             };
             match accepted {
                 Ok((stream, _)) if self.is_for(&stream) => {
-                    let administration = administration.clone();
+                    let administration = administration.by(Who::named(WHO));
                     answering.spawn(async move {
                         // Whoever hung up needs no answer.
                         let _ = answer(stream, &administration).await;
@@ -101,6 +102,9 @@ const fn may_ask(user: u32, owner: u32) -> bool {
 }
 
 const ROOT: u32 = 0;
+
+/// Who does what a command asks for, in the audit log: whoever runs it.
+const WHO: &str = "a command on this machine";
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {

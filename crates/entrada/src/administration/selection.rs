@@ -150,6 +150,18 @@ pub enum Selection {
     All,
 }
 
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Grant(id) => write!(f, "grant {id}"),
+            Self::User(user) => write!(f, "user {user}"),
+            Self::Client(id) => write!(f, "client {id}"),
+            Self::Tenant(id) => write!(f, "tenant {id}"),
+            Self::All => f.write_str("all"),
+        }
+    }
+}
+
 impl Selection {
     /// Whether a grant of this client and principal is among them. One that is named is looked up instead.
     pub(super) fn admits(&self, client_id: &ClientId, principal: &Principal) -> bool {
