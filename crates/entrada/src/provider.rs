@@ -14,31 +14,26 @@ use http::{Request, Response};
 use tower::{Layer as _, Service};
 use url::Url;
 
-use crate::access_token::AccessTokenVerifier;
 use crate::admin_site::{self, AdminError, AdminSettings, Lent};
 use crate::administration::Administration;
-use crate::authorization_server::{
-    AuthorizationServer, AuthorizationServerConfig, Resource, TrustedProxies,
-};
+use crate::authorization_server::{AuthorizationServer, TrustedProxies};
 use crate::caller_assertion::CallerAssertions;
-use crate::dpop;
 use crate::entra::error::EntraError;
-use crate::entra::groups::{GroupResolver, WithGroups};
+use crate::entra::groups::GroupResolver;
 use crate::entra::{AppRegistration, EntraClient};
 use crate::jwt::jwks::Algorithm;
-use crate::keys::{Change, KeyRing, Keys, KeysError};
+use crate::keys::{Change, KeyRing, KeysError};
 use crate::meters;
-use crate::multi_auth::MultiAuth;
 use crate::oauth::metadata::ProtectedResourceMetadata;
 use crate::oauth::scope::Scope;
-use crate::on_behalf_of::{GrantAccess, OnBehalfOf};
+use crate::on_behalf_of::OnBehalfOf;
 use crate::platform::{Platform, Timestamp};
 use crate::resource_server::{
-    Protection, RequireBearerLayer, protected_resource_metadata, protected_resource_metadata_below,
-    resource_metadata_url,
+    RequireBearerLayer, protected_resource_metadata, protected_resource_metadata_below,
 };
-use crate::store::{SealedStore, StoreError};
+use crate::store::StoreError;
 
+mod assembled;
 mod config;
 mod hosts;
 mod paths;
@@ -50,7 +45,7 @@ pub use config::{
 };
 pub use remote::RemoteAuthProvider;
 
-use config::Checked;
+use config::Opened;
 use hosts::{Host, Hosts};
 
 /// An OAuth 2.1 authorization server in front of MCP clients with Microsoft Entra ID behind it,
@@ -63,9 +58,11 @@ struct Inner {
     base_url: Url,
     /// The first is meant where a client names none.
     protected: Vec<Protected>,
-    keys: Keys,
+    opened: Opened,
     signing_algorithm: Algorithm,
     app: AppRegistration,
+    on_behalf_of: OnBehalfOf,
+    groups: Option<Arc<GroupResolver>>,
     platform: Platform,
 }
 
@@ -83,58 +80,7 @@ impl AzureProvider {
     ///
     /// [`ConfigErrors`] names everything that is wrong, at once, and says what to change.
     pub fn new(config: AzureConfig, platform: Platform) -> Result<Self, ConfigErrors> {
-        let Checked {
-            app,
-            server,
-            guarded,
-            graph,
-            store,
-            keys,
-            signing_algorithm,
-        } = config.check(&platform)?;
-        let base_url = server.base_url.clone();
-        let metadata: Vec<_> = server
-            .resources
-            .iter()
-            .map(|resource| metadata(&server, resource))
-            .collect();
-        let proofs = server.proofs.clone();
-        let entra = Arc::new(EntraClient::new(app.clone(), platform.clone()));
-        let health = store.health();
-        let store = SealedStore::new(Arc::new(store), keys.clone(), Arc::clone(&platform.random));
-        let store = (store, health);
-        let server = AuthorizationServer::new(server, entra, store, keys.clone(), platform.clone());
-        let on_behalf_of = OnBehalfOf::of_grants(server.clone(), platform.clone());
-        let groups = groups(graph, &on_behalf_of, &platform);
-        let resources = server.resources().iter();
-        let protected = resources.zip(guarded).zip(metadata);
-        let protected = protected.map(|((resource, guarded), metadata)| {
-            let url = guarded.url;
-            let mut protection = Protection::new(resource_metadata_url(&url));
-            protection.required_scope = resource.scopes.required().clone();
-            protection.requirement = guarded.requirement;
-            protection.allowed_origins = guarded.allowed_origins;
-            protection.session_keys = Some(keys.clone());
-            protection.proofs.clone_from(&proofs);
-            let own = own_verifier((&server, resource), &on_behalf_of, groups.as_ref());
-            let verifier = MultiAuth::first(own, guarded.also_accepted);
-            let clock = Arc::clone(&platform.clock);
-            Protected {
-                url,
-                metadata,
-                guard: RequireBearerLayer::new(verifier, clock, protection),
-            }
-        });
-        let protected = protected.collect();
-        Ok(Self(Arc::new(Inner {
-            server,
-            base_url,
-            protected,
-            keys,
-            signing_algorithm,
-            app,
-            platform,
-        })))
+        Ok(Self::assembled(config.check(None, &platform)?, platform))
     }
 
     /// Everything around `service` in one router: the authorization server, the metadata, and
@@ -225,14 +171,14 @@ impl AzureProvider {
     pub fn caller_assertions(&self, resource: &str) -> Option<CallerAssertions> {
         let Inner {
             server,
-            keys,
+            opened,
             platform,
             ..
         } = &*self.0;
         let known = self.resources().find(|known| *known == resource)?;
         let parties = (server.issuer().as_str(), known);
         let clock = Arc::clone(&platform.clock);
-        Some(CallerAssertions::new(parties, keys.clone(), clock))
+        Some(CallerAssertions::new(parties, opened.keys.clone(), clock))
     }
 
     /// The URL of the first resource, as MCP clients are told.
@@ -269,7 +215,7 @@ impl AzureProvider {
 
     /// Whether there are keys: those that replicas share are there once they were read for the first time.
     pub fn has_keys(&self) -> bool {
-        self.0.keys.current().is_there()
+        self.0.opened.keys.current().is_there()
     }
 
     /// Whether Entra is where the configuration says, and knows the tenant: it is asked once for what it
@@ -310,7 +256,7 @@ impl AzureProvider {
         is_due: impl Fn(&KeyRing, Timestamp) -> bool + Send + Sync + 'static,
     ) -> Result<(), KeysError> {
         let Inner {
-            keys,
+            opened: Opened { keys, .. },
             platform,
             signing_algorithm,
             ..
@@ -336,12 +282,12 @@ impl AzureProvider {
     pub fn administration(&self) -> Administration {
         let Inner {
             server,
-            keys,
+            opened,
             signing_algorithm,
             platform,
             ..
         } = &*self.0;
-        let keys = (keys.clone(), *signing_algorithm);
+        let keys = (opened.keys.clone(), *signing_algorithm);
         Administration::new(server.clone(), keys, platform.clone())
     }
 
@@ -383,44 +329,6 @@ impl AzureProvider {
     /// [`StoreError`] if the store fails; the rest is swept next time.
     pub async fn sweep(&self) -> Result<u64, StoreError> {
         self.0.server.sweep().await
-    }
-}
-
-/// What a protected server says of itself.
-fn metadata(server: &AuthorizationServerConfig, resource: &Resource) -> ProtectedResourceMetadata {
-    let issuers = vec![server.issuer.clone()];
-    let mut metadata = ProtectedResourceMetadata::new(&resource.indicator, issuers);
-    metadata.scopes_supported = resource.scopes.required().iter().cloned().collect();
-    metadata.resource_name = Some(resource.name.clone());
-    if let Some(proofs) = &server.proofs {
-        metadata.dpop_signing_alg_values_supported = Some(dpop::algorithms());
-        metadata.dpop_bound_access_tokens_required = proofs.are_required().then_some(true);
-    }
-    metadata
-}
-
-/// What looks groups up, where that is wanted.
-fn groups(
-    graph: Option<(String, String)>,
-    on_behalf_of: &OnBehalfOf,
-    platform: &Platform,
-) -> Option<Arc<GroupResolver>> {
-    let (url, scope) = graph?;
-    let access = GrantAccess::new(on_behalf_of.clone(), scope);
-    let groups = GroupResolver::new(url, Arc::new(access), platform.clone());
-    Some(Arc::new(groups))
-}
-
-/// What verifies our own tokens for `resource`.
-fn own_verifier(
-    (server, resource): (&AuthorizationServer, &Resource),
-    on_behalf_of: &OnBehalfOf,
-    groups: Option<&Arc<GroupResolver>>,
-) -> Arc<dyn AccessTokenVerifier> {
-    let verifier = Arc::new(server.verifier(resource, Arc::new(on_behalf_of.clone())));
-    match groups {
-        Some(groups) => Arc::new(WithGroups::new(verifier, Arc::clone(groups))),
-        None => verifier,
     }
 }
 

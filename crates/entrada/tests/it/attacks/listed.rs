@@ -6,7 +6,7 @@ const DOCUMENT: &str = include_str!("../../../../../docs/ATTACKS.md");
 const POLICY: &str = include_str!("../../../../../SECURITY.md");
 
 /// Tests that carry out an attack each.
-const ATTACKS: [&str; 23] = [
+const ATTACKS: [&str; 24] = [
     include_str!("admin_site.rs"),
     include_str!("administration.rs"),
     include_str!("approvals.rs"),
@@ -24,6 +24,7 @@ const ATTACKS: [&str; 23] = [
     include_str!("public_web.rs"),
     include_str!("redirects.rs"),
     include_str!("refresh.rs"),
+    include_str!("reload.rs"),
     include_str!("server.rs"),
     include_str!("servers.rs"),
     include_str!("sessions.rs"),
