@@ -54,14 +54,16 @@ impl AuditSettings {
 
 /// Takes what is decided into the audit log. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Audit(Arc<Shared>);
+pub struct Audit {
+    shared: Arc<Shared>,
+    arguments: bool,
+}
 
 #[derive(Debug)]
 struct Shared {
     queue: SyncSender<Message>,
     state: Arc<State>,
     required: bool,
-    arguments: bool,
     clock: SystemClock,
 }
 
@@ -111,13 +113,16 @@ impl Audit {
         let writer = Writer::new(output, lines, Arc::clone(&state));
         let thread = std::thread::Builder::new().name("audit".to_owned());
         let thread = thread.spawn(move || writer.run())?;
-        let audit = Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             queue,
             state,
             required: settings.required,
-            arguments: settings.arguments,
             clock: SystemClock::default(),
-        }));
+        });
+        let audit = Self {
+            shared,
+            arguments: settings.arguments,
+        };
         Ok(AuditWriter { audit, thread })
     }
 
@@ -127,7 +132,7 @@ impl Audit {
     ///
     /// [`NotAudited`] if not.
     pub fn ready(&self) -> Result<(), NotAudited> {
-        if self.0.required && self.is_failing() {
+        if self.shared.required && self.is_failing() {
             Err(NotAudited)
         } else {
             Ok(())
@@ -136,13 +141,13 @@ impl Audit {
 
     /// Whether lines wait that cannot be written, or were lost.
     pub fn is_failing(&self) -> bool {
-        self.0.state.failing.load(Ordering::Relaxed)
+        self.shared.state.failing.load(Ordering::Relaxed)
     }
 
     /// Opens the file anew, which something else has moved away.
     pub fn reopen(&self) {
         // Where the queue is full the log fails, and it is opened anew for that.
-        let _ = self.0.queue.try_send(Message::Reopen);
+        let _ = self.shared.queue.try_send(Message::Reopen);
     }
 
     /// Writes that a call is let through.
@@ -152,20 +157,26 @@ impl Audit {
     /// [`NotAudited`] if that must be written and cannot be.
     pub(crate) fn allow(&self, asked: Asked<'_>) -> Result<Written, NotAudited> {
         let line = self.line(asked).allowed();
-        if !self.0.required {
+        if !self.shared.required {
             self.put(&line);
             return Ok(Written(None));
         }
         let (written, wait) = oneshot::channel();
         let queued = Message::Line(line.text(), Some(written));
-        let queued = self.0.queue.try_send(queued);
+        let queued = self.shared.queue.try_send(queued);
         queued.map_err(|_| NotAudited)?;
         Ok(Written(Some(wait)))
     }
 
+    /// The same log, for whoever tells what tools are called with, or does not.
+    pub(crate) fn telling_arguments(&self, arguments: bool) -> Self {
+        let shared = Arc::clone(&self.shared);
+        Self { shared, arguments }
+    }
+
     /// Whether it tells what tools are called with.
     pub(crate) fn tells_arguments(&self) -> bool {
-        self.0.arguments
+        self.arguments
     }
 
     /// Writes that a call was turned away.
@@ -183,16 +194,16 @@ impl Audit {
     }
 
     fn line<'a>(&self, asked: Asked<'a>) -> Line<'a> {
-        Line::of_call(asked, self.0.arguments, self.0.clock.now())
+        Line::of_call(asked, self.arguments, self.shared.clock.now())
     }
 
     fn put(&self, line: &Line<'_>) {
-        match self.0.queue.try_send(Message::Line(line.text(), None)) {
+        match self.shared.queue.try_send(Message::Line(line.text(), None)) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 metrics::audited("lost", 1);
-                self.0.state.lost.fetch_add(1, Ordering::Relaxed);
-                if !self.0.state.failing.swap(true, Ordering::Relaxed) {
+                self.shared.state.lost.fetch_add(1, Ordering::Relaxed);
+                if !self.shared.state.failing.swap(true, Ordering::Relaxed) {
                     metrics::audit_fails(true);
                     tracing::error!(
                         "lines of the audit log are lost: more come than can be written"
@@ -239,7 +250,7 @@ impl AuditWriter {
         let Self { audit, thread } = self;
         let told = move || {
             // It fails where the thread has ended already.
-            let _ = audit.0.queue.send(Message::End);
+            let _ = audit.shared.queue.send(Message::End);
             let _ = thread.join();
         };
         let ended = tokio::task::spawn_blocking(told);

@@ -34,8 +34,10 @@ const ATTACKS: [&str; 24] = [
 ];
 
 /// Tests of the gateway, of tools, of credentials and of stores, some of which do.
-const ELSEWHERE: [&str; 25] = [
+const ELSEWHERE: [&str; 27] = [
     include_str!("../../../../entrada-gateway/src/command/terminal.rs"),
+    include_str!("../../../../entrada-gateway/src/config/prints.rs"),
+    include_str!("../../../../entrada-gateway/src/reload/tests.rs"),
     include_str!("../credential.rs"),
     include_str!("../../store/moving.rs"),
     include_str!("../../../src/store/moving/tests/interleaved.rs"),
