@@ -54,14 +54,16 @@ impl AuditSettings {
 
 /// Takes what is decided into the audit log. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Audit(Arc<Shared>);
+pub struct Audit {
+    shared: Arc<Shared>,
+    arguments: bool,
+}
 
 #[derive(Debug)]
 struct Shared {
     queue: SyncSender<Message>,
     state: Arc<State>,
     required: bool,
-    arguments: bool,
     longest: usize,
     clock: SystemClock,
 }
@@ -137,14 +139,17 @@ impl Audit {
         let writer = Writer::new(output, lines, Arc::clone(&state));
         let thread = std::thread::Builder::new().name("audit".to_owned());
         let thread = thread.spawn(move || writer.run())?;
-        let audit = Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             queue,
             state,
             required: settings.required,
-            arguments: settings.arguments,
             longest: settings.place.longest_line(),
             clock: SystemClock::default(),
-        }));
+        });
+        let audit = Self {
+            shared,
+            arguments: settings.arguments,
+        };
         Ok(AuditWriter { audit, thread })
     }
 
@@ -154,7 +159,7 @@ impl Audit {
     ///
     /// [`NotAudited`] if not.
     pub fn ready(&self) -> Result<(), NotAudited> {
-        if self.0.required && self.is_failing() {
+        if self.shared.required && self.is_failing() {
             Err(NotAudited)
         } else {
             Ok(())
@@ -163,13 +168,13 @@ impl Audit {
 
     /// Whether lines wait that cannot be written, or were lost.
     pub fn is_failing(&self) -> bool {
-        self.0.state.failing.load(Ordering::Relaxed)
+        self.shared.state.failing.load(Ordering::Relaxed)
     }
 
     /// Opens the file anew, which something else has moved away.
     pub fn reopen(&self) {
         // Where the queue is full the log fails, and it is opened anew for that.
-        let _ = self.0.queue.try_send(Message::Reopen);
+        let _ = self.shared.queue.try_send(Message::Reopen);
     }
 
     /// Writes that a call is let through.
@@ -179,7 +184,7 @@ impl Audit {
     /// [`NotAudited`] if that must be written and cannot be.
     pub(crate) fn allow(&self, asked: Asked<'_>) -> Result<Written, NotAudited> {
         let line = self.line(asked).allowed();
-        if !self.0.required {
+        if !self.shared.required {
             self.put(&line);
             return Ok(Written(None));
         }
@@ -194,20 +199,26 @@ impl Audit {
         line: &Line<'_>,
         written: Option<oneshot::Sender<bool>>,
     ) -> Result<(), NotAudited> {
-        let line = line.text_within(self.0.longest);
-        let room = Room::take(&self.0.state, line.len()).ok_or(NotAudited)?;
+        let line = line.text_within(self.shared.longest);
+        let room = Room::take(&self.shared.state, line.len()).ok_or(NotAudited)?;
         let waiting = Waiting {
             line,
             written,
             _room: room,
         };
-        let queued = self.0.queue.try_send(Message::Line(waiting));
+        let queued = self.shared.queue.try_send(Message::Line(waiting));
         queued.map_err(|_| NotAudited)
+    }
+
+    /// The same log, for whoever tells what tools are called with, or does not.
+    pub(crate) fn telling_arguments(&self, arguments: bool) -> Self {
+        let shared = Arc::clone(&self.shared);
+        Self { shared, arguments }
     }
 
     /// Whether it tells what tools are called with.
     pub(crate) fn tells_arguments(&self) -> bool {
-        self.0.arguments
+        self.arguments
     }
 
     /// Writes that a call was turned away.
@@ -225,7 +236,7 @@ impl Audit {
     }
 
     fn line<'a>(&self, asked: Asked<'a>) -> Line<'a> {
-        Line::of_call(asked, self.0.arguments, self.0.clock.now())
+        Line::of_call(asked, self.arguments, self.shared.clock.now())
     }
 
     fn put(&self, line: &Line<'_>) {
@@ -233,8 +244,8 @@ impl Audit {
             return;
         }
         metrics::audited("lost", 1);
-        self.0.state.lost.fetch_add(1, Ordering::Relaxed);
-        if !self.0.state.failing.swap(true, Ordering::Relaxed) {
+        self.shared.state.lost.fetch_add(1, Ordering::Relaxed);
+        if !self.shared.state.failing.swap(true, Ordering::Relaxed) {
             metrics::audit_fails(true);
             tracing::error!("lines of the audit log are lost: more come than can be written");
         }
@@ -277,7 +288,7 @@ impl AuditWriter {
         let Self { audit, thread } = self;
         let told = move || {
             // It fails where the thread has ended already.
-            let _ = audit.0.queue.send(Message::End);
+            let _ = audit.shared.queue.send(Message::End);
             let _ = thread.join();
         };
         let ended = tokio::task::spawn_blocking(told);
@@ -319,10 +330,10 @@ mod tests {
         };
         for _ in 0..10 {
             audit.allow(asked).unwrap().wait().await.unwrap();
-            assert!(audit.0.state.held.load(Ordering::Relaxed) <= MOST_HELD);
+            assert!(audit.shared.state.held.load(Ordering::Relaxed) <= MOST_HELD);
         }
         assert!(audit.is_failing());
-        let state = Arc::clone(&audit.0.state);
+        let state = Arc::clone(&audit.shared.state);
         writer.end().await;
         drop(audit);
         assert_eq!(state.held.load(Ordering::Relaxed), 0);

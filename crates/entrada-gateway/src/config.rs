@@ -15,6 +15,7 @@ mod keys;
 mod observing;
 mod ourselves;
 mod policy;
+mod prints;
 mod problem;
 mod provider;
 mod resource;
@@ -42,6 +43,7 @@ pub use crate::config::flags::Flags;
 pub use crate::config::keys::{KeyPlace, SharedPlace, SharedPlaceError, key_place};
 use crate::config::ourselves::Ourselves;
 pub use crate::config::policy::policies;
+pub(crate) use crate::config::prints::{Change, Print, Prints};
 pub use crate::config::problem::{ConfigError, Problem};
 pub use crate::config::provider::ProviderSettings;
 pub use crate::config::resource::{ResourceSettings, TokensOf};
@@ -87,6 +89,8 @@ pub struct Settings {
     pub traces: Option<TraceSettings>,
     /// What may be meant, and is to be looked at.
     pub warnings: Vec<Problem>,
+    /// What tells them from others.
+    pub(crate) prints: Prints,
 }
 
 /// How an MCP server is reached.
@@ -146,6 +150,8 @@ pub struct UpstreamSettings {
     pub policy: Policy,
     /// How often users, clients and callers of a tool may come.
     pub rates: Rates,
+    /// What tells the way to the server from another; not known of one that was not read.
+    pub(crate) print: Option<Print>,
 }
 
 impl UpstreamSettings {
@@ -173,6 +179,7 @@ impl UpstreamSettings {
             session_grace: SESSION_GRACE,
             policy: Policy::default(),
             rates: Rates::default(),
+            print: None,
         }
     }
 }
@@ -211,6 +218,7 @@ impl Settings {
     /// [`ConfigError`] with every problem there is.
     pub fn read(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
         let mut sources = Sources::open(flags, environment).map_err(ConfigError::new)?;
+        let prints = sources.prints().clone();
         let (resources, upstreams) = resource::read(&mut sources, upstream);
         let behind = upstreams.as_deref().unwrap_or_default();
         let provider = provider(&mut sources, resources, behind);
@@ -234,11 +242,22 @@ impl Settings {
                 audit,
                 traces,
                 warnings,
+                prints,
             });
         }
         let found = provider.rehearse(&problems);
         problems.extend(found);
         Err(ConfigError::new(problems))
+    }
+
+    /// What tells the settings that are there now from others; what they are is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if the file cannot be read.
+    pub(crate) fn prints(flags: &Flags, environment: &Environment) -> Result<Prints, ConfigError> {
+        let sources = Sources::open(flags, environment).map_err(ConfigError::new)?;
+        Ok(sources.prints().clone())
     }
 }
 
@@ -369,6 +388,7 @@ fn upstream(
     (route, resource_path): (&str, String),
     rules: Vec<Rule>,
 ) -> Option<UpstreamSettings> {
+    let print = sources.print_of_server(route);
     let policy = policy::read(sources, Some(route), rules);
     let ourselves = Ourselves::of(sources);
     let transport = if stdio::is_meant(sources) {
@@ -401,6 +421,7 @@ fn upstream(
         session_grace: SESSION_GRACE,
         policy,
         rates,
+        print: Some(print),
     })
 }
 

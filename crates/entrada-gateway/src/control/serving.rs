@@ -62,8 +62,12 @@ impl ControlSocket {
         Ok(socket)
     }
 
-    /// Answers by `administration`, until `stop`.
-    pub(crate) async fn serve(self, administration: Administration, stop: CancellationToken) {
+    /// Answers by what `administration` makes for each command, until `stop`.
+    pub(crate) async fn serve(
+        self,
+        administration: impl Fn() -> Administration,
+        stop: CancellationToken,
+    ) {
         let mut answering = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -73,7 +77,7 @@ impl ControlSocket {
             };
             match accepted {
                 Ok((stream, _)) if self.is_for(&stream) => {
-                    let administration = administration.by(Who::named(WHO));
+                    let administration = administration().by(Who::named(WHO));
                     answering.spawn(async move {
                         // Whoever hung up needs no answer.
                         let _ = answer(stream, &administration).await;

@@ -82,6 +82,13 @@ impl ReverseProxy {
     }
 }
 
+impl ReverseProxy {
+    /// Whether it is the very one that `other` is a clone of.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 /// An answer that will come.
 pub(crate) type Answering =
     Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;

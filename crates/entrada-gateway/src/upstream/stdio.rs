@@ -14,7 +14,10 @@ use std::time::Duration;
 use axum::body::Body;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, Request, Response};
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use entrada::VerifiedToken;
 
@@ -104,6 +107,8 @@ struct Shared {
     path: String,
     body_limit: u64,
     pool: Arc<Pool>,
+    /// What was sent and is not answered to its end.
+    asked: TaskTracker,
 }
 
 impl StdioServer {
@@ -114,7 +119,19 @@ impl StdioServer {
             path: settings.resource_path.trim_end_matches('/').to_owned(),
             body_limit: settings.body_limit,
             pool: Pool::new(stdio, told, settings.response_timeout),
+            asked: TaskTracker::new(),
         }))
+    }
+
+    /// Whether it is the very one that `other` is a clone of.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Waits until what was sent is answered, where nothing more is.
+    pub(super) async fn answered(&self) {
+        self.0.asked.close();
+        self.0.asked.wait().await;
     }
 
     /// Ends all children, in good order, and starts none any more.
@@ -134,15 +151,31 @@ impl tower::Service<Request<Body>> for StdioServer {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let shared = Arc::clone(&self.0);
+        // Who listens does so until there is nothing to hear.
+        let asked = (*request.method() != Method::GET).then(|| shared.asked.token());
         Box::pin(async move {
             let caller = request.extensions().get().cloned();
             let response = match shared.answer(request, caller.as_ref()).await {
                 Ok(response) => response,
                 Err(error) => error.into_response(shared.pool.program()),
             };
-            Ok(with_caller(response, caller))
+            let response = with_caller(response, caller);
+            // An answer that is there as a whole has ended.
+            let is_whole = response.body().size_hint().exact().is_some();
+            Ok(match asked.filter(|_| !is_whole) {
+                Some(asked) => response.map(|body| until_its_end(body, asked)),
+                None => response,
+            })
         })
     }
+}
+
+/// `body`, which keeps `asked` for as long as it is read.
+fn until_its_end(body: Body, asked: TaskTrackerToken) -> Body {
+    Body::new(body.map_frame(move |frame| {
+        let _until_its_end = &asked;
+        frame
+    }))
 }
 
 impl Shared {

@@ -15,6 +15,7 @@ mod passing;
 mod policy;
 mod program;
 mod refusing;
+mod reload;
 mod replicas;
 mod stdio;
 mod streams;

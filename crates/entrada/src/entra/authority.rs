@@ -258,6 +258,11 @@ impl Authority {
         &self.authorization_endpoint
     }
 
+    /// Whether `other` is the same tenant at the same place, whoever is let in from there.
+    pub(crate) fn is_where(&self, other: &Self) -> bool {
+        (&self.base, &self.path) == (&other.base, &other.path)
+    }
+
     pub(crate) fn token_endpoint(&self) -> &Uri {
         &self.token_endpoint
     }

@@ -6,7 +6,7 @@ const DOCUMENT: &str = include_str!("../../../../../docs/ATTACKS.md");
 const POLICY: &str = include_str!("../../../../../SECURITY.md");
 
 /// Tests that carry out an attack each.
-const ATTACKS: [&str; 23] = [
+const ATTACKS: [&str; 24] = [
     include_str!("admin_site.rs"),
     include_str!("administration.rs"),
     include_str!("approvals.rs"),
@@ -24,6 +24,7 @@ const ATTACKS: [&str; 23] = [
     include_str!("public_web.rs"),
     include_str!("redirects.rs"),
     include_str!("refresh.rs"),
+    include_str!("reload.rs"),
     include_str!("server.rs"),
     include_str!("servers.rs"),
     include_str!("sessions.rs"),
@@ -33,9 +34,11 @@ const ATTACKS: [&str; 23] = [
 ];
 
 /// Tests of the gateway, of tools, of credentials and of stores, some of which do.
-const ELSEWHERE: [&str; 30] = [
+const ELSEWHERE: [&str; 32] = [
     include_str!("../../../../entrada-gateway/src/control/serving.rs"),
     include_str!("../../../../entrada-gateway/src/command/terminal.rs"),
+    include_str!("../../../../entrada-gateway/src/config/prints.rs"),
+    include_str!("../../../../entrada-gateway/src/reload/tests.rs"),
     include_str!("../credential.rs"),
     include_str!("../../store/moving.rs"),
     include_str!("../../../src/store/moving/tests/interleaved.rs"),
