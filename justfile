@@ -40,6 +40,10 @@ direct:
 gateway:
     ./scripts/test gateway
 
+# `entrada serve` in front of servers from FastMCP and from the TypeScript SDK, with both SDKs' clients.
+servers:
+    ./scripts/test servers
+
 # `entrada serve` in front of MCP servers that speak stdio.
 stdio:
     ./scripts/test stdio

@@ -30,7 +30,7 @@ def start(command: list, log_name: str, port: int, env: dict[str, str] | None = 
     with open(ARTEFACTS / f"{log_name}.log", "ab") as log:
         process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        wait_for(port, process)
+        wait_for(port, process, within=60)
     except BaseException:
         stop(process)
         raise
