@@ -1,6 +1,7 @@
 """MCP's conformance suite for servers, against a server directly and through `entrada serve`: the same must come of it."""
 
 import collections
+import contextlib
 import json
 import pathlib
 import subprocess
@@ -16,8 +17,32 @@ LIMIT = 120
 SUITE = TOOLS / "node" / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
 # The server that all of it is run against, which has what the suite asks for.
 FIXTURE = DEBUG / "examples" / "conformance_server"
-# What the server itself fails, as scenario and check, and why: {("scenario", "check"): "reason"}.
-KNOWN_FAILURES: dict[tuple[str, str], str] = {}
+# What the server itself fails, and why: {"check": "reason"}.
+KNOWN_FAILURES: dict[str, str] = {}
+
+# The same server under rules that allow everybody everything, for which the gateway reads all there is.
+ROUTE = """
+[[route]]
+path = "/mcp/ruled"
+upstream = "http://127.0.0.1:{port}/mcp"
+filter_lists = true
+# Methods that MCP has not, too.
+without_rule = "allow"
+
+[[route.rule]]
+tools = ["*"]
+prompts = ["*"]
+resources = ["*"]
+"""
+# Where the answer is the gateway's under rules. The server refuses the same, and says so by another error.
+NO_VERSION = "a header says a version that the body does not: -32020, and not -32602"
+NO_URI = "names no resource, so no rule is met: 400, and not 404"
+REFUSED_BY_RULES = {
+    "sep-2575-request-meta-invalid-missing-meta": NO_VERSION,
+    "sep-2575-request-meta-invalid-missing-protocol-version": NO_VERSION,
+    "sep-2575-http-server-method-not-found-404-resources-subscribe": NO_URI,
+    "sep-2575-http-server-method-not-found-404-resources-unsubscribe": NO_URI,
+}
 
 # How often each check of a scenario came to each verdict. What is merely noted differs from run to run.
 Results = dict[str, collections.Counter]
@@ -38,46 +63,60 @@ def results(url: str, revision: str) -> Results:
         return found
 
 
-def failures(found: Results) -> set[tuple[str, str]]:
-    return {(scenario, check) for scenario, counted in found.items() for check, _, status in counted if status != "SUCCESS"}
+def failures(found: Results) -> list[str]:
+    verdicts = ((scenario, *verdict) for scenario, counted in found.items() for verdict in counted)
+    failed = ((scenario, check) for scenario, check, _, status in verdicts if status != "SUCCESS")
+    return [f"{scenario}: {check} fails directly, which is not known" for scenario, check in failed if check not in KNOWN_FAILURES]
 
 
-def differences(direct: Results, through: Results) -> list[str]:
-    told = []
+def differences(direct: Results, through: Results, expected: dict[str, str]) -> list[str]:
+    told, met = [], set()
     for scenario in sorted(direct.keys() | through.keys()):
         ours, theirs = (side.get(scenario, collections.Counter()) for side in (through, direct))
-        told += [f"{scenario}: directly {verdict}" for verdict in (theirs - ours).elements()]
-        told += [f"{scenario}: through the gateway {verdict}" for verdict in (ours - theirs).elements()]
-    return told
+        sides = [("directly", theirs - ours), ("through the gateway", ours - theirs)]
+        apart = [(where, verdict) for where, verdicts in sides for verdict in verdicts.elements()]
+        met |= {check for _, (check, _, _) in apart} & expected.keys()
+        told += [f"{scenario}: {where} {verdict}" for where, verdict in apart if verdict[0] not in expected]
+    return told + [f"{check} is the same, and should not be" for check in expected.keys() - met]
 
 
-def is_transparent(revision: str, direct_url: str, gateway_url: str) -> bool:
-    direct, through = results(direct_url, revision), results(gateway_url, revision)
-    wrong = differences(direct, through)
-    wrong += [f"{scenario}: {check} fails, which is not known" for scenario, check in failures(direct) - KNOWN_FAILURES.keys()]
-    counts = [sum(sum(counted.values()) for counted in side.values()) for side in (direct, through)]
-    verdict = "FAILED" if wrong else "ok    "
-    print(f"{verdict} {revision}: {len(direct)} scenarios; {counts[0]} checks directly, {counts[1]} through the gateway", flush=True)
+def told(revision: str, way: str, found: Results, wrong: list[str]) -> bool:
+    count = sum(sum(counted.values()) for counted in found.values())
+    print(f"{'FAILED' if wrong else 'ok    '} {revision} {way}: {len(found)} scenarios, {count} checks", flush=True)
     for line in wrong:
         print(f"       {line}")
     return not wrong
 
 
+def is_transparent(revision: str, direct_url: str, ways: dict[str, str]) -> bool:
+    direct = results(direct_url, revision)
+    verdicts = [told(revision, "directly", direct, failures(direct))]
+    for way, url in ways.items():
+        through = results(url, revision)
+        differ = REFUSED_BY_RULES if way == "under rules" and revision >= "2026" else {}
+        verdicts.append(told(revision, way, through, differences(direct, through, differ)))
+    return all(verdicts)
+
+
 def main() -> int:
-    port, relay_port = free_port(), free_port()
-    direct, through = (f"http://localhost:{at}/mcp" for at in (port, relay_port))
-    settings = {
-        "upstream": f"http://127.0.0.1:{port}/mcp",
-        # The suite looks whether a server on this machine takes what names it, and refuses what names another host.
-        "host_header": "preserve",
-        "allowed_origins": f"http://localhost:{relay_port}",
-    }
-    with (
-        running([FIXTURE, port], "conformance-server", port),
-        serve("conformance-entrada", **settings) as gateway,
-        Bearer(relay_port, gateway.port, gateway.token()),
-    ):
-        verdicts = [is_transparent(revision, direct, through) for revision in REVISIONS]
+    port, paths = free_port(), {"through the gateway": "/mcp", "under rules": "/mcp/ruled"}
+    relays = {way: free_port() for way in paths}
+    ways = {way: f"http://localhost:{relays[way]}{path}" for way, path in paths.items()}
+    with contextlib.ExitStack() as stack:
+        config = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory())) / "entrada.toml"
+        config.write_text(ROUTE.format(port=port))
+        settings = {
+            "config": config,
+            "upstream": f"http://127.0.0.1:{port}/mcp",
+            # The suite looks whether a server on this machine takes what names it, and refuses what names another host.
+            "host_header": "preserve",
+            "allowed_origins": " ".join(f"http://localhost:{relay}" for relay in relays.values()),
+        }
+        stack.enter_context(running([FIXTURE, port], "conformance-server", port))
+        gateway = stack.enter_context(serve("conformance-entrada", **settings))
+        for way, path in paths.items():
+            stack.enter_context(Bearer(relays[way], gateway.port, gateway.token(path)))
+        verdicts = [is_transparent(revision, f"http://localhost:{port}/mcp", ways) for revision in REVISIONS]
     print(f"{len(verdicts)} revisions: {verdicts.count(True)} passed, {verdicts.count(False)} failed")
     return 0 if all(verdicts) else 1
 

@@ -45,6 +45,10 @@ pub enum ForwardError {
     /// The connection broke before the answer began.
     #[error("the upstream hung up without an answer")]
     Lost(#[source] legacy::Error),
+    /// The upstream says that it speaks another protocol from now on, which nobody asked it to
+    /// (RFC 9110 §15.2.2).
+    #[error("the upstream changed the protocol unasked")]
+    Switched,
     /// The upstream is to be told who calls, and nothing can sign that now.
     #[error(transparent)]
     NotSigned(#[from] NotSigned),
@@ -103,7 +107,9 @@ impl ForwardError {
             Self::Unmapped(_) | Self::Method => StatusCode::FORBIDDEN,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Unreachable(_) | Self::Lost(_) | Self::TokenRefused => StatusCode::BAD_GATEWAY,
+            Self::Unreachable(_) | Self::Lost(_) | Self::Switched | Self::TokenRefused => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::TokenReplaced | Self::NotSigned(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -120,6 +126,7 @@ impl ForwardError {
             Self::SessionLost => "session_lost",
             Self::Unreachable(_) => "unreachable",
             Self::Lost(_) => "lost",
+            Self::Switched => "switched",
             Self::NotSigned(_) => "not_signed",
             Self::Exchange(_) => "exchange",
             Self::TokenRefused => "token_refused",

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
@@ -142,6 +142,10 @@ impl Replicas {
             };
             let request = Request::from_parts(head, lender.lend());
             match replica.ask(request).await {
+                // Of the answers before the last, hyper hands on this one alone.
+                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    return Err(ForwardError::Switched);
+                }
                 Ok(response) => return Ok((index, response)),
                 Err(error) if !error.is_connect() => return Err(ForwardError::of_client(error)),
                 Err(error) => {

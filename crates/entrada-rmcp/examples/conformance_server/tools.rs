@@ -152,8 +152,8 @@ impl Fixture {
         } else {
             self.act(&call, &context).await?
         };
-        let content = vec![ContentBlock::text(text)];
-        Ok(CallToolResponse::Complete(CallToolResult::success(content)))
+        let said = vec![ContentBlock::text(text)];
+        Ok(CallToolResponse::Complete(CallToolResult::success(said)))
     }
 
     /// Calls a tool that does something before it answers.
