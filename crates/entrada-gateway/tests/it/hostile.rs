@@ -79,9 +79,7 @@ async fn an_answer_that_breaks_off_is_not_whole_for_the_client() {
 
 #[tokio::test]
 async fn an_answer_whose_head_is_broken_is_a_bad_gateway() {
-    let many: String = (0..300)
-        .map(|number| format!("x-{number}: v\r\n"))
-        .collect();
+    let many = "x-many: v\r\n".repeat(300);
     let long = format!("x-long: {}\r\n", "v".repeat(1 << 20));
     for head in [
         "HTTP/1.1 200 OK\r\ncontent-le",
@@ -223,7 +221,7 @@ async fn for_a_client_that_does_not_read_no_more_is_held_than_sockets_do() {
     let mut seen = Vec::with_capacity(MUCH);
     client.read_to_end(&mut seen).await.unwrap();
     assert_eq!(sent.load(Ordering::Relaxed), MUCH);
-    assert_eq!(seen.iter().filter(|byte| **byte == b'x').count() / MUCH, 1);
+    assert!(seen.len() > MUCH && seen.ends_with(b"xxxx"));
 }
 
 /// Waits until `count` has begun, and grows no more however often all others have had their turn.

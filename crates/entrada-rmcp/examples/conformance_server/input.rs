@@ -18,7 +18,7 @@ pub(crate) struct Answered {
     pub(crate) state: Option<String>,
 }
 
-fn form(message: &str, field: &str, kind: &str) -> Value {
+pub(crate) fn form(message: &str, field: &str, kind: &str) -> Value {
     let schema =
         json!({ "type": "object", "properties": { field: { "type": kind } }, "required": [field] });
     json!({ "method": "elicitation/create", "params": { "message": message, "requestedSchema": schema } })
@@ -40,7 +40,9 @@ pub(crate) fn rounds(name: &str) -> Option<Vec<Round>> {
     let name_of_user = || form("What is your name?", "name", "string");
     let confirm = || json!({ "confirm": form("Please confirm", "ok", "boolean") });
     Some(match name {
-        "test_input_required_result_elicitation" | "test_streaming_elicitation" => {
+        "test_input_required_result_elicitation"
+        | "test_streaming_elicitation"
+        | "test_tool_with_task" => {
             vec![round(None, json!({ "user_name": name_of_user() }))]
         }
         "test_input_required_result_sampling" => {

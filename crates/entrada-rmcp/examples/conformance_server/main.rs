@@ -9,6 +9,7 @@
 mod content;
 mod input;
 mod legacy;
+mod tasks;
 mod tools;
 
 use std::error::Error;
@@ -18,13 +19,15 @@ use std::sync::Arc;
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
-    GetPromptRequestParams, GetPromptResponse, ListPromptsResult, ListResourceTemplatesResult,
-    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams,
-    ReadResourceResponse, ServerConfig, SetLevelRequestParams, SubscribeRequestParams,
-    SubscriptionFilter, Tool, UnsubscribeRequestParams,
+    CallToolRequestParams, CallToolResponse, CancelTaskParams, CompleteRequestParams,
+    CompleteResult, GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult,
+    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+    PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ServerConfig,
+    SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool,
+    UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
+use rmcp::task_manager::TaskManager;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -43,6 +46,7 @@ async fn main() -> Result<(), Failure> {
     let fixture = Fixture {
         sessions: Arc::clone(&sessions),
         changes: broadcast::channel(16).0,
+        tasks: TaskManager::new(),
     };
     let service = StreamableHttpService::new(
         move || Ok(fixture.clone()),
@@ -72,6 +76,7 @@ enum Change {
 struct Fixture {
     sessions: Arc<LocalSessionManager>,
     changes: broadcast::Sender<Change>,
+    tasks: TaskManager,
 }
 
 /// What `value` says as one of rmcp's types. The suite writes down answers as JSON, and so do we.
@@ -86,6 +91,7 @@ impl ServerHandler for Fixture {
             "protocolVersion": "2025-11-25",
             "capabilities": {
                 "completions": {},
+                "extensions": { "io.modelcontextprotocol/tasks": {} },
                 "logging": {},
                 "prompts": { "listChanged": true },
                 "resources": { "subscribe": true },
@@ -206,6 +212,31 @@ impl ServerHandler for Fixture {
         _context: Context,
     ) -> Result<(), ErrorData> {
         Ok(())
+    }
+
+    async fn get_task(
+        &self,
+        asked: GetTaskParams,
+        _context: Context,
+    ) -> Result<GetTaskResult, ErrorData> {
+        Ok(GetTaskResult::new(self.tasks.get_task(&asked.task_id)?))
+    }
+
+    async fn update_task(
+        &self,
+        asked: UpdateTaskParams,
+        _context: Context,
+    ) -> Result<(), ErrorData> {
+        self.tasks
+            .update_task(&asked.task_id, asked.input_responses)
+    }
+
+    async fn cancel_task(
+        &self,
+        asked: CancelTaskParams,
+        _context: Context,
+    ) -> Result<(), ErrorData> {
+        self.tasks.cancel_task(&asked.task_id)
     }
 
     fn accepted_subscription_filter(

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::content::{AUDIO, IMAGE};
-use crate::{Change, Context, Fixture, input, legacy, typed, whole};
+use crate::{Change, Context, Fixture, input, legacy, tasks, typed, whole};
 
 /// The tools that take nothing.
 const PLAIN: &[&str] = &[
@@ -54,6 +54,8 @@ pub(crate) fn listed() -> Value {
     let mirrored =
         json!({ "type": "object", "properties": { "region": mirrored }, "required": ["region"] });
     tools.push(tool("test_custom_header", mirrored));
+    tools.push(tool("greet", text("name")));
+    tools.extend(tasks::listed().as_array().cloned().unwrap_or_default());
     Value::Array(tools)
 }
 
@@ -140,17 +142,22 @@ impl Fixture {
         if let Some(answer) = fixed(&call.name) {
             return Ok(CallToolResponse::Complete(typed(answer)?));
         }
-        let text = if let Some(rounds) = input::rounds(&call.name) {
-            let answered = input::Answered {
-                responses: call.input_responses,
-                state: call.request_state,
-            };
-            if let Some(asks) = input::outstanding(&rounds, &answered, &context)? {
-                return Ok(CallToolResponse::InputRequired(asks));
-            }
-            format!("state-ok, told {:?}", answered.responses)
-        } else {
-            self.act(&call, &context).await?
+        let answered = input::Answered {
+            responses: call.input_responses.clone(),
+            state: call.request_state.clone(),
+        };
+        let rounds = input::rounds(&call.name);
+        if let Some(rounds) = &rounds
+            && let Some(asks) = input::outstanding(rounds, &answered, &context)?
+        {
+            return Ok(CallToolResponse::InputRequired(asks));
+        }
+        if let Some(task) = tasks::begun(&self.tasks, &call, &context)? {
+            return Ok(task);
+        }
+        let text = match rounds {
+            Some(_) => format!("state-ok, told {:?}", answered.responses),
+            None => self.act(&call, &context).await?,
         };
         let said = vec![ContentBlock::text(text)];
         Ok(CallToolResponse::Complete(CallToolResult::success(said)))
@@ -168,6 +175,7 @@ impl Fixture {
             found.ok_or_else(|| ErrorData::invalid_params(format!("{name} is missing"), None))
         };
         match call.name.as_ref() {
+            "greet" => Ok(format!("Hello, {}!", argument("name")?)),
             "test_tool_with_logging" => legacy::log(context).await,
             "test_tool_with_progress" => progress(context).await,
             "test_sampling" => legacy::sample(context, argument("prompt")?).await,
