@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::Body;
 use entrada_gateway::config::UpstreamSettings;
+use entrada_gateway::policy::{FilterLists, Pattern, Rule};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::Client;
@@ -75,6 +76,50 @@ async fn an_answer_that_breaks_off_is_not_whole_for_the_client() {
         Ok::<_, hyper::Error>(())
     };
     assert!(whole.await.is_err());
+}
+
+/// A list of which the caller may see `open` alone, up to where it breaks off.
+const PART: &str = r#"{"id":1,"result":{"tools":[{"name":"open"},{"name":"erase"}"#;
+
+#[tokio::test]
+async fn a_list_that_breaks_off_is_shown_to_nobody() {
+    let json = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{PART}"
+    );
+    let event = format!("data: {PART}]}}}}\n\n");
+    let events = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n\
+         {:x}\r\n{event}\r\n{:x}\r\ndata: {PART}\r\n",
+        event.len(),
+        PART.len() + 6,
+    );
+    for (answer, status, seen) in [
+        (json, StatusCode::BAD_GATEWAY, None),
+        (
+            events,
+            StatusCode::OK,
+            Some("data: {\"id\":1,\"result\":{\"tools\":[{\"name\":\"open\"}]}}\n\n"),
+        ),
+    ] {
+        let upstream = RawUpstream::answering(answer).await;
+        let mut settings = UpstreamSettings::new(upstream.url.parse().unwrap());
+        let mut rule = Rule::new("rules:1");
+        rule.tools = vec![Pattern::parse("open").unwrap()];
+        settings.policy.rules = vec![rule];
+        settings.policy.filter_lists = FilterLists::Allowed;
+        let gateway = Gateway::routed([settings]).await;
+        let request = Request::post(gateway.url("/mcp")).header("content-type", "application/json");
+        let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+        let mut response = gateway.send(request.body(Body::from(list)).unwrap()).await;
+        assert_eq!(response.status(), status);
+        let Some(seen) = seen else {
+            assert!(!body(response).await.starts_with(b"{"));
+            continue;
+        };
+        let frame = response.body_mut().frame().await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), seen);
+        assert!(response.body_mut().frame().await.unwrap().is_err());
+    }
 }
 
 #[tokio::test]
