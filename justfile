@@ -40,6 +40,14 @@ direct:
 gateway:
     ./scripts/test gateway
 
+# `entrada serve` in front of servers from FastMCP and from the TypeScript SDK, with both SDKs' clients.
+servers:
+    ./scripts/test servers
+
+# `entrada serve` in front of MCP servers that speak stdio.
+stdio:
+    ./scripts/test stdio
+
 # Microsoft's own client libraries against the emulator.
 emulator:
     ./scripts/test emulator
@@ -48,7 +56,7 @@ emulator:
 clients:
     ./scripts/test clients
 
-# MCP's conformance suite against the authorization server.
+# MCP's conformance suite: the authorization server, and a server with and without `entrada serve` before it.
 conformance:
     ./scripts/test conformance
 

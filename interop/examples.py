@@ -14,6 +14,8 @@ from tenant import CLIENT_ID, CLIENT_SECRET, COLLEAGUE, OID, PASSWORD, TENANT, U
 
 # A client, which `clients.py` runs.
 NOT_A_SERVER = {"sign_in"}
+# Is not protected, and stands behind a gateway, in `conformance_server.py`.
+NOT_PROTECTED = {"conformance_server"}
 # Takes Entra's own tokens, which `direct.py` gets.
 NO_AUTHORIZATION_SERVER = {"verify_only"}
 # Has the tools `graph_me` and `list_mails`, which show that on-behalf-of works.
@@ -30,7 +32,7 @@ def examples() -> list[str]:
     """Every example there is, so that a new one cannot be forgotten."""
     metadata = json.loads(subprocess.check_output(["cargo", "metadata", "--no-deps", "--format-version", "1"], cwd=ROOT))
     targets = [target for package in metadata["packages"] for target in package["targets"]]
-    elsewhere = NOT_A_SERVER | NO_AUTHORIZATION_SERVER
+    elsewhere = NOT_A_SERVER | NOT_PROTECTED | NO_AUTHORIZATION_SERVER
     return sorted(t["name"] for t in targets if "example" in t["kind"] and t["name"] not in elsewhere)
 
 

@@ -7,6 +7,7 @@
 
 mod endpoints;
 mod gateway;
+mod hostile;
 mod http2;
 mod leaving;
 mod listener_tls;

@@ -28,7 +28,8 @@ impl EventUpstream {
     pub(crate) async fn start() -> Self {
         let (events, receiver) = mpsc::unbounded_channel::<Event>();
         let receiver = Arc::new(Mutex::new(Some(receiver)));
-        let handler = move || {
+        // A body that is not read would hide from hyper that the connection was closed.
+        let handler = move |_: Bytes| {
             let mut receiver = receiver.lock().unwrap().take().unwrap();
             async move {
                 let stream =
@@ -51,6 +52,11 @@ impl EventUpstream {
     pub(crate) fn write(&self, event: &'static str) {
         let frame = Frame::data(Bytes::from_static(event.as_bytes()));
         self.events.send(Ok(frame)).unwrap();
+    }
+
+    /// Waits until the stream has been dropped, and nobody is left to receive.
+    pub(crate) async fn closed(&self) {
+        self.events.closed().await;
     }
 }
 
@@ -86,14 +92,13 @@ async fn a_client_that_leaves_a_stream_closes_it_at_the_server() {
     upstream.write("data: 1\n\n");
     response.body_mut().frame().await.unwrap().unwrap();
     drop(response);
-    // The server's stream is dropped: nobody is left to receive.
-    upstream.events.closed().await;
+    upstream.closed().await;
 }
 
 #[tokio::test]
 async fn a_client_that_leaves_before_the_answer_cancels_the_call() {
     let (began, mut has_begun) = mpsc::unbounded_channel();
-    let handler = move || {
+    let handler = move |_: Bytes| {
         let began = began.clone();
         async move {
             let (alive, dropped) = oneshot::channel::<()>();

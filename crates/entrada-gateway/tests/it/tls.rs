@@ -7,6 +7,7 @@ use entra_emulator::{Emulator, Listen, Options, Running};
 use entrada_gateway::config::UpstreamSettings;
 use entrada_gateway::upstream::McpServer;
 use http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
@@ -66,9 +67,14 @@ async fn with_an_authority_of_its_own_no_other_vouches_for_a_server() {
     assert_eq!(status(settings).await, StatusCode::OK);
 }
 
-/// A server that takes nobody without a certificate of its authority, and what a client needs: the
-/// authority, a certificate and its key.
-async fn server_for_known_clients(tasks: &mut JoinSet<()>) -> (String, [String; 3]) {
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// A server that takes nobody without a certificate of its authority, gives every request `answer` and
+/// hangs up without a farewell; and what a client needs: the authority, a certificate and its key.
+async fn server_for_known_clients(
+    tasks: &mut JoinSet<()>,
+    answer: &'static str,
+) -> (String, [String; 3]) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     let ca_key = KeyPair::generate().unwrap();
@@ -101,8 +107,7 @@ async fn server_for_known_clients(tasks: &mut JoinSet<()>) -> (String, [String; 
                 continue;
             };
             read_request(&mut stream).await;
-            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-            stream.write_all(answer).await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
         }
     });
     let (certificate, key) = signed("gateway");
@@ -115,12 +120,8 @@ async fn server_for_known_clients(tasks: &mut JoinSet<()>) -> (String, [String; 
 #[tokio::test]
 async fn a_server_is_shown_a_certificate_where_there_is_one() {
     let mut tasks = JoinSet::new();
-    let (url, pems) = server_for_known_clients(&mut tasks).await;
-    let files = pems.map(|pem| {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), pem).unwrap();
-        file
-    });
+    let (url, pems) = server_for_known_clients(&mut tasks, OK).await;
+    let files = pems.map(written);
     let [authority, certificate, key] = &files;
     let mut settings = UpstreamSettings::new(url.parse().unwrap());
     settings.tls.ca_file = Some(authority.path().to_owned());
@@ -138,6 +139,28 @@ async fn a_server_is_shown_a_certificate_where_there_is_one() {
     settings.tls.identity = Some(identity);
     let error = McpServer::new(&settings).unwrap_err().to_string();
     assert!(error.starts_with("upstream_certificate, upstream_key: "));
+}
+
+fn written(pem: String) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), pem).unwrap();
+    file
+}
+
+/// Whoever is on the way can cut a connection at any byte, but cannot say that it was over (RFC 8446 §6.1).
+#[tokio::test]
+async fn an_answer_without_a_length_is_cut_short_by_nobody_on_the_way() {
+    let mut tasks = JoinSet::new();
+    let answer = "HTTP/1.1 200 OK\r\n\r\nhalf of what";
+    let (url, pems) = server_for_known_clients(&mut tasks, answer).await;
+    let [authority, certificate, key] = &pems.map(written);
+    let mut settings = UpstreamSettings::new(url.parse().unwrap());
+    settings.tls.ca_file = Some(authority.path().to_owned());
+    settings.tls.identity = Some((certificate.path().to_owned(), key.path().to_owned()));
+    let gateway = Gateway::with(settings).await;
+    let response = gateway.post("{}").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(response.into_body().collect().await.is_err());
 }
 
 #[test]

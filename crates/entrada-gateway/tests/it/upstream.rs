@@ -16,7 +16,8 @@ pub(crate) struct RawUpstream {
 
 impl RawUpstream {
     /// Answers every request with `answer`, byte for byte, then closes.
-    pub(crate) async fn answering(answer: &'static str) -> Self {
+    pub(crate) async fn answering(answer: impl Into<String>) -> Self {
+        let answer = answer.into();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = url_of(listener.local_addr().unwrap());
         let (sender, requests) = mpsc::unbounded_channel();
