@@ -5,6 +5,7 @@ import base64
 import concurrent.futures
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -14,7 +15,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import urllib.parse
 import urllib.request
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from load import ECHO, MCP_HEADERS, REPORT, ROOT, Entra, serving
@@ -26,8 +29,10 @@ from tenant import CLIENT_ID, CLIENT_SECRET, PASSWORD, TENANT, USERNAME
 
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 RELEASE, AXUM = TARGET / "release", TARGET / "axum-proxy" / "release"
+Contending = contextlib.AbstractContextManager[Contender]
 CONNECTIONS = 8
 ISSUERS_AT_ONCE = 4
+REFRESHES_OF_ONE_ADDRESS = 100
 DAEMON = "30000000-0000-4000-8000-000000000004"
 ROLE = "Mcp.Run"
 
@@ -51,16 +56,29 @@ end
 
 
 def tokens_of_ours(base_url: str, count: int) -> list[str]:
-    """Access tokens of as many as sign in, who then refresh."""
+    """Access tokens of as many as sign in, who then refresh, from ever new addresses: one may not do so much."""
+    addresses = itertools.count(1)
+
+    def refreshed(client: Client, count: int) -> Iterator[str]:
+        number = next(addresses)
+        address = f"127.0.{1 + number // 250}.{1 + number % 250}"
+        host = urllib.parse.urlsplit(base_url).netloc
+        connection = http.client.HTTPConnection(host, timeout=30, source_address=(address, 0))
+        for _ in range(count):
+            form = {"grant_type": "refresh_token", "client_id": client.client_id, "refresh_token": client.tokens["refresh_token"]}
+            connection.request("POST", "/token", urllib.parse.urlencode(form), {"content-type": "application/x-www-form-urlencoded"})
+            answer = connection.getresponse()
+            client.tokens = json.loads(answer.read())
+            assert answer.status == 200, client.tokens
+            yield client.tokens["access_token"]
+        connection.close()
 
     def tokens(share: int) -> list[str]:
         client = Client(f"{base_url}/mcp")
         client.sign_in(USERNAME, PASSWORD)
         made = [client.tokens["access_token"]]
         while len(made) < share:
-            reply = client.refresh()
-            assert reply.status == 200, reply
-            made.append(client.tokens["access_token"])
+            made.extend(refreshed(client, min(REFRESHES_OF_ONE_ADDRESS, share - len(made))))
         return made
 
     share = -(-count // ISSUERS_AT_ONCE)
@@ -100,7 +118,7 @@ def part(token: str, number: int) -> dict:
     return json.loads(base64.urlsafe_b64decode(token.split(".")[number] + "=="))
 
 
-def kind(name: str, token: str, keys: dict, folder: pathlib.Path) -> Kind:
+def verified_by(name: str, token: str, keys: dict, folder: pathlib.Path) -> Kind:
     """What verifies tokens like `token`, by the `keys` their issuer publishes."""
     header, claims = part(token, 0), part(token, 1)
     key = next(key for key in keys["keys"] if key["kid"] == header["kid"])
@@ -143,21 +161,41 @@ def broken(token: str) -> str:
     return token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :]
 
 
+def wrong(mint: Mint) -> dict[str, str]:
+    """What only Entra's keys can be had to sign."""
+    return {
+        "expired": mint.token(claims={"set": {"exp": 1_700_000_000}}),
+        "another audience": mint.token(claims={"set": {"aud": "another"}}),
+        "another issuer": mint.token(claims={"set": {"iss": "https://login.example/"}}),
+    }
+
+
 # ---- Turns ----
 
 
 @dataclass
 class Turns:
-    """What the turns of one contender with one load showed."""
+    """What the turns of one contender with one load showed; the first is to warm up."""
 
-    cpu_us: list[float] = field(default_factory=list)
-    per_second: list[float] = field(default_factory=list)
-    asked: int = 0
+    cpu: list[float] = field(default_factory=list)
+    requests: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    resident_mb: float = 0
+
+    def cpu_us(self) -> float:
+        """Over all, for a turn without much of a processor says little."""
+        return sum(self.cpu[1:]) / sum(self.requests[1:]) * 1e6
+
+    def range_us(self) -> tuple[float, float]:
+        """In which half of the turns lie."""
+        turns = [cpu / requests * 1e6 for cpu, requests in zip(self.cpu[1:], self.requests[1:])]
+        low, _, high = statistics.quantiles(turns, n=4) if len(turns) > 1 else turns * 3
+        return low, high
 
 
 def drive(contender: Contender, port: int, tokens: pathlib.Path, seconds: int, seen: Turns) -> None:
     headers = "".join(f"wrk.headers[{json.dumps(n)}] = {json.dumps(v)}\n" for n, v in MCP_HEADERS.items())
-    begin = {"begin": seen.asked, "file": json.dumps(str(tokens))}
+    begin = {"begin": sum(seen.requests), "file": json.dumps(str(tokens))}
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(f"wrk.body = {json.dumps(json.dumps(ECHO))}\n{headers}{TOKENS % begin}{REPORT}")
         script.flush()
@@ -168,35 +206,32 @@ def drive(contender: Contender, port: int, tokens: pathlib.Path, seconds: int, s
     line = next(line for line in output.splitlines() if line.startswith("requests "))
     requests, duration_us, errors = map(int, line.split()[1:])
     assert requests and not errors, (contender.name, output)
-    seen.asked += requests
-    seen.cpu_us.append(spent / requests * 1e6)
-    seen.per_second.append(requests / (duration_us / 1e6))
+    seen.cpu.append(spent)
+    seen.requests.append(requests)
+    seen.seconds.append(duration_us / 1e6)
 
 
-def compare(contenders: list[Contender], kinds: list[Kind], loads: dict[str, dict[str, pathlib.Path]], rounds: int, seconds: int) -> None:
-    for kind in kinds:
-        for load, files in loads.items():
-            seen = {contender.name: Turns() for contender in contenders}
-            for number in range(rounds + 1):
-                # Who goes first changes, so that nobody has the better of it.
-                turn = number % len(contenders)
-                for contender in contenders[turn:] + contenders[:turn]:
-                    drive(contender, contender.ports[kind.name], files[kind.name], seconds, seen[contender.name])
-            report(f"{kind.name} {load}", seen)
-    for contender in contenders:
-        highest, now = contender.memory_mb("VmHWM"), contender.memory_mb("VmRSS")
-        print(f"{contender.name:14} resident {now:6.1f} MB, highest {highest:6.1f} MB")
+def compare(contenders: list[Contender], kind: Kind, loads: dict[str, pathlib.Path], rounds: int, seconds: int) -> None:
+    for load, tokens in loads.items():
+        seen = {contender.name: Turns() for contender in contenders}
+        for number in range(rounds + 1):
+            # Who goes first changes, so that nobody has the better of it.
+            turn = number % len(contenders)
+            for contender in contenders[turn:] + contenders[:turn]:
+                drive(contender, contender.ports[kind.name], tokens, seconds, seen[contender.name])
+        for contender in contenders:
+            seen[contender.name].resident_mb = contender.resident_mb()
+        report(f"{kind.name} {load}", seen)
 
 
 def report(what: str, seen: dict[str, Turns]) -> None:
-    ours = seen[next(iter(seen))].cpu_us[1:]
+    ours = next(iter(seen.values())).cpu_us()
     for name, turns in seen.items():
-        # The first was to warm up.
-        cpu_us = turns.cpu_us[1:]
-        ratio = statistics.median(theirs / our for theirs, our in zip(cpu_us, ours))
+        low, high = turns.range_us()
         print(
-            f"{what:12} {name:14} {statistics.median(cpu_us):6.1f} µs CPU a request ({min(cpu_us):.1f} to {max(cpu_us):.1f}), "
-            f"{ratio:5.2f} of ours, {statistics.median(turns.per_second):7.0f} requests/s",
+            f"{what:10} {name:13} {turns.cpu_us():6.1f} µs CPU a request (half of the turns {low:.1f} to {high:.1f}), "
+            f"{turns.cpu_us() / ours:5.2f} of ours, {sum(turns.requests) / sum(turns.seconds):6.0f} requests/s, "
+            f"resident {turns.resident_mb:.1f} MB",
             flush=True,
         )
 
@@ -204,12 +239,11 @@ def report(what: str, seen: dict[str, Turns]) -> None:
 # ---- Everything ----
 
 
-def settings(base_url: str, entra: Entra, backend: int) -> dict[str, str]:
+def settings(entra: Entra, backend: int) -> dict[str, str]:
     return {
         "TENANT_ID": TENANT,
         "CLIENT_ID": CLIENT_ID,
         "CLIENT_SECRET": CLIENT_SECRET,
-        "BASE_URL": base_url,
         "REQUIRED_SCOPES": "mcp.read",
         "REQUIRED_APP_ROLES": ROLE,
         "AUTHORITY_HOST": entra.host,
@@ -223,7 +257,7 @@ def settings(base_url: str, entra: Entra, backend: int) -> dict[str, str]:
 def entrada(name: str, program: pathlib.Path, data: pathlib.Path, given: dict[str, str], kinds: list[Kind]):
     """One that serves with a copy of `data`: one process at a time can open it."""
     port, copy = free_port(), data.with_name(name.replace(" ", "-"))
-    shutil.copytree(data, copy)
+    shutil.copytree(data, copy, dirs_exist_ok=True)
     given = given | {"LISTEN": f"127.0.0.1:{port}", "DATA_DIR": str(copy)}
     env = {f"ENTRADA_{key}": value for key, value in given.items()}
     return running(name, [program, "serve"], {kind.name: port for kind in kinds}, **env)
@@ -233,6 +267,53 @@ def written(folder: pathlib.Path, name: str, tokens: list[str]) -> pathlib.Path:
     path = folder / name
     path.write_text("\n".join(tokens) + "\n")
     return path
+
+
+@dataclass
+class Stage:
+    """What all contenders share: tokens, who verifies them how, and the MCP server."""
+
+    entra: Entra
+    mint: Mint
+    backend: int
+    tokens: dict[str, list[str]]
+    kinds: list[Kind]
+    given: dict[str, str]
+
+
+@contextlib.contextmanager
+def stage(folder: pathlib.Path, most: int) -> Iterator[Stage]:
+    os.environ["SSL_CERT_FILE"] = str(folder / "ca.pem")
+    backend, port = free_port(), free_port()
+    served = subprocess.Popen([AXUM / "backend", f"127.0.0.1:{backend}"])
+    try:
+        wait_for(backend, served)
+        with Program(RELEASE / "entra-emulator", "--http", "127.0.0.1:0", "--ca-file", folder / "ca.pem") as ready:
+            entra, mint = Entra(ready["authority_host"], folder / "ca.pem"), Mint(ready)
+            base_url = f"http://127.0.0.1:{port}"
+            given = settings(entra, backend)
+            with serving(RELEASE / "entrada", folder / "data", entra, port, "serve", **given):
+                tokens = {"ours": tokens_of_ours(base_url, most), "entra": mint.tokens(most)}
+                with urllib.request.urlopen(f"{base_url}/.well-known/jwks.json", timeout=10) as keys:
+                    keys = {"ours": json.load(keys), "entra": mint.ask(f"/{TENANT}/discovery/v2.0/keys")}
+            kinds = [verified_by(name, made[0], keys[name], folder) for name, made in tokens.items()]
+            yield Stage(entra, mint, backend, tokens, kinds, given | {"BASE_URL": base_url})
+    finally:
+        stop(served)
+
+
+def all_contenders(on: Stage, folder: pathlib.Path, before: pathlib.Path | None) -> dict[str, Callable[[], Contending]]:
+    def ours(name: str, program: pathlib.Path = RELEASE / "entrada", **more: str) -> Contending:
+        return entrada(name, program, folder / "data", on.given | more, on.kinds)
+
+    known = {
+        "entrada": lambda: ours("entrada"),
+        "entrada quiet": lambda: ours("entrada quiet", LOG_LEVEL="warn"),
+        "haproxy": lambda: haproxy(folder, on.backend, on.kinds),
+        "envoy": lambda: envoy(folder, on.backend, on.kinds),
+        "axum": lambda: axum_proxy(AXUM / "axum-proxy", on.backend, on.kinds),
+    }
+    return known | ({"before": lambda: ours("before", before)} if before else {})
 
 
 def main() -> int:
@@ -245,54 +326,22 @@ def main() -> int:
     parser.add_argument("--before", type=pathlib.Path, help="another build of ours, to be compared, too")
     args = parser.parse_args()
     ARTEFACTS.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+    counts = {"one": 1, "pool": args.pool, "new": args.new}
+    with tempfile.TemporaryDirectory() as name, stage(pathlib.Path(name), max(counts.values())) as on:
         folder = pathlib.Path(name)
-        os.environ["SSL_CERT_FILE"] = str(folder / "ca.pem")
-        ready = stack.enter_context(Program(RELEASE / "entra-emulator", "--http", "127.0.0.1:0", "--ca-file", folder / "ca.pem"))
-        entra, mint, backend = Entra(ready["authority_host"], folder / "ca.pem"), Mint(ready), free_port()
-        served = subprocess.Popen([AXUM / "backend", f"127.0.0.1:{backend}"])
-        stack.callback(stop, served)
-        wait_for(backend, served)
-        most = max(args.pool, args.new)
-        port = free_port()
-        given = settings(f"http://127.0.0.1:{port}", entra, backend)
-        del given["BASE_URL"]
-        with serving(RELEASE / "entrada", folder / "data", entra, port, "serve", **given) as server:
-            tokens = {"ours": tokens_of_ours(server.base_url, most), "entra": mint.tokens(most)}
-            with urllib.request.urlopen(f"{server.base_url}/.well-known/jwks.json", timeout=10) as keys:
-                our_keys = json.load(keys)
-        given["BASE_URL"] = f"http://127.0.0.1:{port}"
-        print(f"{most} tokens of each kind", flush=True)
-        their_keys = mint.ask(f"/{TENANT}/discovery/v2.0/keys")
-        kinds = [kind("ours", tokens["ours"][0], our_keys, folder), kind("entra", tokens["entra"][0], their_keys, folder)]
-        data = folder / "data"
-        starts = {
-            "entrada": lambda: entrada("entrada", RELEASE / "entrada", data, given, kinds),
-            "entrada quiet": lambda: entrada("entrada quiet", RELEASE / "entrada", data, given | {"LOG_LEVEL": "warn"}, kinds),
-            "haproxy": lambda: haproxy(folder, backend, kinds),
-            "envoy": lambda: envoy(folder, backend, kinds),
-            "axum": lambda: axum_proxy(AXUM / "axum-proxy", backend, kinds),
-        }
-        if args.before:
-            starts["before"] = lambda: entrada("before", args.before, data, given, kinds)
+        starts = all_contenders(on, folder, args.before)
         wanted = args.only.split(",") if args.only else list(starts)
-        contenders = [stack.enter_context(starts[name]()) for name in wanted]
-        expected = ask(backend, None)[2]
-        bad = {"ours": {}, "entra": {
-            "expired": mint.token(claims={"set": {"exp": 1_700_000_000}}),
-            "another audience": mint.token(claims={"set": {"aud": "another"}}),
-            "another issuer": mint.token(claims={"set": {"iss": "https://login.example/"}}),
-        }}
-        for contender in contenders:
-            for one in kinds:
-                good = tokens[one.name][0]
-                refused = {"no token": None, "broken": broken(good), **bad[one.name]}
-                does_the_work(contender, one, good, refused, expected)
-        loads = {
-            load: {name: written(folder, f"{name}-{load}", made[:count]) for name, made in tokens.items()}
-            for load, count in (("one", 1), ("pool", args.pool), ("new", args.new))
-        }
-        compare(contenders, kinds, loads, args.rounds, args.seconds)
+        _, _, expected = ask(on.backend, None)
+        for kind in on.kinds:
+            made = on.tokens[kind.name]
+            loads = {load: written(folder, f"{kind.name}-{load}", made[:count]) for load, count in counts.items() if count}
+            bad = {"no token": None, "broken": broken(made[0]), **(wrong(on.mint) if kind.name == "entra" else {})}
+            # Anew for each kind, so that memory tells of one alone.
+            with contextlib.ExitStack() as contending:
+                contenders = [contending.enter_context(starts[name]()) for name in wanted]
+                for contender in contenders:
+                    does_the_work(contender, kind, made[0], bad, expected)
+                compare(contenders, kind, loads, args.rounds, args.seconds)
     return 0
 
 

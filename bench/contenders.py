@@ -43,9 +43,9 @@ class Contender:
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
-    def memory_mb(self, which: str) -> float:
+    def resident_mb(self) -> float:
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(rf"^{which}:\s*(\d+)", status, re.M).group(1)) / 1024
+        return int(re.search(r"^VmRSS:\s*(\d+)", status, re.M).group(1)) / 1024
 
 
 # ---- Keys ----
