@@ -1,6 +1,6 @@
 """An MCP server that sends events: one to each stream at once, and then one every few seconds.
 
-It notes when streams end. `GET /seen` gives, as JSON, what it did since the last time it was asked.
+It notes when streams end. `GET /seen` gives, as JSON, how many events each was sent, and when it ended.
 """
 
 import asyncio
