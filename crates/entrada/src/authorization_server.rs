@@ -269,17 +269,12 @@ impl AuthorizationServer {
     pub(crate) fn new(
         config: AuthorizationServerConfig,
         entra: Arc<EntraClient>,
-        (store, health): (SealedStore, StoreHealth),
+        store: (SealedStore, StoreHealth),
         keys: Keys,
         platform: Platform,
     ) -> Self {
-        Self(Arc::new(Inner::new(
-            config,
-            entra,
-            (store, health),
-            keys,
-            platform,
-        )))
+        let made = Inner::new(config, entra, store, keys, platform);
+        Self(Arc::new(made))
     }
 
     /// One by another configuration in the place of this one, which answers what it has begun: what was
