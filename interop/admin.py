@@ -114,6 +114,8 @@ class Admin(Person):
             self.open(f"/admin/{page}")
             self.assertIn(words, self.text())
             self.assert_page_is_sound(f"admin-{page}")
+        for number in ("Requests under way", "Signed in", "Memory"):
+            self.assertRegex(self.text(), rf"{number}\n[1-9]")
         self.assert_nothing_was_blocked()
 
     def test_somebody_else_is_told_so(self):

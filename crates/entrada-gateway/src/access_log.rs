@@ -180,6 +180,7 @@ async fn observe(State(observer): State<Observer>, mut request: Request, next: N
         request.extensions_mut().insert(ClientAddress(address));
     }
     line.under_way = request.extensions_mut().remove();
+    line.open = (!health::is_probe(&line.path)).then(|| Open::request(&line.route));
     let span = observer.span(&mut request, &line);
     line.span = span.clone();
     request.extensions_mut().insert(correlation_id.clone());
@@ -226,6 +227,7 @@ struct Line {
     under_way: Option<UnderWay>,
     /// Whether the answer is a stream of events, which clients leave when they have what they want.
     events: bool,
+    open: Option<Open>,
     stream: Option<Open>,
     span: Span,
     bytes: u64,
@@ -256,6 +258,7 @@ impl Line {
             user: None,
             under_way: None,
             events: false,
+            open: None,
             stream: None,
             span: Span::none(),
             bytes: 0,

@@ -321,6 +321,7 @@ fn provider(
         dpop: sources.parsed("dpop", value::dpop).unwrap_or_default(),
         dpop_nonce: sources.parsed("dpop_nonce", value::switch) == Some(true),
         audit: None,
+        numbers: None,
     }
 }
 

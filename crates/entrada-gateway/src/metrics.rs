@@ -14,12 +14,17 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandl
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+mod numbers;
+
+pub(crate) use numbers::Numbers;
+
 use crate::server::Server;
 
 const REQUESTS: &str = "entrada_http_requests_total";
 const FIRST_BYTE: &str = "entrada_http_request_first_byte_seconds";
 const DURATION: &str = "entrada_http_request_duration_seconds";
 const BYTES: &str = "entrada_http_response_bytes_total";
+const UNDER_WAY: &str = "entrada_http_requests_under_way";
 const STREAMS: &str = "entrada_http_open_streams";
 const CONNECTIONS: &str = "entrada_http_connections";
 const UPSTREAM_ERRORS: &str = "entrada_upstream_errors_total";
@@ -56,6 +61,12 @@ pub const METRICS: &[Metric] = {
             "How long it took until an answer that is no stream of events ended",
         ),
         Metric::new(BYTES, Counter, &["route"], "Bytes of answers"),
+        Metric::new(
+            UNDER_WAY,
+            Gauge,
+            &["route"],
+            "Requests that came and whose answer has not ended, streams of events among them",
+        ),
         Metric::new(STREAMS, Gauge, &[], "Streams of events that are open"),
         Metric::new(CONNECTIONS, Gauge, &[], "Connections that are open"),
         Metric::new(
@@ -147,16 +158,20 @@ pub async fn serve(listener: TcpListener, handle: PrometheusHandle, stop: Cancel
     };
     let router = Router::new().route("/metrics", get(scraped));
     let server = Server::uncounted(listener, router, Duration::ZERO);
-    // What was timed since the last scrape is kept one by one until it is summed up.
-    let upkeep = async {
-        while !kept.is_cancelled() {
-            tokio::time::sleep(UPKEEP).await;
-            handle.run_upkeep();
-        }
-    };
     tokio::select! {
         () = server.run(stop) => {}
-        () = upkeep => {}
+        () = keep(handle, kept) => {}
+    }
+}
+
+/// Keeps what is counted in order until `stop`: what was timed since the last scrape is kept one by one until
+/// it is summed up.
+pub async fn keep(handle: PrometheusHandle, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(UPKEEP) => handle.run_upkeep(),
+        }
     }
 }
 
@@ -241,6 +256,10 @@ pub(crate) fn audit_fails(failing: bool) {
 pub(crate) struct Open(Gauge);
 
 impl Open {
+    pub(crate) fn request(route: &Arc<str>) -> Self {
+        Self::of(gauge!(UNDER_WAY, "route" => Arc::clone(route)))
+    }
+
     pub(crate) fn stream() -> Self {
         Self::of(gauge!(STREAMS))
     }

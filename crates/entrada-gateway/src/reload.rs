@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use entrada::AzureProvider;
+use entrada::admin_site::LiveNumbers;
 use entrada::authorization_server::TrustedProxies;
 use entrada::platform::{Clock as _, SystemClock};
 use tokio::sync::watch;
@@ -32,6 +33,8 @@ pub(crate) struct InUse {
     pub(crate) provider: AzureProvider,
     pub(crate) routes: Routes,
     pub(crate) audit: Option<Audit>,
+    /// What operators are shown.
+    pub(crate) numbers: Option<Arc<dyn LiveNumbers>>,
     /// What tells these settings from others.
     pub(crate) prints: Prints,
     /// How old the newest signing key becomes.
@@ -229,6 +232,7 @@ fn make(
     let audit = before.audit.as_ref();
     let audit = audit.map(|audit| audit.telling_arguments(arguments));
     settings.provider.audit = audit.clone().map(|audit| Arc::new(audit) as _);
+    settings.provider.numbers.clone_from(&before.numbers);
     let provider = settings.provider.renewed(&before.provider)?;
     let upstreams = &settings.upstreams;
     let routes = before
@@ -245,6 +249,7 @@ fn make(
         provider,
         routes,
         audit,
+        numbers: before.numbers.clone(),
         prints,
         key_rotation: settings.server.key_rotation,
     };

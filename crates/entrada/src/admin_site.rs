@@ -3,6 +3,7 @@
 //! It has an origin of its own, with cookies and a callback of its own, so nothing of it is at the public
 //! address, and nothing that is shown there can be posted here.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use axum::Router;
@@ -42,6 +43,7 @@ pub struct AdminSettings {
     role: String,
     tenant: Option<String>,
     verifier: Option<Arc<dyn AccessTokenVerifier>>,
+    numbers: Option<Arc<dyn LiveNumbers>>,
 }
 
 /// Why there can be no pages for operators.
@@ -65,6 +67,12 @@ pub enum AdminError {
     Tenant,
 }
 
+/// Numbers for the page that is counted anew every few seconds, besides those that the store tells.
+pub trait LiveNumbers: Debug + Send + Sync {
+    /// Each with what it is called, as they are now. It must not wait.
+    fn now(&self) -> Vec<(String, String)>;
+}
+
 impl AdminSettings {
     /// Operators reach the pages at `base_url` and have the app role `role`.
     pub fn new(base_url: impl Into<String>, role: impl Into<String>) -> Self {
@@ -73,7 +81,15 @@ impl AdminSettings {
             role: role.into(),
             tenant: None,
             verifier: None,
+            numbers: None,
         }
+    }
+
+    /// Shows these numbers, too.
+    #[must_use]
+    pub fn live_numbers(mut self, numbers: Arc<dyn LiveNumbers>) -> Self {
+        self.numbers = Some(numbers);
+        self
     }
 
     /// Operators are of this tenant, by its id. It must be said where users of several sign in.
@@ -142,6 +158,7 @@ struct Inner {
     role: String,
     tenant: Option<String>,
     verifier: Option<Arc<dyn AccessTokenVerifier>>,
+    numbers: Option<Arc<dyn LiveNumbers>>,
     is_https: bool,
     name: String,
     platform: Platform,
@@ -169,6 +186,7 @@ pub(crate) fn router(settings: AdminSettings, lent: Lent) -> Router {
         role: settings.role,
         tenant: settings.tenant,
         verifier: settings.verifier,
+        numbers: settings.numbers,
         is_https: settings.base_url.starts_with("https:"),
         name: lent.name,
         platform: lent.platform,

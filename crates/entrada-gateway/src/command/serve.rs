@@ -21,7 +21,7 @@ use crate::config::{AdminListener, Environment, Flags, Settings};
 #[cfg(unix)]
 use crate::control::ControlSocket;
 use crate::live::Live;
-use crate::metrics;
+use crate::metrics::{self, Numbers};
 use crate::reload::{InUse, Reloading, for_operators};
 use crate::route::Routes;
 use crate::server::Server;
@@ -50,7 +50,9 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let signals = StopSignals::listen().map_err(CommandError::Signals)?;
     let certificates = settings.tls.clone().map(Certificates::open).transpose()?;
     let opened = settings.provider.open_store()?;
-    let metrics = counting(settings.server.metrics_listen).await?;
+    let (metrics, counted) = counting(&settings).await?;
+    let numbers = counted.clone().map(Numbers::of);
+    settings.provider.numbers.clone_from(&numbers);
     let audit_writer = settings.audit.as_ref().map(Audit::begin).transpose();
     let audit_writer = audit_writer.map_err(CommandError::Audit)?;
     let audit = audit_writer.as_ref().map(AuditWriter::audit);
@@ -60,6 +62,7 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
         routes: Routes::audited(&provider, &settings.upstreams, audit.as_ref())?,
         provider: provider.clone(),
         audit: audit.clone(),
+        numbers,
         prints: settings.prints.clone(),
         key_rotation: settings.server.key_rotation,
     };
@@ -90,8 +93,8 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     if let Some(moving) = opened.to_move {
         tending.spawn(move_all(moving));
     }
-    if let Some(metrics) = metrics {
-        tending.spawn(tell_metrics(metrics, stop.clone()));
+    if let Some(counted) = counted {
+        tending.spawn(tell_metrics(metrics, counted, stop.clone()));
     }
     if let Some(audit) = audit {
         tending.spawn(on_hangup(move || audit.reopen()));
@@ -164,21 +167,30 @@ async fn operators(
     Ok((Server::live(listener, live.clone()), live))
 }
 
-/// What counts, and where it is told, if it is at `address`.
+/// Begins to count, if anybody is told; and where `GET /metrics` is answered, if it is.
 async fn counting(
-    address: Option<SocketAddr>,
-) -> Result<Option<(TcpListener, PrometheusHandle)>, CommandError> {
-    Ok(match address {
-        Some(address) => Some((listen(address).await?, metrics::install()?)),
+    settings: &Settings,
+) -> Result<(Option<TcpListener>, Option<PrometheusHandle>), CommandError> {
+    let address = settings.server.metrics_listen;
+    if address.is_none() && settings.admin.is_none() {
+        return Ok((None, None));
+    }
+    let listener = match address {
+        Some(address) => Some(listen(address).await?),
         None => None,
-    })
+    };
+    Ok((listener, Some(metrics::install()?)))
 }
 
-/// Answers `GET /metrics` until `stop`.
+/// Keeps what is counted in order until `stop`, and answers `GET /metrics` on `listener`.
 async fn tell_metrics(
-    (listener, handle): (TcpListener, PrometheusHandle),
+    listener: Option<TcpListener>,
+    handle: PrometheusHandle,
     stop: CancellationToken,
 ) {
+    let Some(listener) = listener else {
+        return metrics::keep(handle, stop).await;
+    };
     let address = listener.local_addr().ok().map(tracing::field::display);
     tracing::info!(listen = address, "metrics");
     metrics::serve(listener, handle, stop).await;
@@ -362,6 +374,7 @@ mod tests {
                 provider: provider.clone(),
                 routes: Routes::of_all([]),
                 audit: None,
+                numbers: None,
                 prints: Prints::default(),
                 key_rotation: rotation,
             })

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use entrada::admin_site::LiveNumbers;
 use entrada::audit::AuditSink;
 use entrada::authorization_server::{
     ClientRegistrations, ConsentMode, PreregisteredClient, RateLimits,
@@ -117,6 +118,8 @@ pub struct ProviderSettings {
     pub dpop_nonce: bool,
     /// Who is told what is decided; no setting says so by itself.
     pub audit: Option<Arc<dyn AuditSink>>,
+    /// What operators are shown besides; no setting says so by itself.
+    pub numbers: Option<Arc<dyn LiveNumbers>>,
     /// Where all that was found.
     pub(super) origins: Origins,
 }
@@ -301,7 +304,11 @@ impl ProviderSettings {
         }
         let programs = AzureJwtVerifier::new(config, platform);
         let programs = programs.map_err(|errors| wrong(errors.to_string()))?;
-        let site = provider.admin_site(admin.settings().programs(programs));
+        let mut site = admin.settings().programs(programs);
+        if let Some(numbers) = &self.numbers {
+            site = site.live_numbers(Arc::clone(numbers));
+        }
+        let site = provider.admin_site(site);
         site.map_err(|error| wrong(error.to_string()))
     }
 

@@ -30,6 +30,7 @@ impl Stage {
             routes: Routes::new(&provider, &settings.upstreams).unwrap(),
             provider,
             audit: None,
+            numbers: None,
             prints: settings.prints,
             key_rotation: None,
         };

@@ -132,6 +132,7 @@ struct LivePage {
     clients: u64,
     unopened: u64,
     keys: usize,
+    numbers: Vec<(String, String)>,
 }
 
 type List = Result<Query<Asked>, axum::extract::rejection::QueryRejection>;
@@ -186,6 +187,7 @@ pub(super) async fn live(State(site): State<Site>, headers: HeaderMap) -> Respon
                 clients: counts.clients,
                 unopened: counts.unopened,
                 keys: site.0.administration.keys().len(),
+                numbers: site.0.numbers.as_ref().map_or_else(Vec::new, |it| it.now()),
             },
         ))
     };
