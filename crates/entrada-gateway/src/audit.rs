@@ -6,8 +6,8 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub use place::AuditPlace;
 
 use crate::audit::line::Line;
 use crate::audit::place::Output;
-use crate::audit::writer::{Message, Writer};
+use crate::audit::writer::{Message, Waiting, Writer};
 use crate::called::Called;
 use crate::metrics;
 
@@ -54,14 +54,17 @@ impl AuditSettings {
 
 /// Takes what is decided into the audit log. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Audit(Arc<Shared>);
+pub struct Audit {
+    shared: Arc<Shared>,
+    arguments: bool,
+}
 
 #[derive(Debug)]
 struct Shared {
     queue: SyncSender<Message>,
     state: Arc<State>,
     required: bool,
-    arguments: bool,
+    longest: usize,
     clock: SystemClock,
 }
 
@@ -71,6 +74,31 @@ struct State {
     failing: AtomicBool,
     /// How many lines found no room since the writer last looked.
     lost: AtomicU64,
+    /// How many bytes of lines wait.
+    held: AtomicUsize,
+}
+
+/// Room for a line, until this is dropped.
+#[derive(Debug)]
+struct Room {
+    state: Arc<State>,
+    bytes: usize,
+}
+
+impl Room {
+    /// Room for so many bytes, if there is.
+    fn take(state: &Arc<State>, bytes: usize) -> Option<Self> {
+        let before = state.held.fetch_add(bytes, Ordering::Relaxed);
+        let state = Arc::clone(state);
+        let room = Self { state, bytes };
+        (before.saturating_add(bytes) <= MOST_HELD).then_some(room)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.state.held.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// The thread that writes, until it is told to end.
@@ -111,13 +139,17 @@ impl Audit {
         let writer = Writer::new(output, lines, Arc::clone(&state));
         let thread = std::thread::Builder::new().name("audit".to_owned());
         let thread = thread.spawn(move || writer.run())?;
-        let audit = Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             queue,
             state,
             required: settings.required,
-            arguments: settings.arguments,
+            longest: settings.place.longest_line(),
             clock: SystemClock::default(),
-        }));
+        });
+        let audit = Self {
+            shared,
+            arguments: settings.arguments,
+        };
         Ok(AuditWriter { audit, thread })
     }
 
@@ -127,7 +159,7 @@ impl Audit {
     ///
     /// [`NotAudited`] if not.
     pub fn ready(&self) -> Result<(), NotAudited> {
-        if self.0.required && self.is_failing() {
+        if self.shared.required && self.is_failing() {
             Err(NotAudited)
         } else {
             Ok(())
@@ -136,13 +168,13 @@ impl Audit {
 
     /// Whether lines wait that cannot be written, or were lost.
     pub fn is_failing(&self) -> bool {
-        self.0.state.failing.load(Ordering::Relaxed)
+        self.shared.state.failing.load(Ordering::Relaxed)
     }
 
     /// Opens the file anew, which something else has moved away.
     pub fn reopen(&self) {
         // Where the queue is full the log fails, and it is opened anew for that.
-        let _ = self.0.queue.try_send(Message::Reopen);
+        let _ = self.shared.queue.try_send(Message::Reopen);
     }
 
     /// Writes that a call is let through.
@@ -152,20 +184,41 @@ impl Audit {
     /// [`NotAudited`] if that must be written and cannot be.
     pub(crate) fn allow(&self, asked: Asked<'_>) -> Result<Written, NotAudited> {
         let line = self.line(asked).allowed();
-        if !self.0.required {
+        if !self.shared.required {
             self.put(&line);
             return Ok(Written(None));
         }
         let (written, wait) = oneshot::channel();
-        let queued = Message::Line(line.text(), Some(written));
-        let queued = self.0.queue.try_send(queued);
-        queued.map_err(|_| NotAudited)?;
+        self.queue(&line, Some(written))?;
         Ok(Written(Some(wait)))
+    }
+
+    /// Lets a line wait for being written, if there is room.
+    fn queue(
+        &self,
+        line: &Line<'_>,
+        written: Option<oneshot::Sender<bool>>,
+    ) -> Result<(), NotAudited> {
+        let line = line.text_within(self.shared.longest);
+        let room = Room::take(&self.shared.state, line.len()).ok_or(NotAudited)?;
+        let waiting = Waiting {
+            line,
+            written,
+            _room: room,
+        };
+        let queued = self.shared.queue.try_send(Message::Line(waiting));
+        queued.map_err(|_| NotAudited)
+    }
+
+    /// The same log, for whoever tells what tools are called with, or does not.
+    pub(crate) fn telling_arguments(&self, arguments: bool) -> Self {
+        let shared = Arc::clone(&self.shared);
+        Self { shared, arguments }
     }
 
     /// Whether it tells what tools are called with.
     pub(crate) fn tells_arguments(&self) -> bool {
-        self.0.arguments
+        self.arguments
     }
 
     /// Writes that a call was turned away.
@@ -183,22 +236,18 @@ impl Audit {
     }
 
     fn line<'a>(&self, asked: Asked<'a>) -> Line<'a> {
-        Line::of_call(asked, self.0.arguments, self.0.clock.now())
+        Line::of_call(asked, self.arguments, self.shared.clock.now())
     }
 
     fn put(&self, line: &Line<'_>) {
-        match self.0.queue.try_send(Message::Line(line.text(), None)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                metrics::audited("lost", 1);
-                self.0.state.lost.fetch_add(1, Ordering::Relaxed);
-                if !self.0.state.failing.swap(true, Ordering::Relaxed) {
-                    metrics::audit_fails(true);
-                    tracing::error!(
-                        "lines of the audit log are lost: more come than can be written"
-                    );
-                }
-            }
+        if self.queue(line, None).is_ok() {
+            return;
+        }
+        metrics::audited("lost", 1);
+        self.shared.state.lost.fetch_add(1, Ordering::Relaxed);
+        if !self.shared.state.failing.swap(true, Ordering::Relaxed) {
+            metrics::audit_fails(true);
+            tracing::error!("lines of the audit log are lost: more come than can be written");
         }
     }
 }
@@ -239,7 +288,7 @@ impl AuditWriter {
         let Self { audit, thread } = self;
         let told = move || {
             // It fails where the thread has ended already.
-            let _ = audit.0.queue.send(Message::End);
+            let _ = audit.shared.queue.send(Message::End);
             let _ = thread.join();
         };
         let ended = tokio::task::spawn_blocking(told);
@@ -254,5 +303,39 @@ impl AuditWriter {
 /// How many lines wait to be written.
 const QUEUE: usize = 8_192;
 
+/// How many bytes they have together, for a caller makes a line as long as a request.
+const MOST_HELD: usize = 64 << 20;
+
 /// How long is waited for a line.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn lines_that_wait_have_so_much_room_together() {
+        let mut settings = AuditSettings::new(AuditPlace::File("/dev/full".into()));
+        settings.arguments = true;
+        let writer = Audit::begin(&settings).unwrap();
+        let audit = writer.audit();
+        let mut called = Called::new("tools/call", Some("wipe".to_owned()));
+        called.arguments = Some("x".repeat(MOST_HELD / 8).into());
+        let asked = Asked {
+            caller: None,
+            called: Some(&called),
+            route: None,
+            correlation_id: None,
+            address: None,
+        };
+        for _ in 0..10 {
+            audit.allow(asked).unwrap().wait().await.unwrap();
+            assert!(audit.shared.state.held.load(Ordering::Relaxed) <= MOST_HELD);
+        }
+        assert!(audit.is_failing());
+        let state = Arc::clone(&audit.shared.state);
+        writer.end().await;
+        drop(audit);
+        assert_eq!(state.held.load(Ordering::Relaxed), 0);
+    }
+}

@@ -10,6 +10,8 @@ use entrada::platform::SystemHttpError;
 use entrada::store::{OpenUrlError, StoreError};
 
 use crate::config::{ConfigError, SharedPlaceError};
+#[cfg(unix)]
+use crate::control::AskError;
 use crate::tls::TlsError;
 use crate::upstream::UpstreamError;
 
@@ -138,17 +140,22 @@ pub enum CommandError {
     NothingKept(PathBuf),
     /// A gateway has the file.
     #[error(
-        "the store {} is in use, by a gateway most likely, and one process at a time can open it: use the \
-         page or the API of that gateway (--admin-listen), or stop it first",
+        "the store {} is in use, by a gateway most likely, and one process at a time can open it; that one \
+         does not answer at control.sock in data_dir: use the page or the API of that gateway (--admin-listen), or \
+         stop it first",
         .0.display()
     )]
     HeldByGateway(PathBuf),
     /// What is kept is in the memory of a gateway.
     #[error(
-        "the store is memory:, which only the gateway itself can read: use its page or its API \
-         (--admin-listen); all grants end when it is stopped"
+        "the store is memory:, which only the gateway itself can read, and none answers at control.sock in \
+         data_dir: use its page or its API (--admin-listen); all grants end when it is stopped"
     )]
     KeptInMemory,
+    /// The gateway that has it does not do it.
+    #[cfg(unix)]
+    #[error(transparent)]
+    Gateway(AskError),
     /// The store failed.
     #[error("not all could be done: what was done stays so, and the same command does the rest")]
     Kept(#[source] StoreError),

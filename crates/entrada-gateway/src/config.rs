@@ -15,6 +15,7 @@ mod keys;
 mod observing;
 mod ourselves;
 mod policy;
+mod prints;
 mod problem;
 mod provider;
 mod resource;
@@ -42,6 +43,7 @@ pub use crate::config::flags::Flags;
 pub use crate::config::keys::{KeyPlace, SharedPlace, SharedPlaceError, key_place};
 use crate::config::ourselves::Ourselves;
 pub use crate::config::policy::policies;
+pub(crate) use crate::config::prints::{Change, Print, Prints};
 pub use crate::config::problem::{ConfigError, Problem};
 pub use crate::config::provider::ProviderSettings;
 pub use crate::config::resource::{ResourceSettings, TokensOf};
@@ -57,6 +59,7 @@ use crate::rate::Rates;
 use crate::telemetry::LogSettings;
 use crate::tls::CertificateFiles;
 use crate::traces::TraceSettings;
+use crate::upstream::checks::HealthChecks;
 use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::HostHeader;
 use crate::upstream::identity::ForwardedIdentity;
@@ -86,6 +89,8 @@ pub struct Settings {
     pub traces: Option<TraceSettings>,
     /// What may be meant, and is to be looked at.
     pub warnings: Vec<Problem>,
+    /// What tells them from others.
+    pub(crate) prints: Prints,
 }
 
 /// How an MCP server is reached.
@@ -135,12 +140,18 @@ pub struct UpstreamSettings {
     pub ca_file: Option<PathBuf>,
     /// How the MCP server and we prove to each other who we are.
     pub tls: TlsSettings,
+    /// Whether HTTP/2 is spoken where a server with TLS offers it.
+    pub http2: bool,
+    /// Where replicas are asked whether they are well, if they are.
+    pub health_checks: Option<HealthChecks>,
     /// How long a replica may be away before its sessions are over.
     pub session_grace: Duration,
     /// Who may call what there.
     pub policy: Policy,
     /// How often users, clients and callers of a tool may come.
     pub rates: Rates,
+    /// What tells the way to the server from another; not known of one that was not read.
+    pub(crate) print: Option<Print>,
 }
 
 impl UpstreamSettings {
@@ -163,9 +174,12 @@ impl UpstreamSettings {
             response_timeout: Some(table::UPSTREAM_TIMEOUT),
             ca_file: None,
             tls: TlsSettings::default(),
+            http2: false,
+            health_checks: None,
             session_grace: SESSION_GRACE,
             policy: Policy::default(),
             rates: Rates::default(),
+            print: None,
         }
     }
 }
@@ -204,6 +218,7 @@ impl Settings {
     /// [`ConfigError`] with every problem there is.
     pub fn read(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
         let mut sources = Sources::open(flags, environment).map_err(ConfigError::new)?;
+        let prints = sources.prints().clone();
         let (resources, upstreams) = resource::read(&mut sources, upstream);
         let behind = upstreams.as_deref().unwrap_or_default();
         let provider = provider(&mut sources, resources, behind);
@@ -227,11 +242,22 @@ impl Settings {
                 audit,
                 traces,
                 warnings,
+                prints,
             });
         }
         let found = provider.rehearse(&problems);
         problems.extend(found);
         Err(ConfigError::new(problems))
+    }
+
+    /// What tells the settings that are there now from others; what they are is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if the file cannot be read.
+    pub(crate) fn prints(flags: &Flags, environment: &Environment) -> Result<Prints, ConfigError> {
+        let sources = Sources::open(flags, environment).map_err(ConfigError::new)?;
+        Ok(sources.prints().clone())
     }
 }
 
@@ -362,6 +388,7 @@ fn upstream(
     (route, resource_path): (&str, String),
     rules: Vec<Rule>,
 ) -> Option<UpstreamSettings> {
+    let print = sources.print_of_server(route);
     let policy = policy::read(sources, Some(route), rules);
     let ourselves = Ourselves::of(sources);
     let transport = if stdio::is_meant(sources) {
@@ -370,7 +397,9 @@ fn upstream(
         upstream::read(sources, &ourselves).map(Transport::Http)
     };
     let tls = upstream::tls(sources, transport.as_ref());
+    let health_checks = upstream::health_checks(sources, transport.as_ref());
     let host_header = sources.parsed("host_header", str::parse);
+    let http2 = upstream::http2(sources, (transport.as_ref(), host_header));
     let identity = sources.parsed("forward_identity", ForwardedIdentity::parse);
     let exchange = exchange(sources);
     let body_limit = sources.parsed("body_limit", value::size);
@@ -387,9 +416,12 @@ fn upstream(
         response_timeout: timeout?,
         ca_file: sources.text("ca_file").map(PathBuf::from),
         tls,
+        http2,
+        health_checks,
         session_grace: SESSION_GRACE,
         policy,
         rates,
+        print: Some(print),
     })
 }
 

@@ -39,18 +39,28 @@ impl From<NotAudited> for Stopped {
 #[derive(Debug)]
 pub(crate) struct Gate {
     route: Arc<str>,
-    limits: Option<RateLimits>,
+    limits: Option<Arc<RateLimits>>,
     audit: Option<Audit>,
 }
 
 impl Gate {
     pub(crate) fn new(route: Arc<str>, rates: Rates, audit: Option<Audit>) -> Self {
-        let limits = (rates != Rates::default()).then(|| RateLimits::new(rates));
+        let limits = (rates != Rates::default()).then(|| Arc::new(RateLimits::new(rates)));
         Self {
             route,
             limits,
             audit,
         }
+    }
+
+    /// The same in the place of `before`: where the limits are the same, nobody begins anew.
+    pub(crate) fn counting_on(self, before: &Self) -> Self {
+        let rates = |gate: &Self| gate.limits.as_ref().map(|limits| limits.rates());
+        if rates(&self) != rates(before) {
+            return self;
+        }
+        let limits = before.limits.clone();
+        Self { limits, ..self }
     }
 
     pub(crate) const fn route(&self) -> &Arc<str> {
@@ -59,7 +69,8 @@ impl Gate {
 
     /// What it needs to know of what is called, which only the message tells for sure.
     pub(crate) fn needed(&self) -> Needed {
-        let limits_tools = self.limits.as_ref().is_some_and(RateLimits::limits_tools);
+        let limits_tools = self.limits.as_ref();
+        let limits_tools = limits_tools.is_some_and(|limits| limits.limits_tools());
         Needed {
             names: limits_tools || self.audit.is_some(),
             certain: limits_tools,
@@ -165,6 +176,10 @@ impl<S> Admitted<S> {
     pub(crate) fn route(&self) -> &Arc<str> {
         self.gate.route()
     }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
+    }
 }
 
 impl<S> Service<Request<Body>> for Admitted<S>
@@ -218,4 +233,31 @@ fn plain(status: StatusCode, sentence: &'static str) -> Response<Body> {
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, text);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rate::Rate;
+
+    #[test]
+    fn limits_count_on_where_they_are_what_they_were() {
+        let gate = |most| {
+            let user = Some(Rate::new(most, Duration::from_secs(60)));
+            let rates = Rates {
+                user,
+                ..Rates::default()
+            };
+            Gate::new(Arc::from("/mcp"), rates, None)
+        };
+        let before = gate(2);
+        let counted = |gate: Gate| {
+            let limits = gate.counting_on(&before).limits;
+            Arc::ptr_eq(&limits.unwrap(), before.limits.as_ref().unwrap())
+        };
+        assert!(counted(gate(2)));
+        assert!(!counted(gate(3)));
+    }
 }

@@ -149,6 +149,8 @@ reach it. It never gets the client's token, nor anybody else's X-Entrada headers
 
 GET /metrics answers on --metrics-listen alone. --audit-log says where who did what is written; SIGHUP
 has its file opened anew.
+The configuration is read again when the file changes, or one that it names, and on SIGHUP: what cannot
+be used is told, and what was in use stays. The README says which settings need a restart.
 With --tls-certificate and --tls-key it speaks TLS. New files are taken over within five seconds, or at
 once on SIGHUP.
 

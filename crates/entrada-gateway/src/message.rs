@@ -5,6 +5,7 @@
 //! the server reads, so a body that can be read in two ways is refused (MCP transports, *Server
 //! Validation*). Nothing is written anew: what goes on is what came.
 
+mod arguments;
 mod content;
 mod json;
 mod mirrored;
@@ -17,8 +18,9 @@ use serde_json::value::RawValue;
 pub use content::{ContentError, plain_json};
 pub use mirrored::Mismatch;
 
+pub(crate) use arguments::arguments;
 pub(crate) use content::is_json;
-pub(crate) use json::{elements, is_too_deep, members};
+pub(crate) use json::{elements, folded, is_too_deep, members};
 
 /// The JSON-RPC messages in a body: one, or a batch of them (MCP 2025-03-26).
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -130,6 +132,9 @@ pub enum MessageError {
     /// It is a batch of more messages than anybody sends.
     #[error("the batch has more than {MOST_MESSAGES} messages")]
     TooMany,
+    /// It calls more than anybody does at once: each thing is decided, counted and written down.
+    #[error("the body calls more than {MOST_MESSAGES} things")]
+    TooMuch,
 }
 
 /// How many messages a batch may have.
@@ -164,6 +169,10 @@ impl Messages {
         if messages.is_empty() {
             return Err(MessageError::NotMessage);
         }
+        let called = messages.iter().map(|message| message.items.len());
+        if called.sum::<usize>() > MOST_MESSAGES {
+            return Err(MessageError::TooMuch);
+        }
         Ok(Self { messages, is_batch })
     }
 }
@@ -184,7 +193,8 @@ impl Message {
             return Err(MessageError::Both);
         }
         let method = name(Some(method))?.ok_or(MessageError::NotMessage)?;
-        if KNOWN.iter().any(|known| is_disguised(&method, known)) {
+        let mut known = KNOWN.iter().chain(&LISTS);
+        if known.any(|known| is_disguised(&method, known)) {
             return Err(MessageError::Ambiguous);
         }
         let params = Params::read(params)?;
@@ -288,7 +298,7 @@ impl<'a> Params<'a> {
         if uris.get() == "null" {
             return Ok(Vec::new());
         }
-        let uris = elements(uris, MOST_MESSAGES)?.ok_or(MessageError::TooMany)?;
+        let uris = elements(uris, MOST_MESSAGES)?.ok_or(MessageError::TooMuch)?;
         let uris = uris.into_iter().map(|uri| {
             let uri = name(Some(uri))?.ok_or(MessageError::Nameless)?;
             Ok(Item::new(ItemKind::Resource, uri))
@@ -311,7 +321,10 @@ fn name(raw: Option<&RawValue>) -> Result<Option<String>, MessageError> {
         return Ok(None);
     };
     let text: Cow<'_, str> = serde_json::from_str(raw.get()).map_err(not_json)?;
-    let is_plain = text.trim() == text && !text.contains(char::is_control);
+    // JavaScript trims the mark of a byte order, too.
+    let is_trimmed = |letter: char| letter.is_whitespace() || letter == '\u{feff}';
+    let is_plain = !text.starts_with(is_trimmed) && !text.ends_with(is_trimmed);
+    let is_plain = is_plain && !text.contains(char::is_control);
     if !is_plain || text.len() > LONGEST_NAME {
         return Err(MessageError::Ambiguous);
     }
@@ -320,7 +333,7 @@ fn name(raw: Option<&RawValue>) -> Result<Option<String>, MessageError> {
 
 /// Whether `method` is `known`, but for its letters.
 fn is_disguised(method: &str, known: &str) -> bool {
-    method != known && json::folded(method) == json::folded(known)
+    method != known && folded(method) == folded(known)
 }
 
 fn not_json(error: serde_json::Error) -> MessageError {

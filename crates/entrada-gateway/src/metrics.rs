@@ -7,6 +7,7 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use entrada::meters::{Metric, MetricKind};
+use entrada::platform::Timestamp;
 use http::{Method, StatusCode};
 use metrics::{Gauge, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
@@ -26,6 +27,9 @@ const CALLS_LIMITED: &str = "entrada_calls_limited_total";
 const AUDIT_LINES: &str = "entrada_audit_lines_total";
 const AUDIT_FAILING: &str = "entrada_audit_failing";
 const TRACE_SPANS: &str = "entrada_trace_spans_total";
+const CONFIG_RELOADS: &str = "entrada_config_reloads_total";
+const CONFIG_REFUSED: &str = "entrada_config_refused";
+const CONFIG_TAKEN_AT: &str = "entrada_config_last_taken_timestamp_seconds";
 const BUILD_INFO: &str = "entrada_build_info";
 const MEMORY: &str = "process_resident_memory_bytes";
 
@@ -84,6 +88,24 @@ pub const METRICS: &[Metric] = {
             &["outcome"],
             "Spans that were sent to the collector, or lost",
         ),
+        Metric::new(
+            CONFIG_RELOADS,
+            Counter,
+            &["outcome"],
+            "Configurations that were read while serving, and taken over or refused",
+        ),
+        Metric::new(
+            CONFIG_REFUSED,
+            Gauge,
+            &[],
+            "Whether the configuration that is there is not the one in use",
+        ),
+        Metric::new(
+            CONFIG_TAKEN_AT,
+            Gauge,
+            &[],
+            "When the configuration in use was read, in seconds since 1970",
+        ),
         Metric::new(BUILD_INFO, Gauge, &["version"], "Always 1"),
         Metric::new(MEMORY, Gauge, &[], "Memory in use"),
     ]
@@ -111,6 +133,8 @@ fn describe() {
 
 /// Answers `GET /metrics` on `listener` until `stop`.
 pub async fn serve(listener: TcpListener, handle: PrometheusHandle, stop: CancellationToken) {
+    let address = listener.local_addr().ok().map(tracing::field::display);
+    tracing::info!(listen = address, "metrics");
     let (answer, kept) = (handle.clone(), stop.clone());
     let scraped = move || {
         let handle = answer.clone();
@@ -189,6 +213,23 @@ pub(crate) fn audited(outcome: &'static str, lines: u64) {
 /// Counts spans.
 pub(crate) fn traced(outcome: &'static str, spans: u64) {
     counter!(TRACE_SPANS, "outcome" => outcome).increment(spans);
+}
+
+/// Counts a configuration that was read while serving.
+pub(crate) fn reloaded(outcome: &'static str) {
+    counter!(CONFIG_RELOADS, "outcome" => outcome).increment(1);
+}
+
+/// Says whether the configuration that is there is not the one in use.
+pub(crate) fn configuration_refused(refused: bool) {
+    gauge!(CONFIG_REFUSED).set(if refused { 1.0 } else { 0.0 });
+}
+
+/// Says when the configuration in use was read.
+pub(crate) fn configuration_taken(at: Timestamp) {
+    let seconds = Duration::from_secs(at.as_unix());
+    gauge!(CONFIG_TAKEN_AT).set(seconds.as_secs_f64());
+    configuration_refused(false);
 }
 
 /// Says whether the audit log cannot be written.

@@ -194,7 +194,7 @@ impl Policy {
             for (at, call) in
                 calls.filter(|(_, call)| call.item.is_some() || !is_plain(call.method))
             {
-                if let Err(denial) = cedar.decide(*call, &self.route, caller) {
+                if let Err(denial) = self.permitted(cedar, *call, caller) {
                     return Judged::denied(denial, at, None);
                 }
             }
@@ -211,6 +211,22 @@ impl Policy {
                 rule: Some(rule),
             },
         }
+    }
+
+    /// Whether Cedar policies permit a call: of a URI that may be written in several ways, in each of two.
+    fn permitted(
+        &self,
+        cedar: &CedarPolicies,
+        call: Call<'_>,
+        caller: &TokenFacts,
+    ) -> Result<(), Denial> {
+        cedar.decide(call, &self.route, caller)?;
+        let uri = call.item.filter(|item| item.kind == ItemKind::Resource);
+        let Some(plain) = uri.and_then(|item| pattern::plain(&item.name)) else {
+            return Ok(());
+        };
+        let item = Some(&Item::new(ItemKind::Resource, plain));
+        cedar.decide(Call { item, ..call }, &self.route, caller)
     }
 
     /// Adds the rules that name what is called to `bound`; the first for which scopes are lacking.

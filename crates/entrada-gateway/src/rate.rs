@@ -69,12 +69,16 @@ impl RateLimits {
         }
     }
 
-    /// Counts a call of `caller` if there may be one more.
+    pub(crate) const fn rates(&self) -> Rates {
+        self.rates
+    }
+
     /// Whether calls of tools are counted.
     pub(crate) const fn limits_tools(&self) -> bool {
         self.rates.tool.is_some()
     }
 
+    /// Counts a call of `caller` if there may be one more.
     pub(crate) fn admit(
         &self,
         caller: &VerifiedToken,

@@ -12,7 +12,7 @@ use tower::Service;
 use url::Url;
 
 use crate::audit::Audit;
-use crate::config::UpstreamSettings;
+use crate::config::{Print, UpstreamSettings};
 use crate::gate::{Admitted, Gate};
 use crate::policy::gate::Gate as PolicyGate;
 use crate::upstream::http::Answering;
@@ -29,6 +29,8 @@ pub struct Route {
     /// What reads messages, where somebody must know what is called.
     policy: Option<PolicyGate>,
     server: Admitted<McpServer>,
+    /// What tells the way to the server from another.
+    print: Option<Print>,
 }
 
 impl Routes {
@@ -62,6 +64,37 @@ impl Routes {
             Route::new(resource, &server, audit)
         });
         routes.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The same by other settings, in the place of these: a server that is reached as it was keeps its
+    /// connections, its sessions and its children, and nobody's calls are counted anew where the limits are
+    /// what they were.
+    ///
+    /// # Errors
+    ///
+    /// [`UpstreamError`] if one of them cannot be reached that way.
+    pub(crate) fn renewed(
+        &self,
+        provider: &AzureProvider,
+        servers: &[UpstreamSettings],
+        audit: Option<&Audit>,
+    ) -> Result<Self, UpstreamError> {
+        let routes = provider.resources().zip(servers);
+        let routes = routes.map(|(resource, server)| {
+            let mut server = server.clone();
+            server.assertions = provider.caller_assertions(resource);
+            Route::in_place_of(self.of(resource), resource, &server, audit)
+        });
+        routes.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The servers that `after` reaches no more, or in another way.
+    pub(crate) fn not_in(&self, after: &Self) -> impl Iterator<Item = &McpServer> {
+        let before = self.0.iter().map(|route| route.server.inner());
+        before.filter(|server| {
+            let mut after = after.0.iter().map(|route| route.server.inner());
+            !after.any(|other| other.is(server))
+        })
     }
 
     /// These.
@@ -109,6 +142,16 @@ impl Route {
         server: &UpstreamSettings,
         audit: Option<&Audit>,
     ) -> Result<Self, UpstreamError> {
+        Self::in_place_of(None, resource, server, audit)
+    }
+
+    /// The same in the place of the one `before`, of which stays what stays the same.
+    fn in_place_of(
+        before: Option<&Self>,
+        resource: &str,
+        server: &UpstreamSettings,
+        audit: Option<&Audit>,
+    ) -> Result<Self, UpstreamError> {
         let resource = Url::parse(resource).map_err(|_| UpstreamError::Resource)?;
         let mut server = server.clone();
         // Below the base URL, which may have a path itself.
@@ -118,10 +161,20 @@ impl Route {
             name => name,
         };
         let gate = Gate::new(Arc::from(name), server.rates, audit.cloned());
+        let gate = match before {
+            Some(before) => gate.counting_on(before.server.gate()),
+            None => gate,
+        };
+        let same = before.filter(|before| before.print.is_some() && before.print == server.print);
+        let reached = match same {
+            Some(before) => before.server.inner().clone(),
+            None => McpServer::new(&server)?,
+        };
         Ok(Self {
             policy: PolicyGate::new(&server.policy, server.body_limit, gate.needed()),
-            server: Admitted::new(gate, McpServer::new(&server)?),
+            server: Admitted::new(gate, reached),
             resource,
+            print: server.print,
         })
     }
 

@@ -12,7 +12,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::response::Response;
-use http::Request;
+use http::header::HOST;
+use http::{Request, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -25,6 +26,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::Service as _;
 use tower_http::timeout::DeadlineBody;
 
+use crate::live::Live;
 use crate::metrics::Open;
 use crate::server::handshakes::Handshakes;
 use crate::tls::Certificates;
@@ -35,8 +37,7 @@ mod handshakes;
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
-    router: Router,
-    drain_timeout: Duration,
+    live: Live,
     counted: bool,
     tls: Option<Handshakes>,
 }
@@ -44,28 +45,30 @@ pub struct Server {
 impl Server {
     /// Answers with `router` on `listener`. After a stop, requests under way have `drain_timeout`
     /// to end.
-    pub const fn new(listener: TcpListener, router: Router, drain_timeout: Duration) -> Self {
+    pub fn new(listener: TcpListener, router: Router, drain_timeout: Duration) -> Self {
+        Self::live(listener, Live::new(router, drain_timeout))
+    }
+
+    /// Answers on `listener` with what `live` has when a request comes.
+    pub(crate) const fn live(listener: TcpListener, live: Live) -> Self {
         Self {
             listener,
-            router,
-            drain_timeout,
+            live,
             counted: true,
             tls: None,
         }
     }
 
     /// The same, whose connections are in no metric.
-    pub(crate) const fn uncounted(
+    pub(crate) fn uncounted(
         listener: TcpListener,
         router: Router,
         drain_timeout: Duration,
     ) -> Self {
+        let counted = false;
         Self {
-            listener,
-            router,
-            drain_timeout,
-            counted: false,
-            tls: None,
+            counted,
+            ..Self::new(listener, router, drain_timeout)
         }
     }
 
@@ -94,7 +97,7 @@ impl Server {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let connection = Connection::new(self.router.clone(), peer, requests.clone());
+                    let connection = Connection::new(self.live.clone(), peer, requests.clone());
                     let open = self.counted.then(Open::connection);
                     let served = connection.serve(stream, way.clone(), stop.clone());
                     connections.spawn(async move {
@@ -106,12 +109,10 @@ impl Server {
             }
         }
         drop(self.listener);
-        requests.announce_waiting(self.drain_timeout);
+        let drain_timeout = self.live.drain_timeout();
+        requests.announce_waiting(drain_timeout);
         let drained = async { while connections.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.drain_timeout, drained)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(drain_timeout, drained).await.is_err() {
             drop(cut);
             connections.shutdown().await;
             tracing::warn!("connections still open at the drain limit were closed");
@@ -167,7 +168,8 @@ fn builder() -> Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .max_headers(MAX_HEADERS);
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEADER_BYTES as usize);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -188,7 +190,7 @@ struct Way {
 /// What answers on one connection.
 #[derive(Clone, Debug)]
 struct Connection {
-    router: Router,
+    live: Live,
     peer: SocketAddr,
     requests: Requests,
     /// Whether a whole request head has come yet.
@@ -196,9 +198,9 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(router: Router, peer: SocketAddr, requests: Requests) -> Self {
+    fn new(live: Live, peer: SocketAddr, requests: Requests) -> Self {
         Self {
-            router,
+            live,
             peer,
             requests,
             spoke: Arc::default(),
@@ -250,6 +252,12 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.spoke.store(true, Ordering::Relaxed);
+        // RFC 9112 §3.2: of two hosts, some would go by the first and others by the last.
+        if request.headers().get_all(HOST).iter().nth(1).is_some() {
+            let mut refused = Response::new(Body::from("the request names two hosts\n"));
+            *refused.status_mut() = StatusCode::BAD_REQUEST;
+            return Box::pin(std::future::ready(Ok(refused)));
+        }
         let mut request = request.map(|body| {
             if body.is_end_stream() {
                 Body::empty()
@@ -260,7 +268,13 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
         let extensions = request.extensions_mut();
         extensions.insert(ConnectInfo(self.peer));
         extensions.insert(self.requests.begin());
-        Box::pin(self.router.clone().call(request))
+        let (mut router, on_its_way) = self.live.now();
+        let answering = router.call(request);
+        Box::pin(async move {
+            let answer = answering.await;
+            drop(on_its_way);
+            answer
+        })
     }
 }
 
@@ -293,8 +307,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How many headers a request may have: clients send one for each parameter a server names.
 const MAX_HEADERS: usize = 256;
-/// How large the headers of an HTTP/2 request may be. A connection may have us hold as much for
-/// each of its streams.
+/// How large the headers of a request may be. A connection of HTTP/2 may have us hold as much for each of
+/// its streams, and one of HTTP/1.1 before anything is known of who sends it.
 const MAX_HEADER_BYTES: u32 = 64 << 10;
 /// How many requests may be under way on one HTTP/2 connection, streams of events among them.
 const MAX_STREAMS: u32 = 128;

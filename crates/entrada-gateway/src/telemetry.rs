@@ -10,7 +10,10 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
+use crate::telemetry::json_lines::JsonLines;
 use crate::traces::Collector;
+
+mod json_lines;
 
 /// What is logged, and how.
 #[derive(Clone, Debug)]
@@ -140,6 +143,7 @@ pub(crate) fn init_with(settings: &LogSettings, collector: Option<Collector>) {
             .flatten_event(true)
             .with_current_span(true)
             .with_span_list(false)
+            .map_event_format(JsonLines::instead_of)
             .boxed(),
         LogFormat::Text => lines.boxed(),
     };

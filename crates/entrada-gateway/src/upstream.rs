@@ -1,5 +1,7 @@
 //! The MCP server behind us, and the way to it.
 
+pub mod checks;
+mod connections;
 mod content;
 mod dial;
 mod endpoints;
@@ -50,6 +52,24 @@ impl McpServer {
             Transport::Http(places) => Self::Http(ReverseProxy::new(places, settings)?),
             Transport::Stdio(stdio) => Self::Stdio(StdioServer::new(stdio.clone(), settings)),
         })
+    }
+
+    /// Whether it is the very one that `other` is a clone of.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Http(one), Self::Http(other)) => one.is(other),
+            (Self::Stdio(one), Self::Stdio(other)) => one.is(other),
+            (Self::Http(_), Self::Stdio(_)) | (Self::Stdio(_), Self::Http(_)) => false,
+        }
+    }
+
+    /// Waits until what was asked of it is answered, as far as its end would be noticed: what goes over HTTP
+    /// ends by itself, and streams that only listen have no end.
+    pub(crate) async fn answered(&self) {
+        match self {
+            Self::Http(_) => {}
+            Self::Stdio(server) => server.answered().await,
+        }
     }
 
     /// Ends what was started for it.

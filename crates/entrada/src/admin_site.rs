@@ -40,6 +40,7 @@ pub const CALLBACK_PATH: &str = "/admin/callback";
 pub struct AdminSettings {
     base_url: String,
     role: String,
+    tenant: Option<String>,
     verifier: Option<Arc<dyn AccessTokenVerifier>>,
 }
 
@@ -56,6 +57,12 @@ pub enum AdminError {
     /// There is no role.
     #[error("name the app role that operators have")]
     Role,
+    /// Several tenants give roles, and none is said to be the operators'.
+    #[error(
+        "name the tenant of operators: users of several sign in, and each tenant gives the app role to whom it \
+         likes"
+    )]
+    Tenant,
 }
 
 impl AdminSettings {
@@ -64,8 +71,21 @@ impl AdminSettings {
         Self {
             base_url: base_url.into(),
             role: role.into(),
+            tenant: None,
             verifier: None,
         }
+    }
+
+    /// Operators are of this tenant, by its id. It must be said where users of several sign in.
+    ///
+    /// # Security
+    ///
+    /// The app registration says which roles there are; who has one, every tenant says of its own users and
+    /// applications.
+    #[must_use]
+    pub fn tenant(mut self, id: impl Into<String>) -> Self {
+        self.tenant = Some(id.into());
+        self
     }
 
     /// Programs may use the API with tokens that `verifier` finds good, if they are applications that act
@@ -74,6 +94,11 @@ impl AdminSettings {
     pub fn programs(mut self, verifier: impl AccessTokenVerifier + 'static) -> Self {
         self.verifier = Some(Arc::new(verifier));
         self
+    }
+
+    /// Whether it is said whose roles count.
+    pub(crate) const fn names_a_tenant(&self) -> bool {
+        self.tenant.is_some()
     }
 
     /// The redirect URI to register in Entra.
@@ -115,6 +140,7 @@ struct Inner {
     store: SealedStore,
     scope: Scope,
     role: String,
+    tenant: Option<String>,
     verifier: Option<Arc<dyn AccessTokenVerifier>>,
     is_https: bool,
     name: String,
@@ -141,6 +167,7 @@ pub(crate) fn router(settings: AdminSettings, lent: Lent) -> Router {
         store: lent.store,
         scope: lent.scope,
         role: settings.role,
+        tenant: settings.tenant,
         verifier: settings.verifier,
         is_https: settings.base_url.starts_with("https:"),
         name: lent.name,

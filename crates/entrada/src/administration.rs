@@ -4,17 +4,21 @@
 //! for the grants of one user. Nobody's token is told, for no fact here is one.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::audit::{Act, AuditEvent, Decision, Who};
 use crate::authorization_server::AuthorizationServer;
+use crate::causes::Causes;
 use crate::grant::GrantId;
 use crate::jwt::jwks::Algorithm;
 use crate::keys::{Change, KeyFacts, Keys, KeysError};
 use crate::oauth::client::ClientId;
+use crate::oauth::error::ErrorCode;
 use crate::platform::{Platform, Timestamp};
 use crate::store::{Collection, Cursor, Kept, SealedStore, StoreError};
 
@@ -44,6 +48,8 @@ pub struct Administration {
     keys: Keys,
     signing_algorithm: Algorithm,
     platform: Platform,
+    /// Whose acts these are.
+    operator: Option<Who>,
 }
 
 /// Some of a list.
@@ -97,7 +103,36 @@ impl Administration {
             keys,
             signing_algorithm,
             platform,
+            operator: None,
         }
+    }
+
+    /// The same, whose acts are written to the audit log as those of `operator`.
+    #[must_use]
+    pub fn by(&self, operator: Who) -> Self {
+        Self {
+            operator: Some(operator),
+            ..self.clone()
+        }
+    }
+
+    /// Writes to the audit log what came of an operator's `act` on `object`.
+    fn tell<T, E: Error + 'static>(&self, act: Act, object: Option<String>, done: &Result<T, E>) {
+        let (Some(sink), Some(operator)) = (self.server.audit(), &self.operator) else {
+            return;
+        };
+        let decision = match done {
+            Ok(_) => Decision::Allowed,
+            Err(error) => Decision::Denied {
+                code: ErrorCode::ServerError,
+                reason: Causes(error).to_string(),
+            },
+        };
+        sink.record(AuditEvent {
+            who: Some(operator.clone()),
+            object,
+            ..AuditEvent::new(act, decision, self.now())
+        });
     }
 
     /// The grants that stand and that `filter` admits: about `most` of them, after a page that was seen.
@@ -203,7 +238,9 @@ impl Administration {
         let (now, algorithm) = (self.now(), self.signing_algorithm);
         let random = Arc::clone(&self.platform.random);
         let change: Change = Arc::new(move |ring| ring.rotated(algorithm, &*random, now).map(Some));
-        self.keys.tend(&change, now).await
+        let done = self.keys.tend(&change, now).await;
+        self.tell(Act::KeysRotated, None, &done);
+        done
     }
 
     /// How much is kept. All of it is looked at.

@@ -41,7 +41,9 @@ pub struct AuditEvent {
     pub unverified_client_name: Option<String>,
     /// The name of the grant it is about.
     pub grant: Option<String>,
-    /// The name of the request.
+    /// What an operator's act is about: `user …`, `client …`, `tenant …`, `grant …`, `all`.
+    pub object: Option<String>,
+    /// The name of the request; empty where there is none.
     pub correlation_id: String,
     /// Where the request came from.
     pub address: Option<IpAddr>,
@@ -75,6 +77,12 @@ pub enum Act {
     ReplayedCode,
     /// A refresh token came again, and its grant was revoked for it.
     ReplayedRefreshToken,
+    /// An operator ends grants.
+    GrantsEnded,
+    /// An operator removes a client.
+    ClientRemoved,
+    /// An operator replaces the keys.
+    KeysRotated,
 }
 
 impl Act {
@@ -93,6 +101,9 @@ impl Act {
             Self::Removal => "removal",
             Self::ReplayedCode => "replayed_code",
             Self::ReplayedRefreshToken => "replayed_refresh_token",
+            Self::GrantsEnded => "grants_ended",
+            Self::ClientRemoved => "client_removed",
+            Self::KeysRotated => "keys_rotated",
         }
     }
 }
@@ -136,8 +147,8 @@ pub struct Who {
 
 impl Who {
     /// Somebody of whom no more than their name is known.
-    pub(crate) fn named(username: String) -> Self {
-        let username = Some(username);
+    pub fn named(username: impl Into<String>) -> Self {
+        let username = Some(username.into());
         Self {
             username,
             ..Self::default()
@@ -166,6 +177,7 @@ impl AuditEvent {
             client_id: None,
             unverified_client_name: None,
             grant: None,
+            object: None,
             correlation_id: String::new(),
             address: None,
         }

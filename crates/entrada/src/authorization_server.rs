@@ -187,6 +187,41 @@ struct Inner {
     platform: Platform,
 }
 
+impl Inner {
+    fn new(
+        config: AuthorizationServerConfig,
+        entra: Arc<EntraClient>,
+        (store, health): (SealedStore, StoreHealth),
+        keys: Keys,
+        platform: Platform,
+    ) -> Self {
+        Self {
+            endpoints: Endpoints::new(&config.base_url),
+            renewer: Renewer::new(
+                Arc::clone(&entra),
+                (store.clone(), health),
+                keys.clone(),
+                config.lifetimes,
+                &platform,
+            ),
+            documents: ClientDocuments::new(
+                config.document_hosts.clone(),
+                config.allowed_redirects.clone(),
+                &platform,
+            ),
+            issuers: TrustedIssuers::new(&config.trusted_issuers, &platform),
+            limits: Limits::new(config.rate_limits, config.trusted_proxies.clone()),
+            config,
+            entra,
+            store,
+            keys,
+            swept_at: AtomicU64::new(platform.clock.now().as_unix()),
+            sweeping: Semaphore::new(1),
+            platform,
+        }
+    }
+}
+
 /// Where the endpoints are.
 #[derive(Clone, Debug)]
 struct Endpoints {
@@ -238,29 +273,33 @@ impl AuthorizationServer {
         keys: Keys,
         platform: Platform,
     ) -> Self {
-        Self(Arc::new(Inner {
-            endpoints: Endpoints::new(&config.base_url),
-            renewer: Renewer::new(
-                Arc::clone(&entra),
-                (store.clone(), health),
-                keys.clone(),
-                config.lifetimes,
-                &platform,
-            ),
-            documents: ClientDocuments::new(
-                config.document_hosts.clone(),
-                config.allowed_redirects.clone(),
-                &platform,
-            ),
-            issuers: TrustedIssuers::new(&config.trusted_issuers, &platform),
-            limits: Limits::new(config.rate_limits, config.trusted_proxies.clone()),
+        Self(Arc::new(Inner::new(
             config,
             entra,
-            store,
+            (store, health),
             keys,
-            swept_at: AtomicU64::new(platform.clock.now().as_unix()),
-            sweeping: Semaphore::new(1),
             platform,
+        )))
+    }
+
+    /// One by another configuration in the place of this one, which answers what it has begun: what was
+    /// counted, fetched and is under way stays; what was decided does not.
+    pub(crate) fn renewed(
+        &self,
+        config: AuthorizationServerConfig,
+        entra: Arc<EntraClient>,
+    ) -> Self {
+        let before = &*self.0;
+        let store = (before.store.clone(), before.renewer.health());
+        let (keys, platform) = (before.keys.clone(), before.platform.clone());
+        let made = Inner::new(config, entra, store, keys, platform);
+        Self(Arc::new(Inner {
+            renewer: made.renewer.in_place_of(&before.renewer),
+            documents: made.documents.keeping(&before.documents),
+            issuers: made.issuers.keeping(&before.issuers),
+            limits: made.limits.counting_on(&before.limits),
+            swept_at: AtomicU64::new(before.swept_at.load(Relaxed)),
+            ..made
         }))
     }
 
@@ -321,6 +360,11 @@ impl AuthorizationServer {
     /// Who issues tokens.
     pub(crate) fn issuer(&self) -> &Issuer {
         &self.0.config.issuer
+    }
+
+    /// Who is told what is decided.
+    pub(crate) fn audit(&self) -> Option<&dyn AuditSink> {
+        self.0.config.audit.as_deref()
     }
 
     /// What people call the first server.

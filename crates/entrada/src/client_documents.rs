@@ -138,6 +138,21 @@ impl ClientDocuments {
         }
     }
 
+    /// Keeps what `before` has fetched, as far as it would be believed now: in a document stand redirect
+    /// URIs, which were held against those that were allowed.
+    pub(crate) fn keeping(self, before: &Self) -> Self {
+        let clients = if self.allowed_redirects == before.allowed_redirects {
+            before.clients.clone()
+        } else {
+            self.clients
+        };
+        Self {
+            clients,
+            keys: before.keys.clone(),
+            ..self
+        }
+    }
+
     /// Whether anybody's documents are believed.
     pub(crate) fn are_believed(&self) -> bool {
         self.hosts != DocumentHosts::None

@@ -18,7 +18,7 @@ mod nonce;
 mod used;
 
 use nonce::Nonces;
-use used::UsedProofs;
+pub(crate) use used::UsedProofs;
 
 /// `DPoP` (RFC 9449 §4.1).
 pub(crate) const DPOP: HeaderName = HeaderName::from_static("dpop");
@@ -69,13 +69,17 @@ pub(crate) struct Proofs(Arc<Inner>);
 struct Inner {
     required: bool,
     nonces: Option<Nonces>,
-    used: UsedProofs,
+    used: Arc<UsedProofs>,
 }
 
 impl Proofs {
     /// What judges proofs where they are wanted as `mode` says; with `nonce_keys`, each must hold a
-    /// nonce made with them.
-    pub(crate) fn wanted(mode: Dpop, nonce_keys: Option<Keys>) -> Option<Self> {
+    /// nonce made with them. Those in `used` are taken no more, whoever took them.
+    pub(crate) fn wanted(
+        mode: Dpop,
+        nonce_keys: Option<Keys>,
+        used: Arc<UsedProofs>,
+    ) -> Option<Self> {
         let required = match mode {
             Dpop::Off => return None,
             Dpop::Optional => false,
@@ -84,7 +88,7 @@ impl Proofs {
         Some(Self(Arc::new(Inner {
             required,
             nonces: nonce_keys.map(Nonces::new),
-            used: UsedProofs::default(),
+            used,
         })))
     }
 
@@ -145,7 +149,7 @@ mod tests {
 
     #[test]
     fn one_proof_comes_in_one_header() {
-        let proofs = Proofs::wanted(Dpop::Optional, None).unwrap();
+        let proofs = Proofs::wanted(Dpop::Optional, None, Arc::default()).unwrap();
         let url = url::Url::parse("https://h/token").unwrap();
         let target = crate::jwt::dpop::ProofTarget::of(&url);
         let expected = ExpectedProof::new("POST", &target);
@@ -169,7 +173,10 @@ mod tests {
 
     #[test]
     fn they_are_judged_where_they_are_wanted() {
-        let required = |mode| Proofs::wanted(mode, None).map(|proofs| proofs.are_required());
+        let required = |mode| {
+            let proofs = Proofs::wanted(mode, None, Arc::default());
+            proofs.map(|proofs| proofs.are_required())
+        };
         assert_eq!(required(Dpop::Off), None);
         assert_eq!(required(Dpop::Optional), Some(false));
         assert_eq!(required(Dpop::Required), Some(true));

@@ -62,8 +62,15 @@ struct Inner {
     server: Option<AuthorizationServer>,
     app: EntraApp,
     platform: Platform,
-    tokens: Cache<Key, Kept>,
+    /// What Entra gave, which outlives a configuration: the tokens are of the same app registration.
+    given: Arc<Exchanged>,
+    /// What it refused, which may be for what the configuration said.
     pauses: Cache<Key, Pause>,
+}
+
+/// What was exchanged, and who is at it.
+struct Exchanged {
+    tokens: Cache<Key, Kept>,
     turns: Turns<Key>,
     /// Those who read the grants of tokens that are kept.
     readings: Turns<Key>,
@@ -97,6 +104,18 @@ impl OnBehalfOf {
         Self::new(Some(server), app, platform)
     }
 
+    /// The same for those who have them at `server`, which takes the place of the one before.
+    pub(crate) fn renewed(&self, server: AuthorizationServer) -> Self {
+        let app = server.entra().app().clone();
+        Self(Arc::new(Inner {
+            server: Some(server),
+            app,
+            platform: self.0.platform.clone(),
+            given: Arc::clone(&self.0.given),
+            pauses: Cache::new(MOST_TOKENS),
+        }))
+    }
+
     /// For callers who come with Entra's own tokens for `app`.
     pub(crate) fn of_presented_tokens(app: EntraApp, platform: Platform) -> Self {
         Self::new(None, app, platform)
@@ -107,11 +126,13 @@ impl OnBehalfOf {
             server,
             app,
             platform,
-            tokens: Cache::new(MOST_TOKENS),
+            given: Arc::new(Exchanged {
+                tokens: Cache::new(MOST_TOKENS),
+                turns: Turns::default(),
+                readings: Turns::default(),
+                background: Mutex::default(),
+            }),
             pauses: Cache::new(MOST_TOKENS),
-            turns: Turns::default(),
-            readings: Turns::default(),
-            background: Mutex::default(),
         }))
     }
 
@@ -175,7 +196,7 @@ impl OnBehalfOf {
 
     /// Replaces a token while everybody goes on with the old one.
     fn refresh(&self, key: Key, source: Source) {
-        let Some(turn) = self.0.turns.try_take(&key) else {
+        let Some(turn) = self.0.given.turns.try_take(&key) else {
             return;
         };
         let Ok(runtime) = Handle::try_current() else {
@@ -186,7 +207,7 @@ impl OnBehalfOf {
             let _turn = turn;
             inner.replace(key, source).await;
         };
-        let background = self.0.background.lock();
+        let background = self.0.given.background.lock();
         let mut background = background.unwrap_or_else(PoisonError::into_inner);
         while background.try_join_next().is_some() {}
         background.spawn_on(refresh, &runtime);
@@ -206,7 +227,7 @@ impl Inner {
 
     /// The token, if it is of use, and what to do about it.
     fn useful(&self, key: &Key, now: Timestamp) -> Option<(Kept, Plan)> {
-        let kept = self.tokens.get(key)?;
+        let kept = self.given.tokens.get(key)?;
         let plan = kept.plan(now);
         let answers = key.claims.is_none() || kept.answers_challenge(now);
         (plan != Plan::Replace && answers).then_some((kept, plan))
@@ -217,7 +238,7 @@ impl Inner {
         if let Some(confirmed) = self.confirm(&key).await {
             return confirmed;
         }
-        let _turn = self.turns.wait(&key).await;
+        let _turn = self.given.turns.wait(&key).await;
         if let Some(confirmed) = self.confirm(&key).await {
             return confirmed;
         }
@@ -232,7 +253,7 @@ impl Inner {
     /// token for as long as it likes. Nobody waits for an exchange here.
     async fn confirm(&self, key: &Key) -> Option<Result<(Given, Plan), OboError>> {
         self.useful(key, self.platform.clock.now())?;
-        let _turn = self.readings.wait(key).await;
+        let _turn = self.given.readings.wait(key).await;
         let now = self.platform.clock.now();
         if let Some(recalled) = self.recall(key, now) {
             return Some(Ok(recalled));
@@ -244,8 +265,8 @@ impl Inner {
         Some(match server.renewer().standing(grant, now).await {
             Ok(_) => {
                 // Unless it was replaced meanwhile.
-                if self.tokens.get(key).is_some_and(|now| now.is(&kept)) {
-                    self.tokens.insert(key.clone(), kept.seen(now));
+                if self.given.tokens.get(key).is_some_and(|now| now.is(&kept)) {
+                    self.given.tokens.insert(key.clone(), kept.seen(now));
                 }
                 Ok((kept.given, plan))
             }
@@ -254,7 +275,7 @@ impl Inner {
                 Ok((kept.given, plan))
             }
             Err(error) => {
-                self.tokens.remove(key);
+                self.given.tokens.remove(key);
                 Err(OboError::Renewal(error))
             }
         })
@@ -264,14 +285,14 @@ impl Inner {
     /// user: they are asked once it is needed.
     async fn replace(&self, key: Key, source: Source) {
         let now = self.platform.clock.now();
-        let Some(kept) = self.tokens.get(&key) else {
+        let Some(kept) = self.given.tokens.get(&key) else {
             return;
         };
         if kept.plan(now) == Plan::Use {
             return;
         }
         // Before it is known how it ends, so that a caller who gives up counts, too.
-        self.tokens.insert(key.clone(), kept.tried(now));
+        self.given.tokens.insert(key.clone(), kept.tried(now));
         if let Err(no_token) = self.get(&key, source, Some(&kept), now).await {
             let cause = Causes(no_token.error());
             tracing::warn!(%cause, "a downstream token could not be replaced, and stays in use");
@@ -287,9 +308,9 @@ impl Inner {
                 claims: None,
                 ..key.clone()
             };
-            self.tokens.insert(plain, kept.clone());
+            self.given.tokens.insert(plain, kept.clone());
         }
-        self.tokens.insert(key, kept.clone());
+        self.given.tokens.insert(key, kept.clone());
         kept
     }
 }

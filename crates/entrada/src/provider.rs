@@ -14,30 +14,24 @@ use http::{Request, Response};
 use tower::{Layer as _, Service};
 use url::Url;
 
-use crate::access_token::AccessTokenVerifier;
 use crate::admin_site::{self, AdminError, AdminSettings, Lent};
 use crate::administration::Administration;
-use crate::authorization_server::{
-    AuthorizationServer, AuthorizationServerConfig, Resource, TrustedProxies,
-};
+use crate::authorization_server::{AuthorizationServer, TrustedProxies};
 use crate::caller_assertion::CallerAssertions;
-use crate::dpop;
 use crate::entra::error::EntraError;
-use crate::entra::groups::{GroupResolver, WithGroups};
+use crate::entra::groups::GroupResolver;
 use crate::entra::{AppRegistration, EntraClient};
 use crate::jwt::jwks::Algorithm;
-use crate::keys::{Change, KeyRing, Keys, KeysError};
+use crate::keys::{Change, KeyRing, KeysError};
 use crate::meters;
-use crate::multi_auth::MultiAuth;
 use crate::oauth::metadata::ProtectedResourceMetadata;
 use crate::oauth::scope::Scope;
-use crate::on_behalf_of::{GrantAccess, OnBehalfOf};
+use crate::on_behalf_of::OnBehalfOf;
 use crate::platform::{Platform, Timestamp};
-use crate::resource_server::{
-    Protection, RequireBearerLayer, Root, protected_resource_metadata_by, resource_metadata_url,
-};
-use crate::store::{SealedStore, StoreError};
+use crate::resource_server::{RequireBearerLayer, Root, protected_resource_metadata_by};
+use crate::store::StoreError;
 
+mod assembled;
 mod config;
 mod hosts;
 mod paths;
@@ -49,7 +43,7 @@ pub use config::{
 };
 pub use remote::RemoteAuthProvider;
 
-use config::{Checked, Guarded, Tokens};
+use config::Opened;
 use hosts::{Host, Hosts};
 use remote::AtEntra;
 
@@ -65,9 +59,11 @@ struct Inner {
     base_url: Url,
     /// The first is meant where a client names none.
     protected: Vec<Protected>,
-    keys: Keys,
+    opened: Opened,
     signing_algorithm: Algorithm,
     app: AppRegistration,
+    on_behalf_of: OnBehalfOf,
+    groups: Option<Arc<GroupResolver>>,
     platform: Platform,
 }
 
@@ -105,68 +101,7 @@ impl AzureProvider {
     ///
     /// [`ConfigErrors`] names everything that is wrong, at once, and says what to change.
     pub fn new(config: AzureConfig, platform: Platform) -> Result<Self, ConfigErrors> {
-        let Checked {
-            app,
-            server,
-            issues,
-            guarded,
-            graph,
-            store,
-            keys,
-            signing_algorithm,
-        } = config.check(&platform)?;
-        let base_url = server.base_url.clone();
-        let described: Vec<_> = guarded
-            .iter()
-            .map(|guarded| described(&server, &guarded.tokens))
-            .collect();
-        let proofs = server.proofs.clone();
-        let entra = Arc::new(EntraClient::new(app.clone(), platform.clone()));
-        let health = store.health();
-        let store = SealedStore::new(Arc::new(store), keys.clone(), Arc::clone(&platform.random));
-        let store = (store, health);
-        let server = AuthorizationServer::new(server, entra, store, keys.clone(), platform.clone());
-        let on_behalf_of = OnBehalfOf::of_grants(server.clone(), platform.clone());
-        let groups = groups(graph, &on_behalf_of, &platform);
-        let protected = guarded.into_iter().zip(described);
-        let protected = protected.map(|(guarded, metadata)| {
-            let Guarded { url, tokens, .. } = guarded;
-            let (mut protection, own) = match &tokens {
-                Tokens::Ours(resource) => {
-                    let mut protection = Protection::new(resource_metadata_url(&url));
-                    protection.required_scope = resource.scopes.required().clone();
-                    protection.proofs.clone_from(&proofs);
-                    let own = own_verifier((&server, resource), &on_behalf_of, groups.as_ref());
-                    (protection, own)
-                }
-                Tokens::Entras(at_entra) => {
-                    let verifier = Arc::new(at_entra.verifier.clone()) as _;
-                    (at_entra.protection(&url), verifier)
-                }
-            };
-            protection.requirement = guarded.requirement;
-            protection.allowed_origins = guarded.allowed_origins;
-            protection.session_keys = Some(keys.clone());
-            let verifier = MultiAuth::first(own, guarded.also_accepted);
-            let clock = Arc::clone(&platform.clock);
-            Protected {
-                resource: tokens.resource().as_str().to_owned(),
-                url,
-                metadata,
-                guard: RequireBearerLayer::new(verifier, clock, protection),
-            }
-        });
-        let protected = protected.collect();
-        Ok(Self(Arc::new(Inner {
-            server,
-            issues,
-            base_url,
-            protected,
-            keys,
-            signing_algorithm,
-            app,
-            platform,
-        })))
+        Ok(Self::assembled(config.check(None, &platform)?, platform))
     }
 
     /// Everything around `service` in one router: the authorization server, the metadata, and
@@ -266,14 +201,14 @@ impl AzureProvider {
     pub fn caller_assertions(&self, resource: &str) -> Option<CallerAssertions> {
         let Inner {
             server,
-            keys,
+            opened,
             platform,
             ..
         } = &*self.0;
         let known = self.resources().find(|known| *known == resource)?;
         let parties = (server.issuer().as_str(), known);
         let clock = Arc::clone(&platform.clock);
-        Some(CallerAssertions::new(parties, keys.clone(), clock))
+        Some(CallerAssertions::new(parties, opened.keys.clone(), clock))
     }
 
     /// The URL of the first resource, as MCP clients are told.
@@ -310,7 +245,7 @@ impl AzureProvider {
 
     /// Whether there are keys: those that replicas share are there once they were read for the first time.
     pub fn has_keys(&self) -> bool {
-        self.0.keys.current().is_there()
+        self.0.opened.keys.current().is_there()
     }
 
     /// Whether Entra is where the configuration says, and knows the tenant: it is asked once for what it
@@ -351,7 +286,7 @@ impl AzureProvider {
         is_due: impl Fn(&KeyRing, Timestamp) -> bool + Send + Sync + 'static,
     ) -> Result<(), KeysError> {
         let Inner {
-            keys,
+            opened: Opened { keys, .. },
             platform,
             signing_algorithm,
             ..
@@ -377,12 +312,12 @@ impl AzureProvider {
     pub fn administration(&self) -> Administration {
         let Inner {
             server,
-            keys,
+            opened,
             signing_algorithm,
             platform,
             ..
         } = &*self.0;
-        let keys = (keys.clone(), *signing_algorithm);
+        let keys = (opened.keys.clone(), *signing_algorithm);
         Administration::new(server.clone(), keys, platform.clone())
     }
 
@@ -399,6 +334,9 @@ impl AzureProvider {
             platform,
             ..
         } = &*self.0;
+        if app.authority.is_for_several_tenants() && !settings.names_a_tenant() {
+            return Err(AdminError::Tenant);
+        }
         let app = AppRegistration {
             redirect_uri: settings.redirect_uri()?,
             additional: Scope::default(),
@@ -424,52 +362,6 @@ impl AzureProvider {
     /// [`StoreError`] if the store fails; the rest is swept next time.
     pub async fn sweep(&self) -> Result<u64, StoreError> {
         self.0.server.sweep().await
-    }
-}
-
-/// What a server says of itself whose tokens are these.
-fn described(server: &AuthorizationServerConfig, tokens: &Tokens) -> Metadata {
-    match tokens {
-        Tokens::Ours(resource) => Metadata::Ours(Arc::new(metadata(server, resource))),
-        Tokens::Entras(at_entra) => Metadata::Entras(at_entra.clone()),
-    }
-}
-
-/// What a server says of itself that we issue tokens for.
-fn metadata(server: &AuthorizationServerConfig, resource: &Resource) -> ProtectedResourceMetadata {
-    let issuers = vec![server.issuer.clone()];
-    let mut metadata = ProtectedResourceMetadata::new(&resource.indicator, issuers);
-    metadata.scopes_supported = resource.scopes.required().iter().cloned().collect();
-    metadata.resource_name = Some(resource.name.clone());
-    if let Some(proofs) = &server.proofs {
-        metadata.dpop_signing_alg_values_supported = Some(dpop::algorithms());
-        metadata.dpop_bound_access_tokens_required = proofs.are_required().then_some(true);
-    }
-    metadata
-}
-
-/// What looks groups up, where that is wanted.
-fn groups(
-    graph: Option<(String, String)>,
-    on_behalf_of: &OnBehalfOf,
-    platform: &Platform,
-) -> Option<Arc<GroupResolver>> {
-    let (url, scope) = graph?;
-    let access = GrantAccess::new(on_behalf_of.clone(), scope);
-    let groups = GroupResolver::new(url, Arc::new(access), platform.clone());
-    Some(Arc::new(groups))
-}
-
-/// What verifies our own tokens for `resource`.
-fn own_verifier(
-    (server, resource): (&AuthorizationServer, &Resource),
-    on_behalf_of: &OnBehalfOf,
-    groups: Option<&Arc<GroupResolver>>,
-) -> Arc<dyn AccessTokenVerifier> {
-    let verifier = Arc::new(server.verifier(resource, Arc::new(on_behalf_of.clone())));
-    match groups {
-        Some(groups) => Arc::new(WithGroups::new(verifier, Arc::clone(groups))),
-        None => verifier,
     }
 }
 

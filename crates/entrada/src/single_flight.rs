@@ -34,6 +34,13 @@ struct Place<K: Clone + Eq + Hash> {
     key: K,
 }
 
+// One line: the clone is of the line, not of those in it.
+impl<K> Clone for Turns<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
 impl<K> Default for Turns<K> {
     fn default() -> Self {
         Self(Arc::default())

@@ -1,5 +1,6 @@
 //! A line of the audit log.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -7,6 +8,7 @@ use entrada::access_token::{Caller, Principal, PrincipalKind};
 use entrada::audit::{AuditEvent, Decision};
 use entrada::platform::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Asked;
 use crate::called::CalledFrom;
@@ -31,6 +33,9 @@ pub(super) struct Line<'a> {
     client_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     grant: Option<String>,
+    /// What an operator's act is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,7 +46,10 @@ pub(super) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    arguments: Option<&'a serde_json::Value>,
+    arguments: Option<Cow<'a, Value>>,
+    /// Whether that is their beginning alone, as text.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    arguments_cut: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +69,8 @@ impl<'a> Line<'a> {
             client_id: event.client_id.as_ref().map(|id| id.as_str().to_owned()),
             client_name: event.unverified_client_name.clone(),
             grant: event.grant.clone(),
-            correlation_id: Some(event.correlation_id.clone()),
+            object: event.object.clone(),
+            correlation_id: Some(event.correlation_id.clone()).filter(|id| !id.is_empty()),
             address: event.address,
             ..Self::default()
         };
@@ -104,7 +113,8 @@ impl<'a> Line<'a> {
             }),
             arguments: called
                 .filter(|_| arguments)
-                .and_then(|called| called.arguments.as_ref()),
+                .and_then(|called| called.arguments.as_ref())
+                .map(Cow::Borrowed),
             correlation_id: correlation_id.map(str::to_owned),
             address,
             ..Self::default()
@@ -148,6 +158,27 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// The line, with its end; with the beginning of its arguments alone, where it is longer than `longest`.
+    pub(super) fn text_within(&self, longest: usize) -> String {
+        let text = self.text();
+        let arguments = self.arguments.as_ref().filter(|_| text.len() > longest);
+        let Some(arguments) = arguments else {
+            return text;
+        };
+        let whole = arguments.to_string();
+        let mut end = LONGEST_BEGINNING.min(whole.len());
+        while !whole.is_char_boundary(end) {
+            end -= 1;
+        }
+        let beginning = whole.get(..end).unwrap_or_default();
+        let cut = Self {
+            arguments: Some(Cow::Owned(beginning.into())),
+            arguments_cut: true,
+            ..self.clone()
+        };
+        cut.text()
+    }
+
     /// The line, with its end.
     pub(super) fn text(&self) -> String {
         let json = serde_json::to_string(self).unwrap_or_default();
@@ -168,6 +199,9 @@ impl<'a> Line<'a> {
         text
     }
 }
+
+/// How much of arguments is told of a line that is too long: with names as long as names may be it fits.
+const LONGEST_BEGINNING: usize = 4096;
 
 /// That lines are missing.
 pub(super) fn gap(lost: u64, at: Timestamp) -> String {
@@ -242,7 +276,7 @@ mod tests {
             "{text}"
         );
         assert_eq!(text.matches('\n').count(), 1);
-        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let read: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(read["client_name"], name);
     }
 }

@@ -61,6 +61,20 @@ impl FromStr for AuditPlace {
     }
 }
 
+impl AuditPlace {
+    /// How long a line may be: what is sent as a datagram has to fit into one (RFC 5426 §3.2), and one that
+    /// does not would keep all others waiting.
+    pub(super) const fn longest_line(&self) -> usize {
+        match self {
+            Self::File(_) | Self::Stdout | Self::SyslogTcp(_) => usize::MAX,
+            Self::SyslogSocket(_) | Self::SyslogUdp(_) => LONGEST_DATAGRAM,
+        }
+    }
+}
+
+/// How long a line in a datagram may be, with what stands before it.
+const LONGEST_DATAGRAM: usize = 65_000;
+
 /// What lines are written to.
 #[derive(Debug)]
 pub(super) struct Output {

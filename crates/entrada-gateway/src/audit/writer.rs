@@ -9,16 +9,16 @@ use std::time::Duration;
 use entrada::platform::{Clock as _, SystemClock};
 use tokio::sync::oneshot;
 
-use super::State;
 use super::line::gap;
 use super::place::Output;
+use super::{Room, State};
 use crate::metrics;
 
 /// What the thread is told.
 #[derive(Debug)]
 pub(super) enum Message {
-    /// A line to write, and who waits to hear whether it was.
-    Line(String, Option<oneshot::Sender<bool>>),
+    /// A line to write.
+    Line(Waiting),
     /// Open the file anew.
     Reopen,
     /// End.
@@ -38,10 +38,12 @@ pub(super) struct Writer {
     clock: SystemClock,
 }
 
+/// A line, and who waits to hear whether it was written.
 #[derive(Debug)]
-struct Waiting {
-    line: String,
-    written: Option<oneshot::Sender<bool>>,
+pub(super) struct Waiting {
+    pub(super) line: String,
+    pub(super) written: Option<oneshot::Sender<bool>>,
+    pub(super) _room: Room,
 }
 
 impl Writer {
@@ -80,7 +82,7 @@ impl Writer {
         };
         loop {
             match next {
-                Ok(Message::Line(line, written)) => self.keep(line, written),
+                Ok(Message::Line(line)) => self.keep(line),
                 Ok(Message::Reopen) => self.output.reopen(),
                 Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => return false,
                 Err(RecvTimeoutError::Timeout) => return true,
@@ -96,12 +98,12 @@ impl Writer {
     }
 
     /// Keeps a line, if there is room, to be written next.
-    fn keep(&mut self, line: String, written: Option<oneshot::Sender<bool>>) {
-        if self.failing && written.is_some() {
+    fn keep(&mut self, line: Waiting) {
+        if self.failing && line.written.is_some() {
             // Who waits is not let through; the line would say so.
-            answer(written, false);
+            answer(line.written, false);
         } else if self.waiting.len() < MOST_KEPT {
-            self.waiting.push_back(Waiting { line, written });
+            self.waiting.push_back(line);
         } else {
             self.lost += 1;
             metrics::audited("lost", 1);

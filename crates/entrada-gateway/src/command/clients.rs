@@ -9,7 +9,7 @@ use entrada::oauth::client::ClientId;
 use entrada::platform::{Clock as _, SystemClock, Timestamp};
 
 use super::grants::{client_id, confirm, json_line, sentence, tell_ended};
-use super::kept;
+use super::kept::Kept;
 use super::keys::span;
 use super::terminal::{Progress, STRONG, printable, styled};
 use crate::command::CommandError;
@@ -57,14 +57,13 @@ impl Options {
         environment: &Environment,
         out: &mut (dyn Write + Send),
     ) -> Result<(), CommandError> {
-        let administration = kept::open(self.config.as_deref(), environment)?;
+        let kept = Kept::of(self.config.as_deref(), environment).await?;
         match &self.action {
             Action::List => {
                 let now = SystemClock::default().now();
                 let (mut seen, mut after) = (HashSet::new(), None);
                 loop {
-                    let page = administration.clients(after.as_ref(), PAGE).await;
-                    let page = page.map_err(CommandError::Kept)?;
+                    let page = kept.clients(after.take()).await?;
                     for client in &page.items {
                         if !seen.insert(client.id.clone()) {
                             continue;
@@ -87,7 +86,7 @@ impl Options {
                     confirm("Remove the client and end its grants?")?;
                 }
                 let progress = Progress::on_terminal();
-                let removed = administration.remove_client(&remove.id, |so_far| {
+                let removed = kept.remove_client(&remove.id, |so_far| {
                     progress.tell(format_args!(
                         "{} looked at, {}",
                         so_far.seen,
@@ -96,14 +95,11 @@ impl Options {
                 });
                 let removed = removed.await;
                 drop(progress);
-                tell_ended(removed.map_err(CommandError::Client)?, self.json, out)
+                tell_ended(removed?, self.json, out)
             }
         }
     }
 }
-
-/// How many clients are asked for at once.
-const PAGE: usize = 500;
 
 /// Two lines for a client.
 fn tell(client: &ClientFacts, now: Timestamp, out: &mut (dyn Write + Send)) -> io::Result<()> {

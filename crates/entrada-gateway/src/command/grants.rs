@@ -4,14 +4,12 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
-use entrada::administration::{
-    Administration, Ended, GrantFacts, GrantFilter, GrantHolder, Selection, User,
-};
+use entrada::administration::{Ended, GrantFacts, GrantFilter, GrantHolder, Selection, User};
 use entrada::grant::GrantId;
 use entrada::oauth::client::ClientId;
 use entrada::platform::{Clock as _, SystemClock, Timestamp};
 
-use super::kept;
+use super::kept::Kept;
 use super::keys::span;
 use super::terminal::{self, Answer, Progress, STRONG, printable, styled};
 use crate::command::CommandError;
@@ -91,7 +89,7 @@ impl Options {
         environment: &Environment,
         out: &mut (dyn Write + Send),
     ) -> Result<(), CommandError> {
-        let administration = kept::open(self.config.as_deref(), environment)?;
+        let kept = Kept::of(self.config.as_deref(), environment).await?;
         match &self.action {
             Action::List(list) => {
                 let now = SystemClock::default().now();
@@ -102,22 +100,22 @@ impl Options {
                         tell(grant, now, out)
                     }
                 };
-                each_grant(&administration, &list.filter(), |grant| tell(grant, out)).await
+                each_grant(&kept, &list.filter(), |grant| tell(grant, out)).await
             }
             Action::Revoke(revoke) => {
                 let selection = revoke.which.selection()?;
                 if !revoke.yes {
-                    revoke.which.confirm(&administration).await?;
+                    revoke.which.confirm(&kept).await?;
                 }
                 let progress = Progress::on_terminal();
-                let ended = administration.revoke(&selection, |so_far| {
+                let ended = kept.revoke(selection, |so_far| {
                     progress.tell(format_args!(
                         "{} looked at, {}",
                         so_far.seen,
                         sentence(so_far)
                     ));
                 });
-                let ended = ended.await.map_err(CommandError::Kept)?;
+                let ended = ended.await?;
                 drop(progress);
                 tell_ended(ended, self.json, out)
             }
@@ -146,7 +144,7 @@ impl Which {
     }
 
     /// Asks before more than one grant ends.
-    async fn confirm(&self, administration: &Administration) -> Result<(), CommandError> {
+    async fn confirm(&self, kept: &Kept) -> Result<(), CommandError> {
         if self.grant.is_some() {
             return Ok(());
         }
@@ -155,7 +153,7 @@ impl Which {
         filter.client.clone_from(&self.client);
         filter.tenant.clone_from(&self.tenant);
         let mut count = 0_u64;
-        let counted = each_grant(administration, &filter, |_| {
+        let counted = each_grant(kept, &filter, |_| {
             count += 1;
             Ok(())
         });
@@ -180,14 +178,13 @@ pub(super) fn confirm(question: &str) -> Result<(), CommandError> {
 
 /// Every grant once, page by page.
 async fn each_grant(
-    administration: &Administration,
+    kept: &Kept,
     filter: &GrantFilter,
     mut tell: impl FnMut(&GrantFacts) -> io::Result<()>,
 ) -> Result<(), CommandError> {
     let (mut seen, mut after) = (HashSet::new(), None);
     loop {
-        let page = administration.grants(filter, after.as_ref(), PAGE).await;
-        let page = page.map_err(CommandError::Kept)?;
+        let page = kept.grants(filter, after.take()).await?;
         for grant in &page.items {
             if seen.insert(grant.id) {
                 tell(grant).map_err(CommandError::Output)?;
@@ -199,9 +196,6 @@ async fn each_grant(
         }
     }
 }
-
-/// How many grants are asked for at once.
-const PAGE: usize = 500;
 
 pub(super) fn json_line(
     facts: &impl serde::Serialize,

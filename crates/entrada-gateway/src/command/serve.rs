@@ -1,23 +1,28 @@
 //! `entrada serve`: protect one MCP server.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use entrada::AzureProvider;
-use entrada::authorization_server::TrustedProxies;
 use entrada::platform::{Clock as _, SystemClock};
 use entrada::store::Moving;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::access_log::observed;
 use crate::audit::{Audit, AuditWriter};
 use crate::command::CommandError;
+use crate::command::kept::control_socket;
 use crate::config::{AdminListener, Environment, Flags, Settings};
-use crate::gateway::observed_gateway;
+#[cfg(unix)]
+use crate::control::ControlSocket;
+use crate::live::Live;
 use crate::metrics;
+use crate::reload::{InUse, Reloading, for_operators};
 use crate::route::Routes;
 use crate::server::Server;
 use crate::signals::{Hangups, StopSignals, on_hangup};
@@ -31,7 +36,10 @@ use crate::traces::Traces;
 ///
 /// [`CommandError`] if it cannot begin.
 pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
-    let mut settings = Settings::read(flags, &Environment::of_process())?;
+    // From the beginning on, so that being told to read something again ends nothing.
+    let hangups = Hangups::listen().map_err(CommandError::Signals)?;
+    let environment = Environment::of_process();
+    let mut settings = Settings::read(flags, &environment)?;
     let traces = settings.traces.take().map(Traces::new);
     let begins_traces = traces.as_ref().map(Traces::tracer);
     let collector = traces.as_ref().map(|traces| traces.collector.clone());
@@ -42,43 +50,48 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let signals = StopSignals::listen().map_err(CommandError::Signals)?;
     let certificates = settings.tls.clone().map(Certificates::open).transpose()?;
     let opened = settings.provider.open_store()?;
-    let metrics = match settings.server.metrics_listen {
-        Some(address) => Some((listen(address).await?, metrics::install()?)),
-        None => None,
-    };
+    let metrics = counting(settings.server.metrics_listen).await?;
     let audit_writer = settings.audit.as_ref().map(Audit::begin).transpose();
     let audit_writer = audit_writer.map_err(CommandError::Audit)?;
     let audit = audit_writer.as_ref().map(AuditWriter::audit);
     settings.provider.audit = audit.clone().map(|audit| Arc::new(audit) as _);
     let provider = settings.provider.provider_on(opened.store)?;
-    let servers = Routes::audited(&provider, &settings.upstreams, audit.as_ref())?;
+    let in_use = InUse {
+        routes: Routes::audited(&provider, &settings.upstreams, audit.as_ref())?,
+        provider: provider.clone(),
+        audit: audit.clone(),
+        prints: settings.prints.clone(),
+        key_rotation: settings.server.key_rotation,
+    };
     let listener = listen(settings.server.listen).await?;
     let address = listener.local_addr().unwrap_or(settings.server.listen);
-    let router = observed_gateway(&provider, &servers, audit.clone(), begins_traces);
+    let router = in_use.router(begins_traces.clone());
     tell_what_is_where(&settings, &provider);
     tracing::info!(listen = %address, tls = certificates.is_some(), "listening");
     let stop = CancellationToken::new();
-    let mut server = Server::new(listener, router, settings.server.drain_timeout);
+    let live = Live::new(router, settings.server.drain_timeout);
+    let mut server = Server::live(listener, live.clone());
     let operators = match &settings.admin {
         Some(admin) => Some(operators(&settings, &provider, admin).await?),
         None => None,
     };
+    let (operators, live_operators) = operators.unzip();
+    let read = (flags.clone(), environment);
+    let reloading = Reloading::new(read, in_use, (live, live_operators), begins_traces);
     let mut tending = JoinSet::new();
     if let Some(certificates) = certificates {
         server = server.tls(certificates.clone());
         let hangups = Hangups::listen().map_err(CommandError::Signals)?;
         tending.spawn(tend_certificates(certificates, hangups));
     }
-    tending.spawn(look_at_entra(provider.clone()));
-    tending.spawn(tell_when_ready(provider.clone(), address));
-    tending.spawn(tend_keys(provider, settings.server.key_rotation));
+    let socket = control_socket(&settings.provider);
+    tending.spawn(answer_commands(socket, reloading.in_use(), stop.clone()));
+    tend_to(&mut tending, &provider, address, reloading.in_use());
     if let Some(moving) = opened.to_move {
         tending.spawn(move_all(moving));
     }
-    if let Some((listener, handle)) = metrics {
-        let address = listener.local_addr().ok().map(tracing::field::display);
-        tracing::info!(listen = address, "metrics");
-        tending.spawn(metrics::serve(listener, handle, stop.clone()));
+    if let Some(metrics) = metrics {
+        tending.spawn(tell_metrics(metrics, stop.clone()));
     }
     if let Some(audit) = audit {
         tending.spawn(on_hangup(move || audit.reopen()));
@@ -87,16 +100,8 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
         Some(traces) => Some(traces.export(settings.provider.http()?)),
         None => None,
     };
-    let serving = async {
-        let operators = async {
-            if let Some(operators) = operators {
-                operators.run(stop.clone()).await;
-            }
-        };
-        tokio::join!(server.run(stop.clone()), operators);
-        servers.close().await;
-    };
-    signals.govern(serving, stop.clone()).await;
+    let serving = run((server, operators), (reloading, hangups), stop.clone());
+    signals.govern(serving, stop).await;
     if let Some(export) = export {
         export.end().await;
     }
@@ -105,6 +110,34 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What is done beside serving, for as long as that lasts.
+fn tend_to(
+    tending: &mut JoinSet<()>,
+    provider: &AzureProvider,
+    address: SocketAddr,
+    in_use: watch::Receiver<InUse>,
+) {
+    tending.spawn(look_at_entra(provider.clone()));
+    tending.spawn(tell_when_ready(provider.clone(), address));
+    tending.spawn(tend_keys(in_use));
+}
+
+/// Serves until `stop`, by the settings that are there meanwhile.
+async fn run(
+    (server, operators): (Server, Option<Server>),
+    (mut reloading, hangups): (Reloading, Hangups),
+    stop: CancellationToken,
+) {
+    let operators = async {
+        if let Some(operators) = operators {
+            operators.run(stop.clone()).await;
+        }
+    };
+    let reload = reloading.run(hangups, stop.clone());
+    tokio::join!(server.run(stop.clone()), operators, reload);
+    reloading.close().await;
 }
 
 /// Says which server is behind which resource, and where grants and keys are.
@@ -122,15 +155,59 @@ async fn operators(
     settings: &Settings,
     provider: &AzureProvider,
     admin: &AdminListener,
-) -> Result<Server, CommandError> {
+) -> Result<(Server, Live), CommandError> {
     let site = settings.provider.admin_site(provider, admin)?;
     let listener = listen(admin.listen).await?;
     let address = listener.local_addr().unwrap_or(admin.listen);
     tracing::info!(listen = %address, url = format!("{}/admin", admin.base_url), role = admin.role, "operators are served");
-    // Nobody stands before it whose word is taken on who calls.
-    let router = observed(site, TrustedProxies::default());
-    Ok(Server::new(listener, router, settings.server.drain_timeout))
+    let live = Live::new(for_operators(site), settings.server.drain_timeout);
+    Ok((Server::live(listener, live.clone()), live))
 }
+
+/// What counts, and where it is told, if it is at `address`.
+async fn counting(
+    address: Option<SocketAddr>,
+) -> Result<Option<(TcpListener, PrometheusHandle)>, CommandError> {
+    Ok(match address {
+        Some(address) => Some((listen(address).await?, metrics::install()?)),
+        None => None,
+    })
+}
+
+/// Answers `GET /metrics` until `stop`.
+async fn tell_metrics(
+    (listener, handle): (TcpListener, PrometheusHandle),
+    stop: CancellationToken,
+) {
+    let address = listener.local_addr().ok().map(tracing::field::display);
+    tracing::info!(listen = address, "metrics");
+    metrics::serve(listener, handle, stop).await;
+}
+
+/// Answers commands of this machine, which cannot open what is kept themselves.
+#[cfg(unix)]
+async fn answer_commands(
+    socket: Option<PathBuf>,
+    in_use: watch::Receiver<InUse>,
+    stop: CancellationToken,
+) {
+    let Some(socket) = socket else { return };
+    match ControlSocket::open(&socket) {
+        Ok(control) => {
+            let socket = tracing::field::display(socket.display());
+            tracing::info!(socket, "commands are answered");
+            let administration = move || in_use.borrow().provider.administration();
+            control.serve(administration, stop).await;
+        }
+        Err(error) => {
+            let socket = tracing::field::display(socket.display());
+            tracing::warn!(socket, %error, "commands beside this gateway cannot ask it");
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn answer_commands(_: Option<PathBuf>, _: watch::Receiver<InUse>, _: CancellationToken) {}
 
 /// Says whether Entra can be used: nothing waits for it, and nothing else asks it before the first login.
 async fn look_at_entra(provider: AzureProvider) {
@@ -152,9 +229,13 @@ async fn tell_when_ready(provider: AzureProvider, address: SocketAddr) {
 }
 
 /// Looks after the keys until it is dropped. Those in the store are read at the start.
-async fn tend_keys(provider: AzureProvider, rotation: Option<Duration>) {
+async fn tend_keys(in_use: watch::Receiver<InUse>) {
     let mut failing = false;
     loop {
+        let (provider, rotation) = {
+            let in_use = in_use.borrow();
+            (in_use.provider.clone(), in_use.key_rotation)
+        };
         match provider.tend_keys(rotation).await {
             Ok(()) if failing => {
                 failing = false;
@@ -247,6 +328,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
+    use crate::config::Prints;
 
     async fn published(provider: &AzureProvider) -> usize {
         let request = Request::get("/.well-known/jwks.json").body(Body::empty());
@@ -275,7 +357,17 @@ mod tests {
             .data_dir(folder.path());
         let provider = AzureProvider::new(config, Platform::system().unwrap()).unwrap();
         let mut tending = JoinSet::new();
-        tending.spawn(tend_keys(provider.clone(), None));
+        let in_use = |rotation| {
+            watch::Sender::new(InUse {
+                provider: provider.clone(),
+                routes: Routes::of_all([]),
+                audit: None,
+                prints: Prints::default(),
+                key_rotation: rotation,
+            })
+        };
+        let unbounded = in_use(None);
+        tending.spawn(tend_keys(unbounded.subscribe()));
         look().await;
         assert_eq!(published(&provider).await, 1);
 
@@ -300,7 +392,7 @@ mod tests {
         assert_eq!(published(&provider).await, 1);
 
         // The key is older than that.
-        tending.spawn(tend_keys(provider.clone(), Some(Duration::ZERO)));
+        unbounded.send_replace(in_use(Some(Duration::ZERO)).borrow().clone());
         look().await;
         assert_eq!(published(&provider).await, 2);
         assert_eq!(file.load(now).unwrap().facts().count(), 4);

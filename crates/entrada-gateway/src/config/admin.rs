@@ -6,7 +6,7 @@ use entrada::admin_site::AdminSettings;
 use url::Url;
 
 use crate::config::source::Sources;
-use crate::config::value;
+use crate::config::value::{self, is_guid};
 
 /// What listening on more than this machine means.
 const FROM_OUTSIDE: &str = "operators' pages are listened for on every network of this machine: name an address that \
@@ -26,12 +26,18 @@ pub struct AdminListener {
     pub base_url: String,
     /// The app role that operators have.
     pub role: String,
+    /// The tenant they are of, where users of several sign in.
+    pub tenant: Option<String>,
 }
 
 impl AdminListener {
     /// The same, for the library.
     pub fn settings(&self) -> AdminSettings {
-        AdminSettings::new(&self.base_url, &self.role)
+        let settings = AdminSettings::new(&self.base_url, &self.role);
+        match &self.tenant {
+            Some(tenant) => settings.tenant(tenant),
+            None => settings,
+        }
     }
 }
 
@@ -39,6 +45,7 @@ impl AdminListener {
 pub(super) fn read(sources: &mut Sources<'_>) -> Option<AdminListener> {
     sources.needs("admin_base_url", &["admin_listen"]);
     sources.needs("admin_role", &["admin_listen"]);
+    sources.needs("admin_tenant", &["admin_listen"]);
     let listen = sources.parsed("admin_listen", value::address)?;
     if listen.ip().is_unspecified() {
         sources.warn("admin_listen", FROM_OUTSIDE);
@@ -51,11 +58,13 @@ pub(super) fn read(sources: &mut Sources<'_>) -> Option<AdminListener> {
         (None, Some(local)) => local,
         (Some(_) | None, _) => sources.required("admin_base_url"),
     };
+    let tenant = tenant(sources);
     let public = sources.text("base_url");
     let listener = AdminListener {
         listen,
         base_url,
         role,
+        tenant,
     };
     if listener.base_url.is_empty() || listener.role.is_empty() {
         return None;
@@ -68,6 +77,29 @@ pub(super) fn read(sources: &mut Sources<'_>) -> Option<AdminListener> {
         Ok(_) => Ok(Some(listener)),
     };
     sources.check("admin_base_url", checked)
+}
+
+/// Whose roles count: it must be said where users of several tenants sign in.
+fn tenant(sources: &mut Sources<'_>) -> Option<String> {
+    let id = |text: &str| {
+        let form = "write the id of a tenant, such as 11111111-2222-3333-4444-555555555555";
+        is_guid(text)
+            .then(|| text.to_owned())
+            .ok_or_else(|| form.to_owned())
+    };
+    let tenant_id = sources.text("tenant_id").unwrap_or_default();
+    if stands_for_several(&tenant_id) && sources.list("allowed_tenants").len() != 1 {
+        return sources.required_as("admin_tenant", id);
+    }
+    sources.parsed("admin_tenant", id)
+}
+
+/// Whether users of several tenants may sign in at this one.
+pub(super) fn stands_for_several(tenant_id: &str) -> bool {
+    let known = ["organizations", "common"];
+    known
+        .into_iter()
+        .any(|known| known.eq_ignore_ascii_case(tenant_id))
 }
 
 fn is_same(one: &str, other: &str) -> bool {

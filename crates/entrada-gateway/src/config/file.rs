@@ -11,6 +11,7 @@ mod client;
 mod issuer;
 mod rule;
 
+use crate::config::prints::{Print, Prints};
 use crate::config::problem::Problem;
 use crate::config::source::{Given, Origin, belongs_in_file};
 use crate::config::spelling::nearest;
@@ -25,6 +26,8 @@ const CLIENT: &str = "client";
 const TRUSTED_ISSUER: &str = "trusted_issuer";
 /// The key of the rules.
 const RULE: &str = "rule";
+/// The keys of all that are no settings.
+const TABLES: [&str; 4] = [ROUTE, CLIENT, TRUSTED_ISSUER, RULE];
 /// What stands in a route besides settings: where it is, and its rules.
 const OF_ROUTE: [&str; 3] = ["host", "path", RULE];
 
@@ -45,6 +48,8 @@ pub(super) struct Content {
     pub(super) trusted_issuers: Vec<(String, String)>,
     /// Rules of the server that is named outside of routes.
     pub(super) rules: Vec<Rule>,
+    /// Of the tables.
+    pub(super) prints: Prints,
     /// Which settings are wrong.
     pub(super) problems: Vec<Problem>,
 }
@@ -92,6 +97,11 @@ fn parse(name: &str, text: &str) -> Result<Content, Vec<Problem>> {
     let mut content = Content::default();
     for (key, value) in table.get_ref() {
         let place = at(key.span().start);
+        // Before the files that they name are read.
+        for name in TABLES.into_iter().filter(|name| key.get_ref() == name) {
+            let print = Print::of_value(name, value.get_ref());
+            content.prints.note(name, print);
+        }
         if key.get_ref() == ROUTE {
             content.read_routes(value.get_ref(), &place, &at);
             continue;
@@ -120,8 +130,7 @@ fn parse(name: &str, text: &str) -> Result<Content, Vec<Problem>> {
             });
             continue;
         }
-        let tables = [ROUTE, CLIENT, TRUSTED_ISSUER, RULE];
-        match entry(key.get_ref(), value.get_ref(), place, &tables) {
+        match entry(key.get_ref(), value.get_ref(), place, &TABLES) {
             Ok((name, given)) => drop(content.values.insert(name, given)),
             Err(problem) => content.problems.push(problem),
         }

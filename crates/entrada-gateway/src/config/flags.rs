@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::builder::UnknownArgumentValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-use crate::config::table::{Place, SETTINGS, Setting};
+use crate::config::table::{Place, Setting, settings};
 
 /// The settings given as flags.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +30,7 @@ impl Flags {
 
 impl FromArgMatches for Flags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = SETTINGS.iter().filter(|setting| has_flag(setting));
+        let given = settings().filter(|setting| has_flag(setting));
         let given = given.filter_map(|setting| {
             let value = matches.get_one::<String>(setting.name)?;
             Some((setting.name, value.clone()))
@@ -50,8 +50,8 @@ impl FromArgMatches for Flags {
 
 impl Args for Flags {
     fn augment_args(command: Command) -> Command {
-        let command = command.args(SETTINGS.iter().filter(|setting| has_flag(setting)).map(arg));
-        let secrets = SETTINGS.iter().filter(|setting| !has_flag(setting));
+        let command = command.args(settings().filter(|setting| has_flag(setting)).map(arg));
+        let secrets = settings().filter(|setting| !has_flag(setting));
         command
             .args(secrets.map(secret_flag))
             .arg(command_line())

@@ -118,8 +118,27 @@ pub fn policies(
     }
 }
 
+/// Warns of rules that shut out whoever is in many groups, unless somebody looks those up.
+fn groups(sources: &mut Sources<'_>, servers: &[Option<UpstreamSettings>]) {
+    if sources.text("groups_from_graph").as_deref() == Some("true") {
+        return;
+    }
+    let what = "groups of who is in more than a token lists are not known, and they are denied: set \
+                groups_from_graph";
+    for policy in servers.iter().flatten().map(|server| &server.policy) {
+        let rules = policy.rules.iter().filter(|rule| rule.speaks_of_groups);
+        let rules = rules.map(|rule| Problem::new(format!("{}: any_group: {what}", rule.place)));
+        sources.warn_of_all(rules);
+        let cedar = policy.cedar.as_ref();
+        if cedar.is_some_and(|cedar| cedar.speaks_of_groups()) {
+            sources.warn("policy_file", what);
+        }
+    }
+}
+
 /// A problem where it is said what callers see, or what becomes of the rest, and nothing else.
 pub(super) fn look(sources: &mut Sources<'_>, servers: &[Option<UpstreamSettings>]) {
+    groups(sources, servers);
     if servers
         .iter()
         .flatten()

@@ -25,7 +25,7 @@ use entrada::store::{MemoryStore, Store};
 use entrada::{AzureJwtConfig, AzureJwtVerifier};
 use url::Url;
 
-use crate::config::admin::AdminListener;
+use crate::config::admin::{AdminListener, stands_for_several};
 use crate::config::findings::problems;
 use crate::config::problem::{ConfigError, Problem};
 use crate::config::resource::{ResourceSettings, TokensOf};
@@ -155,7 +155,21 @@ impl ProviderSettings {
             Some(store) => self.azure_config().store(store),
             None => self.azure_config(),
         };
-        self.assemble(config, platform)
+        self.assemble(config, platform, None)
+            .map_err(|found| ConfigError::new(problems(&found, &[], self)))
+    }
+
+    /// Sets the library up in the place of `before`, with whose store and keys it goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with everything the library finds wrong.
+    pub(crate) fn renewed(&self, before: &AzureProvider) -> Result<AzureProvider, ConfigError> {
+        let platform = self.platform().map_err(|error| {
+            let what = WithCauses::of(&error).to_string();
+            ConfigError::new(vec![self.problem_with("ca_file", &what)])
+        })?;
+        self.assemble(self.azure_config(), platform, Some(before))
             .map_err(|found| ConfigError::new(problems(&found, &[], self)))
     }
 
@@ -190,6 +204,7 @@ impl ProviderSettings {
         &self,
         mut config: AzureConfig,
         platform: Platform,
+        before: Option<&AzureProvider>,
     ) -> Result<AzureProvider, Vec<Finding>> {
         let mut found: Vec<Finding> = Vec::new();
         for (at, resource) in self.resources.iter().enumerate() {
@@ -212,7 +227,11 @@ impl ProviderSettings {
                 }
             };
         }
-        match AzureProvider::new(config, platform) {
+        let made = match before {
+            Some(before) => before.renewed(config),
+            None => AzureProvider::new(config, platform),
+        };
+        match made {
             Ok(provider) if found.is_empty() => Ok(provider),
             Ok(_) => Err(once(Vec::new(), found)),
             Err(errors) => Err(once(errors.into_iter().collect(), found)),
@@ -271,11 +290,23 @@ impl ProviderSettings {
         let wrong = |what: String| ConfigError::new(vec![self.problem_with("admin_role", &what)]);
         let platform = self.platform();
         let platform = platform.map_err(|error| wrong(WithCauses::of(&error).to_string()))?;
-        let config = self.verifier_config(None).required_app_roles([&admin.role]);
+        let mut config = self.verifier_config(None).required_app_roles([&admin.role]);
+        // Of a tenant by itself it is known already, and must not be said.
+        if let Some(tenant) = admin
+            .tenant
+            .as_ref()
+            .filter(|_| self.is_for_several_tenants())
+        {
+            config = config.allowed_tenants([tenant]);
+        }
         let programs = AzureJwtVerifier::new(config, platform);
         let programs = programs.map_err(|errors| wrong(errors.to_string()))?;
         let site = provider.admin_site(admin.settings().programs(programs));
         site.map_err(|error| wrong(error.to_string()))
+    }
+
+    fn is_for_several_tenants(&self) -> bool {
+        stands_for_several(&self.tenant_id)
     }
 
     /// What verifies Entra's tokens for our app registration or `another`, as far as it is the same for
@@ -316,7 +347,7 @@ impl ProviderSettings {
         };
         let config = self.azure_config().keys(Keys::new(ring));
         let config = config.store(Arc::new(MemoryStore::default()));
-        let found = self.assemble(config, platform).err();
+        let found = self.assemble(config, platform, None).err();
         found.map_or_else(Vec::new, |found| problems(&found, reported, self))
     }
 

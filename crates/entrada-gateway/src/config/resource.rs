@@ -123,7 +123,8 @@ pub(super) fn read(
         resources.push(resource(sources, (None, path.clone()), None));
         upstreams.push(upstream(sources, (&path, path.clone()), rules));
     } else {
-        for name in ["upstream_scope"].into_iter().chain(upstream_tls::OF_TLS) {
+        let own = ["upstream_scope", upstream_tls::HEALTH, upstream_tls::HTTP2];
+        for name in own.into_iter().chain(upstream_tls::OF_TLS) {
             sources.needs(name, &["upstream"]);
         }
         stdio::needs_command(sources);

@@ -10,8 +10,9 @@ use entrada::secret::ClientSecret;
 use crate::config::environment::Environment;
 use crate::config::file::{self, Content, PlacedClient, RouteTable, Values};
 use crate::config::flags::Flags;
+use crate::config::prints::{Print, Prints, is_of_server};
 use crate::config::problem::Problem;
-use crate::config::table::{OfRoute, Place, SETTINGS, Setting};
+use crate::config::table::{OfRoute, Place, Setting, settings};
 use crate::policy::Rule;
 
 /// Where a value was found.
@@ -66,6 +67,7 @@ pub(super) struct Sources<'a> {
     problems: Vec<Problem>,
     /// What may be meant.
     warnings: Vec<Problem>,
+    prints: Prints,
 }
 
 impl<'a> Sources<'a> {
@@ -89,6 +91,7 @@ impl<'a> Sources<'a> {
             route: None,
             problems: environment.problems().collect(),
             warnings: Vec::new(),
+            prints: Prints::default(),
         };
         if let Some(config) = sources.given("config") {
             match file::read(Path::new(&config.value)) {
@@ -99,7 +102,33 @@ impl<'a> Sources<'a> {
                 }
             }
         }
+        sources.print();
         Ok(sources)
+    }
+
+    /// Takes the prints, before anything that is named here is read: what changes meanwhile differs the
+    /// next time.
+    fn print(&mut self) {
+        for setting in settings() {
+            if let Some(given) = self.given(setting.name) {
+                let print = Print::of_setting(setting.name, &given.value);
+                self.prints.note(setting.name, print);
+            }
+        }
+    }
+
+    /// What tells all that is set from what was set before.
+    pub(super) const fn prints(&self) -> &Prints {
+        &self.prints
+    }
+
+    /// What tells the way to the server at `place`, whose settings are asked for, from another.
+    pub(super) fn print_of_server(&self, place: &str) -> Print {
+        let of_server = settings();
+        let of_server = of_server
+            .filter(|setting| setting.of_route.is_some() && is_of_server(setting.name))
+            .filter_map(|setting| Some((setting.name, self.given(setting.name)?.value)));
+        Print::of_all(place, of_server)
     }
 
     fn take_in(&mut self, content: Content) {
@@ -108,6 +137,7 @@ impl<'a> Sources<'a> {
         self.clients = content.clients;
         self.trusted_issuers = content.trusted_issuers;
         self.rules = content.rules;
+        self.prints = content.prints;
         self.problems.extend(content.problems);
     }
 
@@ -174,7 +204,7 @@ impl<'a> Sources<'a> {
 
     /// Where everything was found that is set outside of routes.
     pub(super) fn origins(&self) -> Origins {
-        let settings = SETTINGS.iter().filter_map(|setting| {
+        let settings = settings().filter_map(|setting| {
             let given = self.given(setting.name)?;
             Some((setting.name, given.origin))
         });
@@ -333,6 +363,11 @@ impl<'a> Sources<'a> {
         let warning = Setting::named(name).zip(self.given(name));
         let warning = warning.map(|(setting, given)| Problem::wrong(setting, &given.origin, what));
         self.warnings.extend(warning);
+    }
+
+    /// Warns of some.
+    pub(super) fn warn_of_all(&mut self, warnings: impl IntoIterator<Item = Problem>) {
+        self.warnings.extend(warnings);
     }
 
     /// What there is to warn of.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 mod settings;
 
-pub(super) use settings::SETTINGS;
+pub(super) use settings::settings;
 
 /// The default of `listen`.
 pub(super) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
@@ -57,7 +57,7 @@ pub(super) enum OfRoute {
 impl Setting {
     /// The setting called `name`.
     pub(super) fn named(name: &str) -> Option<&'static Self> {
-        SETTINGS.iter().find(|setting| setting.name == name)
+        settings().find(|setting| setting.name == name)
     }
 
     /// The name of its flag, without the dashes.
@@ -73,7 +73,7 @@ impl Setting {
 
 /// The names of all settings.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    SETTINGS.iter().map(|setting| setting.name)
+    settings().map(|setting| setting.name)
 }
 
 const fn setting(

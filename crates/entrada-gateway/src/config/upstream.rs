@@ -9,6 +9,8 @@ use crate::config::ourselves::Ourselves;
 use crate::config::source::Sources;
 use crate::config::value;
 use crate::upstream::TlsSettings;
+use crate::upstream::checks::HealthChecks;
+use crate::upstream::headers::HostHeader;
 use crate::upstream::place::Place;
 
 /// What says how an `https` server and we know each other.
@@ -27,11 +29,7 @@ pub(super) fn read(sources: &mut Sources<'_>, ourselves: &Ourselves) -> Option<V
 
 /// Reads how the server that is reached by `transport` and we know each other.
 pub(super) fn tls(sources: &mut Sources<'_>, transport: Option<&Transport>) -> TlsSettings {
-    let is_https = transport.is_none_or(|transport| match transport {
-        Transport::Http(places) => places.iter().any(|place| place.url.scheme() == "https"),
-        Transport::Stdio(_) => false,
-    });
-    if !is_https {
+    if !transport.is_none_or(is_https) {
         for name in OF_TLS {
             sources.refuse(name, "means nothing where upstream is not https");
         }
@@ -45,6 +43,49 @@ pub(super) fn tls(sources: &mut Sources<'_>, transport: Option<&Transport>) -> T
     sources.needs("upstream_key", &["upstream_certificate"]);
     settings
 }
+
+/// Reads whether HTTP/2 may be spoken to the server that is reached by `transport`.
+pub(super) fn http2(
+    sources: &mut Sources<'_>,
+    (transport, host_header): (Option<&Transport>, Option<HostHeader>),
+) -> bool {
+    if !transport.is_none_or(is_https) {
+        sources.refuse(HTTP2, "means nothing where upstream is not https");
+    }
+    let wanted = sources.parsed(HTTP2, value::switch) == Some(true);
+    if wanted && host_header == Some(HostHeader::Preserve) {
+        let what =
+            "HTTP/2 has no Host beside the server's own name: write host_header = \"rewrite\"";
+        sources.refuse(HTTP2, what);
+    }
+    wanted
+}
+
+pub(super) const HTTP2: &str = "upstream_http2";
+
+fn is_https(transport: &Transport) -> bool {
+    match transport {
+        Transport::Http(places) => places.iter().any(|place| place.url.scheme() == "https"),
+        Transport::Stdio(_) => false,
+    }
+}
+
+/// Reads where the replicas of the server that is reached by `transport` say whether they are well.
+pub(super) fn health_checks(
+    sources: &mut Sources<'_>,
+    transport: Option<&Transport>,
+) -> Option<HealthChecks> {
+    let are_several = transport.is_none_or(|transport| match transport {
+        Transport::Http(places) => places.len() > 1,
+        Transport::Stdio(_) => false,
+    });
+    if !are_several {
+        sources.refuse(HEALTH, "means nothing where upstream is one server alone");
+    }
+    sources.parsed(HEALTH, HealthChecks::parse)
+}
+
+pub(super) const HEALTH: &str = "upstream_health_path";
 
 /// One place, or several of one path, apart by spaces or commas.
 fn places(text: &str) -> Result<Vec<Place>, String> {

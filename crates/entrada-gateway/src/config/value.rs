@@ -50,6 +50,14 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     found.ok_or_else(|| "write an IP address and a port, such as 127.0.0.1:8000".to_owned())
 }
 
+/// Whether `text` is an id as Entra writes them.
+pub(super) fn is_guid(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    let is_hex = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    lengths == [8, 4, 4, 4, 12] && parts.into_iter().all(is_hex)
+}
+
 /// A time: `90s`, `15m`, `8h`, `30d`, or a number of seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86400)];

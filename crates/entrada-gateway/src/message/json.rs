@@ -116,7 +116,7 @@ fn which(key: &str, known: &[&'static str]) -> Result<Option<usize>, MessageErro
 /// `text` as the most lenient of readers compares it: in any case (Go's `encoding/json`, Jackson
 /// and .NET can be told to), with the letters that Unicode folds to ASCII, and up to a NUL, where C
 /// ends.
-pub(super) fn folded(text: &str) -> String {
+pub(crate) fn folded(text: &str) -> String {
     let text = text.split('\0').next().unwrap_or_default();
     text.chars()
         .flat_map(char::to_lowercase)

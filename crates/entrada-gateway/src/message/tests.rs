@@ -218,6 +218,16 @@ fn what_can_be_read_in_two_ways_is_not_read() {
             r#"{"method":"tools/call","params":{"name":" a"}}"#,
             ambiguous.to_owned(),
         ),
+        // What JavaScript trims besides.
+        (
+            "{\"method\":\"tools/call\",\"params\":{\"name\":\"\u{feff}a\"}}",
+            ambiguous.to_owned(),
+        ),
+        (r#"{"method":"Tools/List"}"#, ambiguous.to_owned()),
+        (
+            r#"{"method":"resources/Templates/list"}"#,
+            ambiguous.to_owned(),
+        ),
     ] {
         assert_eq!(read(body), expected, "{body}");
     }
@@ -243,6 +253,31 @@ fn what_can_be_read_in_two_ways_is_not_read() {
     assert_eq!(read(&deep), "the body is nested too deeply");
     let long = format!(r#"{{"method":"{}"}}"#, "x".repeat(LONGEST_NAME + 1));
     assert_eq!(read(&long), ambiguous);
+}
+
+#[test]
+fn a_body_calls_no_more_than_a_batch_may() {
+    let listen = |count: usize| {
+        let uris = vec![r#""a:b""#; count].join(",");
+        format!(
+            r#"{{"method":"subscriptions/listen","params":{{"notifications":{{"resourceSubscriptions":[{uris}]}}}}}}"#
+        )
+    };
+    for (body, expected) in [
+        (listen(MOST_MESSAGES), None),
+        (
+            listen(MOST_MESSAGES + 1),
+            Some("the body calls more than 256 things"),
+        ),
+        (format!("[{},{}]", listen(128), listen(128)), None),
+        (
+            format!("[{},{}]", listen(128), listen(129)),
+            Some("the body calls more than 256 things"),
+        ),
+    ] {
+        let error = Messages::read(body.as_bytes()).err();
+        assert_eq!(error.map(|it| it.to_string()).as_deref(), expected);
+    }
 }
 
 const MODERN: &str = "2026-07-28";

@@ -19,7 +19,9 @@ use super::list::{View, filtered};
 use super::{Call, Decision, Denial, FilterLists, Outcome, Policy};
 use crate::access_log::Denied;
 use crate::called::{Called, Calls};
-use crate::message::{ContentError, Message, MessageError, Messages, Mismatch, plain_json};
+use crate::message::{
+    ContentError, Message, MessageError, Messages, Mismatch, arguments, plain_json,
+};
 use crate::telemetry::WithCauses;
 use crate::upstream::error::ForwardError;
 use crate::upstream::http::{Answering, with_caller};
@@ -176,7 +178,7 @@ impl Gate {
         let lists = read.messages.iter().any(Message::asks_for_a_list);
         let mut calls: Vec<_> = decision.called.iter().map(called).collect();
         if self.needed.arguments {
-            add_arguments(&mut calls, &body);
+            add_arguments(&mut calls, &read, &body);
         }
         parts.extensions.insert(Calls::new(calls));
         Ok((Body::from(body), decision, lists))
@@ -290,21 +292,14 @@ fn refused(decision: Decision, subject: Option<&str>) -> Response<Body> {
 }
 
 /// Adds what the messages in `body` call things with, where each calls one.
-fn add_arguments(calls: &mut [Called], body: &[u8]) {
-    let messages: Vec<Value> = match serde_json::from_slice(body) {
-        Ok(Value::Array(messages)) => messages,
-        Ok(message) => vec![message],
-        Err(_) => return,
-    };
-    let asking = messages.into_iter();
-    let asking: Vec<_> = asking
-        .filter(|message| message.get("method").is_some())
-        .collect();
-    if asking.len() == calls.len() {
-        for (call, mut message) in calls.iter_mut().zip(asking) {
-            let arguments = message.pointer_mut("/params/arguments");
-            call.arguments = arguments.map(Value::take);
+fn add_arguments(calls: &mut [Called], read: &Messages, body: &[u8]) {
+    let mut calls = calls.iter_mut();
+    for (message, arguments) in read.messages.iter().zip(arguments(body)) {
+        let mut its = calls.by_ref().take(Call::all_of(message).count());
+        if let Some(call) = its.next() {
+            call.arguments = arguments;
         }
+        its.for_each(drop);
     }
 }
 

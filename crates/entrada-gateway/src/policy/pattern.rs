@@ -1,12 +1,17 @@
 //! Names with stars.
 
+use crate::message::folded;
+use crate::upstream::target::decoded;
+
 /// A name, or the names that a star in it stands for: `*` is any text, none among it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Pattern {
     /// What lies between the stars.
     parts: Vec<String>,
-    /// The same in small letters.
+    /// The same in the letters that every reader tells apart.
     small: Vec<String>,
+    /// The same as [`flat`] URIs.
+    flat: Vec<String>,
 }
 
 impl Pattern {
@@ -19,9 +24,11 @@ impl Pattern {
         if text.is_empty() || text.trim() != text || text.contains(char::is_control) {
             return Err("write names, such as read_file or delete_*".to_owned());
         }
-        let parts = text.split('*').map(str::to_owned).collect();
-        let small = text.to_lowercase().split('*').map(str::to_owned).collect();
-        Ok(Self { parts, small })
+        Ok(Self {
+            parts: text.split('*').map(str::to_owned).collect(),
+            small: text.split('*').map(folded).collect(),
+            flat: text.split('*').map(flat).collect(),
+        })
     }
 
     /// Whether `name` is one of those.
@@ -29,10 +36,45 @@ impl Pattern {
         matches(&self.parts, name)
     }
 
-    /// Whether it is but for its case. `small` is the name in small letters.
+    /// Whether it is but for its case. `small` is the name, folded.
     pub(super) fn resembles(&self, small: &str) -> bool {
         matches(&self.small, small)
     }
+
+    /// Whether it is but for how it is written. `flat` is the URI, flattened.
+    pub(super) fn resembles_uri(&self, flat: &str) -> bool {
+        let path = flat.split(['?', '#']).next().unwrap_or_default();
+        matches(&self.flat, flat) || matches(&self.flat, path)
+    }
+}
+
+/// `uri` decoded, with one slash for several and for backslashes in its path, where that is another text.
+pub(super) fn plain(uri: &str) -> Option<String> {
+    let decoded = decoded(uri)?;
+    let (scheme, path) = match decoded.split_once("://") {
+        Some((scheme, path)) => (format!("{scheme}://"), path),
+        None => (String::new(), &*decoded),
+    };
+    let plain = scheme + &one_slash(path);
+    (plain != uri).then_some(plain)
+}
+
+/// `uri` so that whatever some server takes for the same is the same: decoded, in small letters, with one
+/// slash for several and for backslashes (RFC 3986 §6.2.2).
+pub(super) fn flat(uri: &str) -> String {
+    let plain = decoded(uri).unwrap_or_else(|| uri.to_owned());
+    one_slash(&folded(&plain))
+}
+
+fn one_slash(path: &str) -> String {
+    let mut short = String::with_capacity(path.len());
+    for letter in path.chars() {
+        let letter = if letter == '\\' { '/' } else { letter };
+        if letter != '/' || !short.ends_with('/') {
+            short.push(letter);
+        }
+    }
+    short
 }
 
 fn matches(parts: &[String], name: &str) -> bool {

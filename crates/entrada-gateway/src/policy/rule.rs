@@ -6,7 +6,8 @@ use entrada::oauth::scope::Scope;
 use entrada::policy::Requirement;
 
 use super::Pattern;
-use crate::message::{Item, ItemKind};
+use super::pattern::flat;
+use crate::message::{Item, ItemKind, folded};
 
 /// What callers of some tools, prompts, resources or methods must have.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Rule {
     pub denies: bool,
     /// Every scope it speaks of.
     pub scopes: Scope,
+    /// Whether it speaks of groups.
+    pub speaks_of_groups: bool,
 }
 
 /// Whether a rule names something.
@@ -37,7 +40,7 @@ pub enum Named {
     /// It does.
     Exactly,
     /// It does not allow it, and must be met: it names its method, or the same name in other
-    /// letters, which the server may not tell apart.
+    /// letters, or the same URI written otherwise, which the server may not tell apart.
     Bound,
     /// It has nothing to do with it.
     Not,
@@ -55,6 +58,7 @@ impl Rule {
             requirement: Requirement::nothing(),
             denies: false,
             scopes: Scope::default(),
+            speaks_of_groups: false,
         }
     }
 
@@ -64,7 +68,7 @@ impl Rule {
         let Some(item) = item else {
             return by_method;
         };
-        match (look_for(self.of(item.kind), &item.name), by_method) {
+        match (look_for_item(self.of(item.kind), item), by_method) {
             (Named::Exactly, _) => Named::Exactly,
             (Named::Not, Named::Not) => Named::Not,
             (Named::Bound | Named::Not, _) => Named::Bound,
@@ -91,6 +95,20 @@ impl Rule {
     }
 }
 
+/// A URI may besides be written in many ways, and a server take it for the one of a rule.
+fn look_for_item(patterns: &[Pattern], item: &Item) -> Named {
+    let named = look_for(patterns, &item.name);
+    if named != Named::Not || item.kind != ItemKind::Resource || patterns.is_empty() {
+        return named;
+    }
+    let flat = flat(&item.name);
+    if patterns.iter().any(|pattern| pattern.resembles_uri(&flat)) {
+        Named::Bound
+    } else {
+        Named::Not
+    }
+}
+
 fn look_for(patterns: &[Pattern], name: &str) -> Named {
     if patterns.iter().any(|pattern| pattern.matches(name)) {
         return Named::Exactly;
@@ -98,7 +116,7 @@ fn look_for(patterns: &[Pattern], name: &str) -> Named {
     if patterns.is_empty() {
         return Named::Not;
     }
-    let small = name.to_lowercase();
+    let small = folded(name);
     if patterns.iter().any(|pattern| pattern.resembles(&small)) {
         Named::Bound
     } else {

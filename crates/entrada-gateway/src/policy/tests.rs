@@ -99,6 +99,11 @@ fn all_rules_that_name_a_tool_must_be_met() {
             "orders",
             "it needs the scopes orders delete [r3]",
         ),
+        (
+            "read_\u{17f}ecret",
+            "orders delete",
+            "a rule denies it to everybody [r4]",
+        ),
         ("DELETE_order", "orders delete", "allowed [r2]"),
     ] {
         let got = decided(&policy, &call(name), &caller(scopes));
@@ -246,6 +251,51 @@ fn a_uri_that_may_lead_elsewhere_is_not_what_a_rule_says() {
     ] {
         let body = format!(r#"{{"method":"resources/read","params":{{"uri":"{uri}"}}}}"#);
         assert_eq!(decided(&policy, &body, &caller("")), expected, "{uri}");
+    }
+}
+
+#[test]
+fn a_rule_binds_a_uri_however_it_is_written() {
+    let resources = |place: &str, names: &[&str]| {
+        let mut rule = Rule::new(place);
+        rule.resources = patterns(names);
+        rule
+    };
+    let mut denied = resources(
+        "r2",
+        &["file:///secret/*", "repo://a%20b/*", "file:///one.txt"],
+    );
+    denied.denies = true;
+    let policy = policy(vec![resources("r1", &["*"]), denied]);
+    let bound = "a rule denies it to everybody [r2]";
+    for (uri, expected) in [
+        ("file:///secret/x", bound),
+        ("FILE:///Secret/x", bound),
+        ("file:///%73ecret/x", bound),
+        ("file:///secret%2fx", bound),
+        ("file:///secret%5Cx", bound),
+        (r"file:///secret\\x", bound),
+        ("file:////secret//x", bound),
+        ("file:/secret/x", bound),
+        (r"file:///\u017fecret/x", bound),
+        ("file:///one.txt", bound),
+        ("file:///one.txt?x", bound),
+        ("file:///one%2etxt%23x", bound),
+        ("repo://a b/x", bound),
+        ("repo://a%20b/x", bound),
+        ("file:///public/secret/x", "allowed [r1]"),
+        ("file:///secrets", "allowed [r1]"),
+        ("https://x/?q=file:///secret/x", "allowed [r1]"),
+    ] {
+        let body = format!(r#"{{"method":"resources/read","params":{{"uri":"{uri}"}}}}"#);
+        assert_eq!(decided(&policy, &body, &caller("")), expected, "{uri}");
+    }
+    // None of that allows anything.
+    let policy = self::policy(vec![resources("r1", &["file:///public/*"])]);
+    for uri in ["file:///%70ublic/x", "file:/public/x", "FILE:///public/x"] {
+        let body = format!(r#"{{"method":"resources/read","params":{{"uri":"{uri}"}}}}"#);
+        let got = decided(&policy, &body, &caller(""));
+        assert_eq!(got, "no rule names it [-]", "{uri}");
     }
 }
 

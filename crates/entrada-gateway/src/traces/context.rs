@@ -88,6 +88,10 @@ impl TraceContext {
         if !(is_ours && parts.next().is_none() || is_later) || flags.len() != 2 {
             return None;
         }
+        // With a sign it would be a number all the same.
+        if !flags.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
         let flags = u8::from_str_radix(flags, 16).ok()?;
         Some(Self {
             trace_id: Id::parse(trace_id)?,
@@ -160,6 +164,7 @@ mod tests {
             &GIVEN.replace("-01", ""),
             &GIVEN.replace("-01", "-1"),
             &GIVEN.replace("-01", "-zz"),
+            &GIVEN.replace("-01", "-+1"),
             &GIVEN.replace("b7ad6b7169203331", "0000000000000000"),
             &GIVEN.replace("0af7651916cd43dd8448eb211c80319c", &"0".repeat(32)),
             &GIVEN.replace("0af7", "0af"),

@@ -22,6 +22,11 @@ impl RequestContent {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         Self(Limited::new(body, limit))
     }
+
+    /// Nothing.
+    pub(super) fn empty() -> Self {
+        Self::new(Body::empty(), 0)
+    }
 }
 
 impl http_body::Body for RequestContent {

@@ -18,7 +18,7 @@ use entrada::platform::{SecureRandom as _, SystemRandom};
 use http::Uri;
 use http_body::{Body, Frame};
 
-use crate::upstream::first_event::{self, Endpoint, FirstEvent};
+use crate::upstream::first_event::{self, Endpoint, FirstEvent, LaterEvents};
 use crate::upstream::target::{ForeignEndpoint, Target};
 
 /// The streams that are open, by the last segment of our URL.
@@ -120,6 +120,7 @@ pub(super) struct EndpointStream<B> {
     opening: Opened,
     /// What came of the first event; none once that is over.
     held: Option<BytesMut>,
+    later: LaterEvents,
     open: Option<Open>,
 }
 
@@ -142,6 +143,7 @@ impl<B> EndpointStream<B> {
                 uri,
             },
             held: Some(BytesMut::new()),
+            later: LaterEvents::default(),
             open: None,
         }
     }
@@ -149,7 +151,7 @@ impl<B> EndpointStream<B> {
     /// What can go on once `bytes` have come.
     fn admit(&mut self, bytes: Bytes) -> Result<Bytes, ForeignEndpoint> {
         let Some(held) = &mut self.held else {
-            return Ok(bytes);
+            return self.without_another(bytes);
         };
         held.extend_from_slice(&bytes);
         match first_event::read(held) {
@@ -157,13 +159,24 @@ impl<B> EndpointStream<B> {
                 Ok(held.split_to(before).freeze())
             }
             FirstEvent::Unfinished(_) | FirstEvent::Other => {
-                Ok(self.held.take().unwrap_or_default().freeze())
+                let held = self.held.take().unwrap_or_default().freeze();
+                let plain = first_event::without_mark(&held).len();
+                self.without_another(held.slice(held.len() - plain..))?;
+                Ok(held)
             }
             FirstEvent::Endpoint(endpoint) => {
                 let held = self.held.take().unwrap_or_default();
                 self.replaced(&held, &endpoint)
             }
         }
+    }
+
+    /// `bytes`, if they tell no endpoint behind the first event: nobody is told of it where that would go.
+    fn without_another(&mut self, bytes: Bytes) -> Result<Bytes, ForeignEndpoint> {
+        if self.later.name_endpoint(&bytes) {
+            return Err(ForeignEndpoint);
+        }
+        Ok(bytes)
     }
 
     fn replaced(&mut self, held: &[u8], endpoint: &Endpoint) -> Result<Bytes, ForeignEndpoint> {
@@ -177,6 +190,9 @@ impl<B> EndpointStream<B> {
         let event = format!("event: endpoint\ndata: {path}\n\n");
         let before = held.get(..endpoint.start).unwrap_or_default();
         let after = held.get(endpoint.end..).unwrap_or_default();
+        if self.later.name_endpoint(after) {
+            return Err(ForeignEndpoint);
+        }
         Ok([before, event.as_bytes(), after].concat().into())
     }
 }

@@ -45,10 +45,6 @@ pub enum ForwardError {
     /// The connection broke before the answer began.
     #[error("the upstream hung up without an answer")]
     Lost(#[source] legacy::Error),
-    /// The upstream says that it speaks another protocol from now on, which nobody asked it to
-    /// (RFC 9110 §15.2.2).
-    #[error("the upstream changed the protocol unasked")]
-    Switched,
     /// The upstream is to be told who calls, and nothing can sign that now.
     #[error(transparent)]
     NotSigned(#[from] NotSigned),
@@ -61,6 +57,12 @@ pub enum ForwardError {
     /// The upstream wanted another token, and there is one now.
     #[error("the upstream wanted a newer token: try again")]
     TokenReplaced,
+    /// The upstream encoded a stream that was to be read, and was told so.
+    #[error("the upstream encoded what it was asked for as it is")]
+    Encoded,
+    /// The upstream changed to another protocol, which nobody asked for: what follows is no HTTP.
+    #[error("the upstream speaks another protocol than HTTP")]
+    Switched,
     /// Nothing came in the time there was.
     #[error("the upstream did not answer in time")]
     TimedOut,
@@ -107,9 +109,11 @@ impl ForwardError {
             Self::Unmapped(_) | Self::Method => StatusCode::FORBIDDEN,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Unreachable(_) | Self::Lost(_) | Self::Switched | Self::TokenRefused => {
-                StatusCode::BAD_GATEWAY
-            }
+            Self::Unreachable(_)
+            | Self::Lost(_)
+            | Self::TokenRefused
+            | Self::Encoded
+            | Self::Switched => StatusCode::BAD_GATEWAY,
             Self::TokenReplaced | Self::NotSigned(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -126,11 +130,12 @@ impl ForwardError {
             Self::SessionLost => "session_lost",
             Self::Unreachable(_) => "unreachable",
             Self::Lost(_) => "lost",
-            Self::Switched => "switched",
             Self::NotSigned(_) => "not_signed",
             Self::Exchange(_) => "exchange",
             Self::TokenRefused => "token_refused",
             Self::TokenReplaced => "token_replaced",
+            Self::Encoded => "encoded",
+            Self::Switched => "switched",
             Self::TimedOut => "timed_out",
         }
     }

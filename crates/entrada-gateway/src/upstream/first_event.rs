@@ -22,13 +22,39 @@ pub(super) struct Endpoint {
     pub(super) url: String,
 }
 
+/// Looks for an `endpoint` event behind the first one, by which clients would go as well.
+#[derive(Debug, Default)]
+pub(super) struct LaterEvents {
+    /// How the line begins that has not ended.
+    line: Vec<u8>,
+}
+
+impl LaterEvents {
+    /// Whether such an event is named in `bytes`, which follow those of before.
+    pub(super) fn name_endpoint(&mut self, bytes: &[u8]) -> bool {
+        for byte in bytes {
+            match byte {
+                b'\n' | b'\r' if parts(&self.line) == (b"event", b"endpoint") => return true,
+                b'\n' | b'\r' => self.line.clear(),
+                _ if self.line.len() < LONGEST_LINE => self.line.push(*byte),
+                _ => {}
+            }
+        }
+        false
+    }
+}
+
+/// More than a line has that names such an event.
+const LONGEST_LINE: usize = 16;
+
+/// `bytes`, with which a stream begins, without what says so.
+pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
+}
+
 /// Reads `bytes`, with which a stream begins.
 pub(super) fn read(bytes: &[u8]) -> FirstEvent {
-    let mut at = if bytes.starts_with(BYTE_ORDER_MARK) {
-        BYTE_ORDER_MARK.len()
-    } else {
-        0
-    };
+    let mut at = bytes.len() - without_mark(bytes).len();
     let (mut start, mut name, mut data) = (None, &b""[..], Vec::<&[u8]>::new());
     while let Some((line, end)) = line(bytes, at) {
         match (line, start) {
@@ -125,6 +151,27 @@ mod tests {
             ),
         ] {
             assert_eq!(read(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_later_event_is_seen_in_whatever_pieces_it_comes() {
+        for (text, expected) in [
+            ("data: 1\n\nevent: endpoint\ndata: /m\n\n", true),
+            ("\revent:endpoint\r", true),
+            ("data: 1\nevent: endpoint", false),
+            (
+                "data: event: endpoint\n:event: endpoint\nevent: endpoints\n\nevent: end point\n",
+                false,
+            ),
+            ("event: message-of-an-endpoint\nevent: \nendpoint\n", false),
+        ] {
+            for size in 1..=text.len() {
+                let mut later = LaterEvents::default();
+                let mut pieces = text.as_bytes().chunks(size);
+                let found = pieces.any(|piece| later.name_endpoint(piece));
+                assert_eq!(found, expected, "{text:?} by {size}");
+            }
         }
     }
 

@@ -3,8 +3,9 @@
 use std::str::FromStr;
 
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, EXPECT, FORWARDED, HOST, ORIGIN,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT, ALT_SVC, AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, EXPECT, Entry, FORWARDED,
+    HOST, ORIGIN, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
 };
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -60,14 +61,32 @@ pub fn clean_request(headers: &mut HeaderMap, host: HostHeader, authority: Optio
 /// Makes a server's headers fit to be sent back.
 pub fn clean_response(headers: &mut HeaderMap) {
     strip_connection(headers);
-    headers.remove(PROXY_AUTHENTICATE);
-    // No proof reaches the server, so none is to hold what it says; the client would take it for ours.
-    headers.remove("dpop-nonce");
-    // The browser would keep it beside the cookies that bind sign-ins to it, and could never send
-    // it back: requests lose theirs.
-    headers.remove(SET_COOKIE);
+    keep_challenges(headers);
+    for name in OURS_TO_SAY {
+        headers.remove(name);
+    }
     if is_event_stream(headers) && !headers.contains_key(X_ACCEL_BUFFERING) {
         headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    }
+}
+
+/// Keeps those challenges that do not say where to sign in: that is ours to tell (RFC 9728 §5.1), and
+/// whoever goes by another is asked for their password by a stranger.
+fn keep_challenges(headers: &mut HeaderMap) {
+    let leads_away = |value: &HeaderValue| {
+        let value = value.as_bytes().to_ascii_lowercase();
+        let mut parts = value.windows(RESOURCE_METADATA.len());
+        parts.any(|part| part == RESOURCE_METADATA)
+    };
+    if !headers.get_all(WWW_AUTHENTICATE).iter().any(leads_away) {
+        return;
+    }
+    let all: Vec<_> = match headers.entry(WWW_AUTHENTICATE) {
+        Entry::Occupied(challenges) => challenges.remove_entry_mult().1.collect(),
+        Entry::Vacant(_) => Vec::new(),
+    };
+    for challenge in all.into_iter().filter(|value| !leads_away(value)) {
+        headers.append(WWW_AUTHENTICATE, challenge);
     }
 }
 
@@ -89,6 +108,7 @@ fn strip_connection(headers: &mut HeaderMap) {
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| !is_for_the_end(name))
         .collect();
     for name in nominated {
         headers.remove(name);
@@ -103,6 +123,16 @@ fn strip_connection(headers: &mut HeaderMap) {
     ] {
         headers.remove(name);
     }
+}
+
+/// Whether a field is for whoever reads the content, so that `Connection` must not name it. What the guard
+/// looked at would else be sent without what it was let through for: `Last-Event-ID` without its session.
+fn is_for_the_end(name: &HeaderName) -> bool {
+    let prefixes = ["accept", "content-", "mcp-"];
+    let known = prefixes
+        .iter()
+        .any(|prefix| name.as_str().starts_with(prefix));
+    known || [HOST, LAST_EVENT_ID, ORIGIN].contains(name)
 }
 
 /// Before the name a tool gave a parameter, which may hold `_` and must arrive (MCP transports,
@@ -147,13 +177,12 @@ pub(crate) fn is_ours(name: &HeaderName) -> bool {
     known || hop.contains(name) || stops_here(name)
 }
 
-/// HTTP/2 has the host in the target, not in a header (RFC 9113 §8.3.1).
+/// The host in the target is the one that was asked (RFC 9112 §3.2.2, RFC 9113 §8.3.1), whatever a header
+/// says; a server that went by the header would answer for another.
 fn keep_host(headers: &mut HeaderMap, authority: Option<&Authority>) {
-    let Some(authority) = authority.filter(|_| !headers.contains_key(HOST)) else {
-        return;
-    };
-    if let Ok(value) = HeaderValue::from_str(authority.as_str()) {
-        headers.insert(HOST, value);
+    let host = authority.map(|authority| HeaderValue::from_str(authority.as_str()));
+    if let Some(Ok(host)) = host {
+        headers.insert(HOST, host);
     }
 }
 
@@ -163,6 +192,29 @@ const CREDENTIALS: [HeaderName; 4] = [
     COOKIE,
     HeaderName::from_static("dpop"),
     PROXY_AUTHORIZATION,
+];
+
+/// What no server says to a client behind us.
+const OURS_TO_SAY: [HeaderName; 15] = [
+    // No proof reaches the server, so none is to hold what it says; the client would take it for ours.
+    HeaderName::from_static("dpop-nonce"),
+    PROXY_AUTHENTICATE,
+    // Browsers would keep it for all of our origin, sign-ins among it: cookies beside those that bind them,
+    // and where each URL is reported to, with the codes in it.
+    ALT_SVC,
+    HeaderName::from_static("clear-site-data"),
+    HeaderName::from_static("nel"),
+    HeaderName::from_static("report-to"),
+    HeaderName::from_static("reporting-endpoints"),
+    HeaderName::from_static("service-worker-allowed"),
+    SET_COOKIE,
+    STRICT_TRANSPORT_SECURITY,
+    // Proxies before us would obey, and send what is theirs.
+    HeaderName::from_static("x-accel-expires"),
+    HeaderName::from_static("x-accel-redirect"),
+    HeaderName::from_static("x-lighttpd-send-file"),
+    HeaderName::from_static("x-reproxy-url"),
+    HeaderName::from_static("x-sendfile"),
 ];
 
 /// What servers believe of an intermediary, and we do not say.
@@ -179,14 +231,30 @@ const INTERMEDIARY: [HeaderName; 9] = [
 ];
 
 /// How the names of others begin that servers believe of one. App Service says so who signed in
-/// (Microsoft, *Easy Auth*), and a server that was behind it may still read it.
-const INTERMEDIARY_PREFIXES: [&str; 4] = [
+/// (Microsoft, *Easy Auth*), and a server that was behind it may still read it; so say Cloudflare Access,
+/// Authelia, Tailscale, AWS load balancers, oauth2-proxy, Google's IAP, Pomerium, and others.
+const INTERMEDIARY_PREFIXES: [&str; 18] = [
+    "cf-access-",
+    "remote-email",
+    "remote-groups",
+    "remote-name",
+    "remote-user",
+    "tailscale-user-",
+    "x-amzn-oidc-",
+    "x-auth-request-",
+    "x-authenticated-",
+    "x-goog-authenticated-",
+    "x-goog-iap-",
+    "x-pomerium-",
+    "x-remote-",
+    "x-webauth-",
     "x-entrada-",
     "x-forwarded-",
     "x-ms-client-principal",
     "x-ms-token-",
 ];
 
+const RESOURCE_METADATA: &[u8] = b"resource_metadata";
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -241,6 +309,13 @@ mod tests {
             "x-original-host",
             "x-ms-client-principal",
             "x-ms-client-principal-id",
+            "remote-user",
+            "x-remote-group",
+            "x-auth-request-email",
+            "x-amzn-oidc-data",
+            "x-goog-authenticated-user-email",
+            "cf-access-authenticated-user-email",
+            "tailscale-user-login",
             "x-ms-token-aad-access-token",
             "x-entrada.subject",
             "x.entrada-subject",
@@ -282,6 +357,8 @@ mod tests {
             "user-agent",
             "x-entradas",
             "x-forwarded",
+            "x-goog-api-key",
+            "x-api-key",
         ] {
             let left = cleaned(&[(name, "=?base64?w6Q=?=")], HostHeader::Rewrite);
             assert_eq!(left, [(name.to_owned(), "=?base64?w6Q=?=".to_owned())]);
@@ -313,6 +390,30 @@ mod tests {
         let authority = Authority::from_static("mcp.example.com");
         clean_request(&mut headers, HostHeader::Preserve, Some(&authority));
         assert_eq!(headers[HOST], "mcp.example.com");
+    }
+
+    #[test]
+    fn the_host_that_was_asked_is_the_one_in_the_target() {
+        let mut headers = headers(&[("host", "other.example"), ("connection", "host")]);
+        let authority = Authority::from_static("mcp.example.com");
+        clean_request(&mut headers, HostHeader::Preserve, Some(&authority));
+        let hosts: Vec<_> = headers.get_all(HOST).iter().collect();
+        assert_eq!(hosts, ["mcp.example.com"]);
+    }
+
+    #[test]
+    fn what_is_for_the_end_is_for_no_hop() {
+        for name in [
+            "mcp-session-id",
+            "last-event-id",
+            "content-type",
+            "accept",
+            "mcp-name",
+        ] {
+            let lines = [("connection", name), (name, "x")];
+            let left = cleaned(&lines, HostHeader::Rewrite);
+            assert_eq!(left, [(name.to_owned(), "x".to_owned())]);
+        }
     }
 
     #[test]

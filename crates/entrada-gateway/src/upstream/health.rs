@@ -12,12 +12,14 @@ pub(super) struct Health {
     since: Option<Instant>,
     /// When the last was that counted.
     last: Option<Instant>,
+    /// Whether it said, when it was last asked, that it is not well.
+    is_ill: bool,
 }
 
 impl Health {
     /// Takes note that no connection could be made. Those that fail together count once.
     pub(super) fn failed(&mut self, now: Instant) {
-        if self.is_out(now) {
+        if self.is_away(now) {
             return;
         }
         self.failures = self.failures.saturating_add(1);
@@ -27,11 +29,25 @@ impl Health {
 
     /// Takes note that it answered.
     pub(super) fn answered(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            is_ill: self.is_ill,
+            ..Self::default()
+        };
+    }
+
+    /// Takes note of whether it is well, as it says itself: one that is not may still answer those who have a
+    /// session there.
+    pub(super) fn said(&mut self, is_well: bool) {
+        self.answered();
+        self.is_ill = !is_well;
     }
 
     /// Whether it is left out.
     pub(super) fn is_out(&self, now: Instant) -> bool {
+        self.is_ill || self.is_away(now)
+    }
+
+    fn is_away(&self, now: Instant) -> bool {
         self.last
             .is_some_and(|last| now.duration_since(last) < back_off(self.failures))
     }
@@ -145,6 +161,20 @@ mod tests {
         assert!(health.is_out(start + second * 2));
         assert!(!health.is_out(start + second * 3));
         health.answered();
+        assert_eq!(health, Health::default());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_says_it_is_not_well_is_left_out_until_it_says_it_is() {
+        let now = Instant::now();
+        let mut health = Health::default();
+        health.said(false);
+        assert!(health.is_out(now));
+        // Whoever has a session there gets answers meanwhile.
+        health.answered();
+        assert!(health.is_out(now));
+        assert!(!health.has_lost_sessions(Duration::ZERO, true, now));
+        health.said(true);
         assert_eq!(health, Health::default());
     }
 

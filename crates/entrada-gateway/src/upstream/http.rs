@@ -9,7 +9,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use entrada::caller_assertion::CallerAssertions;
 use crate::access_log::CORRELATION_ID;
 use crate::config::UpstreamSettings;
 use crate::traces::TraceContext;
+use crate::upstream::checks::{Asking, HealthChecks};
 use crate::upstream::content::RequestContent;
 use crate::upstream::endpoints::{EndpointStream, Endpoints, Found};
 use crate::upstream::error::ForwardError;
@@ -45,7 +46,10 @@ pub struct ReverseProxy(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    replicas: Replicas,
+    replicas: Arc<Replicas>,
+    checks: Option<HealthChecks>,
+    /// Since the first request.
+    asking: OnceLock<Asking>,
     endpoints: Endpoints,
     host_header: HostHeader,
     identity: Vec<IdentityHeader>,
@@ -64,7 +68,9 @@ impl ReverseProxy {
     pub fn new(places: &[Place], settings: &UpstreamSettings) -> Result<Self, UpstreamError> {
         let signed = settings.forward_identity.signed;
         Ok(Self(Arc::new(Shared {
-            replicas: Replicas::new(places, settings)?,
+            replicas: Arc::new(Replicas::new(places, settings)?),
+            checks: settings.health_checks.clone(),
+            asking: OnceLock::new(),
             endpoints: Endpoints::new(&settings.resource_path),
             host_header: settings.host_header,
             identity: settings.forward_identity.plain.clone(),
@@ -73,6 +79,13 @@ impl ReverseProxy {
             body_limit: settings.body_limit,
             response_timeout: settings.response_timeout,
         })))
+    }
+}
+
+impl ReverseProxy {
+    /// Whether it is the very one that `other` is a clone of.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -121,9 +134,19 @@ pub(crate) fn asked<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
 
 impl Shared {
     async fn forward(&self, request: Request<Body>) -> Result<Response<Body>, ForwardError> {
-        let (mut parts, body) = request.into_parts();
-        if matches!(parts.method, Method::TRACE | Method::CONNECT) {
+        if let Some(checks) = &self.checks {
+            let begin = || Asking::begin(Arc::clone(&self.replicas), checks.clone());
+            self.asking.get_or_init(begin);
+        }
+        let (mut parts, mut body) = request.into_parts();
+        if is_refused(&parts.method) {
             return Err(ForwardError::Method);
+        }
+        if [Method::GET, Method::HEAD, Method::DELETE].contains(&parts.method) {
+            // It means nothing there (RFC 9110 §9.3.1), and a server that leaves it unread takes it for
+            // the next request on the connection, which may be another caller's.
+            body = Body::empty();
+            parts.headers.remove(CONTENT_LENGTH);
         }
         if declared_length(&parts.headers).is_some_and(|length| length > self.body_limit) {
             return Err(ForwardError::TooLarge);
@@ -153,16 +176,22 @@ impl Shared {
             None => answer.await,
         };
         let (replica, mut response) = answered?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(ForwardError::Switched);
+        }
         if let Some(exchange) = &self.exchange {
             let answer = (response.status(), response.headers_mut());
             exchange.judge(&caller, answer).await?;
         }
         clean_response(response.headers_mut());
         self.replicas.mark(replica, response.headers_mut());
-        if opens_stream && is_plain_event_stream(&response) {
-            return self.told(response, &asked, (replica, &caller));
+        if !opens_stream || !is_event_stream(response.headers()) {
+            return Ok(response.map(Body::new));
         }
-        Ok(response.map(Body::new))
+        if !is_plain(response.headers()) {
+            return Err(ForwardError::Encoded);
+        }
+        self.told(response, &asked, (replica, &caller))
     }
 
     /// Where a request goes.
@@ -233,11 +262,18 @@ fn is_stream_without_session(parts: &Parts) -> bool {
         && parts.headers.get_all(ACCEPT).iter().any(accepts)
 }
 
-fn is_plain_event_stream<B>(response: &Response<B>) -> bool {
-    let coding = response.headers().get(CONTENT_ENCODING);
-    response.status() == StatusCode::OK
-        && is_event_stream(response.headers())
-        && coding.is_none_or(|coding| coding == "identity")
+/// Whether the body is as it was written.
+fn is_plain(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    codings.all(|coding| coding == "identity")
+}
+
+/// Whether a method has an upstream repeat what it is sent, however its name is written, or is for proxies
+/// of another kind.
+fn is_refused(method: &Method) -> bool {
+    let refused = ["CONNECT", "TRACE", "TRACK"];
+    let mut refused = refused.iter();
+    refused.any(|refused| method.as_str().eq_ignore_ascii_case(refused))
 }
 
 const EVENTS: &str = "text/event-stream";

@@ -4,6 +4,7 @@
 //! server itself calls it, and the guard ties both to the caller. So every gateway knows the replica, and
 //! shares nothing with the others.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,18 +12,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::config::UpstreamSettings;
+use crate::upstream::checks::PATIENCE;
+use crate::upstream::connections::{Connections, Seat};
 use crate::upstream::content::RequestContent;
-use crate::upstream::dial::Dial;
 use crate::upstream::error::ForwardError;
 use crate::upstream::health::{Health, Standing, order};
 use crate::upstream::lent::{Lender, Lent};
@@ -43,7 +43,7 @@ pub(super) struct Replicas {
 struct Replica {
     target: Target,
     mark: String,
-    client: Client<HttpsConnector<Dial>, Lent>,
+    connections: Connections,
     busy: Arc<AtomicUsize>,
     health: Mutex<Health>,
 }
@@ -67,15 +67,11 @@ impl Replicas {
         let is_https = places.iter().any(|place| place.url.scheme() == "https");
         let tls = client_config(&settings.tls, settings.ca_file.as_deref(), is_https)?;
         let all = places.iter().map(|place| {
-            let client = Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(IDLE_CONNECTION)
-                .http1_max_headers(MAX_HEADERS)
-                .build(connector(place, tls.clone()));
+            let connector = connector(place, tls.clone(), settings.http2);
             Ok(Replica {
                 target: Target::new(place, &settings.resource_path)?,
                 mark: place.mark(),
-                client,
+                connections: Connections::new(connector, settings.http2),
                 busy: Arc::default(),
                 health: Mutex::default(),
             })
@@ -142,10 +138,6 @@ impl Replicas {
             };
             let request = Request::from_parts(head, lender.lend());
             match replica.ask(request).await {
-                // Of the answers before the last, hyper hands on this one alone.
-                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    return Err(ForwardError::Switched);
-                }
                 Ok(response) => return Ok((index, response)),
                 Err(error) if !error.is_connect() => return Err(ForwardError::of_client(error)),
                 Err(error) => {
@@ -176,6 +168,14 @@ impl Replicas {
             Ok(marked) => drop(headers.insert(MCP_SESSION_ID, marked)),
             Err(_) => drop(headers.remove(MCP_SESSION_ID)),
         }
+    }
+
+    /// Asks each replica at `path` whether it is well.
+    pub(super) fn checked(
+        &self,
+        path: &PathAndQuery,
+    ) -> impl Iterator<Item = impl Future<Output = ()>> {
+        self.all.iter().map(|replica| replica.check(path))
     }
 
     fn order(&self, now: Instant) -> Vec<usize> {
@@ -209,9 +209,35 @@ impl Replica {
             otel.kind = "client",
             server.address = self.target.origin(),
         );
-        let response = self.client.request(request).instrument(span).await?;
+        let answer = self.connections.request(request).instrument(span).await?;
         self.health().answered();
-        Ok(response.map(|body| Counted { body, _busy: busy }))
+        let (response, seat) = answer;
+        Ok(response.map(|body| Counted {
+            body,
+            _under_way: (busy, seat),
+        }))
+    }
+
+    /// Asks at `path` whether it is well, and takes note of it.
+    async fn check(&self, path: &PathAndQuery) {
+        let mut request = Request::new(Lender::new(RequestContent::empty()).lend());
+        *request.uri_mut() = self.target.at(path);
+        let answer = tokio::time::timeout(PATIENCE, self.connections.request(request)).await;
+        let was_out = self.health().is_out(Instant::now());
+        match answer {
+            Ok(Err(error)) if error.is_connect() => self.health().failed(Instant::now()),
+            Ok(Ok((answer, _))) => self.health().said(answer.status().is_success()),
+            Ok(Err(_)) | Err(_) => self.health().said(false),
+        }
+        let is_out = self.health().is_out(Instant::now());
+        if was_out != is_out {
+            let upstream = self.target.origin();
+            if is_out {
+                tracing::warn!(upstream, "a replica is not well: it gets no new sessions");
+            } else {
+                tracing::info!(upstream, "a replica is well again");
+            }
+        }
     }
 
     fn health(&self) -> MutexGuard<'_, Health> {
@@ -247,7 +273,7 @@ impl Drop for Busy {
 #[derive(Debug)]
 pub(super) struct Counted {
     body: Incoming,
-    _busy: Busy,
+    _under_way: (Busy, Seat),
 }
 
 impl Body for Counted {
@@ -275,13 +301,6 @@ pub(super) const MCP_SESSION_ID: HeaderName = HeaderName::from_static("mcp-sessi
 
 /// How long a [`Place::mark`] is.
 const MARK_LENGTH: usize = 16;
-
-/// How long an idle connection is kept. Common MCP servers close theirs after five seconds, and a
-/// request that meets the closing would be lost: it must not be sent twice.
-const IDLE_CONNECTION: Duration = Duration::from_secs(4);
-
-/// How many headers an answer may have.
-const MAX_HEADERS: usize = 256;
 
 #[cfg(test)]
 mod tests {

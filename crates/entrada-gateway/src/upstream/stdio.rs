@@ -14,7 +14,10 @@ use std::time::Duration;
 use axum::body::Body;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, Request, Response};
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use entrada::VerifiedToken;
 
@@ -45,6 +48,7 @@ use crate::upstream::stdio::error::{Mistake, StdioError};
 use crate::upstream::stdio::mirrored::{PROTOCOL_VERSION, one};
 use crate::upstream::stdio::pool::Pool;
 use crate::upstream::stdio::revision::is_stateless;
+use crate::upstream::stdio::sessions::is_initialize;
 
 /// An MCP server that is a child process, and how many of it there may be.
 #[derive(Clone, Debug)]
@@ -103,6 +107,8 @@ struct Shared {
     path: String,
     body_limit: u64,
     pool: Arc<Pool>,
+    /// What was sent and is not answered to its end.
+    asked: TaskTracker,
 }
 
 impl StdioServer {
@@ -113,7 +119,19 @@ impl StdioServer {
             path: settings.resource_path.trim_end_matches('/').to_owned(),
             body_limit: settings.body_limit,
             pool: Pool::new(stdio, told, settings.response_timeout),
+            asked: TaskTracker::new(),
         }))
+    }
+
+    /// Whether it is the very one that `other` is a clone of.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Waits until what was sent is answered, where nothing more is.
+    pub(super) async fn answered(&self) {
+        self.0.asked.close();
+        self.0.asked.wait().await;
     }
 
     /// Ends all children, in good order, and starts none any more.
@@ -133,15 +151,31 @@ impl tower::Service<Request<Body>> for StdioServer {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let shared = Arc::clone(&self.0);
+        // Who listens does so until there is nothing to hear.
+        let asked = (*request.method() != Method::GET).then(|| shared.asked.token());
         Box::pin(async move {
             let caller = request.extensions().get().cloned();
             let response = match shared.answer(request, caller.as_ref()).await {
                 Ok(response) => response,
                 Err(error) => error.into_response(shared.pool.program()),
             };
-            Ok(with_caller(response, caller))
+            let response = with_caller(response, caller);
+            // An answer that is there as a whole has ended.
+            let is_whole = response.body().size_hint().exact().is_some();
+            Ok(match asked.filter(|_| !is_whole) {
+                Some(asked) => response.map(|body| until_its_end(body, asked)),
+                None => response,
+            })
         })
     }
+}
+
+/// `body`, which keeps `asked` for as long as it is read.
+fn until_its_end(body: Body, asked: TaskTrackerToken) -> Body {
+    Body::new(body.map_frame(move |frame| {
+        let _until_its_end = &asked;
+        frame
+    }))
 }
 
 impl Shared {
@@ -183,6 +217,9 @@ impl Shared {
         let read = read.into_iter().map(Envelope::read);
         let read: Result<Vec<_>, _> = read.collect();
         let read = read.map_err(|error| Mistake::unreadable(&error))?;
+        if read.iter().any(is_long_winded) {
+            return Err(Mistake::invalid("an id or a progress token is too long").into());
+        }
         match &*read {
             [message] if stateless && !is_initialize(message) => {
                 stateless::post(&self.pool, &owner, headers, message).await
@@ -215,8 +252,15 @@ fn is_too_large(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-fn is_initialize(message: &Envelope<'_>) -> bool {
-    matches!(message.kind(), Kind::Request { method, .. } if method == "initialize")
+/// Whether what must be remembered of a request, and of some for as long as their child lives, is more than
+/// a name.
+fn is_long_winded(message: &Envelope<'_>) -> bool {
+    let id = match message.kind() {
+        Kind::Request { id, .. } => id.len(),
+        Kind::Notification { .. } | Kind::Response { .. } => 0,
+    };
+    let token = message.params().asked_progress_token;
+    id.max(token.map_or(0, str::len)) > LONGEST_ID
 }
 
 /// Whether the body is said to be JSON.
@@ -229,5 +273,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
+/// How long the id of a request may be, and its progress token.
+const LONGEST_ID: usize = 1024;
 /// How many messages one request may have (MCP 2025-03-26, *Sending Messages*).
 const MOST_IN_BATCH: usize = 64;

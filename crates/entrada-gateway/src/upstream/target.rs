@@ -28,9 +28,9 @@ pub struct Target {
 #[non_exhaustive]
 pub struct TargetError;
 
-/// What a server told as the URL for messages is no URL of its own.
+/// What a server told as the URL for messages is no URL of its own, or comes too late to be made ours.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the upstream told an endpoint on another origin")]
+#[error("the upstream told an endpoint on another origin, or a second one")]
 #[non_exhaustive]
 pub struct ForeignEndpoint;
 
@@ -64,6 +64,14 @@ impl Target {
     /// Where the MCP server is, without path and query.
     pub fn origin(&self) -> &str {
         &self.shown
+    }
+
+    /// The URL of `path` at the origin of the MCP server.
+    pub(super) fn at(&self, path: &PathAndQuery) -> Uri {
+        let mut parts = self.whole.clone().into_parts();
+        parts.path_and_query = Some(path.clone());
+        // Both parts were those of a URL.
+        Uri::from_parts(parts).unwrap_or_else(|_| self.whole.clone())
     }
 
     /// The URL that the server `told` in its answer to `asked`, with the parameters that ours has.
@@ -176,7 +184,7 @@ pub(crate) fn climbs(path: &str) -> bool {
 
 /// Decodes `path`, or nothing where servers differ in what they make of it: halves of an encoding,
 /// and bytes that are not UTF-8, among them a dot of two bytes.
-fn decoded(path: &str) -> Option<String> {
+pub(crate) fn decoded(path: &str) -> Option<String> {
     let mut pieces = path.split('%');
     let mut plain = pieces.next()?.as_bytes().to_vec();
     for piece in pieces {

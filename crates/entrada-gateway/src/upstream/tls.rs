@@ -120,13 +120,18 @@ pub(super) fn client_config(
 }
 
 /// A connector for `place`.
-pub(super) fn connector(place: &Place, tls: ClientConfig) -> HttpsConnector<Dial> {
-    // HTTP/1.1 alone: HTTP/2 has no `Host` beside the target, so there would be none to preserve.
-    HttpsConnectorBuilder::new()
+/// What opens connections to `place`; over HTTP/2 where that is wanted and offered (RFC 7301).
+pub(super) fn connector(place: &Place, tls: ClientConfig, http2: bool) -> HttpsConnector<Dial> {
+    let builder = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
-        .enable_http1()
-        .wrap_connector(dial(place))
+        .enable_http1();
+    let dial = dial(place);
+    if http2 {
+        builder.enable_http2().wrap_connector(dial)
+    } else {
+        builder.wrap_connector(dial)
+    }
 }
 
 fn dial(place: &Place) -> Dial {

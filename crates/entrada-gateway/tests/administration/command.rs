@@ -1,7 +1,10 @@
 //! `entrada grants` and `entrada clients`, beside a gateway that keeps a file.
 
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use entra_emulator::builtin;
 use entrada::AzureConfig;
@@ -37,6 +40,16 @@ struct Said {
 }
 
 fn entrada(folder: &Path, line: &[&str]) -> Said {
+    let output = command(folder, line).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Said {
+        code: output.status.code(),
+        out: text(output.stdout),
+        error: text(output.stderr),
+    }
+}
+
+fn command(folder: &Path, line: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_entrada"));
     command.args(line).env_clear().stdin(Stdio::null());
     for (name, value) in [
@@ -50,12 +63,40 @@ fn entrada(folder: &Path, line: &[&str]) -> Said {
     ] {
         command.env(format!("ENTRADA_{name}"), value);
     }
-    let output = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Said {
-        code: output.status.code(),
-        out: text(output.stdout),
-        error: text(output.stderr),
+    command
+}
+
+/// A gateway that keeps keys and grants in `folder`, ended with the test.
+struct Gateway(Child);
+
+impl Gateway {
+    fn of(folder: &Path, store: &str) -> Self {
+        let line = ["serve", "--listen", "127.0.0.1:0", "--store", store];
+        let mut command = command(folder, &line);
+        command.env("ENTRADA_AUTHORITY_HOST", "127.0.0.1:1");
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let gateway = Self(child);
+        let mut lines = log.lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.contains("commands are answered")));
+        // It goes on writing.
+        std::thread::spawn(move || lines.for_each(drop));
+        gateway
+    }
+
+    /// Asks it to stop, and waits until it has.
+    fn stop(mut self) {
+        let id = self.0.id().to_string();
+        Command::new("kill").arg(&id).status().unwrap();
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -170,6 +211,61 @@ async fn clients_are_listed_and_removed_while_no_gateway_has_the_file() {
         .refresh()
         .await
         .assert_refused(401, "invalid_client");
+}
+
+#[tokio::test]
+async fn grants_and_clients_are_managed_while_the_gateway_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let outside = today().await;
+    let world = server(&outside, folder);
+    let (alice, bob) = (world.log_in("alice").await, world.log_in("bob").await);
+    let [alice, bob] = [alice, bob].map(|session| session.at(&outside));
+    drop(world);
+    let socket = folder.join("control.sock");
+    // One that was killed left its socket behind.
+    drop(UnixListener::bind(&socket).unwrap());
+    let store = format!("file:{}", folder.join("grants.redb").display());
+    let gateway = Gateway::of(folder, &store);
+    let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let all = entrada(folder, &["grants", "list", "--json"]).json();
+    assert_eq!(all.len(), 2);
+    let told = entrada(
+        folder,
+        &["grants", "list", "--user", "bob@contoso.onmicrosoft.com"],
+    )
+    .ok();
+    assert_eq!(told.matches("through").count(), 1);
+    let id = alice.claims()["sid"].as_str().unwrap().to_owned();
+    let ended = entrada(folder, &["grants", "revoke", "--grant", &id, "--json"]).json();
+    assert_eq!(ended[0]["grants"], 1);
+    assert_eq!(
+        entrada(folder, &["clients", "list", "--json"]).json().len(),
+        2
+    );
+    let told = entrada(folder, &["clients", "remove", &bob.client.id, "--yes"]).ok();
+    assert_eq!(told, "1 grant ended, 0 logins under way stopped\n");
+    let again = entrada(folder, &["clients", "remove", &bob.client.id, "--yes"]);
+    again.refused(1, "there is no such client");
+    gateway.stop();
+    assert!(!socket.exists());
+
+    let world = server(&outside, folder);
+    let refused = alice.at(&world).refresh().await;
+    refused.assert_refused(400, "invalid_grant");
+}
+
+#[test]
+fn a_gateway_tells_what_is_in_its_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Gateway::of(folder.path(), "memory:");
+    let file = folder.path().join("entrada.toml");
+    std::fs::write(&file, "store = \"memory:\"\n").unwrap();
+    let line = ["grants", "list", "--config", file.to_str().unwrap()];
+    assert_eq!(entrada(folder.path(), &line).ok(), "");
+    gateway.stop();
 }
 
 #[test]

@@ -11,6 +11,8 @@ use entrada::access_token::TokenFacts;
 use entrada::oauth::client::ClientId;
 use entrada::platform::Timestamp;
 use entrada_gateway::config::UpstreamSettings;
+use entrada_gateway::policy::{FilterLists, Pattern, Policy, Rule};
+use entrada_gateway::route::Route;
 use entrada_gateway::upstream::McpServer;
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, StreamBody};
@@ -20,13 +22,13 @@ use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
 use crate::gateway::alice;
-use crate::upstream::serve;
+use crate::upstream::{RawUpstream, serve};
 
 type Event = Result<Frame<Bytes>, std::io::Error>;
 
 /// A server with its stream at `/sse`, and a gateway that offers it at `/mcp`.
 struct Stage {
-    gateway: McpServer,
+    gateway: Route,
     events: mpsc::UnboundedSender<Event>,
     messages: mpsc::UnboundedReceiver<String>,
     _tasks: JoinSet<()>,
@@ -34,6 +36,10 @@ struct Stage {
 
 impl Stage {
     async fn set() -> Self {
+        Self::under(Policy::default()).await
+    }
+
+    async fn under(policy: Policy) -> Self {
         let (events, receiver) = mpsc::unbounded_channel::<Event>();
         let receiver = Arc::new(Mutex::new(Some(receiver)));
         let stream = move || {
@@ -50,7 +56,8 @@ impl Stage {
         let (sender, messages) = mpsc::unbounded_channel();
         let message = move |uri: Uri, body: String| async move {
             sender.send(format!("{uri} {body}")).unwrap();
-            StatusCode::ACCEPTED
+            // As the servers of the SDKs say it.
+            (StatusCode::ACCEPTED, "Accepted")
         };
         let router = Router::new()
             .route("/sse", get(stream))
@@ -59,8 +66,9 @@ impl Stage {
         let url = serve(router, &mut tasks).await.replace("/mcp", "/sse");
         let mut settings = UpstreamSettings::new(url.parse().unwrap());
         "/mcp".clone_into(&mut settings.resource_path);
+        settings.policy = policy;
         Self {
-            gateway: McpServer::new(&settings).unwrap(),
+            gateway: Route::new("http://gateway/mcp", &settings, None).unwrap(),
             events,
             messages,
             _tasks: tasks,
@@ -170,15 +178,104 @@ async fn an_endpoint_on_another_origin_is_told_to_nobody() {
     }
 }
 
+/// It would be read by the client alone.
+#[tokio::test]
+async fn an_endpoint_in_disguise_is_told_to_nobody() {
+    for (head, expected) in [
+        ("200 OK\r\ncontent-encoding: gzip", StatusCode::BAD_GATEWAY),
+        ("203 Other\r\ncontent-encoding: br", StatusCode::BAD_GATEWAY),
+        ("203 Other", StatusCode::NON_AUTHORITATIVE_INFORMATION),
+    ] {
+        let body = "event: endpoint\ndata: http://evil.example/messages\n\n";
+        let answer = format!(
+            "HTTP/1.1 {head}\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{body}"
+        );
+        let upstream = RawUpstream::answering(answer.leak()).await;
+        let mut settings = UpstreamSettings::new(upstream.url.parse().unwrap());
+        "/mcp".clone_into(&mut settings.resource_path);
+        let gateway = McpServer::new(&settings).unwrap();
+        let request = Request::get("/mcp").header("accept", "text/event-stream");
+        let mut request = request.body(Body::empty()).unwrap();
+        request.extensions_mut().insert(alice());
+        let response = gateway.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), expected, "{head}");
+        let told = response.into_body().collect().await;
+        assert!(
+            !told.is_ok_and(|told| told.to_bytes().ends_with(b"messages\n\n")),
+            "{head}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn streams_that_say_nothing_of_it_are_as_they_were() {
     let stage = Stage::set().await;
     let mut stream = stage.stream().await;
     for text in [
         "id: 1\ndata:\n\n",
-        "event: endpoint\ndata: http://evil.example/\n\n",
+        "event: message\ndata: event: endpoint\n\n",
     ] {
         stage.write(text);
         assert_eq!(event(&mut stream).await, text);
     }
+}
+
+/// Clients go by whichever comes last.
+#[tokio::test]
+async fn an_endpoint_that_comes_later_is_told_to_nobody() {
+    let evil = "event: endpoint\ndata: http://evil.example/\n\n";
+    let long = format!("id: {}\n{evil}", "x".repeat(20_000));
+    let at_once = format!("event: endpoint\ndata: /messages/\n\n{evil}");
+    for events in [
+        vec!["id: 1\ndata:\n\n", evil],
+        vec!["event: endpoint\ndata: /messages/\n\n", evil],
+        vec![at_once.leak()],
+        vec![long.leak()],
+    ] {
+        let stage = Stage::set().await;
+        let mut stream = stage.stream().await;
+        let (last, before) = events.split_last().unwrap();
+        for text in before {
+            stage.write(text);
+            event(&mut stream).await;
+        }
+        stage.write(last);
+        assert!(stream.body_mut().frame().await.unwrap().is_err(), "{last}");
+    }
+}
+
+#[tokio::test]
+async fn rules_hold_and_lists_are_filtered_where_answers_come_on_a_stream() {
+    let mut policy = Policy::default();
+    let mut rule = Rule::new("rules:1");
+    rule.tools = vec![Pattern::parse("open").unwrap()];
+    policy.rules = vec![rule];
+    policy.filter_lists = FilterLists::Allowed;
+    let mut stage = Stage::under(policy).await;
+    let mut stream = stage.stream().await;
+    stage.write("event: endpoint\ndata: /messages/?session_id=hush-hush\n\n");
+    let first = event(&mut stream).await;
+    let path = told(&first);
+    let ask = async |body: &str| {
+        let request = Request::post(path).header("content-type", "application/json");
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        stage.send(request, alice()).await
+    };
+    let call = |name: &str| {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{name}"}}}}"#)
+    };
+    assert_eq!(ask(&call("erase")).await.status(), StatusCode::FORBIDDEN);
+    assert_eq!(ask(&call("open")).await.status(), StatusCode::ACCEPTED);
+    let listed = ask(r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#).await;
+    assert_eq!(listed.status(), StatusCode::ACCEPTED);
+    for expected in ["tools/call", "tools/list"] {
+        let message = stage.messages.recv().await.unwrap();
+        assert!(message.contains(expected), "{message}");
+    }
+    stage.write("event: message\ndata: {\"id\":2,\"result\":{\"tools\":[{\"name\":\"erase\"},");
+    stage.write("{\"name\":\"open\"}]}}\n\n");
+    assert_eq!(
+        event(&mut stream).await,
+        "event: message\ndata: {\"id\":2,\"result\":{\"tools\":[{\"name\":\"open\"}]}}\n\n"
+    );
 }

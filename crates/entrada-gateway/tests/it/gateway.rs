@@ -47,11 +47,7 @@ impl Gateway {
     }
 
     pub(crate) async fn with(settings: UpstreamSettings) -> Self {
-        let server = McpServer::new(&settings).unwrap();
-        let guarded = Router::new()
-            .fallback_service(server)
-            .layer(from_fn(let_alice_in));
-        Self::serve(guarded).await
+        Self::serve(before(&settings)).await
     }
 
     /// In front of `upstream`, with no guard at all.
@@ -145,6 +141,14 @@ impl Gateway {
         let request = Request::post(self.url("/mcp")).body(body.into());
         self.send(request.unwrap()).await
     }
+}
+
+/// What stands before the server of `settings` once alice is let in.
+pub(crate) fn before(settings: &UpstreamSettings) -> Router {
+    let server = McpServer::new(settings).unwrap();
+    Router::new()
+        .fallback_service(server)
+        .layer(from_fn(let_alice_in))
 }
 
 fn routed(servers: impl IntoIterator<Item = UpstreamSettings>) -> Router {

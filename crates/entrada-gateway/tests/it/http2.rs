@@ -80,6 +80,19 @@ async fn headers_over_the_limit_are_refused() {
     assert!(!upstream.was_asked());
 }
 
+#[tokio::test]
+async fn headers_over_the_limit_are_refused_over_http1_too() {
+    let mut upstream = RawUpstream::answering("").await;
+    let gateway = Gateway::before(&upstream.url).await;
+    let request = Request::post(gateway.url("/mcp")).header("mcp-param-p", "v".repeat(66_000));
+    let response = gateway.send(request.body(Body::from("{}")).unwrap()).await;
+    assert_eq!(
+        response.status(),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    );
+    assert!(!upstream.was_asked());
+}
+
 /// What the gateway says of itself as an HTTP/2 connection begins (RFC 9113 §6.5.1).
 async fn settings(gateway: &Gateway) -> Vec<(u16, u32)> {
     let mut stream = TcpStream::connect(gateway.address).await.unwrap();

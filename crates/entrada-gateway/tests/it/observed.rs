@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
+use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Stdio;
@@ -16,7 +17,7 @@ use entrada_gateway::called::Called;
 use entrada_gateway::config::UpstreamSettings;
 use entrada_gateway::rate::{Rate, Rates};
 use http::{Request, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -123,6 +124,14 @@ async fn a_client_that_leaves_at_once_is_in_the_audit_log() {
     let mut tasks = JoinSet::new();
     let url = serve(Router::new().route("/mcp", any(handler)), &mut tasks).await;
     let settings = settings(&url, Rates::default());
+    // Where it cannot be written the server does not hear of it.
+    let full = Audit::begin(&required(AuditPlace::File("/dev/full".into()))).unwrap();
+    let gateway = Gateway::audited(settings.clone(), Some(full.audit()), None).await;
+    tokio::select! {
+        answer = gateway.post("{}") => assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE),
+        _ = told.recv() => panic!("the server heard of what is not written"),
+    }
+    full.end().await;
     let gateway = Gateway::audited(settings, Some(writer.audit()), Some(tool("wipe"))).await;
     let mut client = TcpStream::connect(gateway.address).await.unwrap();
     let request = b"POST /mcp HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n{}";
@@ -272,6 +281,129 @@ async fn what_is_called_is_read_in_the_message() {
         .collect();
     let expected = [r#""a" {"q":1} "body""#, r#""b" null "body""#];
     assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn arguments_are_in_the_audit_log_however_they_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let mut log = AuditSettings::new(AuditPlace::File(path.clone()));
+    log.arguments = true;
+    let writer = Audit::begin(&log).unwrap();
+    let upstream = RawUpstream::answering(ACCEPTED).await;
+    let settings = settings(&upstream.url, Rates::default());
+    let gateway = Gateway::audited(settings, Some(writer.audit()), None).await;
+    let call = |params: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"wipe",{params}}}}}"#
+        )
+    };
+    let listen = r#"{"jsonrpc":"2.0","id":2,"method":"subscriptions/listen",
+        "params":{"notifications":{"resourceSubscriptions":["a:b","a:c"]}}}"#;
+    let plain = call(r#""arguments":{"disk":"/"}"#);
+    for (body, expected) in [
+        (plain.clone(), json!({"disk": "/"})),
+        // What our parser of numbers or of text will not have, other readers take.
+        (
+            call(r#""arguments":{"disk":"/","n":1e999}"#),
+            json!(r#"{"disk":"/","n":1e999}"#),
+        ),
+        (
+            call(r#""arguments":{"disk":"/","n":"\ud800"}"#),
+            json!(r#"{"disk":"/","n":"\ud800"}"#),
+        ),
+        // Which of two a server takes is its own affair.
+        (
+            call(r#""arguments":{"disk":"/","disk":"/tmp"}"#),
+            json!(r#"{"disk":"/","disk":"/tmp"}"#),
+        ),
+        (
+            call(r#""arguments":{"disk":"/"},"arguments":{"disk":"/tmp"}"#),
+            json!(r#"{"name":"wipe","arguments":{"disk":"/"},"arguments":{"disk":"/tmp"}}"#),
+        ),
+        (
+            call(r#""Arguments":{"disk":"/"}"#),
+            json!(r#"{"name":"wipe","Arguments":{"disk":"/"}}"#),
+        ),
+        // Of several calls each has its own.
+        (format!("[{listen},{plain}]"), json!({"disk": "/"})),
+    ] {
+        let request = Request::post(gateway.url("/mcp")).header("content-type", "application/json");
+        gateway
+            .send(request.body(body.clone().into()).unwrap())
+            .await;
+        let line = loop {
+            let line = lines(&path).pop();
+            match line.filter(|line| line["name"] == "wipe") {
+                Some(line) => break line,
+                None => tokio::task::yield_now().await,
+            }
+        };
+        assert_eq!(line["arguments"], expected, "{body}");
+        std::fs::write(&path, "").unwrap();
+    }
+    writer.end().await;
+}
+
+#[tokio::test]
+async fn one_long_line_does_not_stop_the_audit_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    for by_udp in [true, false] {
+        let (place, mut said) = listening(by_udp, &path);
+        let mut log = required(place);
+        log.arguments = true;
+        let writer = Audit::begin(&log).unwrap();
+        let upstream = RawUpstream::answering(ACCEPTED).await;
+        let settings = settings(&upstream.url, Rates::default());
+        let gateway = Gateway::audited(settings, Some(writer.audit()), None).await;
+        for (padding, is_cut) in [(10, false), (100_000, true), (10, false)] {
+            let call = json!({
+                "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+                "params": { "name": "wipe", "arguments": { "disk": "/", "x": "\u{e9}".repeat(padding) } },
+            });
+            let request =
+                Request::post(gateway.url("/mcp")).header("content-type", "application/json");
+            let answer = gateway
+                .send(request.body(call.to_string().into()).unwrap())
+                .await;
+            assert_eq!(answer.status(), StatusCode::ACCEPTED, "{padding}");
+            let line = said();
+            assert_eq!(line["name"], "wipe");
+            assert_eq!(line["arguments_cut"] == true, is_cut, "{padding}");
+            assert!(line["arguments"].to_string().contains("disk"));
+        }
+        writer.end().await;
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Syslog, by UDP or at `path`, and what it is told next.
+fn listening(by_udp: bool, path: &Path) -> (AuditPlace, Box<dyn FnMut() -> Value>) {
+    let read = |bytes: &[u8]| {
+        let text = str::from_utf8(bytes).unwrap();
+        let (_, line) = text.split_once(" - entrada - audit - ").unwrap();
+        serde_json::from_str(line).unwrap()
+    };
+    let mut bytes = vec![0; 1 << 18];
+    if by_udp {
+        let syslog = UdpSocket::bind("127.0.0.1:0").unwrap();
+        syslog.set_read_timeout(Some(PATIENCE)).unwrap();
+        let place = AuditPlace::SyslogUdp(syslog.local_addr().unwrap().to_string());
+        let said = move || {
+            let length = syslog.recv(&mut bytes).unwrap();
+            read(bytes.get(..length).unwrap())
+        };
+        return (place, Box::new(said));
+    }
+    let syslog = UnixDatagram::bind(path).unwrap();
+    syslog.set_read_timeout(Some(PATIENCE)).unwrap();
+    let said = move || {
+        let length = syslog.recv(&mut bytes).unwrap();
+        read(bytes.get(..length).unwrap())
+    };
+    (AuditPlace::SyslogSocket(path.to_owned()), Box::new(said))
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use entrada_gateway::config::UpstreamSettings;
 use entrada_gateway::upstream::headers::HostHeader;
 use entrada_gateway::upstream::identity::ForwardedIdentity;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use tokio::sync::mpsc;
@@ -114,6 +114,52 @@ async fn identity_comes_from_the_token_alone() {
     );
 }
 
+/// What the guard let through for the sake of a session is not sent without one: a server may replay by
+/// `Last-Event-ID` alone.
+#[tokio::test]
+async fn a_client_takes_no_header_away_behind_the_guard() {
+    let mut upstream = RawUpstream::answering(ACCEPTED).await;
+    let gateway = Gateway::before(&upstream.url).await;
+    let request = Request::get(gateway.url("/mcp"))
+        .header("connection", "Mcp-Session-Id, mcp-protocol-version, x-hop")
+        .header("mcp-session-id", "3f9c")
+        .header("mcp-protocol-version", "2025-06-18")
+        .header("last-event-id", "7")
+        .header("x-hop", "1")
+        .body(Body::empty());
+    gateway.send(request.unwrap()).await;
+    let (head, _) = upstream.request().await;
+    for line in [
+        "mcp-session-id: 3f9c",
+        "mcp-protocol-version: 2025-06-18",
+        "last-event-id: 7",
+    ] {
+        assert!(head.contains(&line.to_owned()), "{line}: {head:?}");
+    }
+    assert!(!head.iter().any(|line| line.starts_with("x-hop")));
+}
+
+/// Servers that read no body here would take it for the next request on the connection, which is anybody's.
+#[tokio::test]
+async fn no_request_hides_in_the_body_of_one_that_has_none() {
+    let mut upstream = RawUpstream::answering(ACCEPTED).await;
+    let gateway = Gateway::before(&upstream.url).await;
+    for method in [Method::GET, Method::HEAD, Method::DELETE] {
+        let request = Request::builder()
+            .method(method)
+            .uri(gateway.url("/mcp"))
+            .body(Body::from(
+                "POST /mcp HTTP/1.1\r\nx-entrada-subject: admin\r\n\r\n",
+            ));
+        gateway.send(request.unwrap()).await;
+        let (head, body) = upstream.request().await;
+        assert_eq!(body, "");
+        let tells =
+            |line: &String| line.starts_with("content-length") || line.starts_with("transfer");
+        assert!(!head.iter().any(tells), "{head:?}");
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_said_after_the_body() {
     let (sender, mut received) = mpsc::unbounded_channel();
@@ -196,13 +242,57 @@ async fn every_method_path_and_query_goes_through() {
 async fn what_an_upstream_would_repeat_stops_here() {
     let upstream = RawUpstream::answering(ACCEPTED).await;
     let gateway = Gateway::before(&upstream.url).await;
-    let request = Request::builder()
-        .method(Method::TRACE)
-        .uri(gateway.url("/mcp"))
-        .body(Body::empty());
-    let refused = gateway.send(request.unwrap()).await;
-    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
-    assert_eq!(body(refused).await, "the method is not passed on\n");
+    for method in ["TRACE", "trace", "Trace", "TRACK"] {
+        let request = Request::builder()
+            .method(method)
+            .uri(gateway.url("/mcp"))
+            .body(Body::empty());
+        let refused = gateway.send(request.unwrap()).await;
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{method}");
+        assert_eq!(body(refused).await, "the method is not passed on\n");
+    }
+}
+
+/// The one who signs people in is told by us, and no server sends its callers to another.
+#[tokio::test]
+async fn a_server_sends_nobody_to_sign_in_elsewhere() {
+    let upstream = RawUpstream::answering(
+        "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Custom\r\n\
+         www-authenticate: Bearer error=\"invalid_token\", \
+         Resource_Metadata=\"https://evil.example/.well-known/oauth-protected-resource\"\r\n\
+         connection: close\r\ncontent-length: 0\r\n\r\n",
+    )
+    .await;
+    let gateway = Gateway::before(&upstream.url).await;
+    let response = gateway.post("{}").await;
+    let told = response.headers().get_all("www-authenticate");
+    assert_eq!(told.iter().collect::<Vec<_>>(), ["Custom"]);
+}
+
+/// Browsers keep it beyond the answer, and proxies before us obey it: both for all that is at our origin.
+#[tokio::test]
+async fn a_server_says_nothing_for_all_of_an_origin() {
+    let upstream = RawUpstream::answering(
+        "HTTP/1.1 200 OK\r\nset-cookie: session=1\r\nclear-site-data: \"*\"\r\n\
+         nel: {\"report_to\":\"x\",\"max_age\":99}\r\nreport-to: {\"group\":\"x\"}\r\n\
+         reporting-endpoints: x=\"https://evil.example\"\r\nalt-svc: h3=\":443\"\r\n\
+         strict-transport-security: max-age=0\r\nservice-worker-allowed: /\r\n\
+         x-accel-redirect: /internal\r\nx-accel-expires: 99\r\nx-sendfile: /etc/passwd\r\n\
+         x-reproxy-url: http://127.0.0.1/\r\nx-accel-buffering: no\r\n\
+         connection: close\r\ncontent-length: 0\r\n\r\n",
+    )
+    .await;
+    let gateway = Gateway::before(&upstream.url).await;
+    let response = gateway.post("{}").await;
+    let mut names: Vec<_> = response.headers().keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    let expected = [
+        "content-length",
+        "date",
+        "x-accel-buffering",
+        "x-correlation-id",
+    ];
+    assert_eq!(names, expected);
 }
 
 #[tokio::test]

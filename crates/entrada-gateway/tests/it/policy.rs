@@ -355,6 +355,12 @@ async fn a_message_comes_by_no_other_method() {
             .await;
         assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{method}");
     }
+    // Nor does one without a body: some servers read a message in the query.
+    for method in ["PUT", "PATCH", "OPTIONS", "HEAD", "QUERY", "TRACE"] {
+        let request = Request::builder().method(method).uri(gateway.url("/mcp"));
+        let answer = gateway.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{method}");
+    }
     let request = Request::get(gateway.url("/mcp")).header("upgrade", "websocket");
     let request = request.header("connection", "upgrade");
     let answer = gateway.send(request.body(Body::empty()).unwrap()).await;
@@ -391,6 +397,119 @@ async fn a_uri_that_leads_upwards_is_not_what_a_rule_says() {
         post(&gateway, read("file:///public/a.txt")).await.status(),
         StatusCode::OK
     );
+}
+
+#[tokio::test]
+async fn a_uri_in_another_spelling_is_no_way_around_a_rule() {
+    let mut upstream = RawUpstream::answering(OK).await;
+    let mut policy = policy();
+    let mut secret = Rule::new("rules:4");
+    secret.resources = vec![Pattern::parse("file:///public/secret/*").unwrap()];
+    secret.requirement = Requirement::roles(["Operator"]);
+    policy.rules.push(secret);
+    let gateway = Gateway::routed([settings(&upstream.url, policy)]).await;
+    let read =
+        |uri: &str| format!(r#"{{"id":1,"method":"resources/read","params":{{"uri":"{uri}"}}}}"#);
+    for uri in [
+        "file:///public/secret/x",
+        "file:///public/%73ecret/x",
+        "file:///public/secret%2Fx",
+        "file:///public//secret/x",
+        r"file:///public/secret\\x",
+        "file:///public/SECRET/x",
+    ] {
+        assert_eq!(
+            post(&gateway, read(uri)).await.status(),
+            StatusCode::FORBIDDEN,
+            "{uri}"
+        );
+    }
+    assert!(!upstream.was_asked());
+    assert_eq!(
+        post(&gateway, read("file:///public/a%20b")).await.status(),
+        StatusCode::OK
+    );
+}
+
+#[cfg(feature = "cedar")]
+#[tokio::test]
+async fn what_cedar_does_not_permit_reaches_no_server() {
+    use entrada_gateway::policy::CedarPolicies;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("p.cedar");
+    let policies = r#"
+        @id("tools")
+        permit (principal is User, action == Action::"tools/call", resource in Route::"/mcp")
+        when { principal.client == "client-1" };
+        permit (principal, action == Action::"resources/read", resource);
+        @id("no-secrets")
+        forbid (principal, action, resource is Resource) when { resource.name like "file:///secret/*" };
+        @id("no-admins")
+        forbid (principal, action, resource)
+        when { resource == Tool::"admin" && principal.roles.contains("Mcp.Admin") };
+    "#;
+    std::fs::write(&path, policies).unwrap();
+    let mut policy = Policy::default();
+    "/mcp".clone_into(&mut policy.route);
+    policy.cedar = Some(Arc::new(CedarPolicies::read(&path).unwrap()));
+    policy.filter_lists = FilterLists::Allowed;
+    let mut upstream = RawUpstream::answering(OK).await;
+    let gateway = Gateway::routed([settings(&upstream.url, policy.clone())]).await;
+    let read =
+        |uri: &str| format!(r#"{{"id":1,"method":"resources/read","params":{{"uri":"{uri}"}}}}"#);
+    for body in [
+        call("admin"),
+        r#"{"id":1,"method":"prompts/get","params":{"name":"open"}}"#.to_owned(),
+        r#"{"id":1,"method":"com.example/x"}"#.to_owned(),
+        format!("[{},{}]", call("open"), call("admin")),
+        read("file:///secret/x"),
+        read("file:///%73ecret/x"),
+        read("file:////secret/x"),
+        read("file:///public/../secret/x"),
+    ] {
+        let answer = post(&gateway, body.clone()).await;
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{body}");
+        let refused = String::from_utf8(self::body(answer).await.to_vec()).unwrap();
+        assert!(!refused.contains("no-"), "{refused}");
+    }
+    assert!(!upstream.was_asked());
+    for body in [
+        call("open"),
+        read("file:///public/x"),
+        r#"{"id":1,"method":"ping"}"#.to_owned(),
+    ] {
+        assert_eq!(post(&gateway, body).await.status(), StatusCode::OK);
+        upstream.request().await;
+    }
+    let mut tasks = JoinSet::new();
+    let upstream = listing(&mut tasks).await;
+    let gateway = Gateway::routed([settings(&upstream, policy)]).await;
+    let answer = post(
+        &gateway,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#,
+    )
+    .await;
+    let shown = String::from_utf8(body(answer).await.to_vec()).unwrap();
+    assert!(
+        shown.contains("erase") && shown.contains("\"private\"") || shown == LIST,
+        "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn no_request_calls_more_than_a_batch_may_hold() {
+    let mut upstream = RawUpstream::answering(OK).await;
+    let gateway = Gateway::routed([settings(&upstream.url, policy())]).await;
+    let uris = vec![r#""file:///public/a""#; 250].join(",");
+    let listen = format!(
+        r#"{{"id":1,"method":"subscriptions/listen","params":{{"notifications":{{"resourceSubscriptions":[{uris}]}}}}}}"#
+    );
+    let many = format!("[{}]", vec![&*listen; 250].join(","));
+    let answer = post(&gateway, many).await;
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    assert!(!upstream.was_asked());
+    assert_eq!(post(&gateway, listen).await.status(), StatusCode::OK);
 }
 
 #[tokio::test]

@@ -107,7 +107,10 @@ async fn said_of_entra(host: &str, tenant: &str, more: &[&str]) -> Value {
     let found = tokio::task::spawn_blocking(|| {
         let lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
         let after = lines.skip_while(|line| line["message"] != "listening");
-        let mut after = after.skip(1).filter(|line| line["message"] != "ready");
+        let others = ["ready", "commands are answered"];
+        let mut after = after
+            .skip(1)
+            .filter(|line| !others.contains(&line["message"].as_str().unwrap()));
         after.next().unwrap()
     });
     found.await.unwrap()

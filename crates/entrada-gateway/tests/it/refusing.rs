@@ -8,16 +8,15 @@ use axum::body::Body;
 use axum::routing::any;
 use bytes::Bytes;
 use entrada_gateway::config::UpstreamSettings;
-use entrada_gateway::upstream::McpServer;
+use entrada_gateway::upstream::headers::HostHeader;
 use http::{Request, Response, StatusCode};
 use http_body_util::StreamBody;
 use hyper::body::{Frame, Incoming};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tower::ServiceExt as _;
-use tower_http::timeout::DeadlineBody;
 
-use crate::gateway::{Gateway, alice, body};
+use crate::gateway::{Gateway, body};
 use crate::upstream::{RawUpstream, serve};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -96,6 +95,17 @@ async fn a_server_that_hangs_up_is_a_bad_gateway_and_is_asked_once() {
     assert!(!upstream.was_asked());
 }
 
+/// A proxy before us would take what follows for no HTTP.
+#[tokio::test]
+async fn a_server_that_changes_the_protocol_is_a_bad_gateway() {
+    let upstream = RawUpstream::answering(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\nx",
+    )
+    .await;
+    let gateway = Gateway::before(&upstream.url).await;
+    assert_plain(gateway.post("{}").await, StatusCode::BAD_GATEWAY).await;
+}
+
 #[tokio::test]
 async fn a_server_that_says_nothing_is_a_gateway_timeout() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -106,20 +116,33 @@ async fn a_server_that_says_nothing_is_a_gateway_timeout() {
     assert_plain(gateway.post("{}").await, StatusCode::GATEWAY_TIMEOUT).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_come_is_a_request_timeout() {
     let mut tasks = JoinSet::new();
     let router = Router::new().route("/mcp", any(|body: Bytes| async move { body }));
-    let url = serve(router, &mut tasks).await;
-    let proxy = McpServer::new(&UpstreamSettings::new(url.parse().unwrap())).unwrap();
-    let never = StreamBody::new(futures_util::stream::pending::<
-        Result<Frame<Bytes>, Infallible>,
-    >());
-    let slow = Body::new(DeadlineBody::new(Duration::from_millis(50), never));
-    let mut request = Request::post("/mcp").body(slow).unwrap();
-    request.extensions_mut().insert(alice());
-    let response = proxy.oneshot(request).await.unwrap();
-    assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+    let gateway = Gateway::before(&serve(router, &mut tasks).await).await;
+    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+    let head = b"POST /mcp HTTP/1.1\r\nhost: gateway\r\ncontent-length: 9\r\n\r\n";
+    stream.write_all(head).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
+}
+
+#[tokio::test]
+async fn who_names_two_hosts_is_refused() {
+    let mut upstream = RawUpstream::answering(OK).await;
+    let mut settings = UpstreamSettings::new(upstream.url.parse().unwrap());
+    settings.host_header = HostHeader::Preserve;
+    let gateway = Gateway::with(settings).await;
+    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+    let request =
+        b"GET /mcp HTTP/1.1\r\nhost: a.example\r\nhost: b.example\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(!upstream.was_asked());
 }
 
 #[tokio::test]

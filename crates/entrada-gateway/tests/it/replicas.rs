@@ -1,17 +1,25 @@
 //! Several replicas of one server, and one on a Unix socket.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
+use axum::routing::any;
 use entrada_gateway::config::{Transport, UpstreamSettings};
+use entrada_gateway::upstream::checks::HealthChecks;
 use entrada_gateway::upstream::place::Place;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::gateway::{Gateway, body};
-use crate::upstream::{RawUpstream, read_request};
+use crate::upstream::{RawUpstream, read_request, serve};
 
 const OPENS: &str = "HTTP/1.1 200 OK\r\nmcp-session-id: its.own~Id\r\ncontent-length: 0\r\n\
                      connection: close\r\n\r\n";
@@ -177,9 +185,88 @@ async fn a_server_on_a_unix_socket_is_reached() {
         let host = request.headers()["host"].to_str().unwrap().to_owned();
         format!("{host} {} {}", request.method(), request.uri())
     };
-    let router = axum::Router::new().fallback(told);
-    let mut tasks = tokio::task::JoinSet::new();
+    let router = Router::new().fallback(told);
+    let mut tasks = JoinSet::new();
     tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
     let response = gateway.post("{}").await;
     assert_eq!(body(response).await, "localhost POST /mcp?key=1");
+}
+
+/// A server that says at `/health` whether it is well, as far as that is known, and its name to everybody else.
+struct Saying {
+    url: String,
+    is_well: Arc<AtomicBool>,
+    asked: mpsc::UnboundedReceiver<()>,
+    _serving: JoinSet<()>,
+}
+
+impl Saying {
+    async fn of(name: &'static str) -> Self {
+        let is_well = Arc::new(AtomicBool::new(true));
+        let (told, asked) = mpsc::unbounded_channel();
+        let said = Arc::clone(&is_well);
+        let health = move || {
+            let _ = told.send(());
+            let is_well = said.load(Ordering::SeqCst);
+            async move {
+                if is_well {
+                    StatusCode::NO_CONTENT
+                } else {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+            }
+        };
+        let router = Router::new()
+            .route("/health", any(health))
+            .fallback(move || async move { name });
+        let mut serving = JoinSet::new();
+        let url = serve(router, &mut serving).await;
+        Self {
+            url,
+            is_well,
+            asked,
+            _serving: serving,
+        }
+    }
+
+    /// Changes what it says, and waits until that was heard twice: the first answer has then been noted.
+    async fn say(&mut self, is_well: bool) {
+        while self.asked.try_recv().is_ok() {}
+        self.is_well.store(is_well, Ordering::SeqCst);
+        for _ in 0..3 {
+            self.asked.recv().await.unwrap();
+        }
+    }
+}
+
+/// The names of who answered so many requests.
+async fn who_answer(gateway: &Gateway) -> BTreeSet<Vec<u8>> {
+    let mut names = BTreeSet::new();
+    for _ in 0..8 {
+        names.insert(body(gateway.post("{}").await).await.to_vec());
+    }
+    names
+}
+
+#[tokio::test]
+async fn one_that_says_it_is_not_well_gets_nothing_new() {
+    let (mut a, b) = (Saying::of("a").await, Saying::of("b").await);
+    let mut settings = replicas(&[&a.url, &b.url]);
+    let mut checks = HealthChecks::parse("/health").unwrap();
+    checks.every = Duration::from_millis(20);
+    settings.health_checks = Some(checks);
+    let gateway = Gateway::with(settings).await;
+    let [only_b, both] = [&["b"][..], &["a", "b"]].map(|names| {
+        let names = names.iter().map(|name| name.as_bytes().to_vec());
+        names.collect::<BTreeSet<_>>()
+    });
+    assert_eq!(who_answer(&gateway).await, both);
+    a.say(false).await;
+    assert_eq!(who_answer(&gateway).await, only_b);
+    a.say(true).await;
+    assert_eq!(who_answer(&gateway).await, both);
+    // Where none is well, one that is not is better than nobody.
+    a.say(false).await;
+    drop(b);
+    assert_eq!(gateway.post("{}").await.status(), StatusCode::OK);
 }

@@ -3,5 +3,6 @@
 mod attacks;
 mod ending;
 mod sessions;
+mod sharing;
 mod stage;
 mod stateless;

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::refusal::Refusal;
 use super::session::{Session, is_posted_by_us};
 use super::{Site, page};
-use crate::administration::{Ended, RemoveClientError, Selection};
+use crate::administration::{Administration, Ended, RemoveClientError, Selection};
+use crate::audit::Who;
 use crate::authorization_server::pages;
 use crate::keys::Purpose;
 use crate::oauth::client::ClientId;
@@ -105,9 +106,19 @@ impl Site {
         Ok(page::confirm(&what, &form))
     }
 
+    /// What is done as an act of `who`, an object id and a tenant.
+    fn by(&self, who: &str) -> Administration {
+        let (object_id, tenant_id) = who.split_once('@').unwrap_or((who, ""));
+        self.0.administration.by(Who {
+            tenant_id: tenant_id.to_owned(),
+            object_id: Some(object_id.to_owned()),
+            username: None,
+        })
+    }
+
     /// Ends grants, and says in the log who did.
     pub(super) async fn revoke(&self, selection: &Selection, who: &str) -> Result<Ended, Refusal> {
-        let ended = self.0.administration.revoke(selection, drop).await;
+        let ended = self.by(who).revoke(selection, drop).await;
         let ended = ended.inspect_err(|error| {
             let cause = crate::causes::Causes(error);
             tracing::error!(admin = who, ?selection, %cause, "grants were to be ended, and not all are");
@@ -119,7 +130,7 @@ impl Site {
 
     /// Removes a client, and says in the log who did.
     pub(super) async fn remove(&self, id: &ClientId, who: &str) -> Result<Ended, Refusal> {
-        let removed = self.0.administration.remove_client(id, drop).await;
+        let removed = self.by(who).remove_client(id, drop).await;
         let ended = removed.map_err(Refusal::Client)?;
         tracing::info!(admin = who, client_id = %id, grants = ended.grants, "a client was removed");
         Ok(ended)
@@ -127,7 +138,7 @@ impl Site {
 
     /// Replaces the keys, and says in the log who did.
     pub(super) async fn rotate_keys(&self, who: &str) -> Result<(), Refusal> {
-        self.0.administration.rotate_keys().await?;
+        self.by(who).rotate_keys().await?;
         tracing::info!(admin = who, "new keys were made");
         Ok(())
     }

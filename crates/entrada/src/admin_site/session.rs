@@ -136,9 +136,11 @@ impl Site {
         self.prolonged(session, page::signed_in())
     }
 
-    /// Whether somebody of this kind has the role.
+    /// Whether somebody of this kind has the role, by the word of a tenant whose word counts.
     pub(super) fn may_enter(&self, principal: &Principal, kind: PrincipalKind) -> bool {
-        principal.kind == kind && principal.roles.contains(&self.0.role)
+        let tenant = self.0.tenant.as_deref();
+        let is_ours = tenant.is_none_or(|id| principal.tenant_id.eq_ignore_ascii_case(id));
+        is_ours && principal.kind == kind && principal.roles.contains(&self.0.role)
     }
 
     /// Signs out.

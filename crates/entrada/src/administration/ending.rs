@@ -1,15 +1,16 @@
 //! Grants and clients, ended.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::run::Run;
 use super::{Administration, Selection};
+use crate::audit::Act;
 use crate::authorization_server::is_held;
 use crate::oauth::client::ClientId;
 use crate::store::StoreError;
 
 /// What came of ending grants, so far.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct Ended {
     /// Grants that stood, and stand no more.
@@ -67,6 +68,16 @@ impl Administration {
         selection: &Selection,
         told: impl FnMut(Ended) + Send,
     ) -> Result<Ended, StoreError> {
+        let done = self.end(selection, told).await;
+        self.tell(Act::GrantsEnded, Some(selection.to_string()), &done);
+        done
+    }
+
+    async fn end(
+        &self,
+        selection: &Selection,
+        told: impl FnMut(Ended) + Send,
+    ) -> Result<Ended, StoreError> {
         let run = Run::new(self.store().clone(), self.now());
         run.end(selection, told).await
     }
@@ -82,6 +93,16 @@ impl Administration {
         id: &ClientId,
         told: impl FnMut(Ended) + Send,
     ) -> Result<Ended, RemoveClientError> {
+        let done = self.remove(id, told).await;
+        self.tell(Act::ClientRemoved, Some(format!("client {id}")), &done);
+        done
+    }
+
+    async fn remove(
+        &self,
+        id: &ClientId,
+        told: impl FnMut(Ended) + Send,
+    ) -> Result<Ended, RemoveClientError> {
         if self.server.configured_clients().get(id).is_some() {
             return Err(RemoveClientError::Configured);
         }
@@ -92,7 +113,7 @@ impl Administration {
         let known = self.store().client(id, now).await?;
         // First: whoever comes with a code from now on is no client of ours.
         self.store().remove_client(id, now).await?;
-        let ended = self.revoke(&Selection::Client(id.clone()), told).await?;
+        let ended = self.end(&Selection::Client(id.clone()), told).await?;
         // Where its removal was interrupted its grants may be left.
         if known.is_none() && ended.grants == 0 && ended.codes == 0 {
             return Err(RemoveClientError::Unknown);

@@ -1,6 +1,6 @@
 //! What is told of grants and clients.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::access_token::PrincipalKind;
 use crate::grant::{Grant, GrantId};
@@ -10,7 +10,7 @@ use crate::platform::Timestamp;
 use crate::store::Kept;
 
 /// What may be told of a grant: no token, and nothing that leads to one.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct GrantFacts {
     /// Its name, as it stands in the log and in `sid`.
@@ -36,7 +36,7 @@ pub struct GrantFacts {
 }
 
 /// Whom a grant speaks for.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct GrantHolder {
     /// Whether it is a person or a program.
@@ -80,7 +80,7 @@ impl GrantFacts {
 }
 
 /// Where what is known of a client comes from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ClientOrigin {
@@ -103,7 +103,7 @@ impl ClientOrigin {
 }
 
 /// What may be told of a client.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct ClientFacts {
     /// Its id.

@@ -111,7 +111,7 @@ impl User {
 }
 
 /// Which grants to list: those that meet all that is said.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct GrantFilter {
     /// Of this user.
@@ -148,6 +148,18 @@ pub enum Selection {
     Tenant(String),
     /// All.
     All,
+}
+
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Grant(id) => write!(f, "grant {id}"),
+            Self::User(user) => write!(f, "user {user}"),
+            Self::Client(id) => write!(f, "client {id}"),
+            Self::Tenant(id) => write!(f, "tenant {id}"),
+            Self::All => f.write_str("all"),
+        }
+    }
 }
 
 impl Selection {

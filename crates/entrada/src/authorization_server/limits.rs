@@ -161,10 +161,16 @@ impl Limited {
 pub(super) struct Limits {
     most: RateLimits,
     trusted_proxies: TrustedProxies,
+    counted: Arc<Counted>,
+    warned: AtomicBool,
+}
+
+/// What came, whatever may.
+#[derive(Debug)]
+struct Counted {
     of_all: Counts,
     registered: Count,
     of_address: Cache<IpAddr, Arc<Counts>>,
-    warned: AtomicBool,
 }
 
 /// What somebody did in this minute.
@@ -191,11 +197,19 @@ impl Limits {
         Self {
             most,
             trusted_proxies,
-            of_all: Counts::default(),
-            registered: Count::of_a_day(),
-            of_address: Cache::new(MOST_ADDRESSES),
+            counted: Arc::new(Counted {
+                of_all: Counts::default(),
+                registered: Count::of_a_day(),
+                of_address: Cache::new(MOST_ADDRESSES),
+            }),
             warned: AtomicBool::new(false),
         }
+    }
+
+    /// Counts on where `before` is, whatever may come now: nobody begins anew with a configuration.
+    pub(super) fn counting_on(self, before: &Self) -> Self {
+        let counted = Arc::clone(&before.counted);
+        Self { counted, ..self }
     }
 
     /// Counts a request, of `address` where that is known, if there may be one more.
@@ -210,7 +224,7 @@ impl Limits {
             Limited::Authorize => self.most.authorize,
             Limited::Token => self.most.token,
         };
-        let (of_all, _) = self.of_all.of(what).used(now);
+        let (of_all, _) = self.counted.of_all.of(what).used(now);
         // Those that are refused below count for nothing: one address is no pressure on the others.
         if let Some(address) = address {
             let counts = self.counts(address);
@@ -222,14 +236,14 @@ impl Limits {
             spent.map_err(|retry_after| LimitError::Address { retry_after })?;
         }
         let most = of_one.saturating_mul(MOST_OF_ALL);
-        let spent = self.of_all.of(what).spend(most, now);
+        let spent = self.counted.of_all.of(what).spend(most, now);
         spent.map_err(|retry_after| LimitError::All { retry_after })
     }
 
     /// Counts a registration; whether there were so many that somebody fills the store with them.
     pub(super) fn is_flooded(&self, now: Timestamp) -> bool {
         let most = self.most.register.saturating_mul(FLOOD);
-        self.registered.spend(most, now).is_err()
+        self.counted.registered.spend(most, now).is_err()
     }
 
     /// Takes note that a request of `address` was refused.
@@ -240,6 +254,7 @@ impl Limits {
 
     fn counts(&self, address: IpAddr) -> Arc<Counts> {
         let counts = self
+            .counted
             .of_address
             .get_or_insert_with(&network(address), || Ok::<_, Infallible>(Arc::default()));
         counts.unwrap_or_else(|never| match never {})
@@ -427,6 +442,6 @@ mod tests {
             let address = std::net::Ipv4Addr::from(u32::try_from(n).unwrap());
             limits.fail(address.into(), Timestamp::from_unix(1000));
         }
-        assert!(limits.of_address.len() <= MOST_ADDRESSES);
+        assert!(limits.counted.of_address.len() <= MOST_ADDRESSES);
     }
 }

@@ -55,7 +55,7 @@ fn count(event: &AuditEvent) {
             Decision::Allowed => "given",
             Decision::Denied { .. } => "denied",
         }),
-        Act::Login | Act::Removal => {}
+        Act::Login | Act::Removal | Act::GrantsEnded | Act::ClientRemoved | Act::KeysRotated => {}
         Act::Code => meters::token_request("authorization_code", outcome),
         Act::Refresh => meters::token_request("refresh_token", outcome),
         Act::ClientCredentials => meters::token_request("client_credentials", outcome),

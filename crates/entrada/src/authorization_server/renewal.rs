@@ -162,6 +162,19 @@ impl Renewer {
         }
     }
 
+    /// The same in the place of `before`, which may be at it still: both take turns, and are one replica.
+    pub(super) fn in_place_of(self, before: &Self) -> Self {
+        Self {
+            turns: before.turns.clone(),
+            replica: before.replica,
+            ..self
+        }
+    }
+
+    pub(super) fn health(&self) -> StoreHealth {
+        self.health.clone()
+    }
+
     /// Uses a refresh token (RFC 6749 §6).
     pub(super) async fn rotate(
         &self,

@@ -37,16 +37,35 @@ impl TrustedIssuer {
 pub(super) struct TrustedIssuers(HashMap<String, IssuerKeys>);
 
 /// The keys of one.
-#[derive(Debug)]
-pub(super) struct IssuerKeys(PublishedKeys);
+#[derive(Clone, Debug)]
+pub(super) struct IssuerKeys {
+    jwks_uri: Uri,
+    published: Arc<PublishedKeys>,
+}
 
 impl TrustedIssuers {
     pub(super) fn new(issuers: &[TrustedIssuer], platform: &Platform) -> Self {
         let keys = issuers.iter().map(|trusted| {
-            let keys = PublishedKeys::new(trusted.jwks_uri.clone(), platform.clone());
-            (trusted.issuer.as_str().to_owned(), IssuerKeys(keys))
+            let jwks_uri = trusted.jwks_uri.clone();
+            let published = Arc::new(PublishedKeys::new(jwks_uri.clone(), platform.clone()));
+            let keys = IssuerKeys {
+                jwks_uri,
+                published,
+            };
+            (trusted.issuer.as_str().to_owned(), keys)
         });
         Self(keys.collect())
+    }
+
+    /// Keeps the keys that `before` has of issuers that are trusted still, and publish where they did.
+    pub(super) fn keeping(mut self, before: &Self) -> Self {
+        for (issuer, keys) in &mut self.0 {
+            let known = before.0.get(issuer);
+            if let Some(known) = known.filter(|known| known.jwks_uri == keys.jwks_uri) {
+                keys.clone_from(known);
+            }
+        }
+        self
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -74,7 +93,11 @@ impl IssuerKeys {
     ) -> Result<Arc<VerificationKey>, TokenError> {
         let unknown = || IdentityAssertionError::Jwt(JwtError::UnknownKey);
         let kid = jwt.kid().ok_or_else(unknown)?;
-        let key = self.0.key(kid, now).await.map_err(TokenError::IssuerKeys)?;
+        let key = self
+            .published
+            .key(kid, now)
+            .await
+            .map_err(TokenError::IssuerKeys)?;
         Ok(key.ok_or_else(unknown)?)
     }
 }

@@ -25,7 +25,7 @@ type Used = [u8; 16];
 /// forgotten sooner: a proof that leaked is then as good as one at another replica, until its time is
 /// over.
 #[derive(Debug)]
-pub(super) struct UsedProofs {
+pub(crate) struct UsedProofs {
     most: usize,
     seen: Mutex<Seen>,
 }

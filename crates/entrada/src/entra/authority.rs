@@ -258,6 +258,11 @@ impl Authority {
         &self.authorization_endpoint
     }
 
+    /// Whether `other` is the same tenant at the same place, whoever is let in from there.
+    pub(crate) fn is_where(&self, other: &Self) -> bool {
+        (&self.base, &self.path) == (&other.base, &other.path)
+    }
+
     pub(crate) fn token_endpoint(&self) -> &Uri {
         &self.token_endpoint
     }
@@ -294,6 +299,18 @@ impl Authority {
     /// Whom tokens are believed from.
     pub(crate) fn issuers(&self) -> &IssuerRules {
         &self.issuers
+    }
+
+    /// Whether users of more than one tenant may come.
+    pub(crate) fn is_for_several_tenants(&self) -> bool {
+        match &self.issuers {
+            IssuerRules::EntraId(EntraIdIssuers { tenants, .. }) => match tenants {
+                Tenants::Own(_) | Tenants::Discovered => false,
+                Tenants::Listed(listed) => listed.len() > 1,
+                Tenants::Organizations | Tenants::Everybody => true,
+            },
+            IssuerRules::ExternalId | IssuerRules::B2c { .. } => false,
+        }
     }
 
     /// The issuers of the tenants that are let in, as clients look for their metadata; where the

@@ -82,7 +82,7 @@ pub(crate) struct GroupResolver {
     graph: String,
     access: Arc<dyn GraphAccess>,
     platform: Platform,
-    known: Cache<CallerKey, Known>,
+    known: Arc<Cache<CallerKey, Known>>,
     turns: Turns<CallerKey>,
 }
 
@@ -101,9 +101,18 @@ impl GroupResolver {
             graph,
             access,
             platform,
-            known: Cache::new(MOST_CALLERS),
+            known: Arc::new(Cache::new(MOST_CALLERS)),
             turns: Turns::default(),
         }
+    }
+
+    /// Keeps what `before` was told by the same Graph.
+    pub(crate) fn keeping(self, before: &Self) -> Self {
+        if self.graph != before.graph {
+            return self;
+        }
+        let known = Arc::clone(&before.known);
+        Self { known, ..self }
     }
 
     /// Puts the groups of `facts` in their place, if the token had no room for them.

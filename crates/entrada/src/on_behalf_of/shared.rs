@@ -73,7 +73,7 @@ impl Inner {
             server.renewer().standing(grant, now).await.map_err(other)?;
         }
         let kept = kept.taken_over(now);
-        self.tokens.insert(key.clone(), kept.clone());
+        self.given.tokens.insert(key.clone(), kept.clone());
         Ok(kept.given)
     }
 }

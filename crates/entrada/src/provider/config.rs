@@ -32,6 +32,7 @@ mod remote;
 
 use authority::{AuthoritySettings, Directory};
 pub(super) use check::Checked;
+pub(super) use opened::Opened;
 
 pub use direct::AzureJwtConfig;
 pub use error::{ConfigError, ConfigErrors};

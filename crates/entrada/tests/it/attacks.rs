@@ -20,6 +20,7 @@ mod programs;
 mod public_web;
 mod redirects;
 mod refresh;
+mod reload;
 mod server;
 mod servers;
 mod sessions;

@@ -53,6 +53,7 @@ mod refresh_race;
 mod refresh_trouble;
 mod register;
 mod remembered_consent;
+mod renewed;
 mod resources;
 mod restart;
 mod revoke;

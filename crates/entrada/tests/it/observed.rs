@@ -3,9 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use entra_emulator::{Endpoint, Failure, builtin};
-use entrada::audit::{AuditEvent, AuditSink, Decision};
+use entrada::administration::Selection;
+use entrada::audit::{AuditEvent, AuditSink, Decision, Who};
+use entrada::oauth::client::ClientId;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
+use crate::admin_site::{press, sign_in};
 use crate::world::World;
 
 /// An audit log that is kept for a test.
@@ -233,4 +236,51 @@ async fn nothing_a_stranger_chooses_becomes_a_label() {
     let text = recorder.handle().render();
     assert_eq!(series(&text), first, "{text}");
     assert!(!text.contains("stranger"), "{text}");
+}
+
+#[tokio::test]
+async fn what_operators_do_is_told_with_who_and_what_it_was_about() {
+    let told = Told::default();
+    let world = World::with(|config| config.audit(Arc::new(told.clone()))).await;
+    let world = world.administered();
+    let session = world.log_in("bob").await;
+    let mut browser = world.browser();
+    let page = sign_in(&mut browser, "alice").await;
+    told.take();
+    let confirm = press(&mut browser, &page, "All of this user").await;
+    assert_eq!(told.lines(), Vec::<String>::new());
+    press(&mut browser, &confirm, "Yes").await;
+    let events = told.take();
+    let [ended] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(ended.act.as_str(), "grants_ended");
+    assert_eq!(ended.decision, Decision::Allowed);
+    let who = ended.who.as_ref().unwrap();
+    assert_eq!(who.object_id.as_deref(), Some(builtin::ALICE_OID));
+    assert_eq!(who.tenant_id, builtin::TENANT_ID);
+    let bob = format!("user {}@{}", builtin::BOB_OID, builtin::TENANT_ID);
+    assert_eq!(ended.object, Some(bob));
+    session.refresh().await.assert_refused(400, "invalid_grant");
+
+    // A library that embeds it says whose acts they are.
+    let administration = world.provider.administration();
+    let id = ClientId::parse(&session.client.id).unwrap();
+    told.take();
+    let silent = administration.revoke(&Selection::All, drop).await;
+    silent.unwrap();
+    assert_eq!(told.lines(), Vec::<String>::new());
+    let known = administration.by(Who::named("night shift"));
+    known.remove_client(&id, drop).await.unwrap();
+    known.remove_client(&id, drop).await.unwrap_err();
+    known.rotate_keys().await.unwrap();
+    let lines = told.lines();
+    assert_eq!(
+        lines,
+        [
+            "client_removed allowed",
+            "client_removed server_error",
+            "keys_rotated allowed"
+        ]
+    );
 }

@@ -9,7 +9,7 @@ use crate::client::{Session, parameter};
 use crate::world::{BASE_URL, SECOND, World};
 
 /// A server of the app that every tenant may use, for the users of `tenant`.
-async fn multi_tenant(tenant: &str) -> World {
+pub(crate) async fn multi_tenant(tenant: &str) -> World {
     let world = World::new().await;
     world.entra.change_directory(|directory| {
         let app = directory.app_mut(builtin::MULTI_TENANT_CLIENT_ID).unwrap();

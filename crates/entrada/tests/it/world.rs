@@ -21,6 +21,7 @@ use entrada::keys::{KeyRing, Keys};
 use entrada::oauth::claims_request::ClaimsRequest;
 use entrada::on_behalf_of::{DownstreamRequest, OboError};
 use entrada::platform::{Clock, HttpTransport, Platform, SystemRandom, Timestamp, TransportError};
+use entrada::provider::ConfigErrors;
 use entrada::store::{MemoryStore, Store};
 use entrada::{AzureConfig, AzureJwtConfig, AzureJwtVerifier, AzureProvider, VerifiedToken};
 use http::Method;
@@ -161,7 +162,24 @@ impl World {
     ) -> Self {
         let shared = (Arc::clone(&store), self.keys.clone());
         let outside = (&clock, &self.wire, &self.web);
-        let provider = provider(outside, shared, adjust);
+        self.serving(provider(outside, shared, adjust), store, clock)
+    }
+
+    /// The same server by another configuration, which names neither store nor keys.
+    pub(crate) fn renewed(
+        &self,
+        adjust: impl FnOnce(AzureConfig) -> AzureConfig,
+    ) -> Result<Self, ConfigErrors> {
+        let provider = self.provider.renewed(adjust(config()))?;
+        Ok(self.serving(provider, Arc::clone(&self.store), Arc::clone(&self.clock)))
+    }
+
+    fn serving(
+        &self,
+        provider: AzureProvider,
+        store: Arc<dyn Store>,
+        clock: Arc<VirtualClock>,
+    ) -> Self {
         let app = provider.protect_each(|_| Some(McpServer::service()));
         Self {
             provider,
@@ -181,14 +199,25 @@ impl World {
     }
 
     /// The same, with pages and an API for operators, who have the app role `Mcp.Admin`.
-    pub(crate) fn administered(mut self) -> Self {
-        let programs = AzureJwtConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID)
+    pub(crate) fn administered(self) -> Self {
+        let programs = AzureJwtConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID);
+        let settings = AdminSettings::new(ADMIN_URL, "Mcp.Admin");
+        self.administered_by(settings, programs)
+    }
+
+    /// The same, for the operators of `settings`, and for the `programs` among them.
+    pub(crate) fn administered_by(self, settings: AdminSettings, programs: AzureJwtConfig) -> Self {
+        let programs = programs
             .app_only(AppOnlyTokens::Require)
             .required_app_roles(["Mcp.Admin"])
             .authority_host("login.emulator.test");
         let programs = AzureJwtVerifier::new(programs, self.platform());
         let programs = programs.unwrap_or_else(|errors| panic!("{errors}"));
-        let settings = AdminSettings::new(ADMIN_URL, "Mcp.Admin").programs(programs);
+        self.administered_as(settings.programs(programs))
+    }
+
+    /// The same, for whom `settings` say.
+    pub(crate) fn administered_as(mut self, settings: AdminSettings) -> Self {
         self.hosts.admin = Some(self.provider.admin_site(settings).unwrap());
         self
     }
@@ -316,19 +345,21 @@ fn platform(clock: &Arc<VirtualClock>, wire: &Wire, web: &Web) -> Platform {
     platform.with_public_web(Arc::new(web.clone()))
 }
 
-fn provider(
-    (clock, wire, web): (&Arc<VirtualClock>, &Wire, &Web),
-    (store, keys): (Arc<dyn Store>, Keys),
-    adjust: impl FnOnce(AzureConfig) -> AzureConfig,
-) -> AzureProvider {
-    let config = AzureConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID, BASE_URL)
+fn config() -> AzureConfig {
+    AzureConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID, BASE_URL)
         .client_secret(builtin::CLIENT_SECRET)
         .required_scopes(["mcp.read"])
         .additional_scopes(["https://graph.microsoft.com/User.Read"])
         .authority_host("login.emulator.test")
         .resource_name("Contoso tools")
-        .store(store)
-        .keys(keys);
+}
+
+fn provider(
+    (clock, wire, web): (&Arc<VirtualClock>, &Wire, &Web),
+    (store, keys): (Arc<dyn Store>, Keys),
+    adjust: impl FnOnce(AzureConfig) -> AzureConfig,
+) -> AzureProvider {
+    let config = config().store(store).keys(keys);
     let platform = platform(clock, wire, web);
     AzureProvider::new(adjust(config), platform).unwrap_or_else(|errors| panic!("{errors}"))
 }

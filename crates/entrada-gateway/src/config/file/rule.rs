@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 use super::{RULE, tables};
 use crate::config::problem::Problem;
 use crate::config::spelling::nearest_of;
+use crate::config::value::is_guid;
 use crate::policy::{Pattern, Rule};
 
 /// The keys that name what is called.
@@ -69,7 +70,7 @@ fn rule(table: &DeTable<'_>, place: &str, at: At<'_>) -> Result<Rule, Vec<Proble
             "methods" => patterns(value.get_ref()).map(|names| rule.methods = names),
             DENY => switch(value.get_ref()).map(|denies| rule.denies = denies),
             key => {
-                let read = requirement(key, value.get_ref(), &place, (at, &mut rule.scopes));
+                let read = requirement(key, value.get_ref(), &place, (at, &mut rule));
                 match read {
                     Ok(requirement) => required.push(requirement),
                     Err(wrong) => problems.extend(wrong),
@@ -101,7 +102,7 @@ fn requirement(
     key: &str,
     value: &DeValue<'_>,
     place: &str,
-    (at, scopes): (At<'_>, &mut Scope),
+    (at, rule): (At<'_>, &mut Rule),
 ) -> Result<Requirement, Vec<Problem>> {
     let names = || names(value).map_err(|what| vec![wrong(place, key, &what)]);
     let requirement = match key {
@@ -109,7 +110,10 @@ fn requirement(
         "any_scope" => Requirement::any_scope(names()?),
         "roles" => Requirement::roles(names()?),
         "any_role" => Requirement::any_role(names()?),
-        "any_group" => Requirement::any_group(guids(names()?, place, key)?),
+        "any_group" => {
+            rule.speaks_of_groups = true;
+            Requirement::any_group(guids(names()?, place, key)?)
+        }
         "any_tenant" => Requirement::any_tenant(guids(names()?, place, key)?),
         "any_client" => Requirement::any_client(names()?),
         "caller" => match value.as_str() {
@@ -117,7 +121,7 @@ fn requirement(
             Some("application") => Requirement::application(),
             _ => return Err(vec![wrong(place, key, "write \"user\" or \"application\"")]),
         },
-        ANY => return any(value, place, (at, scopes)),
+        ANY => return any(value, place, (at, rule)),
         key => {
             let known = [&NAMES[..], &REQUIREMENTS, &[DENY]].concat();
             let nearest = nearest_of(key, known);
@@ -130,7 +134,7 @@ fn requirement(
     if key == "scopes" || key == "any_scope" {
         // They were read once, so they are scopes.
         let spoken_of = Scope::parse(&names()?.join(" ")).unwrap_or_default();
-        *scopes = scopes.union(&spoken_of);
+        rule.scopes = rule.scopes.union(&spoken_of);
     }
     Ok(requirement)
 }
@@ -139,7 +143,7 @@ fn requirement(
 fn any(
     value: &DeValue<'_>,
     place: &str,
-    (at, scopes): (At<'_>, &mut Scope),
+    (at, rule): (At<'_>, &mut Rule),
 ) -> Result<Requirement, Vec<Problem>> {
     let ways = tables(value).filter(|ways| !ways.is_empty());
     let ways = ways.ok_or_else(|| {
@@ -151,7 +155,7 @@ fn any(
         let mut required = Vec::new();
         for (key, value) in table {
             let place = at(key.span().start);
-            match requirement(key.get_ref(), value.get_ref(), &place, (at, &mut *scopes)) {
+            match requirement(key.get_ref(), value.get_ref(), &place, (at, &mut *rule)) {
                 Ok(requirement) => required.push(requirement),
                 Err(wrong) => problems.extend(wrong),
             }
@@ -191,13 +195,7 @@ fn names(value: &DeValue<'_>) -> Result<Vec<String>, String> {
 
 /// Names that are ids: a display name would be met by nobody.
 fn guids(names: Vec<String>, place: &str, key: &str) -> Result<Vec<String>, Vec<Problem>> {
-    let is_hex = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let is_guid = |name: &String| {
-        let parts: Vec<&str> = name.split('-').collect();
-        let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
-        lengths == [8, 4, 4, 4, 12] && parts.into_iter().all(is_hex)
-    };
-    if names.iter().all(is_guid) {
+    if names.iter().all(|name| is_guid(name)) {
         Ok(names)
     } else {
         let what = "write ids, such as 11111111-2222-3333-4444-555555555555";

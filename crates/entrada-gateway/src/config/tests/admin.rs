@@ -88,3 +88,36 @@ fn operators_are_not_served_where_others_listen_in_or_clients_are() {
         assert!(error.contains(expected), "{lines:?}: {error}");
     }
 }
+
+#[test]
+fn operators_of_many_tenants_are_of_one() {
+    const ID: &str = "11111111-2222-3333-4444-555555555555";
+    let several = |lines: &[&str]| {
+        let mut all = vec!["--admin-listen=127.0.0.1:9000", "--admin-role=Admin"];
+        all.extend(lines);
+        let read = read(
+            &all,
+            &[&LEAST[..], &[("ENTRADA_TENANT_ID", "organizations")]].concat(),
+        );
+        read.map(|settings| settings.admin.unwrap().tenant)
+            .map_err(|error| error.to_string())
+    };
+    let named = format!("--admin-tenant={ID}");
+    let allowed = format!("--allowed-tenants={ID}");
+    assert_eq!(several(&[&named]), Ok(Some(ID.to_owned())));
+    assert_eq!(several(&[&allowed]), Ok(None));
+    let two = format!("{allowed} 21111111-2222-3333-4444-555555555555");
+    for (lines, expected) in [
+        (&[][..], "admin_tenant is missing"),
+        (&[&*two], "admin_tenant is missing"),
+        (
+            &["--admin-tenant=contoso.com"],
+            "--admin-tenant: write the id",
+        ),
+    ] {
+        let error = several(lines).unwrap_err();
+        assert!(error.contains(expected), "{lines:?}: {error}");
+    }
+    let error = admin(&["tenant=contoso.com", "listen=127.0.0.1:9000", "role=A"]);
+    assert!(error.is_err());
+}

@@ -206,3 +206,31 @@ fn policies_are_read_with_the_rest() {
         assert!(found.contains("--features cedar"), "{found}");
     }
 }
+
+#[test]
+fn who_is_in_many_groups_is_warned_of() {
+    let group = "11111111-2222-3333-4444-555555555555";
+    let rule = |requirement: &str| format!("[[rule]]\ntools = [\"a\"]\n{requirement}\n");
+    let plain = rule(&format!("any_group = [\"{group}\"]"));
+    let nested = rule(&format!(
+        "any = [{{ any_group = [\"{group}\"] }}, {{ roles = [\"A\"] }}]"
+    ));
+    for (text, expected) in [
+        (plain.clone(), true),
+        (nested, true),
+        (rule("roles = [\"A\"]"), false),
+        (format!("groups_from_graph = true\n{plain}"), false),
+    ] {
+        let warnings = of_file(&text, &LEAST).unwrap().warnings;
+        let warnings = warnings.iter().map(Problem::to_string);
+        let is_warned = warnings
+            .clone()
+            .any(|it| it.contains(": any_group: groups of who"));
+        assert_eq!(
+            is_warned,
+            expected,
+            "{text} {:?}",
+            warnings.collect::<Vec<_>>()
+        );
+    }
+}

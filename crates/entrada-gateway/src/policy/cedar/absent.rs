@@ -22,6 +22,11 @@ impl CedarPolicies {
         Err(CedarError::NotBuilt)
     }
 
+    /// Whether any of them speaks of groups.
+    pub const fn speaks_of_groups(&self) -> bool {
+        match *self {}
+    }
+
     pub(in crate::policy) fn decide(
         &self,
         _: Call<'_>,

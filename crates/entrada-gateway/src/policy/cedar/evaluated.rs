@@ -83,6 +83,11 @@ impl CedarPolicies {
         })
     }
 
+    /// Whether any of them speaks of groups.
+    pub fn speaks_of_groups(&self) -> bool {
+        self.speaks_of_groups
+    }
+
     /// Whether the policies permit `call` at `route` to `caller`.
     ///
     /// # Errors

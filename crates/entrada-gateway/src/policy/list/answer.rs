@@ -50,6 +50,14 @@ pub(crate) async fn filtered(
         let events = FilteredEvents::new(body, view);
         return Ok(Response::from_parts(parts, Body::new(events)));
     }
+    // Where the answer comes on a stream this says no more than that it will, in words of the server's own.
+    if parts.status == StatusCode::ACCEPTED && !is_json {
+        unbind(&mut parts.headers);
+        for name in [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING] {
+            parts.headers.remove(name);
+        }
+        return Ok(Response::from_parts(parts, Body::empty()));
+    }
     if body.is_end_stream() || (!is_json && !is_coded && is_no_answer(parts.status)) {
         return Ok(Response::from_parts(parts, body));
     }

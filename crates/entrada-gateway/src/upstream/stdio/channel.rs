@@ -14,9 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::upstream::stdio::child::{Pipes, Process};
 use crate::upstream::stdio::envelope::{Envelope, Kind};
-use crate::upstream::stdio::ids::InFlight;
+use crate::upstream::stdio::ids::{InFlight, MOST_IN_FLIGHT};
 use crate::upstream::stdio::lines::{Line, Lines};
 use crate::upstream::stdio::outbox::Outbox;
+use crate::upstream::stdio::pool::User;
 use crate::upstream::stdio::spoken::{Ration, printable};
 
 mod routing;
@@ -47,6 +48,13 @@ pub(super) enum Audience {
     Callers,
 }
 
+impl Audience {
+    /// Whether they are of several users.
+    const fn is_mixed(&self) -> bool {
+        matches!(self, Self::Sessions(_) | Self::Callers)
+    }
+}
+
 /// Where an answer goes.
 #[derive(Debug)]
 pub(super) enum Destination {
@@ -54,6 +62,8 @@ pub(super) enum Destination {
     Client {
         outbox: Arc<Outbox>,
         stream: u64,
+        /// Who asked.
+        user: Arc<User>,
         /// Whether it is a stream of notifications, with no work behind it.
         listens: bool,
     },
@@ -66,6 +76,28 @@ struct Calls {
     in_flight: InFlight<Destination>,
     /// The child is gone: nothing is answered any more.
     over: bool,
+}
+
+impl Destination {
+    fn is_on(&self, outbox: &Arc<Outbox>) -> bool {
+        matches!(self, Self::Client { outbox: theirs, .. } if Arc::ptr_eq(theirs, outbox))
+    }
+
+    fn user(&self) -> Option<&User> {
+        match self {
+            Self::Client { user, .. } => Some(user),
+            Self::Us(_) => None,
+        }
+    }
+}
+
+impl Calls {
+    /// Whether whoever would ask for `to` has asked for as much as one user may.
+    fn has_most_of_one(&self, to: &Destination) -> bool {
+        let calls = self.in_flight.calls();
+        let theirs = calls.filter(|call| call.to.user() == to.user());
+        to.user().is_some() && theirs.count() >= MOST_OF_ONE
+    }
 }
 
 /// A line for a child, and the room it takes until it is written.
@@ -141,6 +173,9 @@ impl Channel {
             if calls.over {
                 return Err(Unsaid::Gone);
             }
+            if self.audience.is_mixed() && calls.has_most_of_one(&to) {
+                return Err(Unsaid::Busy);
+            }
             calls.in_flight.begin(id, token, to).ok_or(Unsaid::Busy)?
         };
         let written = number.to_string();
@@ -153,8 +188,7 @@ impl Channel {
 
     /// The number of the request that `outbox`'s client calls `id`.
     pub(super) fn number_of(&self, id: &str, outbox: &Arc<Outbox>) -> Option<u64> {
-        let is_theirs = |to: &Destination| matches!(to, Destination::Client { outbox: theirs, .. } if Arc::ptr_eq(theirs, outbox));
-        self.calls().in_flight.number_of(id, is_theirs)
+        self.calls().in_flight.number_of(id, |to| to.is_on(outbox))
     }
 
     /// Whoever asked is gone, or has waited enough: tells the child, if it has not answered.
@@ -164,6 +198,14 @@ impl Channel {
             let line = cancellation(number);
             // A child that is gone need not be told.
             let _ = self.lines.send(Written { line, _room: None });
+        }
+    }
+
+    /// A session has ended: nobody waits any more for what it asked.
+    pub(super) fn leave(&self, outbox: &Arc<Outbox>) {
+        let numbers = self.calls().in_flight.numbers_of(|to| to.is_on(outbox));
+        for number in numbers {
+            self.cancel(number);
         }
     }
 
@@ -318,6 +360,8 @@ fn cancellation(number: u64) -> String {
 
 /// What the log calls what children say.
 const SPOKEN: &str = "entrada_gateway::child";
+/// How much of what a child has to answer one user may have asked, where it is shared.
+const MOST_OF_ONE: usize = MOST_IN_FLIGHT / 4;
 /// How many messages may wait for a child to read them.
 const WAITING_LINES: usize = 64;
 /// How long a line of standard error may be.

@@ -90,6 +90,12 @@ impl<T> InFlight<T> {
         self.calls.remove(&number)
     }
 
+    /// The numbers of those that `is_theirs` knows.
+    pub fn numbers_of(&self, is_theirs: impl Fn(&T) -> bool) -> Vec<u64> {
+        let theirs = self.calls.iter().filter(|(_, call)| is_theirs(&call.to));
+        theirs.map(|(number, _)| *number).collect()
+    }
+
     /// The number of the request under way, if there is one alone.
     pub fn only(&self) -> Option<u64> {
         let (number, _) = self.calls.first_key_value()?;
@@ -115,7 +121,7 @@ fn number(written: &str) -> Option<u64> {
 }
 
 /// How many requests one child may have to answer.
-const MOST_IN_FLIGHT: usize = 1024;
+pub const MOST_IN_FLIGHT: usize = 1024;
 
 /// How many tokens are known after the answer.
 const MOST_ENDED: usize = 256;

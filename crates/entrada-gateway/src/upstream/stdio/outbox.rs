@@ -1,7 +1,7 @@
 //! The streams of one client, which a child writes and HTTP answers read.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -16,6 +16,8 @@ pub(super) struct Outbox {
     listeners: AtomicUsize,
     /// Which reader of the standalone stream is the newest: it alone goes on.
     newest: AtomicU64,
+    /// Nothing comes any more.
+    is_closed: AtomicBool,
 }
 
 impl Outbox {
@@ -24,6 +26,7 @@ impl Outbox {
             log: watch::Sender::new(EventLog::new(limits)),
             listeners: AtomicUsize::new(0),
             newest: AtomicU64::new(0),
+            is_closed: AtomicBool::new(false),
         })
     }
 
@@ -58,13 +61,23 @@ impl Outbox {
 
     /// Nothing comes any more, on any stream.
     pub(super) fn close(&self) {
-        self.newest.store(u64::MAX, Ordering::Relaxed);
+        self.is_closed.store(true, Ordering::Relaxed);
         self.break_off();
+    }
+
+    /// Whether nothing comes any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
     }
 
     /// Whether somebody reads the standalone stream.
     pub(super) fn is_listened_to(&self) -> bool {
         self.listeners.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether the reader of the standalone stream whose `turn` this is has nothing more to read.
+    fn is_over_for(&self, turn: u64) -> bool {
+        self.is_closed() || self.newest.load(Ordering::Relaxed) != turn
     }
 
     /// Reads the stream of a request from its beginning.
@@ -118,10 +131,11 @@ impl Reader {
     /// Nothing is lost when this is dropped before it is done.
     pub(super) async fn next(&mut self) -> Result<(Cursor, Event), StreamEnd> {
         loop {
-            if self.turn.is_some_and(|turn| turn != self.newest()) {
+            // First of all, so that whatever ends it from here on is news.
+            let next = self.news.borrow_and_update().next(self.cursor);
+            if self.turn.is_some_and(|turn| self.outbox.is_over_for(turn)) {
                 return Err(StreamEnd::Whole);
             }
-            let next = self.news.borrow_and_update().next(self.cursor);
             match next {
                 Next::Event(event) => {
                     self.cursor = self.cursor.next();
@@ -137,10 +151,6 @@ impl Reader {
                 return Err(StreamEnd::Broken);
             }
         }
-    }
-
-    fn newest(&self) -> u64 {
-        self.outbox.newest.load(Ordering::Relaxed)
     }
 }
 
@@ -159,4 +169,25 @@ pub(super) enum StreamEnd {
     Whole,
     /// Before.
     Broken,
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn nobody_reads_on_in_a_session_that_ended() {
+        let outbox = Outbox::new(EventLimits::new(9, 9));
+        let mut before = outbox.resume(None);
+        assert_eq!(before.next().now_or_never(), None);
+        outbox.close();
+        // As by a request that was under way when another ended the session.
+        let mut after = outbox.resume(None);
+        for reader in [&mut before, &mut after] {
+            let end = reader.next().now_or_never();
+            assert_eq!(end, Some(Err(StreamEnd::Whole)));
+        }
+    }
 }

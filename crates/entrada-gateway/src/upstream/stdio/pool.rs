@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::upstream::identity::{IdentityHeader, variables};
 use crate::upstream::stdio::backoff::Restarts;
-use crate::upstream::stdio::channel::{Audience, Channel};
+use crate::upstream::stdio::channel::{Audience, Channel, Unsaid};
 use crate::upstream::stdio::child::Process;
 use crate::upstream::stdio::error::StdioError;
 use crate::upstream::stdio::events::EventLimits;
@@ -53,21 +53,21 @@ pub(super) struct Session {
     pub(super) slot: Arc<Slot>,
     pub(super) outbox: Arc<Outbox>,
     usage: Arc<Usage>,
-    owner: Owner,
+    pub(super) owner: Owner,
 }
 
 /// Who calls.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Owner {
-    user: User,
+    pub(super) user: Arc<User>,
     client_id: String,
     /// What a child of theirs is told, and would be told wrong if this changed.
     told: Vec<(String, String)>,
 }
 
 /// A user, whatever client they use.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct User {
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub(super) struct User {
     issuer: String,
     subject: String,
 }
@@ -87,7 +87,7 @@ enum Place {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 enum Whose {
     Everybodys,
-    Ones(User),
+    Ones(Arc<User>),
 }
 
 impl Pool {
@@ -111,6 +111,19 @@ impl Pool {
         self.response_timeout
     }
 
+    /// What comes of `waiting`, until the child reads or has started, for no longer than for an answer.
+    pub(super) async fn in_time<T>(
+        &self,
+        waiting: impl Future<Output = Result<T, Unsaid>>,
+    ) -> Result<T, StdioError> {
+        match self.response_timeout {
+            Some(limit) => Ok(tokio::time::timeout(limit, waiting)
+                .await
+                .map_err(|_| StdioError::TimedOut)??),
+            None => Ok(waiting.await?),
+        }
+    }
+
     pub(super) fn program(&self) -> &str {
         &self.settings.command.program
     }
@@ -126,10 +139,10 @@ impl Pool {
             ChildMode::Shared => Vec::new(),
         };
         Owner {
-            user: User {
+            user: Arc::new(User {
                 issuer: caller.issuer.clone(),
                 subject: caller.subject.clone(),
-            },
+            }),
             client_id: caller.client_id.as_str().to_owned(),
             told,
         }
@@ -196,7 +209,7 @@ impl Pool {
     }
 
     /// The place for a request of `owner`'s that has no session.
-    pub(super) fn stateless(&self, owner: &Owner, version: &str, now: Instant) -> Arc<Slot> {
+    pub(super) fn stateless(&self, owner: &Owner, now: Instant) -> Result<Arc<Slot>, StdioError> {
         let mut state = self.state();
         let place = if self.is_shared() {
             Place::Callers
@@ -204,7 +217,10 @@ impl Pool {
             Place::Caller(owner.clone())
         };
         if let Some(slot) = state.slots.get(&place) {
-            return Arc::clone(slot);
+            return Ok(Arc::clone(slot));
+        }
+        if let Place::Caller(owner) = &place {
+            state.make_room_for(&owner.user, self.settings.max_sessions)?;
         }
         let (whose, audience) = if self.is_shared() {
             (Whose::Everybodys, Audience::Callers)
@@ -212,12 +228,12 @@ impl Pool {
             (Whose::Ones(owner.user.clone()), Audience::Caller)
         };
         let restarts = state.restarts(whose, now);
-        let opening = Opening::Discover(version.to_owned());
+        let opening = Opening::Discover;
         let told = owner.told.clone();
         let slot = Slot::new(audience, told, opening, restarts, Usage::new(now));
         let slot = Arc::new(slot);
         state.slots.insert(place, Arc::clone(&slot));
-        slot
+        Ok(slot)
     }
 
     /// Forgets a place whose child is of no use.
@@ -357,6 +373,25 @@ impl Pool {
 }
 
 impl State {
+    /// Makes room for a child of `user`'s that serves requests without a session, at the cost of their own
+    /// alone: they have as many as they have clients.
+    fn make_room_for(&mut self, user: &User, most: usize) -> Result<(), StdioError> {
+        let theirs = |place: &Place| matches!(place, Place::Caller(owner) if *owner.user == *user);
+        let slots = self.slots.iter().filter(|(place, _)| theirs(place));
+        if slots.clone().count() < most {
+            return Ok(());
+        }
+        let unused = slots.filter_map(|(place, slot)| Some((slot.usage.unused_since()?, place)));
+        let oldest = unused.min_by_key(|(since, _)| *since);
+        let Some(oldest) = oldest.map(|(_, place)| place.clone()) else {
+            return Err(StdioError::TooManySessions(most));
+        };
+        if let Some(slot) = self.slots.remove(&oldest) {
+            slot.stop();
+        }
+        Ok(())
+    }
+
     /// The place of all sessions of revision `version`.
     fn shared(&mut self, version: &'static str, now: Instant) -> Arc<Slot> {
         if let Some(slot) = self.slots.get(&Place::Sessions(version)) {
@@ -391,10 +426,12 @@ impl Session {
             let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
             all.remove(&self.id);
         }
-        if !is_shared {
+        self.outbox.close();
+        if is_shared {
+            self.slot.leave(&self.outbox);
+        } else {
             self.slot.end();
         }
-        self.outbox.close();
     }
 }
 

@@ -4,7 +4,7 @@
 pub const WITH_SESSIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 
 /// The first revision without.
-const STATELESS_SINCE: &str = "2026-07-28";
+pub const STATELESS_SINCE: &str = "2026-07-28";
 
 /// Whether each request of revision `version` stands alone, as far as one can tell of revisions to come.
 pub fn is_stateless(version: &str) -> bool {

@@ -32,6 +32,10 @@ pub(super) async fn post(
     {
         return initialize(pool, owner, only, id).await;
     }
+    // MCP 2025-03-26 lifecycle: it is part of no batch. A child that is shared would begin anew for all.
+    if messages.iter().any(is_initialize) {
+        return Err(Mistake::invalid("initialize comes alone").into());
+    }
     let id = messages.iter().find_map(|message| match message.kind() {
         Kind::Request { id, .. } => Some(*id),
         Kind::Notification { .. } | Kind::Response { .. } => None,
@@ -48,10 +52,16 @@ pub(super) async fn post(
         match (stream, is_request(message)) {
             (Some(stream), true) => {
                 let to = destination(&session, stream);
-                asked.add(channel.ask(message, to).await?);
+                let number = pool.in_time(channel.ask(message, to)).await;
+                // An answer to what was not asked will not come.
+                asked.add(number.inspect_err(|_| session.outbox.break_stream(stream))?);
             }
             _ => relay(pool, &session, &channel, message).await?,
         }
+    }
+    // The session may have ended meanwhile, when these were not yet known.
+    if session.outbox.is_closed() {
+        channel.leave(&session.outbox);
     }
     let Some(stream) = stream else {
         return Ok(empty(StatusCode::ACCEPTED));
@@ -125,7 +135,8 @@ async fn initialize(
         session.slot.opened_by_client(params);
         let stream = session.outbox.open(1);
         let mut asked = Asked::of(Arc::clone(&channel), false);
-        asked.add(channel.ask(message, destination(&session, stream)).await?);
+        let asking = channel.ask(message, destination(&session, stream));
+        asked.add(pool.in_time(asking).await?);
         let awaited = Awaited {
             reader: session.outbox.read(stream),
             asked,
@@ -206,7 +217,8 @@ async fn relay(
             // Of a request that is answered nothing need be said.
             if let Some((id, number)) = number {
                 let written = number.to_string();
-                channel.say(message.with(&[(id, &written)])).await?;
+                let cancel = channel.say(message.with(&[(id, &written)]));
+                pool.in_time(cancel).await?;
                 channel.forget(number);
             }
             Ok(())
@@ -215,7 +227,7 @@ async fn relay(
         // A child that is shared asks nobody.
         Kind::Response { .. } if pool.is_shared() => Ok(()),
         Kind::Request { .. } | Kind::Notification { .. } | Kind::Response { .. } => {
-            Ok(channel.say(message.with(&[])).await?)
+            pool.in_time(channel.say(message.with(&[]))).await
         }
     }
 }
@@ -224,7 +236,10 @@ async fn relay(
 fn is_of_one_session(method: &str) -> bool {
     matches!(
         method,
-        "notifications/initialized" | "notifications/roots/list_changed" | "notifications/progress"
+        "initialize"
+            | "notifications/initialized"
+            | "notifications/roots/list_changed"
+            | "notifications/progress"
     )
 }
 
@@ -232,8 +247,14 @@ fn destination(session: &Session, stream: u64) -> Destination {
     Destination::Client {
         outbox: Arc::clone(&session.outbox),
         stream,
+        user: Arc::clone(&session.owner.user),
         listens: false,
     }
+}
+
+/// Whether `message` asks for a new session.
+pub(super) fn is_initialize(message: &Envelope<'_>) -> bool {
+    matches!(message.kind(), Kind::Request { method, .. } if method == "initialize")
 }
 
 fn is_request(message: &Envelope<'_>) -> bool {

@@ -10,7 +10,9 @@ use crate::upstream::stdio::backoff::Restarts;
 use crate::upstream::stdio::channel::{Audience, Channel, Destination};
 use crate::upstream::stdio::envelope::{Envelope, Kind};
 use crate::upstream::stdio::error::StdioError;
+use crate::upstream::stdio::outbox::Outbox;
 use crate::upstream::stdio::pool::Pool;
+use crate::upstream::stdio::revision::STATELESS_SINCE;
 use crate::upstream::stdio::usage::Usage;
 
 /// The place of a child. When this is dropped, the child there ends.
@@ -39,7 +41,7 @@ pub(super) enum Opening {
     /// With `initialize` and these parameters: the client has done it, with a child before this.
     Initialize(String),
     /// With `server/discover`, to learn whether it knows this revision's kind of conversation.
-    Discover(String),
+    Discover,
 }
 
 impl Slot {
@@ -66,7 +68,9 @@ impl Slot {
 
     /// The way to the child, which is started if it does not run.
     pub(super) async fn channel(&self, pool: &Pool) -> Result<Arc<Channel>, StdioError> {
-        let _turn = self.turn.lock().await;
+        // Where a child does not come to answer, those that wait would wait for each before them.
+        let turn = async { Ok(self.turn.lock().await) };
+        let _turn = pool.in_time(turn).await?;
         if let Some(channel) = lock(&self.running).as_ref()
             && !channel.is_over()
         {
@@ -97,6 +101,13 @@ impl Slot {
     /// What the child answered to our `initialize`.
     pub(super) fn opened(&self) -> Option<String> {
         lock(&self.opened).clone()
+    }
+
+    /// A session that was served here has ended.
+    pub(super) fn leave(&self, outbox: &Arc<Outbox>) {
+        if let Some(channel) = lock(&self.running).as_ref() {
+            channel.leave(outbox);
+        }
     }
 
     /// Ends the child. The next that is wanted is another.
@@ -130,8 +141,8 @@ impl Slot {
                 channel.say(initialized.to_owned()).await?;
                 Ok(())
             }
-            Opening::Discover(version) => {
-                let params = discovery(version);
+            Opening::Discover => {
+                let params = discovery();
                 let limit = Some(DISCOVERY);
                 match asked(channel, "server/discover", &params, limit).await {
                     Ok(answer) if is_error(&answer).is_some_and(is_of_another_era) => {
@@ -207,12 +218,12 @@ fn is_of_another_era(code: i64) -> bool {
     !(-32022..=-32020).contains(&code)
 }
 
-/// Parameters of `server/discover`.
-fn discovery(version: &str) -> String {
-    let version = serde_json::Value::from(version);
+/// Parameters of `server/discover`. The revision is no client's: what a child says to one that is made up
+/// would be believed of it for all.
+fn discovery() -> String {
     let ours = env!("CARGO_PKG_VERSION");
     format!(
-        "{{\"_meta\":{{\"io.modelcontextprotocol/protocolVersion\":{version},\
+        "{{\"_meta\":{{\"io.modelcontextprotocol/protocolVersion\":\"{STATELESS_SINCE}\",\
          \"io.modelcontextprotocol/clientInfo\":{{\"name\":\"entrada\",\"version\":\"{ours}\"}},\
          \"io.modelcontextprotocol/clientCapabilities\":{{}}}}}}"
     )

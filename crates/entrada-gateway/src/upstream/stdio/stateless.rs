@@ -10,7 +10,7 @@ use crate::upstream::stdio::answer::{Asked, Awaited};
 use crate::upstream::stdio::channel::Destination;
 use crate::upstream::stdio::envelope::{Envelope, Kind};
 use crate::upstream::stdio::error::{Mistake, StdioError, json};
-use crate::upstream::stdio::mirrored::{Mismatch, PROTOCOL_VERSION, agree, one};
+use crate::upstream::stdio::mirrored::{Mismatch, agree};
 use crate::upstream::stdio::pool::{Owner, Pool};
 use crate::upstream::stdio::slot::Slot;
 
@@ -38,10 +38,9 @@ pub(super) async fn post(
             if pool.has_sessions_alone() {
                 return Err(Mistake::no_such_era().of(Some(id)).into());
             }
-            let version = one(headers, &PROTOCOL_VERSION).unwrap_or_default();
-            let slot = pool.stateless(owner, &version, Instant::now());
+            let slot = pool.stateless(owner, Instant::now())?;
             pool.tend();
-            match request(pool, &slot, message, method).await {
+            match request(pool, (&slot, owner), message, method).await {
                 Err(StdioError::NoSuchEra(answer)) => {
                     pool.leave(&slot);
                     // What did not answer at all may do so the next time.
@@ -58,7 +57,7 @@ pub(super) async fn post(
 
 async fn request(
     pool: &Pool,
-    slot: &Slot,
+    (slot, owner): (&Slot, &Owner),
     message: &Envelope<'_>,
     method: &str,
 ) -> Result<Response<Body>, StdioError> {
@@ -69,10 +68,11 @@ async fn request(
     let to = Destination::Client {
         outbox: Arc::clone(&outbox),
         stream,
+        user: Arc::clone(&owner.user),
         listens: method == "subscriptions/listen",
     };
     let mut asked = Asked::of(Arc::clone(&channel), true);
-    asked.add(channel.ask(message, to).await?);
+    asked.add(pool.in_time(channel.ask(message, to)).await?);
     let awaited = Awaited {
         reader: outbox.read(stream),
         asked,

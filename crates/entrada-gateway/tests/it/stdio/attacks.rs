@@ -119,6 +119,24 @@ async fn a_body_without_end_is_refused_before_a_child_sees_it() {
     );
 }
 
+/// They are remembered, tokens beyond the answer.
+#[tokio::test]
+async fn ids_and_progress_tokens_without_end_are_refused() {
+    let stage = Stage::new(ChildMode::PerSession);
+    let alice = stage.user("alice");
+    let session = alice.begin().await;
+    let headers = [("mcp-session-id", &*session)];
+    for (length, expected) in [(1000, StatusCode::OK), (2000, StatusCode::BAD_REQUEST)] {
+        let long = "x".repeat(length);
+        let token = json!({"_meta": {"progressToken": long}});
+        let named = json!({"jsonrpc": "2.0", "id": long, "method": "pid"});
+        for message in [named, request("pid", token)] {
+            let answer = alice.with(&headers).post(&message).await;
+            assert_eq!(answer.status(), expected);
+        }
+    }
+}
+
 #[tokio::test]
 async fn one_user_has_only_so_many_sessions_and_all_have_only_so_many_children() {
     let mut stdio = settings(&[], ChildMode::PerSession);

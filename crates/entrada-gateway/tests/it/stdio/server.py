@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
-cancelled, subscriptions, asking = [], [], {}
+cancelled, subscriptions, asking, opened = [], [], {}, []
 
 
 def write(text):
@@ -29,13 +29,17 @@ def stubborn():
 
 
 def initialize(id, params):
+    opened.append(params["capabilities"])
     result = {"protocolVersion": params["protocolVersion"], "capabilities": {}, "asked": params, "n": 1.0}
     answer(id, result | {"serverInfo": {"name": "test", "version": "1", "unknown": True}})
 
 
 def discover(id, params):
+    asked = params["_meta"]["io.modelcontextprotocol/protocolVersion"]
     if "legacy" in sys.argv:
         say(id=id, error={"code": -32601, "message": "no such method"})
+    elif "strict" in sys.argv and asked != "2026-07-28":
+        say(id=id, error={"code": -32602, "message": "no such revision"})
     elif "mute" not in sys.argv:
         answer(id, {"supportedVersions": ["2026-07-28"], "capabilities": {}})
 
@@ -82,6 +86,11 @@ def shout(id, params):
     answer(id, None)
 
 
+def deafen(id, params):
+    answer(id, None)
+    signal.pause()
+
+
 def grandchild(id, params):
     answer(id, subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).pid)
 
@@ -100,6 +109,8 @@ METHODS = {
     "ask": ask,
     "poke": poke,
     "shout": shout,
+    "deafen": deafen,
+    "opened": lambda id, params: answer(id, opened),
     "grandchild": grandchild,
     "never": lambda id, params: None,
     "echo": lambda id, params: write('{"id": %s , "jsonrpc":"2.0","result":%s}' % (id, json.dumps(params))),

@@ -10,6 +10,7 @@ use url::Url;
 use super::AzureConfig;
 use super::error::{ConfigError, ConfigErrors};
 use super::graph::{everything_consented, graph_url, prover};
+use super::opened::Opened;
 use super::protected_resource::{Guarded, ProtectedResource, Tokens, can_be_met, mistake};
 use crate::authorization_server::{
     AuthorizationServerConfig, Resource, Resources, ScopePolicy, TrustedProxies,
@@ -21,7 +22,6 @@ use crate::entra::scope::ScopeNames;
 use crate::grant::Lifetimes;
 use crate::jwt::jwks::Algorithm;
 use crate::jwt::verify::is_guid;
-use crate::keys::Keys;
 use crate::oauth::issuer::{Issuer, bare_url};
 use crate::oauth::resource::ResourceIndicator;
 use crate::oauth::scope::{Scope, ScopeToken};
@@ -30,7 +30,6 @@ use crate::provider::paths;
 use crate::provider::remote::AtEntra;
 use crate::resource_server::AllowedOrigin;
 use crate::secret::ClientAssertion;
-use crate::store::WatchedStore;
 
 /// The longest an access token of ours may live: until then a token that leaked is good.
 const LONGEST_ACCESS_TOKEN: Duration = Duration::from_secs(24 * 60 * 60);
@@ -46,8 +45,7 @@ pub(in crate::provider) struct Checked {
     pub(in crate::provider) guarded: Vec<Guarded>,
     /// Where groups are looked up, and with which scope.
     pub(in crate::provider) graph: Option<(String, String)>,
-    pub(in crate::provider) store: WatchedStore,
-    pub(in crate::provider) keys: Keys,
+    pub(in crate::provider) opened: Opened,
     pub(in crate::provider) signing_algorithm: Algorithm,
 }
 
@@ -80,8 +78,12 @@ impl Findings {
 }
 
 impl AzureConfig {
-    /// Checks all of it, and opens keys and store only if the rest holds.
-    pub(in crate::provider) fn check(self, platform: &Platform) -> Result<Checked, ConfigErrors> {
+    /// Checks all of it, and opens keys and store only if the rest holds, unless they are `open` already.
+    pub(in crate::provider) fn check(
+        self,
+        open: Option<&Opened>,
+        platform: &Platform,
+    ) -> Result<Checked, ConfigErrors> {
         let mut found = Findings::default();
         let app = self.app(platform, &mut found);
         let places = self.places(&mut found);
@@ -107,16 +109,18 @@ impl AzureConfig {
         if !found.0.is_empty() {
             return Err(ConfigErrors(found.0));
         }
-        let store = found.note(self.open_store());
-        // Reading the keys tells of trouble, too.
-        let store = store.map(|store| WatchedStore::new(store, Arc::clone(&platform.clock)));
-        let keys = found.note(self.open_keys((&places.issuer, store.as_ref()), platform));
-        let (Some(keys), Some(store)) = (keys.flatten(), store) else {
+        let opened = match open {
+            Some(opened) => Some(opened.clone()),
+            None => self.open(&places.issuer, platform, &mut found),
+        };
+        let Some(opened) = opened else {
             return Err(ConfigErrors(found.0));
         };
+        let nonce_keys = self.dpop_nonce.then(|| opened.keys.clone());
+        let used_proofs = Arc::clone(&opened.used_proofs);
         let server = AuthorizationServerConfig {
             issuer: places.issuer,
-            keys_are_shared: self.shared_keys.is_some(),
+            keys_are_shared: opened.keys_are_shared,
             base_url: places.base_url,
             redirect_path,
             resources,
@@ -130,7 +134,7 @@ impl AzureConfig {
             trusted_issuers,
             rate_limits: self.rate_limits,
             trusted_proxies,
-            proofs: Proofs::wanted(self.dpop, self.dpop_nonce.then(|| keys.clone())),
+            proofs: Proofs::wanted(self.dpop, nonce_keys, used_proofs),
             audit: self.audit,
         };
         Ok(Checked {
@@ -139,8 +143,7 @@ impl AzureConfig {
             issues,
             guarded,
             graph,
-            store,
-            keys,
+            opened,
             signing_algorithm: self.signing_algorithm,
         })
     }

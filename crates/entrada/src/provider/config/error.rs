@@ -228,6 +228,9 @@ pub enum ConfigError {
     /// A lifetime is out of range.
     #[error("lifetimes: access tokens live one second to one day, refresh tokens no less")]
     Lifetimes,
+    /// It is another than that of the server that is renewed, whose grants, keys and sign-ins are bound to it.
+    #[error("{0}: it cannot change while the server runs: start it anew")]
+    NotWhileRunning(&'static str),
     /// The keys cannot be had.
     #[error("data_dir: {0}")]
     Keys(#[source] KeyFileError),
@@ -247,6 +250,11 @@ impl ConfigErrors {
     /// One alone.
     pub(in crate::provider) fn of(error: ConfigError) -> Self {
         Self(vec![error])
+    }
+
+    /// All of these.
+    pub(in crate::provider) fn of_all(errors: Vec<ConfigError>) -> Self {
+        Self(errors)
     }
 
     /// The errors, by reference.

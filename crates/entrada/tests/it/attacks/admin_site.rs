@@ -1,12 +1,16 @@
 //! At the pages and the API of operators.
 
-use entra_emulator::{TokenOrder, builtin};
+use entra_emulator::{Endpoint, TokenOrder, builtin};
+use entrada::admin_site::{AdminError, AdminSettings};
+use entrada::entra::verifier::AppOnlyTokens;
+use entrada::{AzureJwtConfig, AzureJwtVerifier};
 use http::Method;
 use serde_json::json;
 
 use crate::admin_site::{api, at, form, press, program, sign_in, try_sign_in};
 use crate::client::parameter;
-use crate::world::{BASE_URL, SECOND, World};
+use crate::tenancy::multi_tenant;
+use crate::world::{ADMIN_URL, BASE_URL, SECOND, World};
 
 const ADMIN_HOST: &str = "admin.example.com";
 
@@ -28,6 +32,49 @@ async fn operator_without_the_role_gets_in_nowhere() {
             "{}",
             page.html
         );
+    }
+}
+
+/// Each tenant says which of its users have a role of an app that several use.
+#[tokio::test]
+async fn role_that_another_tenant_gave_makes_no_operator() {
+    let world = multi_tenant("organizations").await;
+    world.entra.change_directory(|directory| {
+        let app = directory.app_mut(builtin::MULTI_TENANT_CLIENT_ID).unwrap();
+        let callback = format!("{ADMIN_URL}/admin/callback");
+        app.redirect_uris.web.push(callback);
+        let mut given = directory.user(builtin::ALICE).unwrap().app_roles[0].clone();
+        builtin::MULTI_TENANT_CLIENT_ID.clone_into(&mut given.resource);
+        "Mcp.Admin".clone_into(&mut given.role);
+        for name in [builtin::ALICE, builtin::FRANK] {
+            let user = directory.user_mut(name).unwrap();
+            user.app_roles.push(given.clone());
+        }
+    });
+    let settings = || AdminSettings::new(ADMIN_URL, "Mcp.Admin");
+    let unsaid = world.provider.admin_site(settings());
+    assert_eq!(unsaid.err(), Some(AdminError::Tenant));
+    let programs = AzureJwtConfig::new("organizations", builtin::MULTI_TENANT_CLIENT_ID)
+        .allowed_tenants([builtin::TENANT_ID, builtin::FABRIKAM_TENANT_ID]);
+    let world = world.administered_by(settings().tenant(builtin::TENANT_ID), programs);
+    let stranger = try_sign_in(&mut world.browser(), builtin::FRANK).await;
+    assert_eq!(stranger.status, 403, "{}", stranger.html);
+    sign_in(&mut world.browser(), "alice").await;
+    let program = |tenant: &str| {
+        let order = TokenOrder::app_only(
+            builtin::MULTI_TENANT_CLIENT_ID,
+            builtin::MULTI_TENANT_CLIENT_ID,
+        );
+        let order = order.claim("roles", json!(["Mcp.Admin"])).tenant(tenant);
+        world.entra.mint(&order)
+    };
+    for (tenant, expected) in [
+        (builtin::TENANT_ID, 200),
+        (builtin::FABRIKAM_TENANT_ID, 403),
+    ] {
+        let token = program(tenant);
+        let answer = api(&world, &token, (Method::GET, "/grants"), "").await;
+        assert_eq!(answer.status, expected, "{tenant}");
     }
 }
 
@@ -118,6 +165,16 @@ async fn session_of_an_operator_cannot_be_planted_or_begun_elsewhere() {
     let stop = victim.submit(&page, &[]).await;
     let own = victim.sign_in(stop, "alice").await.left();
     victim.stop_before = None;
+    // What was begun elsewhere is not even asked about.
+    let mut another = world.browser();
+    another.stop_before = Some("/admin/callback");
+    let page = another.get(&at("/admin")).await.page();
+    another.submit(&page, &[]).await;
+    another.stop_before = None;
+    world.entra.reset_calls();
+    let refused = another.get(back.as_str()).await.page();
+    assert_eq!(refused.status, 400, "{}", refused.html);
+    assert_eq!(world.entra.calls(Endpoint::Token), 0);
     let (state, code) = (parameter(&own, "state"), parameter(&back, "code"));
     let mixed = format!(
         "/admin/callback?state={}&code={}",
@@ -220,6 +277,22 @@ async fn admin_api_is_for_applications_with_the_role_alone() {
     }
     session.call_tool().await.ok();
     api(&world, &good, (Method::GET, "/grants"), "").await.ok();
+    // Whatever the verifier lets through.
+    let lenient = AzureJwtConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID)
+        .app_only(AppOnlyTokens::Allow)
+        .required_scopes(["mcp.read"])
+        .required_app_roles(["Mcp.Run"])
+        .authority_host("login.emulator.test");
+    let lenient = AzureJwtVerifier::new(lenient, world.platform());
+    let lenient = lenient.unwrap_or_else(|errors| panic!("{errors}"));
+    let world = world.administered_as(AdminSettings::new(ADMIN_URL, "Mcp.Admin").programs(lenient));
+    let user = world.entra.mint(&user.scopes(["mcp.read"]));
+    for token in [user, program(&world, &["Mcp.Run"])] {
+        let answer = api(&world, &token, (Method::GET, "/grants"), "").await;
+        assert_eq!(answer.status, 403);
+    }
+    let both = program(&world, &["Mcp.Run", "Mcp.Admin"]);
+    api(&world, &both, (Method::GET, "/grants"), "").await.ok();
 }
 
 #[tokio::test]

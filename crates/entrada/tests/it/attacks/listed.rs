@@ -6,7 +6,7 @@ const DOCUMENT: &str = include_str!("../../../../../docs/ATTACKS.md");
 const POLICY: &str = include_str!("../../../../../SECURITY.md");
 
 /// Tests that carry out an attack each.
-const ATTACKS: [&str; 23] = [
+const ATTACKS: [&str; 24] = [
     include_str!("admin_site.rs"),
     include_str!("administration.rs"),
     include_str!("approvals.rs"),
@@ -24,6 +24,7 @@ const ATTACKS: [&str; 23] = [
     include_str!("public_web.rs"),
     include_str!("redirects.rs"),
     include_str!("refresh.rs"),
+    include_str!("reload.rs"),
     include_str!("server.rs"),
     include_str!("servers.rs"),
     include_str!("sessions.rs"),
@@ -33,17 +34,23 @@ const ATTACKS: [&str; 23] = [
 ];
 
 /// Tests of the gateway, of tools, of credentials and of stores, some of which do.
-const ELSEWHERE: [&str; 25] = [
+const ELSEWHERE: [&str; 33] = [
+    include_str!("../../../../entrada-gateway/src/control/serving.rs"),
     include_str!("../../../../entrada-gateway/src/command/terminal.rs"),
+    include_str!("../../../../entrada-gateway/src/config/prints.rs"),
+    include_str!("../../../../entrada-gateway/src/reload/tests.rs"),
     include_str!("../credential.rs"),
     include_str!("../../store/moving.rs"),
     include_str!("../../../src/store/moving/tests/interleaved.rs"),
     include_str!("../../../src/store/moving/tests/one_by_one.rs"),
     include_str!("../../../src/caller_assertion.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/identity.rs"),
+    include_str!("../../../../entrada-gateway/src/upstream/content.rs"),
+    include_str!("../../../../entrada-gateway/src/upstream/stdio/lines.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/routes.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/tokens.rs"),
     include_str!("../../../../entrada-gateway/tests/it/endpoints.rs"),
+    include_str!("../../../../entrada-gateway/tests/it/hostile.rs"),
     include_str!("../../../../entrada-gateway/tests/it/http2.rs"),
     include_str!("../../../../entrada-gateway/tests/it/listener_tls.rs"),
     include_str!("../../../../entrada-gateway/tests/it/observed.rs"),
@@ -53,8 +60,10 @@ const ELSEWHERE: [&str; 25] = [
     include_str!("../../../../entrada-gateway/tests/it/replicas.rs"),
     include_str!("../../../../entrada-gateway/tests/it/stdio/attacks.rs"),
     include_str!("../../../../entrada-gateway/tests/it/stdio/sessions.rs"),
+    include_str!("../../../../entrada-gateway/tests/it/stdio/sharing.rs"),
     include_str!("../../../../entrada-gateway/tests/it/tls.rs"),
     include_str!("../../../../entrada-gateway/tests/it/traces.rs"),
+    include_str!("../../../../entrada-gateway/tests/it/upstream_http2.rs"),
     include_str!("../../../../entrada-rmcp/tests/it/bodies.rs"),
     include_str!("../../../../entrada-rmcp/tests/it/guarded_server.rs"),
     include_str!("../../../../entrada-rmcp/tests/it/handler.rs"),

@@ -5,7 +5,7 @@ use crate::dpop::Dpop;
 use crate::entra::cloud::Cloud;
 use crate::entra::credential::{ClientCredential, ManagedIdentity};
 use crate::entra::verifier::AzureJwtVerifier;
-use crate::keys::KeyRing;
+use crate::keys::{KeyRing, Keys};
 use crate::platform::{SystemRandom, Timestamp};
 use crate::policy::Requirement;
 use crate::provider::{AzureJwtConfig, ProtectedResource};
@@ -25,7 +25,7 @@ fn least() -> AzureConfig {
 
 fn check(config: AzureConfig) -> Result<Checked, Vec<String>> {
     config
-        .check(&Platform::system().unwrap())
+        .check(None, &Platform::system().unwrap())
         .map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 

@@ -21,6 +21,7 @@ async fn ask(channel: &Channel, outbox: &Arc<Outbox>, id: &str, method: &str) ->
     let to = Destination::Client {
         outbox: Arc::clone(outbox),
         stream,
+        user: Arc::default(),
         listens,
     };
     let message = format!(
