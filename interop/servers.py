@@ -3,8 +3,10 @@
 import asyncio
 import json
 import os
+import pathlib
 import shutil
 import subprocess
+import tempfile
 import unittest
 
 from httpx2 import AsyncClient, Client as HttpClient
@@ -16,13 +18,17 @@ from serving import running, serve
 from tenant import TENANT, USERNAME
 
 LIMIT = 60
-FASTMCP = [TOOLS / "fastmcp" / "venv" / "bin" / "python", ROOT / "interop" / "fastmcp" / "server.py"]
-TYPESCRIPT = [NODE, TOOLS / "node" / "servers" / "typescript_mcp.mjs"]
-# Where each is offered.
-PATHS = {"fastmcp": "/mcp", "typescript": "/mcp/typescript"}
-ROUTES = """
+SCRIPTS = TOOLS / "node" / "servers"
+PROGRAMS = {
+    "fastmcp": [TOOLS / "fastmcp" / "venv" / "bin" / "python", ROOT / "interop" / "fastmcp" / "server.py"],
+    "typescript": [NODE, SCRIPTS / "typescript_mcp.mjs"],
+    "stateless": [NODE, SCRIPTS / "typescript_stateless.mjs"],
+}
+# Which speak 2026-07-28, and with which there are sessions.
+MODERN, WITH_SESSIONS = {"fastmcp", "stateless"}, {"fastmcp", "typescript"}
+ROUTE = """
 [[route]]
-path = "{path}"
+path = "/mcp/{name}"
 upstream = "http://127.0.0.1:{port}/mcp"
 """
 INITIALIZE = {
@@ -39,33 +45,31 @@ class Servers(unittest.TestCase):
         for folder in "clients", "servers":
             ignored = shutil.ignore_patterns("*.py")
             shutil.copytree(ROOT / "interop" / folder, TOOLS / "node" / folder, dirs_exist_ok=True, ignore=ignored)
-        ports = {name: free_port() for name in PATHS}
-        routes = TOOLS / "servers.toml"
-        routes.write_text(ROUTES.format(path=PATHS["typescript"], port=ports["typescript"]))
-        gateway = serve("servers-entrada", upstream=f"http://127.0.0.1:{ports['fastmcp']}/mcp", config=routes)
-        cls.gateway = cls.enterClassContext(gateway)
-        issuer = cls.gateway.base_url
-        cls.urls = {name: f"{issuer}{path}" for name, path in PATHS.items()}
-        for name, program in ("fastmcp", FASTMCP), ("typescript", TYPESCRIPT):
-            command = [*program, ports[name], issuer, cls.urls[name]]
+        ports = {name: free_port() for name in PROGRAMS}
+        config = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory())) / "entrada.toml"
+        config.write_text("".join(ROUTE.format(name=name, port=port) for name, port in ports.items()))
+        gateway = cls.enterClassContext(serve("servers-entrada", config=config))
+        cls.urls = {name: f"{gateway.base_url}/mcp/{name}" for name in PROGRAMS}
+        for name, program in PROGRAMS.items():
+            command = [*program, ports[name], gateway.base_url, cls.urls[name]]
             cls.enterClassContext(running(command, f"servers-{name}", ports[name]))
-        cls.tokens = {name: cls.gateway.token(path) for name, path in PATHS.items()}
+        cls.tokens = {name: gateway.token(f"/mcp/{name}") for name in PROGRAMS}
 
     def headers(self, server: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens[server]}"}
 
     def test_the_typescript_client(self):
         script = TOOLS / "node" / "clients" / "typescript_servers.mjs"
-        for server in PATHS:
-            for mode in ("sdk", "auto", "legacy"):
+        for server in PROGRAMS:
+            for mode in ("sdk", "auto", "legacy") if server in WITH_SESSIONS else ("auto",):
                 with self.subTest(server=server, mode=mode):
                     command = [NODE, script, mode, self.urls[server], self.tokens[server], USERNAME]
                     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
                     self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def test_the_python_client(self):
-        for server in PATHS:
-            for mode in ("auto", "legacy"):
+        for server in PROGRAMS:
+            for mode in ("auto", "legacy") if server in WITH_SESSIONS else ("auto",):
                 with self.subTest(server=server, mode=mode):
                     asyncio.run(asyncio.wait_for(self.use(server, mode), LIMIT))
 
@@ -74,6 +78,7 @@ class Servers(unittest.TestCase):
             AsyncClient(headers=self.headers(server), timeout=30) as http,
             Client(streamable_http_client(self.urls[server], http_client=http), mode=mode) as client,
         ):
+            self.assertEqual(client.protocol_version >= "2026", mode == "auto" and server in MODERN)
             names = {tool.name for tool in (await client.list_tools()).tools}
             self.assertLessEqual({"echo", "whoami", "count", "wait"}, names)
 
@@ -121,7 +126,8 @@ class Servers(unittest.TestCase):
             pass
 
     def test_a_session_ends_when_its_client_says_so(self):
-        for server, url in self.urls.items():
+        for server in WITH_SESSIONS:
+            url = self.urls[server]
             headers = self.headers(server) | {"Accept": "application/json, text/event-stream"}
             with self.subTest(server), HttpClient(headers=headers, timeout=30) as http:
                 opened = http.post(url, json=INITIALIZE)

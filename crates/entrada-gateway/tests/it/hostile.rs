@@ -37,17 +37,6 @@ async fn what_a_server_says_before_its_answer_is_not_taken_for_it() {
     }
 }
 
-/// What follows is no HTTP, and would be taken for the next answer on the client's connection.
-#[tokio::test]
-async fn a_server_that_switches_protocols_unasked_is_a_bad_gateway() {
-    let upstream = RawUpstream::answering(
-        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\nanything",
-    )
-    .await;
-    let gateway = Gateway::before(&upstream.url).await;
-    assert_eq!(gateway.post("{}").await.status(), StatusCode::BAD_GATEWAY);
-}
-
 #[tokio::test]
 async fn an_answer_without_a_length_ends_where_the_server_hangs_up() {
     for head in [
