@@ -5,12 +5,16 @@
     reason = "what a test sets up works, or the test fails"
 )]
 
+#[cfg(feature = "cedar")]
+mod cedar;
+mod counted;
 mod endpoints;
 mod gateway;
 mod hostile;
 mod http2;
 mod leaving;
 mod listener_tls;
+mod lists;
 mod observed;
 mod passing;
 mod policy;

@@ -2,25 +2,19 @@
 
 use std::sync::{Arc, Mutex};
 
-use axum::Router;
 use axum::body::Body;
-use axum::response::IntoResponse as _;
-use axum::routing::any;
 use entrada::policy::Requirement;
 use entrada_gateway::config::UpstreamSettings;
 use entrada_gateway::message::ItemKind;
-use entrada_gateway::policy::{
-    Decision, Denial, FilterLists, Outcome, Pattern, Policy, Rule, WithoutRule,
-};
+use entrada_gateway::policy::{Decision, Denial, Outcome, Pattern, Policy, Rule, WithoutRule};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
 use crate::gateway::{Gateway, body};
-use crate::upstream::{RawUpstream, serve};
+use crate::upstream::RawUpstream;
 
-const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n{}";
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n{}";
 
 fn rule(place: &str, tools: &[&str], requirement: Requirement) -> Rule {
     let mut rule = Rule::new(place);
@@ -31,7 +25,7 @@ fn rule(place: &str, tools: &[&str], requirement: Requirement) -> Rule {
 }
 
 /// `open` is everybody's, `erase` an operator's, which nobody here is.
-fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     let mut policy = Policy::default();
     let mut files = Rule::new("rules:3");
     files.resources = vec![Pattern::parse("file:///public/*").unwrap()];
@@ -43,22 +37,22 @@ fn policy() -> Policy {
     policy
 }
 
-fn settings(upstream: &str, policy: Policy) -> UpstreamSettings {
+pub(crate) fn settings(upstream: &str, policy: Policy) -> UpstreamSettings {
     let mut settings = UpstreamSettings::new(upstream.parse().unwrap());
     settings.policy = policy;
     settings
 }
 
-fn call(name: &str) -> String {
+pub(crate) fn call(name: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{name}"}}}}"#)
 }
 
-fn json_request(gateway: &Gateway, path: &str, body: impl Into<Body>) -> Request<Body> {
+pub(crate) fn json_request(gateway: &Gateway, path: &str, body: impl Into<Body>) -> Request<Body> {
     let request = Request::post(gateway.url(path)).header("content-type", "application/json");
     request.body(body.into()).unwrap()
 }
 
-async fn post(gateway: &Gateway, body: impl Into<Body>) -> Response<Incoming> {
+pub(crate) async fn post(gateway: &Gateway, body: impl Into<Body>) -> Response<Incoming> {
     gateway.send(json_request(gateway, "/mcp", body)).await
 }
 
@@ -431,72 +425,6 @@ async fn a_uri_in_another_spelling_is_no_way_around_a_rule() {
     );
 }
 
-#[cfg(feature = "cedar")]
-#[tokio::test]
-async fn what_cedar_does_not_permit_reaches_no_server() {
-    use entrada_gateway::policy::CedarPolicies;
-
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("p.cedar");
-    let policies = r#"
-        @id("tools")
-        permit (principal is User, action == Action::"tools/call", resource in Route::"/mcp")
-        when { principal.client == "client-1" };
-        permit (principal, action == Action::"resources/read", resource);
-        @id("no-secrets")
-        forbid (principal, action, resource is Resource) when { resource.name like "file:///secret/*" };
-        @id("no-admins")
-        forbid (principal, action, resource)
-        when { resource == Tool::"admin" && principal.roles.contains("Mcp.Admin") };
-    "#;
-    std::fs::write(&path, policies).unwrap();
-    let mut policy = Policy::default();
-    "/mcp".clone_into(&mut policy.route);
-    policy.cedar = Some(Arc::new(CedarPolicies::read(&path).unwrap()));
-    policy.filter_lists = FilterLists::Allowed;
-    let mut upstream = RawUpstream::answering(OK).await;
-    let gateway = Gateway::routed([settings(&upstream.url, policy.clone())]).await;
-    let read =
-        |uri: &str| format!(r#"{{"id":1,"method":"resources/read","params":{{"uri":"{uri}"}}}}"#);
-    for body in [
-        call("admin"),
-        r#"{"id":1,"method":"prompts/get","params":{"name":"open"}}"#.to_owned(),
-        r#"{"id":1,"method":"com.example/x"}"#.to_owned(),
-        format!("[{},{}]", call("open"), call("admin")),
-        read("file:///secret/x"),
-        read("file:///%73ecret/x"),
-        read("file:////secret/x"),
-        read("file:///public/../secret/x"),
-    ] {
-        let answer = post(&gateway, body.clone()).await;
-        assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{body}");
-        let refused = String::from_utf8(self::body(answer).await.to_vec()).unwrap();
-        assert!(!refused.contains("no-"), "{refused}");
-    }
-    assert!(!upstream.was_asked());
-    for body in [
-        call("open"),
-        read("file:///public/x"),
-        r#"{"id":1,"method":"ping"}"#.to_owned(),
-    ] {
-        assert_eq!(post(&gateway, body).await.status(), StatusCode::OK);
-        upstream.request().await;
-    }
-    let mut tasks = JoinSet::new();
-    let upstream = listing(&mut tasks).await;
-    let gateway = Gateway::routed([settings(&upstream, policy)]).await;
-    let answer = post(
-        &gateway,
-        r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#,
-    )
-    .await;
-    let shown = String::from_utf8(body(answer).await.to_vec()).unwrap();
-    assert!(
-        shown.contains("erase") && shown.contains("\"private\"") || shown == LIST,
-        "{shown}"
-    );
-}
-
 #[tokio::test]
 async fn no_request_calls_more_than_a_batch_may_hold() {
     let mut upstream = RawUpstream::answering(OK).await;
@@ -528,78 +456,4 @@ async fn a_body_over_the_limit_is_not_held() {
     let answer = post(&gateway, Body::new(stream)).await;
     assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
     assert!(!upstream.was_asked());
-}
-
-const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"erase"},{"name":"open", "x":1},{"name":"hidden"}],"nextCursor":"2","ttlMs":9,"cacheScope":"public"}}"#;
-const LESS: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"open", "x":1}],"nextCursor":"2","ttlMs":9,"cacheScope":"private"}}"#;
-
-/// A server that answers with what is asked for in the path, and says in which coding it may.
-async fn listing(tasks: &mut JoinSet<()>) -> String {
-    let answer = |request: Request<Body>| async move {
-        let coding = request.headers().get("accept-encoding").cloned();
-        let (kind, text) = match request.uri().path() {
-            "/mcp/events" => (
-                "text/event-stream",
-                format!(
-                    ": hello\n\ndata: {{\"method\":\"notifications/tools/list_changed\"}}\n\nid: 1\ndata: {LIST}\n\n"
-                ),
-            ),
-            "/mcp/broken" => ("application/json", LIST.replace("\"open\"", "5")),
-            "/mcp/text" => ("text/plain", LIST.to_owned()),
-            _ => ("application/json", LIST.to_owned()),
-        };
-        let mut response = ([("content-type", kind), ("etag", "x")], text).into_response();
-        let headers = response.headers_mut();
-        headers.insert(
-            "x-coding",
-            coding.unwrap_or_else(|| "none".parse().unwrap()),
-        );
-        if request.uri().path() == "/mcp/coded" {
-            headers.insert("content-encoding", "gzip".parse().unwrap());
-        }
-        response
-    };
-    let router = Router::new().fallback(any(answer));
-    serve(router, tasks).await
-}
-
-#[tokio::test]
-async fn a_list_shows_nobody_what_they_may_not_call() {
-    let mut tasks = JoinSet::new();
-    let upstream = listing(&mut tasks).await;
-    let mut filtering = policy();
-    filtering.filter_lists = FilterLists::Allowed;
-    let gateway = Gateway::routed([settings(&upstream, filtering)]).await;
-    let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
-    let ask = async |path: &str| {
-        let mut request = json_request(&gateway, path, list);
-        let gzip = "gzip".parse().unwrap();
-        request.headers_mut().insert("accept-encoding", gzip);
-        gateway.send(request).await
-    };
-    let answer = ask("/mcp").await;
-    assert_eq!(answer.headers()["x-coding"], "identity");
-    assert_eq!(answer.headers()["content-length"], LESS.len().to_string());
-    assert_eq!(answer.headers()["cache-control"], "no-store");
-    assert!(!answer.headers().contains_key("etag"));
-    assert_eq!(body(answer).await, LESS);
-
-    let streamed = format!(
-        ": hello\n\ndata: {{\"method\":\"notifications/tools/list_changed\"}}\n\nid: 1\ndata: {LESS}\n\n"
-    );
-    assert_eq!(body(ask("/mcp/events").await).await, streamed);
-    // A stream that is taken up again may bring what was asked for before.
-    let resumed = Request::get(gateway.url("/mcp/events")).header("last-event-id", "0");
-    let answer = gateway.send(resumed.body(Body::empty()).unwrap()).await;
-    assert_eq!(body(answer).await, streamed);
-
-    for path in ["/mcp/broken", "/mcp/coded", "/mcp/text"] {
-        let answer = ask(path).await;
-        assert_eq!(answer.status(), StatusCode::BAD_GATEWAY, "{path}");
-        assert!(!body(answer).await.windows(5).any(|part| part == b"erase"));
-    }
-    // What is no list is not looked at.
-    let answer = post(&gateway, call("open")).await;
-    assert_eq!(answer.headers()["x-coding"], "none");
-    assert_eq!(body(answer).await, LIST);
 }

@@ -14,8 +14,8 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::counted::Serving;
 use crate::gateway::Gateway;
-use crate::observed::Serving;
 use crate::upstream::{RawUpstream, serve};
 
 const ACCEPTED: &str = "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";

@@ -34,7 +34,7 @@ const ATTACKS: [&str; 24] = [
 ];
 
 /// Tests of the gateway, of tools, of credentials and of stores, some of which do.
-const ELSEWHERE: [&str; 33] = [
+const ELSEWHERE: [&str; 36] = [
     include_str!("../../../../entrada-gateway/src/control/serving.rs"),
     include_str!("../../../../entrada-gateway/src/command/terminal.rs"),
     include_str!("../../../../entrada-gateway/src/config/prints.rs"),
@@ -49,10 +49,13 @@ const ELSEWHERE: [&str; 33] = [
     include_str!("../../../../entrada-gateway/src/upstream/stdio/lines.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/routes.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/tokens.rs"),
+    include_str!("../../../../entrada-gateway/tests/it/cedar.rs"),
+    include_str!("../../../../entrada-gateway/tests/it/counted.rs"),
     include_str!("../../../../entrada-gateway/tests/it/endpoints.rs"),
     include_str!("../../../../entrada-gateway/tests/it/hostile.rs"),
     include_str!("../../../../entrada-gateway/tests/it/http2.rs"),
     include_str!("../../../../entrada-gateway/tests/it/listener_tls.rs"),
+    include_str!("../../../../entrada-gateway/tests/it/lists.rs"),
     include_str!("../../../../entrada-gateway/tests/it/observed.rs"),
     include_str!("../../../../entrada-gateway/tests/it/passing.rs"),
     include_str!("../../../../entrada-gateway/tests/it/policy.rs"),
