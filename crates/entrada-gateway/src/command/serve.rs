@@ -63,7 +63,7 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
         prints: settings.prints.clone(),
         key_rotation: settings.server.key_rotation,
     };
-    let listener = listen(settings.server.listen).await?;
+    let listener = listen("listen", settings.server.listen).await?;
     let address = listener.local_addr().unwrap_or(settings.server.listen);
     let router = in_use.router(begins_traces.clone());
     tell_what_is_where(&settings, &provider);
@@ -90,8 +90,8 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     if let Some(moving) = opened.to_move {
         tending.spawn(move_all(moving));
     }
-    if let Some(metrics) = metrics {
-        tending.spawn(tell_metrics(metrics, stop.clone()));
+    if let Some((listener, handle)) = metrics {
+        tending.spawn(metrics::serve(listener, handle, stop.clone()));
     }
     if let Some(audit) = audit {
         tending.spawn(on_hangup(move || audit.reopen()));
@@ -157,7 +157,7 @@ async fn operators(
     admin: &AdminListener,
 ) -> Result<(Server, Live), CommandError> {
     let site = settings.provider.admin_site(provider, admin)?;
-    let listener = listen(admin.listen).await?;
+    let listener = listen("admin-listen", admin.listen).await?;
     let address = listener.local_addr().unwrap_or(admin.listen);
     tracing::info!(listen = %address, url = format!("{}/admin", admin.base_url), role = admin.role, "operators are served");
     let live = Live::new(for_operators(site), settings.server.drain_timeout);
@@ -169,19 +169,12 @@ async fn counting(
     address: Option<SocketAddr>,
 ) -> Result<Option<(TcpListener, PrometheusHandle)>, CommandError> {
     Ok(match address {
-        Some(address) => Some((listen(address).await?, metrics::install()?)),
+        Some(address) => {
+            let listener = listen("metrics-listen", address).await?;
+            Some((listener, metrics::install()?))
+        }
         None => None,
     })
-}
-
-/// Answers `GET /metrics` until `stop`.
-async fn tell_metrics(
-    (listener, handle): (TcpListener, PrometheusHandle),
-    stop: CancellationToken,
-) {
-    let address = listener.local_addr().ok().map(tracing::field::display);
-    tracing::info!(listen = address, "metrics");
-    metrics::serve(listener, handle, stop).await;
 }
 
 /// Answers commands of this machine, which cannot open what is kept themselves.
@@ -310,11 +303,17 @@ const MOVE_AGAIN: Duration = Duration::from_secs(60);
 /// How soon a change of the key ring is taken over.
 const TEND_EVERY: Duration = Duration::from_secs(5);
 
-/// Opens a listener on `address`.
-pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, CommandError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| CommandError::Listen { address, source })
+/// Opens a listener on `address`, which `flag` names.
+pub(crate) async fn listen(
+    flag: &'static str,
+    address: SocketAddr,
+) -> Result<TcpListener, CommandError> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|source| CommandError::Listen {
+        address,
+        flag,
+        source,
+    })
 }
 
 #[cfg(test)]
