@@ -41,10 +41,12 @@ pub enum CommandError {
     #[error("the upstream cannot be used")]
     Upstream(#[from] UpstreamError),
     /// The address cannot be listened on.
-    #[error("cannot listen on {address} (--listen names another; port 0 takes a free one)")]
+    #[error("cannot listen on {address} (--{flag} names another; port 0 takes a free one)")]
     Listen {
         /// The address.
         address: SocketAddr,
+        /// The flag that names it.
+        flag: &'static str,
         /// What the system said.
         #[source]
         source: io::Error,
@@ -124,6 +126,9 @@ pub enum CommandError {
     /// A store failed while records moved.
     #[error("not all has moved: what did stays so, and the same command moves the rest")]
     Move(#[source] StoreError),
+    /// The example callers cannot be read, or do not fit the configuration.
+    #[error("the cases cannot be used:\n  - {}", .0.join("\n  - "))]
+    UnusableCases(Vec<String>),
     /// A policy does not do what is expected of it.
     #[error("{failed} of {of} cases are not as expected")]
     Cases {
@@ -171,6 +176,15 @@ pub enum CommandError {
     /// It was said already.
     #[error("the configuration cannot be used")]
     Told,
+    /// The manual cannot be written there.
+    #[error("cannot write the manual to {} (--dir names a directory that is there)", directory.display())]
+    Manual {
+        /// Where.
+        directory: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// Nobody can read what is said.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
@@ -181,7 +195,12 @@ impl CommandError {
     pub const fn is_configuration(&self) -> bool {
         matches!(
             self,
-            Self::Config(_) | Self::Upstream(_) | Self::Tls(_) | Self::NotConfirmed | Self::Told
+            Self::Config(_)
+                | Self::Upstream(_)
+                | Self::Tls(_)
+                | Self::UnusableCases(_)
+                | Self::NotConfirmed
+                | Self::Told
         )
     }
 }

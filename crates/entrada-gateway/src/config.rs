@@ -312,7 +312,7 @@ fn provider(
         authority_host: sources.text("authority_host"),
         insecure_http_authority: sources.parsed("insecure_http_authority", value::switch)
             == Some(true),
-        certificate_authorities: sources.parsed("ca_file", value::content),
+        certificate_authorities: sources.parsed("ca_file", value::authorities),
         data_dir: sources.required("data_dir").into(),
         store,
         access_token_lifetime: sources.parsed("access_token_lifetime", duration),

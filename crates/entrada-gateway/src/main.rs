@@ -1,6 +1,6 @@
 //! Put Microsoft Entra ID in front of any MCP server.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -66,7 +66,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // When standard error is gone too there is nobody left to tell.
-            if !matches!(error, CommandError::Told) {
+            if !is_told(&error) {
                 let name = styled("entrada:", WRONG);
                 let _ = writeln!(anstream::stderr(), "{name} {}", WithCauses::of(&error));
             }
@@ -95,6 +95,14 @@ fn run(command: Command) -> Result<(), CommandError> {
             Command::Man(options) => options.run(Arguments::command(), &mut out),
         }
     })
+}
+
+/// Whether there is nothing to add: it was said, or whoever read what is said has enough of it.
+fn is_told(error: &CommandError) -> bool {
+    if let CommandError::Output(source) = error {
+        return source.kind() == ErrorKind::BrokenPipe;
+    }
+    matches!(error, CommandError::Told)
 }
 
 const fn exit_code(error: &CommandError) -> u8 {
@@ -147,12 +155,12 @@ The MCP server learns who calls from X-Entrada-Assertion, a JWT that it verifies
 /.well-known/jwks.json, or from plain headers (--forward-identity): then let nothing but the gateway
 reach it. It never gets the client's token, nor anybody else's X-Entrada headers.
 
-GET /metrics answers on --metrics-listen alone. --audit-log says where who did what is written; SIGHUP
-has its file opened anew.
-The configuration is read again when the file changes, or one that it names, and on SIGHUP: what cannot
-be used is told, and what was in use stays. The README says which settings need a restart.
-With --tls-certificate and --tls-key it speaks TLS. New files are taken over within five seconds, or at
-once on SIGHUP.
+GET /metrics answers on --metrics-listen alone. --audit-log says where who did what is written;
+SIGHUP has its file opened anew.
+The configuration is read again when the file changes, or one that it names, and on SIGHUP: what
+cannot be used is told, and what was in use stays. The README says which settings need a restart.
+With --tls-certificate and --tls-key it speaks TLS. New files are taken over within five seconds, or
+at once on SIGHUP.
 
 GET /healthz answers while the process lives, GET /readyz while the store does and there are keys.
 Entra is not asked: the log says right after the start whether it answers and knows the tenant.
@@ -169,12 +177,16 @@ Examples:
       Before its time: a running gateway makes new keys by itself (--key-rotation).
   entrada keys revoke --data-dir /var/lib/entrada
       Somebody may have read the keys: every access token ends at once, and clients fetch new ones.
-
   entrada keys new-encryption-key > /run/secrets/entrada-keys
       For --key-encryption-key-file: replicas then share their keys through the store.
 
 A running gateway takes the change over within seconds. What else to do when keys or records were
-read by somebody stands in SECURITY.md.";
+read by somebody stands in SECURITY.md.
+
+Exit codes:
+  0  it is done
+  1  there are no keys, or they cannot be read or changed
+  2  the command line or the configuration is wrong";
 
 const STORE_AFTER_HELP: &str = "\
 Examples:
@@ -183,11 +195,11 @@ Examples:
   entrada store migrate
       From store_before to store, as a replica's environment or file names them.
 
-Replicas that serve meanwhile must all have both stores in their settings: first each is started anew
-with store_next, then each with the new one as store and the old one as store_before; then this moves
-what nobody asked for. It can be stopped at any time and run again; what has expired stays where it is.
-If replicas are stopped, none of that is needed. Passwords stand in files, or in ENTRADA_STORE and
-ENTRADA_STORE_BEFORE.
+Replicas that serve meanwhile must all have both stores in their settings: first each is started
+anew with store_next, then each with the new one as store and the old one as store_before; then this
+moves what nobody asked for. It can be stopped at any time and run again; what has expired stays
+where it is. If replicas are stopped, none of that is needed. Passwords stand in files, or in
+ENTRADA_STORE and ENTRADA_STORE_BEFORE.
 
 Exit codes:
   0  all that is of use is in the new store
@@ -197,19 +209,21 @@ Exit codes:
 const GRANTS_AFTER_HELP: &str = "\
 Examples:
   entrada grants list --config /etc/entrada.toml --user alice@contoso.com
-  entrada grants revoke --user 20000000-0000-4000-8000-000000000001@10000000-0000-4000-8000-000000000001
-      Their tokens are good nowhere within ten seconds. Block them in Entra first, or they sign in anew.
+  entrada grants revoke --user OBJECT-ID@TENANT-ID
+      Their tokens are good nowhere within ten seconds. Block them in Entra first, or they sign in
+      anew.
   entrada grants list --json | jq -r 'select(.refreshed_at == null) | .id'
       One JSON object a line; times are seconds since 1970.
 
 What is meant by a name a user signs in as is ended by their id, whatever they were called before.
-Consent that was remembered is taken back with the grants. Where the store is a file, one process at a
-time can open it: while the gateway runs, use its page or its API (--admin-listen).
+Consent that was remembered is taken back with the grants. Where the store is a file or the memory
+of a gateway that runs on this machine, that gateway is asked, at control.sock in its data_dir: say
+the same --config, as its user or as root.
 
 Exit codes:
   0  it is done, even if there was nothing to do
   1  the store failed, or is in use, or you said no: what has ended stays so
-  2  the command line or the configuration is wrong, or nobody could be asked and --yes was not said";
+  2  the command line or the configuration is wrong, or nobody could be asked (--yes)";
 
 const CLIENTS_AFTER_HELP: &str = "\
 Examples:
@@ -219,8 +233,9 @@ Examples:
 
 Exit codes:
   0  it is done
-  1  there is no such client, or it stands in the configuration; the store failed, or is in use; you said no
-  2  the command line or the configuration is wrong, or nobody could be asked and --yes was not said";
+  1  there is no such client, or it stands in the configuration; the store failed, or is in use; you
+     said no
+  2  the command line or the configuration is wrong, or nobody could be asked (--yes)";
 
 const CONFIG_AFTER_HELP: &str = "\
 Examples:

@@ -95,7 +95,11 @@ impl Options {
                 });
                 let removed = removed.await;
                 drop(progress);
-                tell_ended(removed?, self.json, out)
+                let ended = removed?;
+                if !self.json {
+                    writeln!(out, "the client is removed").map_err(CommandError::Output)?;
+                }
+                tell_ended(ended, self.json, out)
             }
         }
     }

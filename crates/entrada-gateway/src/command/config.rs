@@ -166,7 +166,7 @@ fn tell(leads_to: &LeadsTo, warnings: &[Problem], out: &mut (dyn Write + Send)) 
     for (route, url) in leads_to.routes.iter().zip(&leads_to.mcp_urls) {
         writeln!(
             out,
-            "  MCP URL       {}  is  {}",
+            "  MCP URL       {}  leads to  {}",
             styled(url, STRONG),
             route.upstream
         )?;

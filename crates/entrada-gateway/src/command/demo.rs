@@ -128,7 +128,7 @@ impl Parts {
         entra_host: &str,
         directory: &TempDir,
     ) -> Result<Self, CommandError> {
-        let listener = listen(options.listen).await?;
+        let listener = listen("listen", options.listen).await?;
         let address = listener.local_addr().unwrap_or(options.listen);
         let base_url = format!("http://{address}");
         let platform = Platform::system()?.with_public_web(Arc::new(public_web(options)?));
@@ -218,8 +218,12 @@ fn graph_token() -> Result<Exchange, CommandError> {
 /// The sample server on a free port, and its URL.
 async fn sample(graph: Graph) -> Result<(Url, Server), CommandError> {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    let listener = listen(address).await?;
-    let url = url_of(&listener).map_err(|source| CommandError::Listen { address, source })?;
+    let listener = listen("listen", address).await?;
+    let url = url_of(&listener).map_err(|source| CommandError::Listen {
+        address,
+        flag: "listen",
+        source,
+    })?;
     let server = Server::new(listener, sample_server(graph), DRAIN_TIMEOUT);
     Ok((url, server))
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::command::CommandError;
-use crate::config::{ConfigError, Environment, Problem, policies};
+use crate::config::{Environment, policies};
 use crate::policy::cases::{Cases, Report};
 
 /// What to do with a policy.
@@ -73,9 +73,10 @@ impl Test {
         let policies = policies(self.config.as_deref(), environment)?;
         let name = self.file.display().to_string();
         let text = std::fs::read_to_string(&self.file)
-            .map_err(|error| wrong(vec![format!("{name}: the file cannot be read: {error}")]))?;
-        let cases = Cases::parse(&name, &text).map_err(wrong)?;
-        let reports = cases.run(&policies).map_err(wrong)?;
+            .map_err(|error| format!("{name}: the file cannot be read: {error}"));
+        let text = text.map_err(|what| CommandError::UnusableCases(vec![what]))?;
+        let cases = Cases::parse(&name, &text).map_err(CommandError::UnusableCases)?;
+        let reports = cases.run(&policies).map_err(CommandError::UnusableCases)?;
         self.tell(&reports, out).map_err(CommandError::Output)?;
         let failed = reports.iter().filter(|report| !report.passed).count();
         if failed > 0 {
@@ -100,10 +101,6 @@ impl Test {
         let passed = reports.iter().filter(|report| report.passed).count();
         writeln!(out, "{passed} of {} cases are as expected", reports.len())
     }
-}
-
-fn wrong(all: Vec<String>) -> CommandError {
-    ConfigError::new(all.into_iter().map(Problem::new).collect()).into()
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
         prints: settings.prints.clone(),
         key_rotation: settings.server.key_rotation,
     };
-    let listener = listen(settings.server.listen).await?;
+    let listener = listen("listen", settings.server.listen).await?;
     let address = listener.local_addr().unwrap_or(settings.server.listen);
     let router = in_use.router(begins_traces.clone());
     tell_what_is_where(&settings, &provider);
@@ -160,7 +160,7 @@ async fn operators(
     admin: &AdminListener,
 ) -> Result<(Server, Live), CommandError> {
     let site = settings.provider.admin_site(provider, admin)?;
-    let listener = listen(admin.listen).await?;
+    let listener = listen("admin-listen", admin.listen).await?;
     let address = listener.local_addr().unwrap_or(admin.listen);
     tracing::info!(listen = %address, url = format!("{}/admin", admin.base_url), role = admin.role, "operators are served");
     let live = Live::new(for_operators(site), settings.server.drain_timeout);
@@ -176,7 +176,7 @@ async fn counting(
         return Ok((None, None));
     }
     let listener = match address {
-        Some(address) => Some(listen(address).await?),
+        Some(address) => Some(listen("metrics-listen", address).await?),
         None => None,
     };
     Ok((listener, Some(metrics::install()?)))
@@ -188,12 +188,10 @@ async fn tell_metrics(
     handle: PrometheusHandle,
     stop: CancellationToken,
 ) {
-    let Some(listener) = listener else {
-        return metrics::keep(handle, stop).await;
-    };
-    let address = listener.local_addr().ok().map(tracing::field::display);
-    tracing::info!(listen = address, "metrics");
-    metrics::serve(listener, handle, stop).await;
+    match listener {
+        Some(listener) => metrics::serve(listener, handle, stop).await,
+        None => metrics::keep(handle, stop).await,
+    }
 }
 
 /// Answers commands of this machine, which cannot open what is kept themselves.
@@ -322,11 +320,17 @@ const MOVE_AGAIN: Duration = Duration::from_secs(60);
 /// How soon a change of the key ring is taken over.
 const TEND_EVERY: Duration = Duration::from_secs(5);
 
-/// Opens a listener on `address`.
-pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, CommandError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| CommandError::Listen { address, source })
+/// Opens a listener on `address`, which `flag` names.
+pub(crate) async fn listen(
+    flag: &'static str,
+    address: SocketAddr,
+) -> Result<TcpListener, CommandError> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|source| CommandError::Listen {
+        address,
+        flag,
+        source,
+    })
 }
 
 #[cfg(test)]

@@ -45,12 +45,13 @@ impl Man {
     ///
     /// # Errors
     ///
-    /// [`CommandError::Output`] if it cannot be written.
+    /// [`CommandError::Manual`] or [`CommandError::Output`] if it cannot be written.
     pub fn run(&self, program: Command, out: &mut dyn Write) -> Result<(), CommandError> {
-        let written = match &self.dir {
-            None => clap_mangen::Man::new(program).render(out),
-            Some(dir) => clap_mangen::generate_to(program, dir),
+        let Some(directory) = self.dir.clone() else {
+            let written = clap_mangen::Man::new(program).render(out);
+            return written.map_err(CommandError::Output);
         };
-        written.map_err(CommandError::Output)
+        let written = clap_mangen::generate_to(program, &directory);
+        written.map_err(|source| CommandError::Manual { directory, source })
     }
 }

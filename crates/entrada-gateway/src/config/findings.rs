@@ -6,6 +6,7 @@ use entrada::provider::ConfigError as Finding;
 use crate::config::credential;
 use crate::config::problem::Problem;
 use crate::config::provider::ProviderSettings;
+use crate::config::resource::ResourceSettings;
 use crate::telemetry::WithCauses;
 
 /// What the library found, without what follows from a problem `reported` already.
@@ -26,6 +27,25 @@ pub(super) fn problems(
         .iter()
         .any(|other| matches!(other, Finding::BaseUrl(_)));
     let findings = findings.filter(|finding| !(base && matches!(finding, Finding::ResourceUrl(_))));
+    // Where nobody set it, it is made of the client id.
+    let of_client_id = found.iter().any(|other| matches!(other, Finding::ClientId))
+        && settings.origins.of("identifier_uri").is_none();
+    let findings =
+        findings.filter(|finding| !(of_client_id && matches!(finding, Finding::IdentifierUri)));
+    // Routes whose places could not be read have none, and so the same.
+    let has_no_place = |url: &str| {
+        let mut resources = settings.resources.iter();
+        let is_it = |resource: &ResourceSettings| resource.url(&settings.base_url) == url;
+        resources.any(|resource| resource.path.is_empty() && is_it(resource))
+    };
+    let is_nowhere = |finding: &Finding| {
+        if let Finding::Resource { url, source } = finding {
+            matches!(**source, Finding::ResourceTwice) && has_no_place(url)
+        } else {
+            false
+        }
+    };
+    let findings = findings.filter(|finding| reported.is_empty() || !is_nowhere(finding));
     findings.map(|finding| problem(finding, settings)).collect()
 }
 

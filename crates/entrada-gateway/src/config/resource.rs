@@ -146,6 +146,7 @@ pub(super) fn read(
         upstreams.push(upstream);
     }
     policy::look(sources, &upstreams);
+    stdio::look(sources, &upstreams);
     (resources, upstreams.into_iter().collect())
 }
 

@@ -13,6 +13,7 @@ use crate::config::flags::Flags;
 use crate::config::prints::{Print, Prints, is_of_server};
 use crate::config::problem::Problem;
 use crate::config::table::{OfRoute, Place, Setting, settings};
+use crate::config::value;
 use crate::policy::Rule;
 
 /// Where a value was found.
@@ -424,7 +425,7 @@ impl<'a> Sources<'a> {
         let what = match std::fs::read_to_string(&path.value) {
             Ok(text) if text.trim().is_empty() => "the file is empty".to_owned(),
             Ok(text) => return Some(ClientSecret::new(text.trim())),
-            Err(error) => format!("the file cannot be read: {error}"),
+            Err(error) => value::unreadable(&path.value, &error),
         };
         self.wrong(name, &path.origin, &what);
         None

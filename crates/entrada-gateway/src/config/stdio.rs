@@ -6,11 +6,21 @@ use std::path::{Path, PathBuf};
 use crate::config::environment::Environment;
 use crate::config::source::Sources;
 use crate::config::value;
+use crate::config::{Transport, UpstreamSettings};
 use crate::upstream::stdio::child::ChildCommand;
 use crate::upstream::stdio::{ChildMode, StdioSettings};
 
 /// What means nothing without a command, of what a route says for itself.
 const OF_COMMAND: [&str; 2] = ["working_directory", "environment"];
+
+/// What means nothing where no server is a child, of what holds for all routes.
+const OF_CHILDREN: [&str; 5] = [
+    "child_mode",
+    "child_idle_timeout",
+    "max_children",
+    "max_sessions_per_user",
+    "message_limit",
+];
 
 /// Variables that a child gets without being told so: it would hardly run without.
 const ALWAYS: [&str; 10] = [
@@ -33,6 +43,22 @@ pub(super) fn is_meant(sources: &mut Sources<'_>) -> bool {
 pub(super) fn needs_command(sources: &mut Sources<'_>) {
     for name in OF_COMMAND {
         sources.needs(name, &["command"]);
+    }
+}
+
+/// Warns of what is said of children, where no server is one.
+pub(super) fn look(sources: &mut Sources<'_>, upstreams: &[Option<UpstreamSettings>]) {
+    let is_http = |upstream: &Option<UpstreamSettings>| {
+        let transport = upstream.as_ref().map(|upstream| &upstream.transport);
+        matches!(transport, Some(Transport::Http(_)))
+    };
+    if !upstreams.iter().all(is_http) {
+        return;
+    }
+    for name in OF_CHILDREN {
+        if sources.is_set(name) {
+            sources.warn(name, "means nothing without command");
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! How the values of settings are written.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use entrada::authorization_server::{ClientRegistrations, ConsentMode, RateLimits};
@@ -8,6 +10,8 @@ use entrada::dpop::Dpop;
 use entrada::entra::cloud::Cloud;
 use entrada::grant::Remember;
 use entrada::jwt::jwks::Algorithm;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use url::Url;
 
 use crate::health::is_probe;
@@ -220,9 +224,25 @@ pub(super) fn addresses(text: &str) -> Result<Vec<IpAddr>, String> {
         .collect()
 }
 
-/// The content of the file called so.
-pub(super) fn content(text: &str) -> Result<Vec<u8>, String> {
-    std::fs::read(text).map_err(|error| format!("the file cannot be read: {error}"))
+/// The content of the file called so, which has a certificate in PEM at least.
+pub(super) fn authorities(text: &str) -> Result<Vec<u8>, String> {
+    let pem = std::fs::read(text).map_err(|error| unreadable(text, &error))?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match found {
+        Ok(found) if found.is_empty() => Err("the file has no certificate in PEM".to_owned()),
+        Ok(_) => Ok(pem),
+        Err(error) => Err(format!("the file is no PEM with certificates: {error}")),
+    }
+}
+
+/// Why the file called so cannot be read, in words that do not hold its name.
+pub(super) fn unreadable(name: &str, error: &std::io::Error) -> String {
+    let begins = if error.kind() == ErrorKind::NotFound && Path::new(name).is_relative() {
+        "; a path that is not absolute begins in the directory this is started in"
+    } else {
+        ""
+    };
+    format!("the file cannot be read: {error}{begins}")
 }
 
 /// One of the algorithms we sign with.

@@ -191,7 +191,8 @@ async fn revoke(
 ) -> Done {
     let ended = administration.revoke(selection, so_far).await?;
     let Ended { grants, codes, .. } = ended;
-    tracing::info!(?selection, grants, codes, "grants ended, by a command");
+    let selection = selection.to_string();
+    tracing::info!(selection, grants, codes, "grants ended, by a command");
     Ok(serde_json::to_value(ended)?)
 }
 

@@ -238,6 +238,42 @@ fn a_port_that_is_taken_ends_with_status_1() {
 }
 
 #[test]
+fn a_port_that_is_taken_is_told_with_the_flag_that_names_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let line = [
+        "serve",
+        "--upstream=http://127.0.0.1:1/mcp",
+        "--base-url=https://mcp.example.com",
+        "--tenant-id=contoso.onmicrosoft.com",
+        "--client-id=11111111-2222-3333-4444-555555555555",
+        "--required-scopes=mcp.access",
+        "--listen=127.0.0.1:0",
+        &format!("--data-dir={}", folder.path().display()),
+        &format!("--metrics-listen={address}"),
+    ];
+    let mut command = entrada(&line);
+    let output = command.env("ENTRADA_CLIENT_SECRET", "a secret").output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let expected = format!("cannot listen on {address} (--metrics-listen names another");
+    assert!(said.contains(&expected), "{said}");
+}
+
+#[test]
+fn a_manual_that_cannot_be_written_is_told_with_its_directory() {
+    let output = entrada(&["man", "--dir", "/nowhere/at/all"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let expected = "cannot write the manual to /nowhere/at/all";
+    assert!(said.contains(expected), "{said}");
+}
+
+#[test]
 fn help_of_a_subcommand_is_had_either_way() {
     let told = |arguments: &[&str]| {
         let output = entrada(arguments).output().unwrap();
@@ -332,8 +368,8 @@ fn settings_that_can_be_used_say_what_to_register_and_where_it_leads() {
         "entrada.toml:8: store: nothing outlives the process",
         "the configuration can be used",
         "https://mcp.example.com/auth/callback  (register it in Entra",
-        "https://mcp.example.com/mcp  is  http://127.0.0.1:3000",
-        "https://mcp.example.com/mcp/search  is  http://127.0.0.1:3001",
+        "https://mcp.example.com/mcp  leads to  http://127.0.0.1:3000",
+        "https://mcp.example.com/mcp/search  leads to  http://127.0.0.1:3001",
     ] {
         assert!(out.contains(words), "{words}: {out}");
     }

@@ -121,10 +121,12 @@ impl Site {
         let ended = self.by(who).revoke(selection, drop).await;
         let ended = ended.inspect_err(|error| {
             let cause = crate::causes::Causes(error);
-            tracing::error!(admin = who, ?selection, %cause, "grants were to be ended, and not all are");
+            let selection = selection.to_string();
+            tracing::error!(admin = who, selection, %cause, "grants were to be ended, and not all are");
         })?;
         let Ended { grants, codes, .. } = ended;
-        tracing::info!(admin = who, ?selection, grants, codes, "grants ended");
+        let selection = selection.to_string();
+        tracing::info!(admin = who, selection, grants, codes, "grants ended");
         Ok(ended)
     }
 

@@ -89,7 +89,13 @@ fn every_case_is_a_line_of_json_where_that_is_wanted() {
 #[test]
 fn what_cannot_be_read_is_an_error_of_configuration() {
     let (outcome, _) = run("[[case]]", false);
-    assert!(outcome.unwrap_err().is_configuration());
+    let error = outcome.unwrap_err();
+    assert!(error.is_configuration());
+    let said = error.to_string();
+    assert!(
+        said.starts_with("the cases cannot be used:\n  - "),
+        "{said}"
+    );
     let error = policies(None, &Environment::default()).unwrap_err();
     assert!(error.to_string().contains("--config"), "{error}");
 }

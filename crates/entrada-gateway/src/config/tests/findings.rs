@@ -19,6 +19,11 @@ fn what_the_library_finds_is_told_with_file_and_line() {
             "client_id = \"mcp\"",
             "client_id: take the Application (client) ID",
         ),
+        // The identifier URI is made of it, and nobody set that.
+        (
+            "client_id = \"my app\"",
+            "client_id: take the Application (client) ID",
+        ),
         (
             "redirect_path = \"/token\"",
             "redirect_path: must begin with a slash",
@@ -92,4 +97,24 @@ fn what_the_library_finds_is_told_with_flag_and_variable() {
     let by_variable = told(&[], &[("ENTRADA_ALLOWED_ORIGINS", "nowhere")]);
     let expected = format!("ENTRADA_ALLOWED_ORIGINS: {origin}");
     assert!(by_variable[0].starts_with(&expected), "{by_variable:?}");
+}
+
+#[test]
+fn authorities_that_are_no_certificates_are_refused() {
+    let file = file("no certificate");
+    let path = file.path().to_str().unwrap();
+    let error = read(&["--ca-file", path], LEAST.as_slice()).unwrap_err();
+    let told: Vec<_> = error.problems().iter().map(Problem::to_string).collect();
+    assert_eq!(told, ["--ca-file: the file has no certificate in PEM"]);
+}
+
+#[test]
+fn a_file_that_is_not_found_says_where_its_path_begins() {
+    let told = |name: &str| {
+        let error = read(&["--ca-file", name], LEAST.as_slice()).unwrap_err();
+        error.problems()[0].to_string()
+    };
+    let begins = "begins in the directory this is started in";
+    assert!(told("nowhere.pem").ends_with(begins));
+    assert!(!told("/nowhere.pem").contains(begins));
 }

@@ -174,6 +174,18 @@ fn a_route_that_leads_nowhere_is_a_problem() {
 }
 
 #[test]
+fn routes_whose_paths_are_none_are_not_told_to_have_the_same() {
+    let upstream = "upstream = \"http://127.0.0.1:1\"";
+    let route = |path: &str| format!("[[route]]\npath = \"{path}\"\n{upstream}");
+    let text = format!("{}\n{}", route("a"), route("b"));
+    let what = "path: write a path such as /mcp, of letters, digits, and - . _ ~";
+    assert_eq!(
+        problems_of_file(&text, &without_upstream()),
+        [format!(":2: {what}"), format!(":5: {what}")]
+    );
+}
+
+#[test]
 fn two_routes_have_no_place_in_common() {
     let upstream = "upstream = \"http://127.0.0.1:1\"";
     let own = format!("[[route]]\nhost = \"a.example\"\n{upstream}");

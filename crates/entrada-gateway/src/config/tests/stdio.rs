@@ -141,3 +141,19 @@ command = []
     }
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
 }
+
+#[test]
+fn what_is_said_of_children_is_warned_of_where_there_are_none() {
+    let variables = [("ENTRADA_MAX_CHILDREN", "50")];
+    let told = |least: &[(&str, &str)]| {
+        let settings = read(&[], least).unwrap();
+        let warnings = settings.warnings.iter().map(Problem::to_string);
+        warnings.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told(&least_and(&variables)),
+        ["ENTRADA_MAX_CHILDREN: means nothing without command"]
+    );
+    let with_command = [("ENTRADA_COMMAND", "sh"), variables[0]];
+    assert!(told(&least(&with_command)).is_empty());
+}
