@@ -216,6 +216,12 @@ fn applications(sources: &mut Sources<'_>, tokens: TokensOf) -> Vec<String> {
         let what = "where users come with tokens of Entra's, too, required_app_roles alone lets \
                     applications in";
         sources.check(NAME, Err::<(), _>(what.to_owned()));
+    } else if sources.is_given(NAME) && !sources.list("required_app_roles").is_empty() {
+        // Whoever said which are the only ones would let in more than those.
+        let what = "holds for no server whose users come with tokens of Entra's, too, where \
+                    required_app_roles alone lets applications in: say it for each route it is for, \
+                    or required_app_roles = [] for those others";
+        sources.check(NAME, Err::<(), _>(what.to_owned()));
     }
     Vec::new()
 }

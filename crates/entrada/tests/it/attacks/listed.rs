@@ -34,10 +34,11 @@ const ATTACKS: [&str; 24] = [
 ];
 
 /// Tests of the gateway, of tools, of credentials and of stores, some of which do.
-const ELSEWHERE: [&str; 33] = [
+const ELSEWHERE: [&str; 34] = [
     include_str!("../../../../entrada-gateway/src/control/serving.rs"),
     include_str!("../../../../entrada-gateway/src/command/terminal.rs"),
     include_str!("../../../../entrada-gateway/src/config/prints.rs"),
+    include_str!("../../../../entrada-gateway/src/config/tests/routes.rs"),
     include_str!("../../../../entrada-gateway/src/reload/tests.rs"),
     include_str!("../credential.rs"),
     include_str!("../../store/moving.rs"),
