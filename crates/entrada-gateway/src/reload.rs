@@ -56,11 +56,31 @@ pub(crate) struct Reloading {
     tracer: Option<Tracer>,
     live: Live,
     operators: Option<Live>,
+    /// What was there at the last look, where that is not what is in use.
+    seen: Option<Prints>,
     /// Why the settings that are there were not taken, as it was told.
     refused: Option<Vec<String>>,
     leaving: JoinSet<()>,
     /// That there is no more time.
     hurry: CancellationToken,
+}
+
+/// What there is at a look.
+enum Found {
+    /// What is in use.
+    Nothing,
+    /// Something else, which may be on its way: half a file can be a whole configuration that says less.
+    Unsettled(Prints),
+    /// What can be taken over.
+    Settled(Box<Made>),
+}
+
+/// What is taken over, where it is not what is in use.
+enum Takes {
+    /// All there is: somebody says that it is whole.
+    All,
+    /// What was there at the last look, too.
+    Settled(Option<Prints>),
 }
 
 /// Settings that can be taken over, and what they come to.
@@ -109,6 +129,7 @@ impl Reloading {
             tracer,
             live,
             operators,
+            seen: None,
             refused: None,
             leaving: JoinSet::new(),
             hurry: CancellationToken::new(),
@@ -122,13 +143,14 @@ impl Reloading {
 
     /// Looks whether the settings changed, every few seconds and at each hangup, until `stop`.
     pub(crate) async fn run(&mut self, mut hangups: Hangups, stop: CancellationToken) {
+        let mut next = LOOK_EVERY;
         loop {
             let asked = tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => false,
+                () = tokio::time::sleep(next) => false,
                 () = hangups.next() => true,
             };
-            self.look(asked).await;
+            next = self.look(asked).await;
             while self.leaving.try_join_next().is_some() {}
         }
     }
@@ -141,20 +163,32 @@ impl Reloading {
         tokio::join!(routes.close(), left);
     }
 
-    /// Takes over what changed; says what came of it where somebody `asked`, or it is news.
-    async fn look(&mut self, asked: bool) {
+    /// Takes over what changed, if it was seen before or somebody `asked`; says what came of it where somebody
+    /// did, or it is news. In how long to look again.
+    async fn look(&mut self, asked: bool) -> Duration {
         let (read, before) = (Arc::clone(&self.read), self.in_use.borrow().clone());
         let has_operators = self.operators.is_some();
-        let made = move || make(&read, &before, has_operators);
-        // It fails where the process ends.
-        let Ok(made) = tokio::task::spawn_blocking(made).await else {
-            return;
+        let seen = self.seen.take();
+        let takes = if asked {
+            Takes::All
+        } else {
+            Takes::Settled(seen)
         };
-        match made {
-            Ok(Some(made)) => self.take(*made),
-            Ok(None) => self.nothing_new(asked),
+        let look = move || look(&read, (&before, &takes), has_operators);
+        // It fails where the process ends.
+        let Ok(found) = tokio::task::spawn_blocking(look).await else {
+            return LOOK_EVERY;
+        };
+        match found {
+            Ok(Found::Settled(made)) => self.take(*made),
+            Ok(Found::Nothing) => self.nothing_new(asked),
+            Ok(Found::Unsettled(prints)) => {
+                self.seen = Some(prints);
+                return SETTLED_AFTER;
+            }
             Err(refused) => self.refuse(refused.lines(), asked),
         }
+        LOOK_EVERY
     }
 
     fn take(&mut self, made: Made) {
@@ -213,18 +247,35 @@ impl Reloading {
     }
 }
 
-/// What the settings come to that are there now; nothing, if they are those of `before`.
-fn make(
-    (flags, environment): &(Flags, Environment),
-    before: &InUse,
+/// What is there, where `before` is in use.
+fn look(
+    read: &(Flags, Environment),
+    (before, takes): (&InUse, &Takes),
     has_operators: bool,
-) -> Result<Option<Box<Made>>, Refused> {
+) -> Result<Found, Refused> {
+    let (flags, environment) = read;
     // Before they are read: what changes meanwhile differs the next time.
     let prints = Settings::prints(flags, environment)?;
     if Change::of(&before.prints, &prints) == Change::Nothing {
-        return Ok(None);
+        return Ok(Found::Nothing);
     }
-    let mut settings = Settings::read(flags, environment)?;
+    match takes {
+        Takes::Settled(seen) if seen.as_ref() != Some(&prints) => {
+            return Ok(Found::Unsettled(prints));
+        }
+        Takes::All | Takes::Settled(_) => {}
+    }
+    let settings = Settings::read(flags, environment)?;
+    // Else it would be in use for as long as what was there before is there again.
+    if settings.prints != prints {
+        return Ok(Found::Unsettled(prints));
+    }
+    let made = make(settings, before, has_operators)?;
+    Ok(Found::Settled(Box::new(made)))
+}
+
+/// What `settings` come to in the place of `before`.
+fn make(mut settings: Settings, before: &InUse, has_operators: bool) -> Result<Made, Refused> {
     if let Change::Kept(names) = Change::of(&before.prints, &settings.prints) {
         return Err(Refused::UntilRestart(names));
     }
@@ -250,14 +301,14 @@ fn make(
         routes,
         audit,
         numbers: before.numbers.clone(),
-        prints,
+        prints: settings.prints.clone(),
         key_rotation: settings.server.key_rotation,
     };
-    Ok(Some(Box::new(Made {
+    Ok(Made {
         in_use,
         operators,
         settings,
-    })))
+    })
 }
 
 /// What serves operators: nobody stands before it whose word is taken on who calls.
@@ -276,8 +327,11 @@ async fn leave(server: McpServer, (before, within): (Before, Duration), hurry: C
     server.close().await;
 }
 
-/// How soon a change is taken over.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How soon a change is seen.
+const LOOK_EVERY: Duration = Duration::from_secs(4);
+
+/// How long it must have been as it is before it is taken over.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

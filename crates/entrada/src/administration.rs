@@ -4,28 +4,28 @@
 //! for the grants of one user. Nobody's token is told, for no fact here is one.
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::audit::{Act, AuditEvent, Decision, Who};
+use crate::audit::{Act, Who};
 use crate::authorization_server::AuthorizationServer;
-use crate::causes::Causes;
 use crate::grant::GrantId;
 use crate::jwt::jwks::Algorithm;
 use crate::keys::{Change, KeyFacts, Keys, KeysError};
 use crate::oauth::client::ClientId;
-use crate::oauth::error::ErrorCode;
 use crate::platform::{Platform, Timestamp};
 use crate::store::{Collection, Cursor, Kept, SealedStore, StoreError};
 
 mod ending;
 mod facts;
+mod noted;
 mod run;
 mod selection;
+
+use noted::Noted;
 
 pub use ending::{Ended, RemoveClientError};
 pub use facts::{ClientFacts, ClientOrigin, Counts, GrantFacts, GrantHolder};
@@ -114,25 +114,6 @@ impl Administration {
             operator: Some(operator),
             ..self.clone()
         }
-    }
-
-    /// Writes to the audit log what came of an operator's `act` on `object`.
-    fn tell<T, E: Error + 'static>(&self, act: Act, object: Option<String>, done: &Result<T, E>) {
-        let (Some(sink), Some(operator)) = (self.server.audit(), &self.operator) else {
-            return;
-        };
-        let decision = match done {
-            Ok(_) => Decision::Allowed,
-            Err(error) => Decision::Denied {
-                code: ErrorCode::ServerError,
-                reason: Causes(error).to_string(),
-            },
-        };
-        sink.record(AuditEvent {
-            who: Some(operator.clone()),
-            object,
-            ..AuditEvent::new(act, decision, self.now())
-        });
     }
 
     /// The grants that stand and that `filter` admits: about `most` of them, after a page that was seen.
@@ -238,9 +219,8 @@ impl Administration {
         let (now, algorithm) = (self.now(), self.signing_algorithm);
         let random = Arc::clone(&self.platform.random);
         let change: Change = Arc::new(move |ring| ring.rotated(algorithm, &*random, now).map(Some));
-        let done = self.keys.tend(&change, now).await;
-        self.tell(Act::KeysRotated, None, &done);
-        done
+        let noted = Noted::begin(self, Act::KeysRotated, None);
+        noted.end(self.keys.tend(&change, now).await)
     }
 
     /// How much is kept. All of it is looked at.

@@ -264,7 +264,11 @@ impl ProviderSettings {
                 let config = config
                     .app_only(applications)
                     .required_scopes(&resource.required_scopes);
-                self.looking_groups_up(config)
+                // The credential is of our own app registration.
+                match resource.registration {
+                    Some(_) => config,
+                    None => self.looking_groups_up(config),
+                }
             }
         };
         Some(AzureJwtVerifier::new(config, platform.clone()))

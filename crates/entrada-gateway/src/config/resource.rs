@@ -217,6 +217,12 @@ fn applications(sources: &mut Sources<'_>, tokens: TokensOf) -> Vec<String> {
         let what = "where users come with tokens of Entra's, too, required_app_roles alone lets \
                     applications in";
         sources.check(NAME, Err::<(), _>(what.to_owned()));
+    } else if sources.is_given(NAME) && !sources.list("required_app_roles").is_empty() {
+        // Whoever said which are the only ones would let in more than those.
+        let what = "holds for no server whose users come with tokens of Entra's, too, where \
+                    required_app_roles alone lets applications in: say it for each route it is for, \
+                    or required_app_roles = [] for those others";
+        sources.check(NAME, Err::<(), _>(what.to_owned()));
     }
     Vec::new()
 }
@@ -232,6 +238,11 @@ fn registration(sources: &mut Sources<'_>, tokens: TokensOf) -> Option<(String, 
             let what = "a route has one of its own only with tokens = \"entra\" and a client_id";
             sources.check(name, Err::<(), _>(what.to_owned()));
         }
+    }
+    if own.is_some() && sources.is_given("upstream_scope") {
+        let what = "tokens for another app registration than the gateway's cannot be exchanged: take the \
+                    client_id out";
+        sources.check("upstream_scope", Err::<(), _>(what.to_owned()));
     }
     own.map(|client_id| (client_id, sources.own("identifier_uri")))
 }

@@ -224,6 +224,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_stranger_is_hung_up_on_before_anything_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let mut socket = ControlSocket::open(&path).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let us = socket.owner;
+        if us == ROOT {
+            // Whoever tests as root is no stranger anywhere.
+            return;
+        }
+        socket.owner = us + 1;
+        let nothing = || -> Administration { panic!("a stranger is answered") };
+        let stop = CancellationToken::new();
+        let stranger = async {
+            let mut stream = UnixStream::connect(&path).await.unwrap();
+            let mut told = Vec::new();
+            stream.read_to_end(&mut told).await.unwrap();
+            stop.cancel();
+            told
+        };
+        let ((), told) = tokio::join!(socket.serve(nothing, stop.clone()), stranger);
+        assert!(told.is_empty());
+    }
+
+    #[tokio::test]
     async fn what_is_no_socket_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control.sock");

@@ -43,9 +43,10 @@ impl Stage {
         }
     }
 
-    /// Writes the file, and lets the gateway look; why it was not taken, if it was not.
+    /// Writes the file, and lets the gateway look until it is settled; why it was not taken, if it was not.
     async fn reads(&mut self, content: &str) -> Option<&[String]> {
         write(&self.folder, "entrada.toml", content);
+        self.reloading.look(false).await;
         self.reloading.look(false).await;
         self.reloading.refused.as_deref()
     }
@@ -220,4 +221,29 @@ async fn a_child_ends_once_what_was_on_its_way_to_it_is_over() {
     assert_eq!(stage.reads(&with).await, None);
     assert_eq!(stage.reads(&without).await, None);
     stage.reloading.close().await;
+}
+
+#[tokio::test]
+async fn half_a_configuration_that_reads_as_a_whole_opens_nothing() {
+    let rule = "[[route.rule]]\ntools = ['search']\nroles = ['Searcher']\n";
+    let whole = format!("{ROUTE}{rule}");
+    let mut stage = Stage::new(&whole);
+    let mut in_use = stage.reloading.in_use();
+    in_use.mark_unchanged();
+    // As far as it has come when the gateway looks.
+    let half = stage.content(ROUTE);
+    write(&stage.folder, "entrada.toml", &half);
+    stage.reloading.look(false).await;
+    assert!(!in_use.has_changed().unwrap());
+    let more = stage.content(&whole.replace("'Searcher'", "'Searcher', 'Finder'"));
+    write(&stage.folder, "entrada.toml", &more);
+    stage.reloading.look(false).await;
+    assert!(!in_use.has_changed().unwrap());
+    stage.reloading.look(false).await;
+    assert!(in_use.has_changed().unwrap());
+    // Who asks says that it is whole.
+    in_use.mark_unchanged();
+    write(&stage.folder, "entrada.toml", &half);
+    stage.reloading.look(true).await;
+    assert!(in_use.has_changed().unwrap());
 }

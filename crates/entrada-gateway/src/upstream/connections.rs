@@ -106,11 +106,14 @@ impl Drop for Seat {
 
 fn sender(connector: HttpsConnector<Dial>) -> Sender {
     Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_CONNECTION)
         .http1_max_headers(MAX_HEADERS)
         .http2_initial_stream_window_size(UNREAD)
         .http2_initial_connection_window_size(UNREAD * UNREAD_OF_ALL)
+        .http2_keep_alive_interval(SILENCE)
+        .http2_keep_alive_timeout(SILENCE)
         .build(connector)
 }
 
@@ -122,6 +125,10 @@ const UNREAD: u32 = 64 * 1024;
 
 /// For how many answers that may be: for more than there are seats.
 const UNREAD_OF_ALL: u32 = 96;
+
+/// How long a connection may be silent before it is asked whether it is there, and how long it may take to
+/// say so. The system finds out a quarter of an hour later, and until then all who share it would wait.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// How long an idle connection is kept. Common MCP servers close theirs after five seconds, and a
 /// request that meets the closing would be lost: it must not be sent twice.

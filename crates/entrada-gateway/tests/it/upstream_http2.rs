@@ -1,8 +1,8 @@
 //! A server that offers HTTP/2.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -18,10 +18,12 @@ use rcgen::generate_simple_self_signed;
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tempfile::NamedTempFile;
-use tokio::net::TcpListener;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::gateway::{Gateway, before, body};
@@ -161,4 +163,69 @@ async fn streams_that_nobody_reads_keep_nobody_waiting() {
     let answer = gateway.oneshot(request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(server.connections.load(Ordering::SeqCst), 2);
+}
+
+/// What stands between the gateway and a server, and falls silent without a word.
+struct Relay {
+    url: String,
+    /// What ends the passing on of connections that are open; they stay so.
+    silence: Arc<Mutex<CancellationToken>>,
+    _passing: JoinSet<()>,
+}
+
+impl Relay {
+    async fn to(server: &Http2Server) -> Self {
+        let there = server.url.split('/').nth(2).unwrap().to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}/mcp", listener.local_addr().unwrap());
+        let silence = Arc::<Mutex<CancellationToken>>::default();
+        let (mut passing, of_new) = (JoinSet::new(), Arc::clone(&silence));
+        passing.spawn(async move {
+            let mut open = JoinSet::new();
+            loop {
+                let (mut here, _) = listener.accept().await.unwrap();
+                let mut there = TcpStream::connect(&there).await.unwrap();
+                let silence = of_new.lock().unwrap().clone();
+                open.spawn(async move {
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut here, &mut there) => {}
+                        () = silence.cancelled() => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        Self {
+            url,
+            silence,
+            _passing: passing,
+        }
+    }
+
+    fn falls_silent(&self) {
+        let open = std::mem::take(&mut *self.silence.lock().unwrap());
+        open.cancel();
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_fell_silent_takes_no_more_requests() {
+    let server = Http2Server::new().await;
+    let relay = Relay::to(&server).await;
+    let mut settings = UpstreamSettings::new(relay.url.parse().unwrap());
+    settings.tls.ca_file = Some(server.authority.path().to_owned());
+    settings.http2 = true;
+    settings.response_timeout = None;
+    let gateway = before(&settings);
+    let post = async |within| {
+        let request = Request::post("/mcp").body(Body::from("{}")).unwrap();
+        let answer = tokio::time::timeout(within, gateway.clone().oneshot(request));
+        answer.await.map(|answer| answer.unwrap().status())
+    };
+    let long = Duration::from_secs(120);
+    assert_eq!(post(long).await, Ok(StatusCode::OK));
+    relay.falls_silent();
+    tokio::time::pause();
+    assert_eq!(post(long).await, Ok(StatusCode::BAD_GATEWAY));
+    tokio::time::resume();
+    assert_eq!(post(Duration::from_secs(20)).await, Ok(StatusCode::OK));
 }

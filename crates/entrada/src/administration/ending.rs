@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::noted::Noted;
 use super::run::Run;
 use super::{Administration, Selection};
 use crate::audit::Act;
@@ -68,9 +69,8 @@ impl Administration {
         selection: &Selection,
         told: impl FnMut(Ended) + Send,
     ) -> Result<Ended, StoreError> {
-        let done = self.end(selection, told).await;
-        self.tell(Act::GrantsEnded, Some(selection.to_string()), &done);
-        done
+        let noted = Noted::begin(self, Act::GrantsEnded, Some(selection.to_string()));
+        noted.end(self.end(selection, told).await)
     }
 
     async fn end(
@@ -93,9 +93,8 @@ impl Administration {
         id: &ClientId,
         told: impl FnMut(Ended) + Send,
     ) -> Result<Ended, RemoveClientError> {
-        let done = self.remove(id, told).await;
-        self.tell(Act::ClientRemoved, Some(format!("client {id}")), &done);
-        done
+        let noted = Noted::begin(self, Act::ClientRemoved, Some(format!("client {id}")));
+        noted.end(self.remove(id, told).await)
     }
 
     async fn remove(

@@ -372,7 +372,7 @@ impl AzureConfig {
 
     /// Sends the clients of the first server to Entra itself for tokens, as
     /// [`ProtectedResource::tokens_of_entra`] does those of another. Where all servers do, there is no
-    /// authorization server, and neither a credential nor a required scope is needed.
+    /// authorization server, no credential is needed, and no scope is given here.
     ///
     /// # Security
     ///

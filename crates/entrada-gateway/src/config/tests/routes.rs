@@ -336,12 +336,49 @@ fn what_entras_tokens_have_no_use_for_is_told() {
         ),
         ("tokens = \"theirs\"", "tokens: write ours, entra or both"),
         (
+            "tokens = \"entra\"\nclient_id = \"33333333-3333-3333-3333-333333333333\"\nupstream_scope = \"api://a/b\"",
+            "upstream_scope: tokens for another app registration",
+        ),
+        (
             "tokens = \"both\"\nallowed_applications = \"30000000-0000-4000-8000-000000000004\"",
             "allowed_applications: where users come",
         ),
     ] {
         let told = problems_of_file(&route(more), &without_upstream());
         assert!(told.len() == 1 && told[0].contains(expected), "{told:?}");
+    }
+}
+
+#[test]
+fn who_is_not_among_the_only_applications_gets_in_at_no_route() {
+    let only = "allowed_applications = \"30000000-0000-4000-8000-000000000004\"\n";
+    let roles = "required_app_roles = \"Mcp.All\"\n";
+    let route = "[[route]]\npath = \"/a\"\nupstream = \"http://127.0.0.1:1\"\n";
+    for tokens in ["entra", "both"] {
+        let tokens = format!("tokens = \"{tokens}\"\n");
+        for (text, is_told) in [
+            (format!("{only}{roles}{route}{tokens}"), true),
+            (format!("{only}{route}{tokens}{roles}"), true),
+            // Where no application gets in, or all that have the role are meant to.
+            (format!("{only}{route}{tokens}"), false),
+            (
+                format!("{only}{roles}{route}{tokens}required_app_roles = []\n"),
+                false,
+            ),
+            (format!("{roles}{route}{tokens}"), false),
+        ] {
+            let read = of_file(&text, &without_upstream());
+            let problems = read
+                .err()
+                .map(|error| error.problems().iter().map(told).collect());
+            let problems: Vec<String> = problems.unwrap_or_default();
+            let expected = [":1: allowed_applications: holds for no server whose users come"];
+            let expected = expected.iter().take(usize::from(is_told));
+            assert_eq!(problems.len(), expected.len(), "{text}: {problems:?}");
+            for (problem, expected) in problems.iter().zip(expected) {
+                assert!(problem.starts_with(expected), "{problem}");
+            }
+        }
     }
 }
 

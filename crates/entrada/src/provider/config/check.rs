@@ -291,7 +291,11 @@ impl AzureConfig {
     /// The scopes of the first server, where we issue its tokens.
     fn first_scopes(&self, found: &mut Findings) -> Option<ScopePolicy> {
         if self.at_entra.is_some() {
-            // Others may require those that are given here.
+            // Others may require those that are given here; where there are none, nobody does.
+            let given = [&self.required_scopes, &self.optional_scopes];
+            if self.issues_nothing() && given.iter().any(|scopes| !scopes.is_empty()) {
+                found.add(ConfigError::ScopesAtEntra);
+            }
             found.0.extend(mistake(&self.requirement));
             return None;
         }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use entra_emulator::builtin;
 use entrada::administration::{GrantFilter, Selection};
+use entrada::audit::{Decision, Who};
 use entrada::store::{Collection, Store};
 
 use crate::administration::{id_of, revoke, user};
+use crate::observed::Told;
 use crate::outage::Outage;
 use crate::world::{SECOND, World};
 
@@ -120,4 +122,35 @@ async fn administration_tells_no_secret() {
     for secret in &secrets {
         assert!(!told.contains(&secret[..24]), "{secret}");
     }
+}
+
+#[tokio::test]
+async fn an_operator_who_hangs_up_is_in_the_audit_log_all_the_same() {
+    let (held, told) = (Arc::new(Outage::default()), Told::default());
+    let store = Arc::<Outage>::clone(&held) as Arc<dyn Store>;
+    let world = World::on(store, |config| config.audit(Arc::new(told.clone()))).await;
+    let session = world.log_in("alice").await;
+    let administration = world.provider.administration();
+    let administration = administration.by(Who::named("night shift"));
+    let id = id_of(&session.client.id);
+    told.take();
+    held.hold_at(&["read", "put_version", "revoke"], Collection::Grants);
+    tokio::select! {
+        done = administration.remove_client(&id, drop) => panic!("{done:?}"),
+        () = held.held() => {}
+    }
+    let events = told.take();
+    let [removed] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(removed.act.as_str(), "client_removed");
+    assert_eq!(removed.object, Some(format!("client {id}")));
+    let username = removed.who.as_ref().and_then(|who| who.username.as_deref());
+    assert_eq!(username, Some("night shift"));
+    let is_whole = matches!(removed.decision, Decision::Allowed);
+    assert!(!is_whole, "its grant stands");
+    session
+        .refresh()
+        .await
+        .assert_refused(401, "invalid_client");
 }

@@ -34,16 +34,18 @@ const ATTACKS: [&str; 24] = [
 ];
 
 /// Tests of the gateway, of tools, of credentials and of stores, some of which do.
-const ELSEWHERE: [&str; 36] = [
+const ELSEWHERE: [&str; 38] = [
     include_str!("../../../../entrada-gateway/src/control/serving.rs"),
     include_str!("../../../../entrada-gateway/src/command/terminal.rs"),
     include_str!("../../../../entrada-gateway/src/config/prints.rs"),
+    include_str!("../../../../entrada-gateway/src/config/tests/routes.rs"),
     include_str!("../../../../entrada-gateway/src/reload/tests.rs"),
     include_str!("../credential.rs"),
     include_str!("../../store/moving.rs"),
     include_str!("../../../src/store/moving/tests/interleaved.rs"),
     include_str!("../../../src/store/moving/tests/one_by_one.rs"),
     include_str!("../../../src/caller_assertion.rs"),
+    include_str!("../../../src/provider/config/check/tests.rs"),
     include_str!("../../../../entrada-gateway/tests/exchange/identity.rs"),
     include_str!("../../../../entrada-gateway/src/upstream/content.rs"),
     include_str!("../../../../entrada-gateway/src/upstream/stdio/lines.rs"),

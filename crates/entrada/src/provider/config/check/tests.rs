@@ -275,6 +275,26 @@ fn a_credential_is_looked_at_before_anything_is_served() {
 }
 
 #[test]
+fn scopes_that_would_be_required_nowhere_are_told() {
+    let at_entra = || {
+        let config = AzureJwtConfig::new("contoso.com", CLIENT_ID).required_scopes(["x"]);
+        AzureJwtVerifier::new(config, Platform::system().unwrap()).unwrap()
+    };
+    let all = least().tokens_of_entra(at_entra());
+    let told = "required_scopes: what the verifier";
+    assert_mistake(all.clone(), told);
+    assert_mistake(all.required_scopes([""; 0]).optional_scopes(["y"]), told);
+    let ours = ProtectedResource::new("https://mcp.example.com/ours");
+    for good in [
+        least().required_scopes([""; 0]).tokens_of_entra(at_entra()),
+        // Of those that we issue tokens for.
+        least().tokens_of_entra(at_entra()).resource(ours),
+    ] {
+        assert!(check(good).is_ok());
+    }
+}
+
+#[test]
 fn proofs_are_not_asked_for_and_turned_away_at_once() {
     let client = PreregisteredClient::new("agents", ["https://agents.example/callback"]);
     let bound = client.clone().dpop_bound_access_tokens();
