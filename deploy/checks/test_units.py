@@ -49,7 +49,7 @@ class Units(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def test_it_stops_after_the_drain_timeout(self):
-        table = (gateway.ROOT / "crates/entrada-gateway/src/config/table/settings.rs").read_text()
+        table = (gateway.ROOT / "crates/entrada-gateway/src/config/table/settings/process.rs").read_text()
         drain = re.search(r'"drain_timeout",\s+"TIME",[^)]*\)\s+\.or\("(\d+)s"\)', table)
         stop = sandbox.settings(UNIT)["TimeoutStopSec"]
         self.assertGreater(int(stop[0]), int(drain[1]))
