@@ -20,6 +20,7 @@ mod rules;
 mod stdio;
 mod store;
 mod tls;
+mod tokens;
 mod upstream;
 mod upstream_token;
 
