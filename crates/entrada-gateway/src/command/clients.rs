@@ -8,7 +8,7 @@ use entrada::administration::{ClientFacts, ClientOrigin};
 use entrada::oauth::client::ClientId;
 use entrada::platform::{Clock as _, SystemClock, Timestamp};
 
-use super::grants::{client_id, confirm, json_line, sentence, tell_ended};
+use super::grants::{client_id, confirm, json_line, sentence, tell_ended, tell_none};
 use super::kept::Kept;
 use super::keys::span;
 use super::terminal::{Progress, STRONG, printable, styled};
@@ -77,7 +77,7 @@ impl Options {
                     }
                     match page.next {
                         Some(next) => after = Some(next),
-                        None => return Ok(()),
+                        None => return tell_none(seen.is_empty() && !self.json, out),
                     }
                 }
             }

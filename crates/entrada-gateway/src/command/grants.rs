@@ -100,7 +100,14 @@ impl Options {
                         tell(grant, now, out)
                     }
                 };
-                each_grant(&kept, &list.filter(), |grant| tell(grant, out)).await
+                let mut none = true;
+                let filter = list.filter();
+                let told = each_grant(&kept, &filter, |grant| {
+                    none = false;
+                    tell(grant, out)
+                });
+                told.await?;
+                tell_none(none && !self.json, out)
             }
             Action::Revoke(revoke) => {
                 let selection = revoke.which.selection()?;
@@ -195,6 +202,14 @@ async fn each_grant(
             None => return Ok(()),
         }
     }
+}
+
+/// Says that nothing was told, if it was `none`: silence could be a wrong filter, too.
+pub(super) fn tell_none(none: bool, out: &mut (dyn Write + Send)) -> Result<(), CommandError> {
+    if none {
+        writeln!(out, "There are none.").map_err(CommandError::Output)?;
+    }
+    Ok(())
 }
 
 pub(super) fn json_line(

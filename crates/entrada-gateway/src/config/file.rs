@@ -218,6 +218,11 @@ fn entry(
         return Err(Problem::misplaced(setting, &place));
     }
     let origin = Origin::File(place);
+    if value.as_bool().is_some() && !is_switch(setting) {
+        // It would be a scope, a role or a path called that.
+        let what = "true and false say nothing here";
+        return Err(Problem::wrong(setting, &origin, what));
+    }
     let value = match setting.name {
         // Of these the words may have spaces in them.
         "command" | "environment" => list_of(value).or_else(|| text_of(value)),
@@ -228,6 +233,11 @@ fn entry(
         Problem::wrong(setting, &origin, what)
     })?;
     Ok((setting.name, Given { value, origin }))
+}
+
+/// Whether the setting is on or off, if nothing else.
+fn is_switch(setting: &Setting) -> bool {
+    setting.value == "BOOL" || setting.name == "filter_lists"
 }
 
 /// A value the way a flag would spell it.

@@ -205,7 +205,11 @@ async fn clients_are_listed_and_removed_while_no_gateway_has_the_file() {
     assert_eq!(told, REMOVED);
     let again = entrada(folder, &["clients", "remove", &id, "--yes"]);
     again.refused(1, "there is no such client");
-    assert_eq!(entrada(folder, &["clients", "list"]).ok(), "");
+    assert_eq!(
+        entrada(folder, &["clients", "list"]).ok(),
+        "There are none.\n"
+    );
+    assert_eq!(entrada(folder, &["clients", "list", "--json"]).ok(), "");
     let session = session.at(&server(&outside, folder));
     session
         .refresh()
@@ -264,7 +268,7 @@ fn a_gateway_tells_what_is_in_its_memory() {
     let file = folder.path().join("entrada.toml");
     std::fs::write(&file, "store = \"memory:\"\n").unwrap();
     let line = ["grants", "list", "--config", file.to_str().unwrap()];
-    assert_eq!(entrada(folder.path(), &line).ok(), "");
+    assert_eq!(entrada(folder.path(), &line).ok(), "There are none.\n");
     gateway.stop();
 }
 

@@ -141,3 +141,34 @@ fn what_somebody_may_mean_is_warned_of() {
         assert_eq!(told, Vec::from_iter(expected), "{variables:?}");
     }
 }
+
+#[test]
+fn a_switch_is_none_but_where_one_is_meant() {
+    for (text, expected) in [
+        (
+            "required_scopes = true",
+            Some(":1: required_scopes: true and false say nothing here"),
+        ),
+        (
+            "path = \"/a\"\nupstream = \"http://127.0.0.1:1\"\nrequired_scopes = false",
+            Some(":4: required_scopes: true and false say nothing here"),
+        ),
+        ("dpop_nonce = true", None),
+        ("dpop_nonce = \"true\"", None),
+    ] {
+        let text = if text.starts_with("path") {
+            format!("[[route]]\n{text}")
+        } else {
+            text.to_owned()
+        };
+        let file = file(&text);
+        let config = ("ENTRADA_CONFIG", file.path().to_str().unwrap());
+        let found = read(&[], &[&LEAST[..], &[config]].concat()).err();
+        let found = found.map(|error| error.problems().first().map(ToString::to_string));
+        let found = found.flatten();
+        match expected {
+            Some(expected) => assert!(found.unwrap().ends_with(expected), "{text}"),
+            None => assert_eq!(found, None, "{text}"),
+        }
+    }
+}
