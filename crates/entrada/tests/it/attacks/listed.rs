@@ -38,7 +38,7 @@ const ELSEWHERE: [&str; 38] = [
     include_str!("../../../../entrada-gateway/src/control/serving.rs"),
     include_str!("../../../../entrada-gateway/src/command/terminal.rs"),
     include_str!("../../../../entrada-gateway/src/config/prints.rs"),
-    include_str!("../../../../entrada-gateway/src/config/tests/routes.rs"),
+    include_str!("../../../../entrada-gateway/src/config/tests/tokens.rs"),
     include_str!("../../../../entrada-gateway/src/reload/tests.rs"),
     include_str!("../credential.rs"),
     include_str!("../../store/moving.rs"),
