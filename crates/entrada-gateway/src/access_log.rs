@@ -180,7 +180,7 @@ async fn observe(State(observer): State<Observer>, mut request: Request, next: N
         request.extensions_mut().insert(ClientAddress(address));
     }
     line.under_way = request.extensions_mut().remove();
-    line.open = (!health::is_probe(&line.path)).then(|| Open::request(&line.route));
+    line.open = (!health::is_probe(&line.path)).then(Open::request);
     let span = observer.span(&mut request, &line);
     line.span = span.clone();
     request.extensions_mut().insert(correlation_id.clone());

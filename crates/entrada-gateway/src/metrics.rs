@@ -64,7 +64,7 @@ pub const METRICS: &[Metric] = {
         Metric::new(
             UNDER_WAY,
             Gauge,
-            &["route"],
+            &[],
             "Requests that came and whose answer has not ended, streams of events among them",
         ),
         Metric::new(STREAMS, Gauge, &[], "Streams of events that are open"),
@@ -256,8 +256,8 @@ pub(crate) fn audit_fails(failing: bool) {
 pub(crate) struct Open(Gauge);
 
 impl Open {
-    pub(crate) fn request(route: &Arc<str>) -> Self {
-        Self::of(gauge!(UNDER_WAY, "route" => Arc::clone(route)))
+    pub(crate) fn request() -> Self {
+        Self::of(gauge!(UNDER_WAY))
     }
 
     pub(crate) fn stream() -> Self {

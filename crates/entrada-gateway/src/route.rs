@@ -57,13 +57,7 @@ impl Routes {
         servers: &[UpstreamSettings],
         audit: Option<&Audit>,
     ) -> Result<Self, UpstreamError> {
-        let routes = provider.resources().zip(servers);
-        let routes = routes.map(|(resource, server)| {
-            let mut server = server.clone();
-            server.assertions = provider.caller_assertions(resource);
-            Route::new(resource, &server, audit)
-        });
-        routes.collect::<Result<_, _>>().map(Self)
+        Self(Arc::default()).renewed(provider, servers, audit)
     }
 
     /// The same by other settings, in the place of these: a server that is reached as it was keeps its
@@ -83,7 +77,7 @@ impl Routes {
         let routes = routes.map(|(resource, server)| {
             let mut server = server.clone();
             server.assertions = provider.caller_assertions(resource);
-            Route::in_place_of(self.of(resource), resource, &server, audit)
+            Route::in_place_of(self.of(resource), resource, server, audit)
         });
         routes.collect::<Result<_, _>>().map(Self)
     }
@@ -142,18 +136,17 @@ impl Route {
         server: &UpstreamSettings,
         audit: Option<&Audit>,
     ) -> Result<Self, UpstreamError> {
-        Self::in_place_of(None, resource, server, audit)
+        Self::in_place_of(None, resource, server.clone(), audit)
     }
 
     /// The same in the place of the one `before`, of which stays what stays the same.
     fn in_place_of(
         before: Option<&Self>,
         resource: &str,
-        server: &UpstreamSettings,
+        mut server: UpstreamSettings,
         audit: Option<&Audit>,
     ) -> Result<Self, UpstreamError> {
         let resource = Url::parse(resource).map_err(|_| UpstreamError::Resource)?;
-        let mut server = server.clone();
         // Below the base URL, which may have a path itself.
         resource.path().clone_into(&mut server.resource_path);
         let name = match &*server.policy.route {

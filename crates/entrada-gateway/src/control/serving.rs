@@ -40,15 +40,20 @@ pub(crate) struct ControlSocket {
 }
 
 impl ControlSocket {
-    /// Opens the socket at `path`, in place of one that a gateway left behind: whoever has the store is alone
-    /// there.
+    /// Opens the socket at `path`, in place of one that a gateway left behind. One that answers stays: where
+    /// grants are in memory, several gateways may have one data directory.
     ///
     /// # Errors
     ///
     /// [`io::Error`] if it cannot be opened.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         match fs::symlink_metadata(path) {
-            Ok(found) if found.file_type().is_socket() => fs::remove_file(path)?,
+            Ok(found) if found.file_type().is_socket() => {
+                if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                    return Err(io::ErrorKind::AddrInUse.into());
+                }
+                fs::remove_file(path)?;
+            }
             Ok(_) => return Err(io::ErrorKind::AlreadyExists.into()),
             Err(_) => {}
         }
@@ -247,6 +252,18 @@ mod tests {
         };
         let ((), told) = tokio::join!(socket.serve(nothing, stop.clone()), stranger);
         assert!(told.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_socket_of_a_gateway_that_runs_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let running = ControlSocket::open(&path).unwrap();
+        let second = ControlSocket::open(&path).unwrap_err();
+        assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
+        assert!(path.exists());
+        drop(running);
+        assert!(ControlSocket::open(&path).is_ok());
     }
 
     #[tokio::test]

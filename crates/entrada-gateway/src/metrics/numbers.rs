@@ -77,10 +77,9 @@ mod tests {
     fn what_is_counted_is_summed_up() {
         let rendered = "# HELP entrada_http_requests_total x\n\
             entrada_http_requests_total{route=\"/mcp\",status=\"2xx\"} 40\n\
-            entrada_http_requests_total{route=\"/a\",status=\"4xx\"} 2\n\
+            entrada_http_requests_total{route=\"/a\",status=\"4xx\",outcome=\"}\"} 2\n\
             entrada_http_requests_total{route=\"/b\",status=\"5xx\"} 1\n\
-            entrada_http_requests_under_way{route=\"/mcp\"} 3\n\
-            entrada_http_requests_under_way{route=\"/}\"} 1\n\
+            entrada_http_requests_under_way 4\n\
             entrada_http_open_streams 2\n\
             entrada_logins_total{outcome=\"ok\",aadsts=\"none\"} 5\n\
             entrada_logins_total{outcome=\"access_denied\",aadsts=\"65004\"} 1\n\
