@@ -1,6 +1,5 @@
 """An operator at the pages of `entrada serve`, in Chromium: grants, clients and keys, seen and ended."""
 
-import os
 import pathlib
 import re
 import subprocess
@@ -11,8 +10,9 @@ from selenium.webdriver.common.by import By
 
 from chromium import Person
 from oauth import Client, send
-from programs import ARTEFACTS, DEBUG, emulator, free_port, stop, wait_for
-from tenant import CLIENT_ID, CLIENT_SECRET, PASSWORD, TENANT, USERNAME
+from programs import DEBUG, free_port
+from serving import serve
+from tenant import PASSWORD, USERNAME
 
 BOB = "bob@contoso.onmicrosoft.com"
 HOSTILE = "<b>Payroll</b>"
@@ -25,43 +25,21 @@ class Admin(Person):
 
     @classmethod
     def setUpClass(cls):
-        cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+        folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         directory = subprocess.run([DEBUG / "entra-emulator", "--print-directory"], capture_output=True, text=True, check=True)
         registered = '"http://localhost/auth/callback",'
-        (cls.folder / "directory.toml").write_text(
+        (folder / "directory.toml").write_text(
             directory.stdout.replace(registered, f'{registered} "http://localhost/admin/callback",', 1)
         )
-        entra = emulator("--ca-file", cls.folder / "ca.pem", "--directory", cls.folder / "directory.toml")
-        cls.entra = cls.enterClassContext(entra)
-        (cls.folder / "secret").write_text(CLIENT_SECRET + "\n")
-        # The person at the command line trusts it; the gateway must learn of it by its own configuration.
-        environment = {name: value for name, value in os.environ.items() if name != "SSL_CERT_FILE"}
-        os.environ["SSL_CERT_FILE"] = cls.entra["ca_file"]
-        port, cls.admin_port = free_port(), free_port()
-        cls.base_url = f"http://127.0.0.1:{port}"
-        settings = {
-            "upstream": "http://127.0.0.1:9/mcp",
-            "base-url": cls.base_url,
-            "listen": f"127.0.0.1:{port}",
-            "tenant-id": TENANT,
-            "client-id": CLIENT_ID,
-            "client-secret-file": cls.folder / "secret",
-            "required-scopes": "mcp.read",
-            "authority-host": cls.entra["authority_host"],
-            "ca-file": cls.entra["ca_file"],
-            "data-dir": cls.folder / "data",
-            "admin-listen": f"127.0.0.1:{cls.admin_port}",
-            "admin-role": "Mcp.Admin",
-        }
-        flags = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-        ARTEFACTS.mkdir(exist_ok=True)
-        with open(ARTEFACTS / "admin-entrada.log", "ab") as log:
-            process = subprocess.Popen(
-                [DEBUG / "entrada", "serve", *flags], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        cls.addClassCleanup(stop, process)
-        wait_for(port, process)
-        wait_for(cls.admin_port, process)
+        cls.admin_port = free_port()
+        gateway = serve(
+            "admin-entrada",
+            entra=["--directory", folder / "directory.toml"],
+            upstream="http://127.0.0.1:9/mcp",
+            admin_listen=f"127.0.0.1:{cls.admin_port}",
+            admin_role="Mcp.Admin",
+        )
+        cls.base_url = cls.enterClassContext(gateway).base_url
 
     def setUp(self):
         super().setUp()

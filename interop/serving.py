@@ -47,11 +47,11 @@ def running(command: list, log_name: str, port: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def serve(log_name: str, **more: object) -> Iterator[Gateway]:
-    """`entrada serve` with the settings `more`."""
+def serve(log_name: str, entra: list = (), program: list = (), **more: object) -> Iterator[Gateway]:
+    """`entrada serve` with the settings `more`, before `program` if there is one; Entra is started with the options `entra`."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        with emulator("--ca-file", folder / "ca.pem") as entra:
+        with emulator("--ca-file", folder / "ca.pem", *entra) as entra:
             (folder / "secret").write_text(CLIENT_SECRET)
             gateway = Gateway(free_port())
             settings = {
@@ -69,7 +69,7 @@ def serve(log_name: str, **more: object) -> Iterator[Gateway]:
             flags = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
             # The gateway must learn of the authority by its own configuration.
             environment = {name: value for name, value in os.environ.items() if name != "SSL_CERT_FILE"}
-            process = start([DEBUG / "entrada", "serve", *flags], log_name, gateway.port, environment)
+            process = start([DEBUG / "entrada", "serve", *flags, *(["--", *program] if program else [])], log_name, gateway.port, environment)
             # What the person's browser trusts.
             os.environ["SSL_CERT_FILE"] = entra["ca_file"]
             try:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import pathlib
 import shutil
 import subprocess
@@ -15,8 +14,9 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from oauth import Client as Browser
-from programs import ARTEFACTS, DEBUG, NODE, ROOT, TOOLS, emulator, free_port, stop, wait_for
-from tenant import CLIENT_ID, CLIENT_SECRET, PASSWORD, TENANT, USERNAME
+from programs import NODE, ROOT, TOOLS
+from serving import serve
+from tenant import PASSWORD, USERNAME
 
 PACKAGES = TOOLS / "node" / "node_modules"
 EVERYTHING = [str(NODE), str(PACKAGES / "@modelcontextprotocol" / "server-everything" / "dist" / "index.js"), "stdio"]
@@ -43,35 +43,10 @@ class Stdio(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
-        entra = cls.enterClassContext(emulator("--ca-file", folder / "ca.pem"))
-        (folder / "secret").write_text(CLIENT_SECRET)
         (folder / "routes.toml").write_text(ROUTES.format(python=json.dumps(PYTHON)))
-        port = free_port()
-        cls.base_url = f"http://127.0.0.1:{port}"
-        settings = {
-            "base-url": cls.base_url,
-            "listen": f"127.0.0.1:{port}",
-            "tenant-id": TENANT,
-            "client-id": CLIENT_ID,
-            "client-secret-file": folder / "secret",
-            "required-scopes": "mcp.read",
-            "authority-host": entra["authority_host"],
-            "ca-file": entra["ca_file"],
-            "data-dir": folder / "data",
-            "forward-identity": "all",
-            "config": folder / "routes.toml",
-        }
-        flags = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-        environment = {name: value for name, value in os.environ.items() if name != "SSL_CERT_FILE"}
-        ARTEFACTS.mkdir(exist_ok=True)
-        with open(ARTEFACTS / "stdio-entrada.log", "ab") as log:
-            cls.gateway = subprocess.Popen(
-                [DEBUG / "entrada", "serve", *flags, "--", *EVERYTHING],
-                env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )
-        cls.addClassCleanup(lambda: stop(cls.gateway))
-        wait_for(port, cls.gateway)
-        os.environ["SSL_CERT_FILE"] = entra["ca_file"]
+        serving = serve("stdio-entrada", program=EVERYTHING, forward_identity="all", config=folder / "routes.toml")
+        gateway = cls.enterClassContext(serving)
+        cls.base_url = gateway.base_url
         # Each server is signed in to by itself.
         cls.tokens = {server: cls.token(cls.url(server)) for server in COUNTING}
         scripts = TOOLS / "node" / "clients"
