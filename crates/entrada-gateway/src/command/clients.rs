@@ -39,7 +39,7 @@ enum Action {
 #[derive(Debug, Args)]
 struct Remove {
     /// The client's id
-    #[arg(value_name = "ID", value_parser = client_id)]
+    #[arg(value_name = "ID", value_parser = client_id, allow_hyphen_values = true)]
     id: ClientId,
     /// Do not ask
     #[arg(long, short)]

@@ -42,7 +42,7 @@ struct List {
     #[arg(long)]
     user: Option<User>,
     /// Of this client, by its id
-    #[arg(long, value_name = "ID", value_parser = client_id)]
+    #[arg(long, value_name = "ID", value_parser = client_id, allow_hyphen_values = true)]
     client: Option<ClientId>,
     /// Of the users of this tenant, by its id
     #[arg(long, value_name = "ID")]
@@ -62,13 +62,13 @@ struct Revoke {
 #[group(required = true, multiple = false)]
 struct Which {
     /// This one
-    #[arg(long, value_name = "ID", value_parser = grant_id)]
+    #[arg(long, value_name = "ID", value_parser = grant_id, allow_hyphen_values = true)]
     grant: Option<GrantId>,
     /// All of this user: object-id@tenant-id, or the name they sign in as
     #[arg(long)]
     user: Option<User>,
     /// All of this client, by its id
-    #[arg(long, value_name = "ID", value_parser = client_id)]
+    #[arg(long, value_name = "ID", value_parser = client_id, allow_hyphen_values = true)]
     client: Option<ClientId>,
     /// All of the users of this tenant, by its id
     #[arg(long, value_name = "ID")]

@@ -205,6 +205,14 @@ async fn clients_are_listed_and_removed_while_no_gateway_has_the_file() {
     assert_eq!(told, REMOVED);
     let again = entrada(folder, &["clients", "remove", &id, "--yes"]);
     again.refused(1, "there is no such client");
+    // Identifiers of an earlier version could begin like an option.
+    for id in ["-bcd", "-yes-or-no", "--bcd"] {
+        entrada(folder, &["clients", "remove", id, "-y"]).refused(1, "there is no such client");
+    }
+    let grants = ["grants", "list", "--client", "-bcd"];
+    assert_eq!(entrada(folder, &grants).ok(), "There are none.\n");
+    let grant = ["grants", "revoke", "--grant", "-AAAAAAAAAAAAAAAAAAAAA", "-y"];
+    entrada(folder, &grant).refused(1, "there is no such grant");
     assert_eq!(
         entrada(folder, &["clients", "list"]).ok(),
         "There are none.\n"

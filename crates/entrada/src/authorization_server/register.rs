@@ -158,9 +158,33 @@ impl AuthorizationServer {
     }
 }
 
-/// Identifiers of ours never look like the URL of a metadata document.
+/// Identifiers of ours never look like the URL of a metadata document, and begin with a letter: with a hyphen they would
+/// be options of a command line.
 fn draw_id(random: &dyn SecureRandom) -> ClientId {
     let mut bytes = [0; 16];
     random.fill(&mut bytes);
+    bytes[0] &= 0x7f;
     ClientId::parse(&URL_SAFE_NO_PAD.encode(bytes)).expect("base64url is visible ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Every(u8);
+
+    impl SecureRandom for Every {
+        fn fill(&self, out: &mut [u8]) {
+            out.fill(self.0);
+        }
+    }
+
+    #[test]
+    fn identifiers_begin_with_a_letter() {
+        for byte in 0..=u8::MAX {
+            let id = draw_id(&Every(byte));
+            assert!(id.as_str().starts_with(|c: char| c.is_ascii_alphabetic()));
+        }
+    }
 }
