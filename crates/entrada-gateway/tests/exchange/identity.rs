@@ -1,5 +1,7 @@
 //! What the server is told of the caller.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use entra_emulator::builtin;
@@ -42,6 +44,17 @@ async fn an_assertion_says_who_calls_and_nothing_else_does() {
     let mut keys = published.json["keys"].as_array().unwrap().iter();
     assert!(keys.any(|key| key["kid"] == head["kid"]), "{head}");
     assert_eq!(head["typ"], "entrada-caller+jwt");
+}
+
+#[tokio::test]
+async fn an_assertion_is_told_again_for_a_minute_while_the_grant_is_read_again() {
+    let stage = Stage::on(World::new().await, None).await;
+    let first = header(&stage.post().await, ASSERTION);
+    for (seconds, told_again) in [(30, true), (29, true), (1, false)] {
+        stage.world.advance(Duration::from_secs(seconds));
+        let assertion = header(&stage.post().await, ASSERTION);
+        assert_eq!(assertion == first, told_again, "{seconds}");
+    }
 }
 
 #[tokio::test]

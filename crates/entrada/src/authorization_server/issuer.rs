@@ -235,6 +235,7 @@ impl AccessTokenVerifier for IssuedVerifier {
         let id = vouched.grant;
         let facts = self.facts(vouched, &grant);
         let token = match &remembered {
+            Some(verdict) if *verdict.token == facts => verdict.token.clone(),
             Some(verdict) => verdict.token.with_facts(facts),
             None => VerifiedToken::backed(facts, Some(self.0.backs.backing(presented))),
         };

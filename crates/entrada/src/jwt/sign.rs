@@ -30,6 +30,9 @@ enum KeyPair {
     EdDsa(Ed25519KeyPair),
 }
 
+/// How long a signature is, by either algorithm (RFC 7518 §3.4, RFC 8032 §5.1.6).
+const SIGNATURE_BYTES: usize = 64;
+
 /// A key could not be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -200,13 +203,15 @@ impl SigningKey {
         header: &impl Serialize,
         claims: &impl Serialize,
     ) -> Result<String, SigningKeyError> {
-        let part = |json: serde_json::Result<Vec<u8>>| {
-            json.map(|json| URL_SAFE_NO_PAD.encode(json))
-                .map_err(|_| SigningKeyError::Failed)
-        };
-        let mut token = part(serde_json::to_vec(header))?;
+        let header = serde_json::to_vec(header).map_err(|_| SigningKeyError::Failed)?;
+        let claims = serde_json::to_vec(claims).map_err(|_| SigningKeyError::Failed)?;
+        // No longer than it must be, for some are kept.
+        let parts =
+            [header.len(), claims.len(), SIGNATURE_BYTES].map(|bytes| (bytes * 4).div_ceil(3));
+        let mut token = String::with_capacity(parts.iter().sum::<usize>() + 2);
+        URL_SAFE_NO_PAD.encode_string(header, &mut token);
         token.push('.');
-        token.push_str(&part(serde_json::to_vec(claims))?);
+        URL_SAFE_NO_PAD.encode_string(claims, &mut token);
         let signature = match &*self.key {
             KeyPair::Es256(key) => key
                 .sign(&SystemRandom::new(), token.as_bytes())
@@ -242,6 +247,17 @@ mod tests {
         }
         assert!(SigningKey::generate(Algorithm::Rs256).is_err());
         assert!(SigningKey::from_pkcs8(Algorithm::Es256, b"junk").is_err());
+    }
+
+    #[test]
+    fn what_is_signed_has_room_for_no_more() {
+        for algorithm in [Algorithm::Es256, Algorithm::EdDsa] {
+            let key = SigningKey::generate(algorithm).unwrap();
+            for claims in ["", "a", "ab", "abc"] {
+                let token = key.sign("t", &claims).unwrap();
+                assert_eq!(token.capacity(), token.len());
+            }
+        }
     }
 
     #[test]
