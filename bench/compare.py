@@ -310,7 +310,9 @@ def all_contenders(on: Stage, folder: pathlib.Path, before: pathlib.Path | None)
         "entrada": lambda: ours("entrada"),
         "entrada quiet": lambda: ours("entrada quiet", LOG_LEVEL="warn"),
         "haproxy": lambda: haproxy(folder, on.backend, on.kinds),
+        "haproxy quiet": lambda: haproxy(folder, on.backend, on.kinds, quiet=True),
         "envoy": lambda: envoy(folder, on.backend, on.kinds),
+        "envoy quiet": lambda: envoy(folder, on.backend, on.kinds, quiet=True),
         "axum": lambda: axum_proxy(AXUM / "axum-proxy", on.backend, on.kinds),
     }
     return known | ({"before": lambda: ours("before", before)} if before else {})

@@ -115,7 +115,7 @@ def axum_proxy(program: pathlib.Path, backend: int, kinds: list[Kind]):
     return running("axum", [program, f"http://127.0.0.1:{backend}", json.dumps(listeners)], ports)
 
 
-def haproxy(folder: pathlib.Path, backend: int, kinds: list[Kind]):
+def haproxy(folder: pathlib.Path, backend: int, kinds: list[Kind], quiet: bool = False):
     ports = {kind.name: free_port() for kind in kinds}
     frontends = "".join(
         f"""
@@ -135,13 +135,16 @@ frontend {kind.name}
 """
         for kind in kinds
     )
-    config = folder / "haproxy.cfg"
+    name = "haproxy quiet" if quiet else "haproxy"
+    log = "" if quiet else "log stdout format raw local0\n  option httplog"
+    config = folder / f"{name}.cfg"
     config.write_text(
         f"""global
   nbthread 1
   maxconn 1000
 defaults
   mode http
+  {log}
   timeout connect 5s
   timeout client 60s
   timeout server 60s
@@ -151,17 +154,17 @@ backend mcp
   server mcp 127.0.0.1:{backend}
 """
     )
-    return running("haproxy", ["haproxy", "-db", "-f", config], ports)
+    return running(name, ["haproxy", "-db", "-f", config], ports)
 
 
-def envoy(folder: pathlib.Path, backend: int, kinds: list[Kind]):
+def envoy(folder: pathlib.Path, backend: int, kinds: list[Kind], quiet: bool = False):
     ports = {kind.name: free_port() for kind in kinds}
 
     def address(port: int) -> dict:
         return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
     def extension(name: str, kind: str, **settings) -> dict:
-        return {"name": name, "typed_config": {"@type": f"type.googleapis.com/envoy.extensions.filters.{kind}", **settings}}
+        return {"name": name, "typed_config": {"@type": f"type.googleapis.com/envoy.extensions.{kind}", **settings}}
 
     def listener(kind: Kind) -> dict:
         provider = {
@@ -172,17 +175,18 @@ def envoy(folder: pathlib.Path, backend: int, kinds: list[Kind]):
         }
         authn = extension(
             "jwt",
-            "http.jwt_authn.v3.JwtAuthentication",
+            "filters.http.jwt_authn.v3.JwtAuthentication",
             providers={kind.name: provider},
             rules=[{"match": {"prefix": "/"}, "requires": {"provider_name": kind.name}}],
         )
         route = {"match": {"prefix": "/"}, "route": {"cluster": "mcp", "timeout": "0s"}}
         manager = extension(
             "http",
-            "network.http_connection_manager.v3.HttpConnectionManager",
+            "filters.network.http_connection_manager.v3.HttpConnectionManager",
             stat_prefix=kind.name,
+            access_log=[] if quiet else [extension("log", "access_loggers.stream.v3.StdoutAccessLog")],
             route_config={"virtual_hosts": [{"name": "mcp", "domains": ["*"], "routes": [route]}]},
-            http_filters=[authn, extension("router", "http.router.v3.Router")],
+            http_filters=[authn, extension("router", "filters.http.router.v3.Router")],
         )
         return {"name": kind.name, "address": address(ports[kind.name]), "filter_chains": [{"filters": [manager]}]}
 
@@ -192,7 +196,8 @@ def envoy(folder: pathlib.Path, backend: int, kinds: list[Kind]):
         "type": "STATIC",
         "load_assignment": {"cluster_name": "mcp", "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
-    config = folder / "envoy.json"
+    name = "envoy quiet" if quiet else "envoy"
+    config = folder / f"{name}.json"
     config.write_text(json.dumps({"static_resources": {"listeners": [listener(kind) for kind in kinds], "clusters": [cluster]}}))
     options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
-    return running("envoy", [os.environ["ENVOY"], "-c", config, *options], ports)
+    return running(name, [os.environ["ENVOY"], "-c", config, *options], ports)
