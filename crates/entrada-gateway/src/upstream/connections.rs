@@ -11,15 +11,14 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use crate::upstream::dial::Dial;
+use crate::upstream::dial::Connector;
 use crate::upstream::lent::Lent;
 
 /// What sends requests over connections of its own.
-type Sender = Client<HttpsConnector<Dial>, Lent>;
+type Sender = Client<Connector, Lent>;
 
 /// The connections to a replica.
 #[derive(Debug)]
@@ -33,7 +32,7 @@ pub(super) enum Connections {
 /// Connections that several requests share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    connector: HttpsConnector<Dial>,
+    connector: Connector,
     open: Mutex<Vec<Sharing>>,
 }
 
@@ -50,7 +49,7 @@ pub(super) struct Seat(Option<Arc<AtomicUsize>>);
 
 impl Connections {
     /// Those that `connector` opens, with as many requests on each as there can be.
-    pub(super) fn new(connector: HttpsConnector<Dial>, http2: bool) -> Self {
+    pub(super) fn new(connector: Connector, http2: bool) -> Self {
         if http2 {
             Self::Shared(Shared {
                 connector,
@@ -104,7 +103,7 @@ impl Drop for Seat {
     }
 }
 
-fn sender(connector: HttpsConnector<Dial>) -> Sender {
+fn sender(connector: Connector) -> Sender {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())

@@ -1,4 +1,4 @@
-//! Connections before TLS: over TCP, or to a Unix socket.
+//! Connections before TLS, over TCP or to a Unix socket; and how long it may take until one is open.
 
 use std::error::Error;
 use std::future::Future;
@@ -9,9 +9,11 @@ use std::pin::Pin;
 #[cfg(unix)]
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -36,6 +38,42 @@ pub(super) enum Socket {
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
+
+/// What opens connections to a server, TLS and all.
+pub(super) type Connector = InTime<HttpsConnector<Dial>>;
+
+/// Opens connections as what is inside does, if they are open in time: name, TCP and TLS together. A
+/// server that takes a connection and says nothing is as good as away.
+#[derive(Clone, Debug)]
+pub(super) struct InTime<C>(pub(super) C);
+
+/// No connection was open in time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("no connection was open after {OPEN_TIMEOUT:?}")]
+pub(super) struct NotInTime;
+
+impl<C> tower::Service<Uri> for InTime<C>
+where
+    C: tower::Service<Uri, Error = BoxError>,
+    C::Response: 'static,
+    C::Future: Send + 'static,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let opening = tokio::time::timeout(OPEN_TIMEOUT, self.0.call(uri));
+        Box::pin(async move { opening.await.unwrap_or_else(|_| Err(NotInTime.into())) })
+    }
+}
+
+/// How long it may take until a connection is open.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl tower::Service<Uri> for Dial {
     type Response = Socket;

@@ -14,6 +14,7 @@ use tower_http::timeout::TimeoutError;
 
 use crate::metrics;
 use crate::telemetry::WithCauses;
+use crate::upstream::dial::NotInTime;
 use crate::upstream::target::Unmapped;
 
 /// Why a request was not passed on, or not answered.
@@ -42,6 +43,9 @@ pub enum ForwardError {
     /// No connection could be made.
     #[error("the upstream cannot be reached")]
     Unreachable(#[source] legacy::Error),
+    /// No connection was open in time: the upstream is slow to take one, or says nothing where TLS is to begin.
+    #[error("no connection to the upstream was open in time")]
+    NotOpened(#[source] legacy::Error),
     /// The connection broke before the answer began.
     #[error("the upstream hung up without an answer")]
     Lost(#[source] legacy::Error),
@@ -80,6 +84,7 @@ impl ForwardError {
 
     /// What a request to the MCP server failed by.
     pub(super) fn of_client(error: legacy::Error) -> Self {
+        let mut has_no_time = false;
         for cause in causes(&error) {
             if cause.is::<LengthLimitError>() {
                 return Self::TooLarge;
@@ -88,14 +93,16 @@ impl ForwardError {
                 return Self::TooSlow;
             }
             let io = cause.downcast_ref::<std::io::Error>();
-            if io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) {
+            let is_late = io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut);
+            if is_late && !error.is_connect() {
                 return Self::TimedOut;
             }
+            has_no_time |= is_late || cause.is::<NotInTime>();
         }
-        if error.is_connect() {
-            Self::Unreachable(error)
-        } else {
-            Self::Lost(error)
+        match error.is_connect() {
+            true if has_no_time => Self::NotOpened(error),
+            true => Self::Unreachable(error),
+            false => Self::Lost(error),
         }
     }
 
@@ -115,7 +122,7 @@ impl ForwardError {
             | Self::Encoded
             | Self::Switched => StatusCode::BAD_GATEWAY,
             Self::TokenReplaced | Self::NotSigned(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            Self::TimedOut | Self::NotOpened(_) => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
@@ -129,6 +136,7 @@ impl ForwardError {
             Self::TooSlow => "too_slow",
             Self::SessionLost => "session_lost",
             Self::Unreachable(_) => "unreachable",
+            Self::NotOpened(_) => "not_opened",
             Self::Lost(_) => "lost",
             Self::NotSigned(_) => "not_signed",
             Self::Exchange(_) => "exchange",

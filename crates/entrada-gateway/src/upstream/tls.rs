@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::{self, PemObject as _};
@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
-use crate::upstream::dial::Dial;
+use crate::upstream::dial::{Connector, Dial, InTime};
 use crate::upstream::place::Place;
 use crate::upstream::target::TargetError;
 
@@ -119,19 +119,18 @@ pub(super) fn client_config(
     })
 }
 
-/// A connector for `place`.
 /// What opens connections to `place`; over HTTP/2 where that is wanted and offered (RFC 7301).
-pub(super) fn connector(place: &Place, tls: ClientConfig, http2: bool) -> HttpsConnector<Dial> {
+pub(super) fn connector(place: &Place, tls: ClientConfig, http2: bool) -> Connector {
     let builder = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
         .enable_http1();
     let dial = dial(place);
-    if http2 {
+    InTime(if http2 {
         builder.enable_http2().wrap_connector(dial)
     } else {
         builder.wrap_connector(dial)
-    }
+    })
 }
 
 fn dial(place: &Place) -> Dial {
@@ -199,5 +198,6 @@ fn read(setting: &'static str, path: &Path) -> Result<Vec<u8>, UpstreamError> {
     })
 }
 
-/// How long a connection may take to open.
+/// How long one over TCP may take, to all addresses together: within [`InTime`], so that a slow name leaves
+/// time for them.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

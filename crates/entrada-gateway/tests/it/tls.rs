@@ -1,11 +1,13 @@
 //! A server behind TLS.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use entra_emulator::{Emulator, Listen, Options, Running};
-use entrada_gateway::config::UpstreamSettings;
+use entrada_gateway::config::{Transport, UpstreamSettings};
 use entrada_gateway::upstream::McpServer;
+use entrada_gateway::upstream::place::Place;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -15,10 +17,11 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use crate::gateway::Gateway;
-use crate::upstream::read_request;
+use crate::gateway::{Gateway, body};
+use crate::upstream::{RawUpstream, read_request};
 
 const PATH: &str = "/common/v2.0/.well-known/openid-configuration";
 
@@ -65,6 +68,47 @@ async fn with_an_authority_of_its_own_no_other_vouches_for_a_server() {
     settings.ca_file = None;
     settings.tls.ca_file = Some(own.path().to_owned());
     assert_eq!(status(settings).await, StatusCode::OK);
+}
+
+/// A port that takes connections and says nothing, and what is there of it.
+async fn silent(tasks: &mut JoinSet<()>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/mcp", listener.local_addr().unwrap());
+    tasks.spawn(async move {
+        let mut held = Vec::new();
+        loop {
+            held.push(listener.accept().await.unwrap());
+        }
+    });
+    url
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_before_tls_is_away() {
+    let mut tasks = JoinSet::new();
+    let silent = silent(&mut tasks).await;
+    let gateway = Gateway::before(&silent).await;
+    let began = Instant::now();
+    let answer = gateway.post("{}").await;
+    assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+    let said = "no connection to the upstream was open in time\n";
+    assert_eq!(body(answer).await, said);
+    let limit = Duration::from_secs(10);
+    assert!((limit..limit * 2).contains(&began.elapsed()));
+
+    // Of several it is left out, as one that nobody can connect to.
+    let well = RawUpstream::answering(OK).await;
+    let places = [&silent, &well.url].map(|url| Place::at(url.parse().unwrap()));
+    let places = Transport::Http(places.to_vec());
+    let gateway = Gateway::with(UpstreamSettings::of(places, "/mcp")).await;
+    let began = Instant::now();
+    for _ in 0..2 {
+        assert_eq!(gateway.post("{}").await.status(), StatusCode::OK);
+    }
+    assert!((limit..limit * 2).contains(&began.elapsed()));
+    let began = Instant::now();
+    assert_eq!(gateway.post("{}").await.status(), StatusCode::OK);
+    assert!(began.elapsed() < Duration::from_secs(1));
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
