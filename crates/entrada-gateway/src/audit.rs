@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use entrada::VerifiedToken;
-use entrada::audit::{AuditEvent, AuditSink};
+use entrada::audit::{AuditEvent, AuditSink, AuditUnavailable};
 use entrada::platform::{Clock as _, SystemClock};
 use entrada::resource_server::Refusal;
 use tokio::sync::oneshot;
@@ -274,6 +274,10 @@ impl Written {
 impl AuditSink for Audit {
     fn record(&self, event: AuditEvent) {
         self.put(&Line::of_event(&event));
+    }
+
+    fn ready(&self) -> Result<(), AuditUnavailable> {
+        Self::ready(self).map_err(|NotAudited| AuditUnavailable)
     }
 }
 

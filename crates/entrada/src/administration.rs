@@ -10,7 +10,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::audit::{Act, Who};
+use crate::audit::{Act, AuditSink, AuditUnavailable, Who};
 use crate::authorization_server::AuthorizationServer;
 use crate::grant::GrantId;
 use crate::jwt::jwks::Algorithm;
@@ -105,6 +105,11 @@ impl Administration {
             platform,
             operator: None,
         }
+    }
+
+    /// Whether what operators do can be written down, where it must be.
+    pub(crate) fn ready(&self) -> Result<(), AuditUnavailable> {
+        self.server.audit().map_or(Ok(()), AuditSink::ready)
     }
 
     /// The same, whose acts are written to the audit log as those of `operator`.

@@ -21,7 +21,23 @@ use crate::platform::Timestamp;
 pub trait AuditSink: Debug + Send + Sync {
     /// Takes an event.
     fn record(&self, event: AuditEvent);
+
+    /// Whether operators may do something, by their pages and their API. Where it must be written and cannot
+    /// be, they may not; sinks that require nothing leave this as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`AuditUnavailable`] if not.
+    fn ready(&self) -> Result<(), AuditUnavailable> {
+        Ok(())
+    }
 }
+
+/// What is done must be written down, and cannot be now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the audit log cannot be written now")]
+#[expect(clippy::exhaustive_structs, reason = "sinks make it")]
+pub struct AuditUnavailable;
 
 /// One decision.
 #[derive(Clone, Debug)]

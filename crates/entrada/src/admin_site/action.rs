@@ -89,7 +89,7 @@ impl Site {
                 self.rotate_keys(&session.who).await?;
                 pages::redirect("/admin/keys")
             }
-            Asks::SignOut => return Ok(self.end()),
+            Asks::SignOut => return self.end(&session).await,
         };
         self.prolonged(session, response)
     }
@@ -106,19 +106,21 @@ impl Site {
         Ok(page::confirm(&what, &form))
     }
 
-    /// What is done as an act of `who`, an object id and a tenant.
-    fn by(&self, who: &str) -> Administration {
+    /// What is done as an act of `who`, an object id and a tenant; nothing, where it must be written down and
+    /// cannot be.
+    fn by(&self, who: &str) -> Result<Administration, Refusal> {
+        self.0.administration.ready()?;
         let (object_id, tenant_id) = who.split_once('@').unwrap_or((who, ""));
-        self.0.administration.by(Who {
+        Ok(self.0.administration.by(Who {
             tenant_id: tenant_id.to_owned(),
             object_id: Some(object_id.to_owned()),
             username: None,
-        })
+        }))
     }
 
     /// Ends grants, and says in the log who did.
     pub(super) async fn revoke(&self, selection: &Selection, who: &str) -> Result<Ended, Refusal> {
-        let ended = self.by(who).revoke(selection, drop).await;
+        let ended = self.by(who)?.revoke(selection, drop).await;
         let ended = ended.inspect_err(|error| {
             let cause = crate::causes::Causes(error);
             let selection = selection.to_string();
@@ -132,7 +134,7 @@ impl Site {
 
     /// Removes a client, and says in the log who did.
     pub(super) async fn remove(&self, id: &ClientId, who: &str) -> Result<Ended, Refusal> {
-        let removed = self.by(who).remove_client(id, drop).await;
+        let removed = self.by(who)?.remove_client(id, drop).await;
         let ended = removed.map_err(Refusal::Client)?;
         tracing::info!(admin = who, client_id = %id, grants = ended.grants, "a client was removed");
         Ok(ended)
@@ -140,7 +142,7 @@ impl Site {
 
     /// Replaces the keys, and says in the log who did.
     pub(super) async fn rotate_keys(&self, who: &str) -> Result<(), Refusal> {
-        self.by(who).rotate_keys().await?;
+        self.by(who)?.rotate_keys().await?;
         tracing::info!(admin = who, "new keys were made");
         Ok(())
     }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::page;
 use crate::administration::RemoveClientError;
+use crate::audit::AuditUnavailable;
 use crate::causes::Causes;
 use crate::entra::error::EntraError;
 use crate::keys::KeysError;
@@ -48,6 +49,9 @@ pub(super) enum Refusal {
     /// The keys cannot be replaced.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// What would be done cannot be written down, and must be.
+    #[error(transparent)]
+    NotAudited(#[from] AuditUnavailable),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -65,6 +69,7 @@ impl Refusal {
             Self::Client(RemoveClientError::Unknown) => StatusCode::NOT_FOUND,
             Self::Client(RemoveClientError::Store(_))
             | Self::Keys(_)
+            | Self::NotAudited(_)
             | Self::Store(_)
             | Self::Unverifiable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Client(_) => StatusCode::CONFLICT,
@@ -93,6 +98,9 @@ impl Refusal {
             Self::Client(RemoveClientError::Unknown) => "There is no such client.",
             Self::Client(RemoveClientError::Store(_)) | Self::Store(_) => {
                 "The store failed. What was done stays so: do it again for the rest."
+            }
+            Self::NotAudited(_) => {
+                "The audit log cannot be written, and nothing is done here that is not in it. Nothing was changed."
             }
             Self::Keys(_) => "The keys could not be replaced. Those in use stay so.",
         }

@@ -28,6 +28,9 @@ const IDLE: Duration = Duration::from_secs(15 * 60);
 /// How long anybody does: then Entra says anew whether they have the role.
 pub(super) const LONGEST: Duration = Duration::from_secs(60 * 60);
 
+/// How long it is known that a session was ended: for longer than one lasts, where clocks are apart, too.
+const ENDED_KEPT: Duration = Duration::from_secs(2 * 60 * 60);
+
 /// An operator who is signed in.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Session {
@@ -65,7 +68,14 @@ impl Site {
             return Ok(None);
         };
         let session: Option<Session> = self.0.store.open_for(SESSION, sealed).await?;
-        Ok(session.filter(|session| session.stands(self.now())))
+        let session = session.filter(|session| session.stands(self.now()));
+        // Whoever has a copy of the cookie has it still.
+        if let Some(session) = &session
+            && self.0.store.has_ended_operator_session(&session.id).await?
+        {
+            return Ok(None);
+        }
+        Ok(session)
     }
 
     /// The same answer, after which `session` has time again.
@@ -143,12 +153,18 @@ impl Site {
         is_ours && principal.kind == kind && principal.roles.contains(&self.0.role)
     }
 
-    /// Signs out.
-    pub(super) fn end(&self) -> Response {
+    /// Signs out, whoever has the cookie of `session`.
+    pub(super) async fn end(&self, session: &Session) -> Result<Response, Refusal> {
+        let until = session.began_at + ENDED_KEPT;
+        self.0
+            .store
+            .end_operator_session(&session.id, until)
+            .await?;
+        tracing::info!(admin = %session.who, "an operator signed out");
         let mut response = pages::redirect("/admin");
         let cookie = cookie::SESSION.clear(self.0.is_https);
         response.headers_mut().append(header::SET_COOKIE, cookie);
-        response
+        Ok(response)
     }
 }
 

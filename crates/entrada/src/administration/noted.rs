@@ -49,6 +49,10 @@ impl<'a> Noted<'a> {
         let (Some(sink), Some(operator)) = (server.audit(), operator) else {
             return;
         };
+        if let Err(error) = sink.ready() {
+            let (act, object) = (self.act.as_str(), self.object.as_deref());
+            tracing::error!(act, object, %error, "an operator's act is not in the audit log yet");
+        }
         sink.record(AuditEvent {
             who: Some(operator.clone()),
             object: self.object.take(),

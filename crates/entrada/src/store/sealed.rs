@@ -216,6 +216,34 @@ impl SealedStore {
             .await
     }
 
+    /// Notes that an operator signed out of their session, until it would have ended anyway. It stands where
+    /// assertions do.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails; the session may then be noted.
+    pub(crate) async fn end_operator_session(
+        &self,
+        session: &str,
+        until: Timestamp,
+    ) -> Result<Written, StoreError> {
+        self.put_or_spend(&operator_session(session), None, until)
+            .await
+    }
+
+    /// Whether an operator signed out of that session.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails.
+    pub(crate) async fn has_ended_operator_session(
+        &self,
+        session: &str,
+    ) -> Result<bool, StoreError> {
+        let key = RecordKey::request(&operator_session(session).hashed());
+        Ok(self.store.read(&key).await?.is_some())
+    }
+
     /// A denied login is stored as the record of none, which [`take_request`](Self::take_request)
     /// cannot mistake for one that was allowed.
     async fn put_or_spend(
@@ -423,6 +451,10 @@ impl SealedStore {
 
 fn hashed(id: &ClientId) -> Hashed<ClientId> {
     Hashed::of(id.as_str())
+}
+
+fn operator_session(id: &str) -> UpstreamState {
+    UpstreamState::new(format!("operator session {id}"))
 }
 
 #[cfg(test)]

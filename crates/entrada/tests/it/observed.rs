@@ -1,10 +1,11 @@
 //! What is told of what was decided: to whoever counts, and to whoever keeps an audit log.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use entra_emulator::{Endpoint, Failure, builtin};
 use entrada::administration::Selection;
-use entrada::audit::{AuditEvent, AuditSink, Decision, Who};
+use entrada::audit::{AuditEvent, AuditSink, AuditUnavailable, Decision, Who};
 use entrada::oauth::client::ClientId;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
@@ -13,15 +14,29 @@ use crate::world::World;
 
 /// An audit log that is kept for a test.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Told(Arc<Mutex<Vec<AuditEvent>>>);
+pub(crate) struct Told(Arc<Mutex<Vec<AuditEvent>>>, Arc<AtomicBool>);
 
 impl AuditSink for Told {
     fn record(&self, event: AuditEvent) {
         self.0.lock().unwrap().push(event);
     }
+
+    fn ready(&self) -> Result<(), AuditUnavailable> {
+        let is_full = self.1.load(Ordering::Relaxed);
+        if is_full {
+            Err(AuditUnavailable)
+        } else {
+            Ok(())
+        }
+    }
 }
 
 impl Told {
+    /// From now on it says that nothing can be written, or that it can again.
+    pub(crate) fn is_full(&self, full: bool) {
+        self.1.store(full, Ordering::Relaxed);
+    }
+
     pub(crate) fn take(&self) -> Vec<AuditEvent> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }

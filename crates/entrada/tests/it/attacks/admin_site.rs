@@ -1,7 +1,12 @@
 //! At the pages and the API of operators.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use entra_emulator::{Endpoint, TokenOrder, builtin};
 use entrada::admin_site::{AdminError, AdminSettings};
+use entrada::administration::{Selection, User};
+use entrada::audit::Who;
 use entrada::entra::verifier::AppOnlyTokens;
 use entrada::{AzureJwtConfig, AzureJwtVerifier};
 use http::Method;
@@ -9,10 +14,12 @@ use serde_json::json;
 
 use crate::admin_site::{api, at, form, press, program, sign_in, try_sign_in};
 use crate::client::parameter;
+use crate::observed::Told;
 use crate::tenancy::multi_tenant;
 use crate::world::{ADMIN_URL, BASE_URL, SECOND, World};
 
 const ADMIN_HOST: &str = "admin.example.com";
+const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn operator_without_the_role_gets_in_nowhere() {
@@ -204,6 +211,79 @@ async fn session_of_an_operator_cannot_be_planted_or_begun_elsewhere() {
     let (url, fields) = form(&old, "Sign out");
     let refused = browser.post(&url, &fields).await.page();
     assert_eq!(refused.status, 403, "{}", refused.html);
+}
+
+#[tokio::test]
+async fn copied_cookie_of_an_operator_ends_with_the_session() {
+    let world = World::new().await.administered();
+    let mut browser = world.browser();
+    let page = sign_in(&mut browser, "alice").await;
+    let mut thief = browser.clone();
+    let keys = thief.get(&at("/admin/keys")).await.page();
+    // Elsewhere they are signed in, too.
+    let mut desk = world.browser();
+    sign_in(&mut desk, "alice").await;
+    let out = press(&mut browser, &page, "Sign out").await;
+    assert!(out.html.contains("Sign in with Microsoft"), "{}", out.html);
+    let replica = world.replica().administered();
+    for minutes in [0, 14] {
+        world.advance(minutes * MINUTE);
+        for mut thief in [thief.clone(), thief.clone().at(&replica)] {
+            let refused = press(&mut thief, &keys, "Make new keys").await;
+            assert_eq!(refused.status, 403, "{}", refused.html);
+            let page = thief.get(&at("/admin")).await.page();
+            let asks = page.html.contains("Sign in with Microsoft");
+            assert!(asks, "{}", page.html);
+        }
+        let desk = desk.get(&at("/admin")).await.page();
+        assert!(desk.html.contains("Sign out"), "{}", desk.html);
+    }
+}
+
+#[tokio::test]
+async fn operator_does_nothing_that_must_be_written_and_cannot_be() {
+    let log = Told::default();
+    let world = World::with(|config| config.audit(Arc::new(log.clone()))).await;
+    let world = world.administered();
+    let (alice, bob) = (world.log_in("alice").await, world.log_in("bob").await);
+    let mut browser = world.browser();
+    let page = sign_in(&mut browser, "alice").await;
+    let keys = browser.get(&at("/admin/keys")).await.page();
+    let token = program(&world, &["Mcp.Admin"]);
+    log.take();
+    log.is_full(true);
+    for (page, button) in [(&page, "End this grant of bob@"), (&keys, "Make new keys")] {
+        let refused = press(&mut browser, page, button).await;
+        assert_eq!(refused.status, 503, "{}", refused.html);
+        assert!(refused.html.contains("audit log"), "{}", refused.html);
+    }
+    let client = format!("/clients?client={}", bob.client.id);
+    for way in [
+        (Method::POST, "/grants/revoke"),
+        (Method::DELETE, &*client),
+        (Method::POST, "/keys/rotate"),
+    ] {
+        let refused = api(&world, &token, way.clone(), "{\"all\":true}").await;
+        assert_eq!(refused.status, 503, "{way:?}");
+    }
+    assert!(log.take().is_empty());
+    let alice = alice.refreshed().await;
+    let bob = bob.refreshed().await;
+    // What is there can still be looked at.
+    let page = browser.get(&at("/admin")).await.page();
+    assert_eq!(page.status, 200);
+    // Whoever is at the machine could write anything there: a grant that was stolen ends.
+    let administration = world
+        .provider
+        .administration()
+        .by(Who::named("at the machine"));
+    let alices = Selection::User(User::Name("alice@contoso.onmicrosoft.com".to_owned()));
+    administration.revoke(&alices, drop).await.unwrap();
+    alice.refresh().await.assert_refused(400, "invalid_grant");
+    log.is_full(false);
+    let ended = press(&mut browser, &page, "End this grant of bob@").await;
+    assert_eq!(ended.status, 200, "{}", ended.html);
+    bob.refresh().await.assert_refused(400, "invalid_grant");
 }
 
 #[tokio::test]
