@@ -150,6 +150,8 @@ pub struct UpstreamSettings {
     pub policy: Policy,
     /// How often users, clients and callers of a tool may come.
     pub rates: Rates,
+    /// How many requests of one user, or of one application, may be under way, open streams among them.
+    pub max_concurrent_requests: Option<u32>,
     /// What tells the way to the server from another; not known of one that was not read.
     pub(crate) print: Option<Print>,
 }
@@ -179,6 +181,7 @@ impl UpstreamSettings {
             session_grace: SESSION_GRACE,
             policy: Policy::default(),
             rates: Rates::default(),
+            max_concurrent_requests: Some(table::CONCURRENT_REQUESTS),
             print: None,
         }
     }
@@ -196,6 +199,10 @@ pub struct ServerSettings {
     pub key_rotation: Option<Duration>,
     /// Where to say what is counted.
     pub metrics_listen: Option<SocketAddr>,
+    /// How many connections there may be.
+    pub max_connections: Option<u32>,
+    /// How many of them one address may have.
+    pub max_connections_per_address: Option<u32>,
 }
 
 impl ServerSettings {
@@ -206,6 +213,8 @@ impl ServerSettings {
             drain_timeout,
             key_rotation: None,
             metrics_listen: None,
+            max_connections: None,
+            max_connections_per_address: None,
         }
     }
 }
@@ -406,6 +415,7 @@ fn upstream(
     let body_limit = sources.parsed("body_limit", value::size);
     let timeout = sources.parsed("upstream_timeout", value::timeout);
     let rates = observing::rates(sources);
+    let concurrent = sources.parsed("max_concurrent_requests_per_user", value::most);
     Some(UpstreamSettings {
         transport: transport?,
         resource_path,
@@ -422,6 +432,7 @@ fn upstream(
         session_grace: SESSION_GRACE,
         policy,
         rates,
+        max_concurrent_requests: concurrent?,
         print: Some(print),
     })
 }
@@ -460,11 +471,15 @@ fn server(sources: &mut Sources<'_>) -> ServerSettings {
     let listen = sources.parsed("listen", address);
     let drain_timeout = sources.parsed("drain_timeout", duration);
     let key_rotation = sources.parsed("key_rotation", value::rotation);
+    let connections = sources.parsed("max_connections", value::most);
+    let per_address = sources.parsed("max_connections_per_address", value::most);
     ServerSettings {
         listen: listen.unwrap_or(table::LISTEN),
         drain_timeout: drain_timeout.unwrap_or_default(),
         key_rotation: key_rotation.flatten(),
         metrics_listen: observing::metrics_listen(sources, listen),
+        max_connections: connections.flatten(),
+        max_connections_per_address: per_address.flatten(),
     }
 }
 

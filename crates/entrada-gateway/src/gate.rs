@@ -1,4 +1,4 @@
-//! What a call must pass between the guard and its MCP server: rate limits, and the audit log.
+//! What a call must pass between the guard and its MCP server: limits, and the audit log.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use crate::called::Called;
 use crate::metrics;
 use crate::policy::gate::Needed;
 use crate::rate::{OverLimit, RateLimits, Rates};
+use crate::seats::{Concurrency, Seat};
 use crate::upstream::http::{Answering, with_caller};
 
 /// Why a call is not let through.
@@ -40,6 +41,7 @@ impl From<NotAudited> for Stopped {
 pub(crate) struct Gate {
     route: Arc<str>,
     limits: Option<Arc<RateLimits>>,
+    concurrency: Option<Concurrency>,
     audit: Option<Audit>,
 }
 
@@ -49,12 +51,27 @@ impl Gate {
         Self {
             route,
             limits,
+            concurrency: None,
             audit,
         }
     }
 
-    /// The same in the place of `before`: where the limits are the same, nobody begins anew.
-    pub(crate) fn counting_on(self, before: &Self) -> Self {
+    /// The same, where one user may have `most` requests under way, if there is a limit.
+    pub(crate) fn concurrent(self, most: Option<u32>) -> Self {
+        let concurrency = most.map(Concurrency::new);
+        Self {
+            concurrency,
+            ..self
+        }
+    }
+
+    /// The same in the place of `before`: where the limits are the same, nobody begins anew, and what is under
+    /// way stays counted.
+    pub(crate) fn counting_on(mut self, before: &Self) -> Self {
+        self.concurrency = match (self.concurrency, &before.concurrency) {
+            (Some(concurrency), Some(before)) => Some(concurrency.counting_on(before)),
+            (concurrency, _) => concurrency,
+        };
         let rates = |gate: &Self| gate.limits.as_ref().map(|limits| limits.rates());
         if rates(&self) != rates(before) {
             return self;
@@ -75,6 +92,28 @@ impl Gate {
             names: limits_tools || self.audit.is_some(),
             certain: limits_tools,
             arguments: self.audit.as_ref().is_some_and(Audit::tells_arguments),
+        }
+    }
+
+    /// A seat for `request`, where its caller has no more than so many; or what is answered. It is asked first,
+    /// for a body that is read has a seat, too.
+    pub(crate) fn seat(
+        &self,
+        request: &Request<Body>,
+    ) -> Result<Option<Seat<u64>>, Box<Response<Body>>> {
+        let Some(concurrency) = &self.concurrency else {
+            return Ok(None);
+        };
+        // Who comes without is turned away by what passes requests on.
+        let Some(caller) = request.extensions().get::<VerifiedToken>() else {
+            return Ok(None);
+        };
+        match concurrency.begin(caller) {
+            Some(seat) => Ok(Some(seat)),
+            None => Err(Box::new(with_caller(
+                self.too_many_at_once(),
+                Some(caller.clone()),
+            ))),
         }
     }
 
@@ -143,17 +182,31 @@ impl Gate {
         metrics::limited(&self.route, over.by);
         let reason = format!("over the rate limit of the {}", over.by);
         tracing::info!(route = &*self.route, by = over.by, "over a rate limit");
-        let mut response = plain(
-            StatusCode::TOO_MANY_REQUESTS,
-            "too many requests, try again later\n",
-        );
         let seconds = over.retry_after.as_secs() + u64::from(over.retry_after.subsec_nanos() > 0);
-        let headers = response.headers_mut();
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         let denied = Denied::new(called, "rate_limit", reason);
-        response.extensions_mut().insert(denied);
-        response
+        too_many_requests("too many requests, try again later\n", seconds, denied)
     }
+
+    fn too_many_at_once(&self) -> Response<Body> {
+        metrics::limited(&self.route, "concurrent");
+        tracing::info!(
+            route = &*self.route,
+            "too many requests of one user are under way"
+        );
+        let denied = Denied::new(None, "concurrency_limit", "too many are under way");
+        let sentence = "too many requests under way, try again when some have ended\n";
+        // When one of them ends, nobody knows.
+        too_many_requests(sentence, 1, denied)
+    }
+}
+
+/// 429 (RFC 6585 §4).
+fn too_many_requests(sentence: &'static str, seconds: u64, denied: Denied) -> Response<Body> {
+    let mut response = plain(StatusCode::TOO_MANY_REQUESTS, sentence);
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    response.extensions_mut().insert(denied);
+    response
 }
 
 /// A server behind a gate.

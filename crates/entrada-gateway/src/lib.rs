@@ -23,6 +23,7 @@ pub mod policy;
 pub mod rate;
 mod reload;
 pub mod route;
+mod seats;
 pub mod server;
 pub mod signals;
 pub mod telemetry;

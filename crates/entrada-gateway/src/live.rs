@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::server::ConnectionLimits;
+
 /// What answers on a listener. Clones are one: what one replaces, all have.
 #[derive(Clone, Debug)]
 pub(crate) struct Live(Arc<RwLock<Current>>);
@@ -16,6 +18,7 @@ pub(crate) struct Live(Arc<RwLock<Current>>);
 struct Current {
     router: Router,
     drain_timeout: Duration,
+    connections: Arc<ConnectionLimits>,
     /// Those that are on their way through the router.
     asked: TaskTracker,
     /// Those that are so still through one before: two reloads may be closer than a slow request.
@@ -27,6 +30,7 @@ impl Current {
         Self {
             router,
             drain_timeout,
+            connections: Arc::default(),
             asked: TaskTracker::new(),
             before: Before::default(),
         }
@@ -45,6 +49,18 @@ impl Live {
         (current.router.clone(), current.asked.token())
     }
 
+    /// How many connections there may be.
+    pub(crate) fn connection_limits(&self) -> Arc<ConnectionLimits> {
+        let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&current.connections)
+    }
+
+    /// Holds connections that come from now on against these limits.
+    pub(crate) fn limit_connections(&self, limits: ConnectionLimits) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        current.connections = Arc::new(limits);
+    }
+
     pub(crate) fn drain_timeout(&self) -> Duration {
         let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
         current.drain_timeout
@@ -59,6 +75,7 @@ impl Live {
         all.push(current.asked.clone());
         *current = Current {
             before: Before(all.clone()),
+            connections: Arc::clone(&current.connections),
             ..Current::new(router, drain_timeout)
         };
         Before(all)

@@ -26,6 +26,7 @@ const DURATION: &str = "entrada_http_request_duration_seconds";
 const BYTES: &str = "entrada_http_response_bytes_total";
 const UNDER_WAY: &str = "entrada_http_requests_under_way";
 const STREAMS: &str = "entrada_http_open_streams";
+const CONNECTIONS_REFUSED: &str = "entrada_http_connections_refused_total";
 const CONNECTIONS: &str = "entrada_http_connections";
 const UPSTREAM_ERRORS: &str = "entrada_upstream_errors_total";
 const CALLS_LIMITED: &str = "entrada_calls_limited_total";
@@ -70,6 +71,12 @@ pub const METRICS: &[Metric] = {
         Metric::new(STREAMS, Gauge, &[], "Streams of events that are open"),
         Metric::new(CONNECTIONS, Gauge, &[], "Connections that are open"),
         Metric::new(
+            CONNECTIONS_REFUSED,
+            Counter,
+            &["by"],
+            "Connections that were closed at once, for there were too many",
+        ),
+        Metric::new(
             UPSTREAM_ERRORS,
             Counter,
             &["kind"],
@@ -79,7 +86,7 @@ pub const METRICS: &[Metric] = {
             CALLS_LIMITED,
             Counter,
             &["route", "by"],
-            "Requests over a rate limit of their user, client or tool",
+            "Requests over a limit of their user, client or tool",
         ),
         Metric::new(
             AUDIT_LINES,
@@ -218,6 +225,11 @@ pub(crate) fn upstream_failed(kind: &'static str) {
 /// Counts a request over a limit.
 pub(crate) fn limited(route: &Arc<str>, by: &'static str) {
     counter!(CALLS_LIMITED, "route" => Arc::clone(route), "by" => by).increment(1);
+}
+
+/// Counts a connection that was closed at once.
+pub(crate) fn connection_refused(by: &'static str) {
+    counter!(CONNECTIONS_REFUSED, "by" => by).increment(1);
 }
 
 /// Counts lines of the audit log.

@@ -118,7 +118,7 @@ impl RateLimits {
 }
 
 /// A user by what names them for good.
-fn user_of(facts: &TokenFacts) -> (&str, &str) {
+pub(crate) fn user_of(facts: &TokenFacts) -> (&str, &str) {
     let principal = &facts.principal;
     match &principal.object_id {
         Some(object_id) => (&principal.tenant_id, object_id),

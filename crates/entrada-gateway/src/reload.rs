@@ -22,6 +22,7 @@ use crate::gateway::observed_gateway;
 use crate::live::{Before, Drained, Live};
 use crate::metrics;
 use crate::route::Routes;
+use crate::server::ConnectionLimits;
 use crate::signals::Hangups;
 use crate::telemetry::WithCauses;
 use crate::traces::Tracer;
@@ -204,6 +205,9 @@ impl Reloading {
         for (resource, server) in in_use.provider.resources().zip(&settings.upstreams) {
             tracing::info!(resource, upstream = server.transport.shown(), "route");
         }
+        let proxies = in_use.provider.trusted_proxies();
+        let limits = ConnectionLimits::of(&settings.server, proxies);
+        self.live.limit_connections(limits);
         let router = in_use.router(self.tracer.clone());
         let before = self.live.replace(router, drain_timeout);
         if let (Some(live), Some(router)) = (&self.operators, operators) {

@@ -1,6 +1,7 @@
 //! Which MCP server is behind which protected resource, and what stands before it.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -154,6 +155,7 @@ impl Route {
             name => name,
         };
         let gate = Gate::new(Arc::from(name), server.rates, audit.cloned());
+        let gate = gate.concurrent(server.max_concurrent_requests);
         let gate = match before {
             Some(before) => gate.counting_on(before.server.gate()),
             None => gate,
@@ -188,9 +190,15 @@ impl Service<Request<Body>> for Route {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        match self.policy.clone() {
+        let seat = match self.server.gate().seat(&request) {
+            Ok(seat) => seat,
+            Err(refused) => return Box::pin(ready(Ok(*refused))),
+        };
+        let answering = match self.policy.clone() {
             Some(policy) => policy.pass(request, self.server.clone()),
             None => self.server.call(request),
-        }
+        };
+        let Some(seat) = seat else { return answering };
+        Box::pin(async move { Ok(seat.until_end_of(answering.await?)) })
     }
 }

@@ -28,9 +28,12 @@ use tower_http::timeout::DeadlineBody;
 
 use crate::live::Live;
 use crate::metrics::Open;
+use crate::server::admission::Admission;
+pub use crate::server::admission::ConnectionLimits;
 use crate::server::handshakes::Handshakes;
 use crate::tls::Certificates;
 
+mod admission;
 mod handshakes;
 
 /// A listener and what answers on it.
@@ -79,6 +82,13 @@ impl Server {
         self
     }
 
+    /// The same, which holds no more connections than `limits` say.
+    #[must_use]
+    pub fn limited(self, limits: ConnectionLimits) -> Self {
+        self.live.limit_connections(limits);
+        self
+    }
+
     /// Serves until `stop`, then until requests under way have ended or their time is over.
     pub async fn run(self, stop: CancellationToken) {
         let way = Way {
@@ -87,6 +97,7 @@ impl Server {
         };
         let requests = Requests::default();
         let mut connections = JoinSet::new();
+        let mut admission = Admission::default();
         // Dropped before the connections, so that requests know who cut them off.
         let cut = requests.cut.clone().drop_guard();
         loop {
@@ -97,11 +108,15 @@ impl Server {
             };
             match accepted {
                 Ok((stream, peer)) => {
+                    while connections.try_join_next().is_some() {}
+                    let limits = self.live.connection_limits();
+                    let admitted = admission.admit(peer.ip(), connections.len(), &limits);
+                    let Some(admitted) = admitted else { continue };
                     let connection = Connection::new(self.live.clone(), peer, requests.clone());
                     let open = self.counted.then(Open::connection);
                     let served = connection.serve(stream, way.clone(), stop.clone());
                     connections.spawn(async move {
-                        let _open = open;
+                        let _counted = (open, admitted);
                         served.await;
                     });
                 }

@@ -58,7 +58,7 @@ mod trusted_issuers;
 pub use approved_apps::ApprovedAppsError;
 pub use authorize::{AnswerTo, AuthorizeError};
 pub use callback::{CallbackError, UpstreamError, UpstreamRefusal};
-pub use client_address::{TrustedProxies, TrustedProxyError};
+pub use client_address::{TrustedProxies, TrustedProxyError, network_of_one};
 pub use client_auth::ClientAuthError;
 pub use clients::ClientError;
 pub use consent::ConsentError;

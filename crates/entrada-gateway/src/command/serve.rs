@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use entrada::AzureProvider;
 use entrada::platform::{Clock as _, SystemClock};
 use entrada::store::Moving;
@@ -17,14 +18,14 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::{Audit, AuditWriter};
 use crate::command::CommandError;
 use crate::command::kept::control_socket;
-use crate::config::{AdminListener, Environment, Flags, Settings};
+use crate::config::{AdminListener, Environment, Flags, ServerSettings, Settings};
 #[cfg(unix)]
 use crate::control::ControlSocket;
 use crate::live::Live;
 use crate::metrics::{self, Numbers};
 use crate::reload::{InUse, Reloading, for_operators};
 use crate::route::Routes;
-use crate::server::Server;
+use crate::server::{ConnectionLimits, Server};
 use crate::signals::{Hangups, StopSignals, on_hangup};
 use crate::telemetry::{self, WithCauses};
 use crate::tls::{Certificates, Renewal};
@@ -72,7 +73,7 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     tell_what_is_where(&settings, &provider);
     tracing::info!(listen = %address, tls = certificates.is_some(), "listening");
     let stop = CancellationToken::new();
-    let live = Live::new(router, settings.server.drain_timeout);
+    let live = answering(router, &settings.server, &provider);
     let mut server = Server::live(listener, live.clone());
     let operators = match &settings.admin {
         Some(admin) => Some(operators(&settings, &provider, admin).await?),
@@ -116,6 +117,13 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
 }
 
 /// What is done beside serving, for as long as that lasts.
+/// What answers at the gateway's address, within its limits.
+fn answering(router: Router, settings: &ServerSettings, provider: &AzureProvider) -> Live {
+    let live = Live::new(router, settings.drain_timeout);
+    live.limit_connections(ConnectionLimits::of(settings, provider.trusted_proxies()));
+    live
+}
+
 fn tend_to(
     tending: &mut JoinSet<()>,
     provider: &AzureProvider,

@@ -66,7 +66,7 @@ const UNTIL_RESTART: [&str; 35] = [
 ];
 
 /// What is said of a route, and changes nothing about the way to its server: who may call, and how often.
-const OF_CALLERS: [&str; 15] = [
+const OF_CALLERS: [&str; 16] = [
     "tokens",
     "client_id",
     "identifier_uri",
@@ -82,6 +82,7 @@ const OF_CALLERS: [&str; 15] = [
     "rate_limit_user",
     "rate_limit_client",
     "rate_limit_tool",
+    "max_concurrent_requests_per_user",
 ];
 
 /// What tells a value from another, in this process alone: of a secret it gives nothing away.
@@ -269,6 +270,7 @@ mod tests {
         upstream_ca_file upstream_certificate upstream_key body_limit upstream_timeout working_directory
         environment child_mode child_idle_timeout max_children max_sessions_per_user message_limit
         without_rule filter_lists policy_file rate_limit_user rate_limit_client rate_limit_tool
+        max_concurrent_requests_per_user max_connections max_connections_per_address
         audit_arguments admin_role admin_tenant drain_timeout tokens upstream_health_path upstream_http2";
 
     #[test]

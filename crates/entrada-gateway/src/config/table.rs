@@ -14,6 +14,9 @@ pub(super) const BODY_LIMIT: u64 = 4 << 20;
 /// The default of `upstream_timeout`.
 pub(super) const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// The default of `max_concurrent_requests_per_user`.
+pub(super) const CONCURRENT_REQUESTS: u32 = 256;
+
 /// One thing that can be set.
 #[derive(Debug)]
 pub(super) struct Setting {

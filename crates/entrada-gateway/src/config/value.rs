@@ -96,6 +96,16 @@ pub(super) fn rotation(text: &str) -> Result<Option<Duration>, String> {
     }
 }
 
+/// How many there may be, or `none`, for as many as come.
+pub(super) fn most(text: &str) -> Result<Option<u32>, String> {
+    if text == "none" {
+        return Ok(None);
+    }
+    let number = text.parse().ok().filter(|number| *number > 0);
+    let number = number.ok_or("write how many, such as 1000, or none")?;
+    Ok(Some(number))
+}
+
 /// A number of bytes: `65536`, `512KiB`, `4MiB`.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let units = [

@@ -120,6 +120,19 @@ async fn what_is_counted_is_told_on_its_own_port_alone() {
 }
 
 #[tokio::test]
+async fn connections_that_are_one_too_many_are_counted() {
+    let serving = Serving::with(&["--max-connections-per-address=1"]).await;
+    let address = serving.public.strip_prefix("http://").unwrap();
+    let _held = TcpStream::connect(address).await.unwrap();
+    let mut refused = TcpStream::connect(address).await.unwrap();
+    refused.read_to_end(&mut Vec::new()).await.unwrap();
+    let text = serving.scrape().await;
+    let found = series(&text);
+    let by = r#"entrada_http_connections_refused_total{by="address"}"#;
+    assert_eq!(found.get(by), Some(&"1"), "{text}");
+}
+
+#[tokio::test]
 async fn strangers_make_no_series() {
     let serving = Serving::with(&[]).await;
     let public = serving.public.strip_prefix("http://").unwrap().to_owned();

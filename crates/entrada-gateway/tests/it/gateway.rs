@@ -20,7 +20,7 @@ use entrada_gateway::called::{Called, Calls};
 use entrada_gateway::config::UpstreamSettings;
 use entrada_gateway::policy::Decision;
 use entrada_gateway::route::{Route, Routes};
-use entrada_gateway::server::Server;
+use entrada_gateway::server::{ConnectionLimits, Server};
 use entrada_gateway::traces::Tracer;
 use entrada_gateway::upstream::McpServer;
 use http::{Request, Response, Uri};
@@ -104,11 +104,21 @@ impl Gateway {
         Self::listen(observed(router, TrustedProxies::default())).await
     }
 
+    /// In front of one, which holds no more connections than `limits` say.
+    pub(crate) async fn limited(settings: UpstreamSettings, limits: ConnectionLimits) -> Self {
+        let router = observed(before(&settings), TrustedProxies::default());
+        Self::listen_within(router, limits).await
+    }
+
     async fn listen(router: Router) -> Self {
+        Self::listen_within(router, ConnectionLimits::default()).await
+    }
+
+    async fn listen_within(router: Router, limits: ConnectionLimits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let server = Server::new(listener, router, Duration::from_millis(200));
+        let server = Server::new(listener, router, Duration::from_millis(200)).limited(limits);
         let mut serving = JoinSet::new();
         serving.spawn(server.run(stop.clone()));
         Self {

@@ -13,6 +13,7 @@ mod gateway;
 mod hostile;
 mod http2;
 mod leaving;
+mod limits;
 mod listener_tls;
 mod lists;
 mod observed;

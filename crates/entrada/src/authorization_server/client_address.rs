@@ -1,6 +1,6 @@
 //! Where a request comes from, as far as anybody can tell.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
@@ -70,8 +70,20 @@ impl TrustedProxies {
         nearest
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether a proxy that is trusted has this address.
+    pub fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// What one user has of addresses: one, or with IPv6 as many as 64 bits hold (RFC 6177 §2).
+pub fn network_of_one(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & !u128::from(u64::MAX);
+            Ipv6Addr::from(network).into()
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! keep a stranger from wearing the server out, and nothing else rests on them.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue, header};
 use quick_cache::sync::Cache;
 
-use super::client_address::{TrustedProxies, is_forwarded};
+use super::client_address::{TrustedProxies, is_forwarded, network_of_one};
 use super::correlation::CorrelationId;
 use super::pages::{self, Words};
 use super::{AuthorizationServer, answer, authorize};
@@ -256,7 +256,9 @@ impl Limits {
         let counts = self
             .counted
             .of_address
-            .get_or_insert_with(&network(address), || Ok::<_, Infallible>(Arc::default()));
+            .get_or_insert_with(&network_of_one(address), || {
+                Ok::<_, Infallible>(Arc::default())
+            });
         counts.unwrap_or_else(|never| match never {})
     }
 
@@ -280,17 +282,6 @@ const fn share(of_one: u32, of_all: u32) -> u32 {
         of_one
     } else {
         of_one.div_ceil(UNDER_PRESSURE)
-    }
-}
-
-/// What one user has of addresses: one, or with IPv6 as many as 64 bits hold (RFC 6177 §2).
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let network = u128::from(address) & !u128::from(u64::MAX);
-            Ipv6Addr::from(network).into()
-        }
     }
 }
 

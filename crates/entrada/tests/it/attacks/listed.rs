@@ -34,7 +34,7 @@ const ATTACKS: [&str; 24] = [
 ];
 
 /// Tests of the gateway, of tools, of credentials and of stores, some of which do.
-const ELSEWHERE: [&str; 38] = [
+const ELSEWHERE: [&str; 39] = [
     include_str!("../../../../entrada-gateway/src/control/serving.rs"),
     include_str!("../../../../entrada-gateway/src/command/terminal.rs"),
     include_str!("../../../../entrada-gateway/src/config/prints.rs"),
@@ -56,6 +56,7 @@ const ELSEWHERE: [&str; 38] = [
     include_str!("../../../../entrada-gateway/tests/it/endpoints.rs"),
     include_str!("../../../../entrada-gateway/tests/it/hostile.rs"),
     include_str!("../../../../entrada-gateway/tests/it/http2.rs"),
+    include_str!("../../../../entrada-gateway/tests/it/limits.rs"),
     include_str!("../../../../entrada-gateway/tests/it/listener_tls.rs"),
     include_str!("../../../../entrada-gateway/tests/it/lists.rs"),
     include_str!("../../../../entrada-gateway/tests/it/observed.rs"),

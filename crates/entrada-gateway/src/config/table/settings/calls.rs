@@ -53,4 +53,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "How often one user may call one tool [default: none]",
     )
     .of_route(OfRoute::Inherited),
+    setting(
+        LIMITS,
+        "max_concurrent_requests_per_user",
+        "NUMBER",
+        "How many requests of one user, or one application, may be under way at a server, open streams \
+         among them, or none; each replica counts for itself",
+    )
+    .or("256")
+    .of_route(OfRoute::Inherited),
 ];

@@ -94,6 +94,19 @@ pub(super) const SETTINGS: &[Setting] = &[
     .or("10s"),
     setting(
         PROCESS,
+        "max_connections",
+        "NUMBER",
+        "How many connections there may be at once; one more is closed [default: none]",
+    ),
+    setting(
+        PROCESS,
+        "max_connections_per_address",
+        "NUMBER",
+        "How many of them one address may have, of IPv6 one network of 64 bits; the trusted_proxies may have \
+         any number [default: none]",
+    ),
+    setting(
+        PROCESS,
         "log_format",
         "FORMAT",
         "text or json [default: text on a terminal, else json]",
