@@ -12,7 +12,8 @@ use entrada::access_token::{PrincipalKind, TokenFacts};
 use miette::Diagnostic;
 
 use super::CedarError;
-use crate::message::{Item, ItemKind};
+use crate::message::{Item, ItemKind, folded};
+use crate::policy::pattern::flat;
 use crate::policy::{Call, Denial};
 
 /// Policies in Cedar, checked against the schema of the gateway.
@@ -217,7 +218,14 @@ impl Names {
             ItemKind::Prompt => &self.prompt,
             ItemKind::Resource => &self.resource,
         };
-        let attributes = HashMap::from([("name".to_owned(), text(&item.name))]);
+        let folded = match item.kind {
+            ItemKind::Tool | ItemKind::Prompt => folded(&item.name),
+            ItemKind::Resource => flat(&item.name),
+        };
+        let attributes = HashMap::from([
+            ("name".to_owned(), text(&item.name)),
+            ("folded".to_owned(), text(&folded)),
+        ]);
         let parents = HashSet::from([route.clone()]);
         let entity = Entity::new(uid(kind, &item.name), attributes, parents);
         entity.map_err(|error| error.to_string())

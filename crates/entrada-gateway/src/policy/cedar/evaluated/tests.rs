@@ -184,3 +184,42 @@ fn what_is_wrong_is_told_with_its_line() {
         "{found:?}"
     );
 }
+
+/// A server may take for one what differs in case or in how it is written.
+#[test]
+fn what_is_forbidden_is_so_however_it_is_spelled() {
+    let policies = r#"
+        permit (principal, action, resource);
+        forbid (principal, action, resource is Tool) when { resource.folded like "delete_*" };
+        forbid (principal, action, resource is Prompt) when { resource.folded like "delete_*" };
+        forbid (principal, action, resource is Resource)
+        when { resource.folded == "file:/etc/shadow" };
+    "#;
+    let decide = |method, kind, name: &str| {
+        let item = Item::new(kind, name);
+        let call = Call {
+            method,
+            item: Some(&item),
+        };
+        decided(policies, call, "/mcp", &caller("")) == "allowed"
+    };
+    for (name, expected) in [
+        ("delete_order", false),
+        ("Delete_Order", false),
+        ("DELETE_\u{17f}", false),
+        ("undelete_order", true),
+    ] {
+        let tool = decide("tools/call", ItemKind::Tool, name);
+        let prompt = decide("prompts/get", ItemKind::Prompt, name);
+        assert_eq!([tool, prompt], [expected; 2], "{name}");
+    }
+    for (uri, expected) in [
+        ("file:///etc/shadow", false),
+        ("file:\\\\etc/shadow", false),
+        ("FILE:///etc//Sh%61dow", false),
+        ("file:///etc/hosts", true),
+    ] {
+        let read = decide("resources/read", ItemKind::Resource, uri);
+        assert_eq!(read, expected, "{uri}");
+    }
+}
