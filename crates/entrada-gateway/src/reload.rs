@@ -24,7 +24,7 @@ use crate::metrics;
 use crate::route::Routes;
 use crate::server::ConnectionLimits;
 use crate::signals::Hangups;
-use crate::telemetry::WithCauses;
+use crate::telemetry::{LiveLevel, WithCauses};
 use crate::traces::Tracer;
 use crate::upstream::{McpServer, UpstreamError};
 
@@ -57,6 +57,7 @@ pub(crate) struct Reloading {
     tracer: Option<Tracer>,
     live: Live,
     operators: Option<Live>,
+    level: Option<LiveLevel>,
     /// What was there at the last look, where that is not what is in use.
     seen: Option<Prints>,
     /// Why the settings that are there were not taken, as it was told.
@@ -130,11 +131,18 @@ impl Reloading {
             tracer,
             live,
             operators,
+            level: None,
             seen: None,
             refused: None,
             leaving: JoinSet::new(),
             hurry: CancellationToken::new(),
         }
+    }
+
+    /// The same, where `level` says from which level on there are lines in the log.
+    pub(crate) fn logging(self, level: LiveLevel) -> Self {
+        let level = Some(level);
+        Self { level, ..self }
     }
 
     /// What is there by the settings in use, whichever those are.
@@ -199,6 +207,9 @@ impl Reloading {
             settings,
         } = made;
         let drain_timeout = settings.server.drain_timeout;
+        if let Some(level) = &self.level {
+            level.set(&settings.log.level);
+        }
         for warning in &settings.warnings {
             tracing::warn!("{warning}");
         }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _};
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
 
 use crate::telemetry::json_lines::JsonLines;
 use crate::traces::Collector;
@@ -28,6 +28,10 @@ pub struct LogSettings {
 /// From which level on there are lines: one level, or levels by part.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LogLevel(String);
+
+/// The level in use, in the place of which another can be put while the process logs. Clones are one.
+#[derive(Clone, Debug)]
+pub(crate) struct LiveLevel(reload::Handle<EnvFilter, Registry>);
 
 /// How a log line is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -115,14 +119,28 @@ impl fmt::Display for WithCauses<'_> {
     }
 }
 
+impl LiveLevel {
+    /// A filter from `level` on, and what another level is put in its place with.
+    fn begin(level: &LogLevel) -> (reload::Layer<EnvFilter, Registry>, Self) {
+        let (filter, handle) = reload::Layer::new(EnvFilter::new(&level.0));
+        (filter, Self(handle))
+    }
+
+    /// From now on there are lines from `level` on.
+    pub(crate) fn set(&self, level: &LogLevel) {
+        // It fails where nothing logs any more.
+        let _ = self.0.reload(EnvFilter::new(&level.0));
+    }
+}
+
 /// Begins to log. A second call changes nothing.
 pub fn init(settings: &LogSettings) {
     init_with(settings, None);
 }
 
 /// The same, where spans are collected, too.
-pub(crate) fn init_with(settings: &LogSettings, collector: Option<Collector>) {
-    let filter = EnvFilter::new(&settings.level.0);
+pub(crate) fn init_with(settings: &LogSettings, collector: Option<Collector>) -> LiveLevel {
+    let (filter, level) = LiveLevel::begin(&settings.level);
     let terminal = stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
     // On a terminal lines are coloured, unless NO_COLOR says otherwise: that is read where `with_ansi` is
@@ -154,10 +172,16 @@ pub(crate) fn init_with(settings: &LogSettings, collector: Option<Collector>) {
     let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
     // Whoever embeds these parts may log already.
     let _ = subscriber.with(spans).try_init();
+    level
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing::Level;
+    use tracing_subscriber::layer::Context;
+
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
@@ -174,6 +198,40 @@ mod tests {
     fn every_cause_is_said_once() {
         let error = Layer::Outer(Box::new(Layer::Middle(Box::new(Layer::Inner))));
         assert_eq!(WithCauses::of(&error).to_string(), "outer: middle: inner");
+    }
+
+    /// What is logged at each level.
+    #[derive(Clone, Debug, Default)]
+    struct Seen(Arc<Mutex<Vec<Level>>>);
+
+    impl tracing_subscriber::Layer<Registry> for Seen {
+        fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, Registry>) {
+            self.0.lock().unwrap().push(*event.metadata().level());
+        }
+    }
+
+    #[test]
+    fn another_level_holds_from_the_next_line_on() {
+        let seen = Seen::default();
+        let (filter, live) = LiveLevel::begin(&LogLevel::default());
+        let subscriber = tracing_subscriber::registry().with(seen.clone().with_filter(filter));
+        let say = || {
+            tracing::error!("e");
+            tracing::info!("i");
+            tracing::debug!("d");
+        };
+        tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!("open meanwhile");
+            span.in_scope(say);
+            for level in ["debug", "error", "off", "info"] {
+                live.set(&level.parse().unwrap());
+                span.in_scope(say);
+            }
+        });
+        let (e, i, d) = (Level::ERROR, Level::INFO, Level::DEBUG);
+        assert_eq!(*seen.0.lock().unwrap(), [e, i, e, i, d, e, e, i]);
+        // Nothing logs any more.
+        live.set(&LogLevel::default());
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let traces = settings.traces.take().map(Traces::new);
     let begins_traces = traces.as_ref().map(Traces::tracer);
     let collector = traces.as_ref().map(|traces| traces.collector.clone());
-    telemetry::init_with(&settings.log, collector);
+    let level = telemetry::init_with(&settings.log, collector);
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -82,6 +82,7 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let (operators, live_operators) = operators.unzip();
     let read = (flags.clone(), environment);
     let reloading = Reloading::new(read, in_use, (live, live_operators), begins_traces);
+    let reloading = reloading.logging(level);
     let mut tending = JoinSet::new();
     if let Some(certificates) = certificates {
         server = server.tls(certificates.clone());
@@ -116,7 +117,6 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// What is done beside serving, for as long as that lasts.
 /// What answers at the gateway's address, within its limits.
 fn answering(router: Router, settings: &ServerSettings, provider: &AzureProvider) -> Live {
     let live = Live::new(router, settings.drain_timeout);
@@ -124,6 +124,7 @@ fn answering(router: Router, settings: &ServerSettings, provider: &AzureProvider
     live
 }
 
+/// What is done beside serving, for as long as that lasts.
 fn tend_to(
     tending: &mut JoinSet<()>,
     provider: &AzureProvider,

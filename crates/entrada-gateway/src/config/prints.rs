@@ -27,7 +27,7 @@ const READ_ONCE: [&str; 13] = [
 
 /// Settings that another process alone can have another value of. What is bound to them cannot move: sockets,
 /// the store and its keys, whom tokens and grants are of, and what was written so far.
-const UNTIL_RESTART: [&str; 35] = [
+const UNTIL_RESTART: [&str; 34] = [
     "base_url",
     "listen",
     "tls_certificate",
@@ -61,7 +61,6 @@ const UNTIL_RESTART: [&str; 35] = [
     "admin_base_url",
     "config",
     "log_format",
-    "log_level",
     "identifier_uri",
 ];
 
@@ -271,7 +270,7 @@ mod tests {
         environment child_mode child_idle_timeout max_children max_sessions_per_user message_limit
         without_rule filter_lists policy_file rate_limit_user rate_limit_client rate_limit_tool
         max_concurrent_requests_per_user max_connections max_connections_per_address
-        audit_arguments admin_role admin_tenant drain_timeout tokens upstream_health_path upstream_http2";
+        audit_arguments admin_role admin_tenant drain_timeout log_level tokens upstream_health_path upstream_http2";
 
     #[test]
     fn a_file_is_told_by_its_content_and_a_secret_by_nothing() {

@@ -131,3 +131,37 @@ async fn a_hangup_has_the_configuration_read_again_and_ends_nothing() {
     gateway.says("the configuration is again the one in use");
     assert!(gateway.running.stop().success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_logged_changes_with_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let write = |name: &str, content: &str| std::fs::write(folder.join(name), content).unwrap();
+    write("secret", builtin::CLIENT_SECRET);
+    let loud = content(folder, ROUTE);
+    write("entrada.toml", &loud);
+    let gateway = Gateway::start(folder);
+    get(&format!("{}/loud", gateway.url)).await;
+    while gateway.says("request")["path"] != "/loud" {}
+
+    write("entrada.toml", &content(folder, "log_level = 'error'\n"));
+    gateway.hang_up();
+    while serves(&gateway.url, "/search").await {
+        tokio::task::yield_now().await;
+    }
+    get(&format!("{}/quiet", gateway.url)).await;
+    write("entrada.toml", &content(folder, "consent = 'perhaps'\n"));
+    gateway.hang_up();
+    loop {
+        let line = gateway.lines.recv_timeout(PATIENCE).unwrap();
+        assert_ne!(line["path"], "/quiet", "{line}");
+        if line["message"] == "the configuration in use stays" {
+            break;
+        }
+    }
+    write("entrada.toml", &loud);
+    gateway.hang_up();
+    gateway.says("the configuration was taken over");
+    get(&format!("{}/loud-again", gateway.url)).await;
+    while gateway.says("request")["path"] != "/loud-again" {}
+}
