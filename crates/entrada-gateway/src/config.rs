@@ -238,7 +238,7 @@ impl Settings {
         let log = log(&mut sources);
         let audit = observing::audit(&mut sources);
         let traces = observing::traces(&mut sources);
-        let warnings = sources.take_warnings();
+        let warnings = problem::in_order(sources.take_warnings());
         let mut problems = sources.into_problems();
         if let (Some(upstreams), []) = (upstreams, &*problems) {
             return Ok(Self {

@@ -90,7 +90,7 @@ fn parse(name: &str, text: &str) -> Result<Content, Vec<Problem>> {
     if !errors.is_empty() {
         let broken = errors.iter().map(|error| {
             let place = at(error.span().map_or(0, |span| span.start));
-            Problem::new(format!("{place}: {}", error.message()))
+            Problem::at(&place, error.message())
         });
         return Err(broken.collect());
     }
@@ -141,8 +141,8 @@ fn parse(name: &str, text: &str) -> Result<Content, Vec<Problem>> {
 impl Content {
     fn read_routes(&mut self, routes: &DeValue<'_>, place: &str, at: &dyn Fn(usize) -> String) {
         let Some(tables) = tables(routes) else {
-            let what = format!("{place}: write [[{ROUTE}]] before the settings of each");
-            self.problems.push(Problem::new(what));
+            let what = format_args!("write [[{ROUTE}]] before the settings of each");
+            self.problems.push(Problem::at(place, what));
             return;
         };
         for (table, span) in tables {
@@ -181,7 +181,7 @@ impl RouteTable {
         };
         if let Some(part) = part {
             let Some(text) = value.as_str() else {
-                return Err(Problem::new(format!("{place}: {key}: write a string")));
+                return Err(Problem::at(&place, format_args!("{key}: write a string")));
             };
             let (value, origin) = (text.to_owned(), Origin::File(place));
             *part = Some(Given { value, origin });
@@ -189,8 +189,8 @@ impl RouteTable {
         }
         let (name, given) = entry(key, value, place.clone(), &OF_ROUTE)?;
         if Setting::named(name).is_none_or(|setting| setting.of_route.is_none()) {
-            let what = format!("{place}: {name} holds for all routes: write it before the first");
-            return Err(Problem::new(what));
+            let what = format_args!("{name} holds for all routes: write it before the first");
+            return Err(Problem::at(&place, what));
         }
         self.values.insert(name, given);
         Ok(())

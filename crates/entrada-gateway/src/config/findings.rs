@@ -79,7 +79,7 @@ fn of_route(url: &str, finding: &Finding, settings: &ProviderSettings) -> Proble
     let mut resources = settings.resources.iter();
     let resource = resources.find(|resource| resource.url(&settings.base_url) == url);
     match resource.and_then(|resource| resource.route.as_ref()) {
-        Some(place) => Problem::new(format!("{place}: {text}")),
+        Some(place) => Problem::at(place, text),
         None => Problem::new(text),
     }
 }
@@ -101,7 +101,7 @@ fn of_client(
         _ => "",
     };
     match settings.origins.of_client(client_id) {
-        Some(place) => Problem::new(format!("{place}: {key}{text}")),
+        Some(place) => Problem::at(place, format_args!("{key}{text}")),
         None => Problem::new(text),
     }
 }

@@ -66,11 +66,11 @@ fn offered(sources: &Sources<'_>) -> Scope {
 fn unoffered(rule: &Rule, offered: &Scope) -> Option<Problem> {
     let missing = rule.scopes.without(offered);
     (!missing.is_empty()).then(|| {
-        Problem::new(format!(
-            "{}: no client is given {missing}: name it among the optional_scopes, or the \
-             required_scopes",
-            rule.place
-        ))
+        let what = "name it among the optional_scopes, or the required_scopes";
+        Problem::at(
+            &rule.place,
+            format_args!("no client is given {missing}: {what}"),
+        )
     })
 }
 
@@ -127,7 +127,7 @@ fn groups(sources: &mut Sources<'_>, servers: &[Option<UpstreamSettings>]) {
                 groups_from_graph";
     for policy in servers.iter().flatten().map(|server| &server.policy) {
         let rules = policy.rules.iter().filter(|rule| rule.speaks_of_groups);
-        let rules = rules.map(|rule| Problem::new(format!("{}: any_group: {what}", rule.place)));
+        let rules = rules.map(|rule| Problem::at(&rule.place, format_args!("any_group: {what}")));
         sources.warn_of_all(rules);
         let cedar = policy.cedar.as_ref();
         if cedar.is_some_and(|cedar| cedar.speaks_of_groups()) {

@@ -12,8 +12,10 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub(crate) const fn new(problems: Vec<Problem>) -> Self {
-        Self { problems }
+    pub(crate) fn new(problems: Vec<Problem>) -> Self {
+        Self {
+            problems: in_order(problems),
+        }
     }
 
     /// Every problem there is.
@@ -39,22 +41,50 @@ impl fmt::Display for ConfigError {
 pub struct Problem {
     /// The setting it is about, where it is about one.
     setting: Option<&'static str>,
+    /// File and line, where it stands in a file.
+    place: Option<String>,
     text: String,
+}
+
+/// Those that stand in a file as they stand there, then the others as they were found.
+pub(super) fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by(|one, other| one.position().cmp(&other.position()));
+    problems
 }
 
 impl Problem {
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Self {
             setting: None,
+            place: None,
             text: text.into(),
         }
+    }
+
+    /// One that stands at `place`, file and line.
+    pub(super) fn at(place: &str, what: impl fmt::Display) -> Self {
+        Self::new(format!("{place}: {what}")).standing(place)
     }
 
     fn about(setting: &Setting, text: String) -> Self {
         Self {
             setting: Some(setting.name),
-            text,
+            ..Self::new(text)
         }
+    }
+
+    fn standing(self, place: &str) -> Self {
+        Self {
+            place: Some(place.to_owned()),
+            ..self
+        }
+    }
+
+    /// What sorts it: whether it stands nowhere, its file, its line.
+    fn position(&self) -> (bool, &str, usize) {
+        let place = self.place.as_deref().unwrap_or_default();
+        let (file, line) = place.rsplit_once(':').unwrap_or((place, ""));
+        (self.place.is_none(), file, line.parse().unwrap_or_default())
     }
 
     /// The setting it is about, where it is about one.
@@ -82,30 +112,28 @@ impl Problem {
 
     /// There is nothing to prove the app registration with.
     pub(super) fn no_credential(secret: &Setting) -> Self {
-        let Self { setting, text } = Self::missing(secret);
+        let missing = Self::missing(secret);
         let others = "or use client_certificate, federated_token_file or managed_identity";
-        let text = format!("{text}; {others}");
-        Self { setting, text }
+        Self::about(secret, format!("{missing}; {others}"))
     }
 
     /// The keys are in the store, and it is not said of which server.
     pub(super) fn keys_of_nobody(base_url: &Setting) -> Self {
-        let Self { setting, text } = Self::missing(base_url);
+        let missing = Self::missing(base_url);
         let why =
             "it says whose keys are meant of those in the store, so say what the gateway is told";
-        let text = format!("{text}; {why}");
-        Self { setting, text }
+        Self::about(base_url, format!("{missing}; {why}"))
     }
 
     /// The route at `place` does not say `name`.
     pub(super) fn missing_in_route(name: &str, place: &str) -> Self {
-        Self::new(format!("{place}: the route has no {name}"))
+        Self::at(place, format_args!("the route has no {name}"))
     }
 
     /// The host or the path of a route is none.
     pub(super) fn of_place(name: &str, origin: &Origin, what: &str) -> Self {
         match origin {
-            Origin::File(place) => Self::new(format!("{place}: {name}: {what}")),
+            Origin::File(place) => Self::at(place, format_args!("{name}: {what}")),
             Origin::Flag | Origin::Environment | Origin::Default => {
                 Self::new(format!("{name}: {what}"))
             }
@@ -120,7 +148,11 @@ impl Problem {
             Origin::File(place) => format!("{place}: {name}: {what}"),
             Origin::Default => format!("{name}: {what}"),
         };
-        Self::about(setting, text)
+        let problem = Self::about(setting, text);
+        match origin {
+            Origin::File(place) => problem.standing(place),
+            Origin::Flag | Origin::Environment | Origin::Default => problem,
+        }
     }
 
     pub(super) fn both(name: &str, file: &Setting) -> Self {
@@ -139,7 +171,7 @@ impl Problem {
             let flag = setting.flag();
             format!("{place}: {name} cannot be set in a file: give --{flag}, or set {variable}")
         };
-        Self::about(setting, text)
+        Self::about(setting, text).standing(place)
     }
 
     pub(super) fn misspelt(variable: &str, meant: &Setting) -> Self {
@@ -152,7 +184,7 @@ impl Problem {
     pub(super) fn unknown(name: &str, place: &str, nearest: Option<&str>) -> Self {
         let meant = nearest.map(|nearest| format!(": is {nearest} meant?"));
         let meant = meant.unwrap_or_default();
-        Self::new(format!("{place}: there is no setting {name:?}{meant}"))
+        Self::at(place, format_args!("there is no setting {name:?}{meant}"))
     }
 }
 

@@ -154,7 +154,7 @@ pub(super) fn read(
 fn of_no_server(rule: &Rule) -> Problem {
     let what =
         "is for the server of upstream, which is not set: write [[route.rule]] below a route";
-    Problem::new(format!("{}: [[rule]] {what}", rule.place))
+    Problem::at(&rule.place, format_args!("[[rule]] {what}"))
 }
 
 /// Where the route is that is read: host and path.

@@ -29,8 +29,8 @@ pub(super) fn read(
     at: &dyn Fn(usize) -> String,
 ) -> Result<Vec<PlacedClient>, Vec<Problem>> {
     let Some(tables) = tables(clients) else {
-        let what = format!("{place}: write [[{CLIENT}]] before what is said of each");
-        return Err(vec![Problem::new(what)]);
+        let what = format_args!("write [[{CLIENT}]] before what is said of each");
+        return Err(vec![Problem::at(place, what)]);
     };
     let (mut found, mut problems) = (Vec::new(), Vec::new());
     for (table, span) in tables {
@@ -125,5 +125,5 @@ fn content(name: &str, path: &str, place: &str) -> Result<String, Problem> {
 }
 
 fn wrong(place: &str, name: &str, what: &str) -> Problem {
-    Problem::new(format!("{place}: {name}: {what}"))
+    Problem::at(place, format_args!("{name}: {what}"))
 }

@@ -18,8 +18,8 @@ pub(super) fn read(
     at: &dyn Fn(usize) -> String,
 ) -> Result<Vec<Issuer>, Vec<Problem>> {
     let Some(tables) = tables(issuers) else {
-        let what = format!("{place}: write [[{TRUSTED_ISSUER}]] before what is said of each");
-        return Err(vec![Problem::new(what)]);
+        let what = format_args!("write [[{TRUSTED_ISSUER}]] before what is said of each");
+        return Err(vec![Problem::at(place, what)]);
     };
     let (mut found, mut problems) = (Vec::new(), Vec::new());
     for (table, span) in tables {
@@ -49,7 +49,7 @@ fn issuer(
     }
     let required = |name: &str| {
         let value = table.get(name).and_then(|value| value.get_ref().as_str());
-        let what = || Problem::new(format!("{place}: {name}: each issuer has one: write it"));
+        let what = || Problem::at(place, format_args!("{name}: each issuer has one: write it"));
         value.map(str::to_owned).ok_or_else(what)
     };
     Ok((required("issuer")?, required("jwks_uri")?))

@@ -49,6 +49,48 @@ pub(super) fn without_upstream() -> Vec<(&'static str, &'static str)> {
 }
 
 #[test]
+fn problems_are_told_as_the_lines_stand_and_then_the_others() {
+    let text = "\
+[[route]]
+path = \"/mcp/mail\"
+body_limit = \"big\"
+upstream = \"nowhere\"
+
+[[route]]
+path = \"/mcp/orders\"
+upstream = \"http://127.0.0.1:3002/mcp\"
+upstream_timeout = \"soon\"
+tools = \"x\"
+scope = \"x\"
+log_level = \"loud\"
+";
+    let before = "drain_timeout = \"soon\"\n\ntenant_id = \"nobody\"\n";
+    let least = without_upstream();
+    let least: Vec<_> = least
+        .into_iter()
+        .filter(|(name, _)| *name != "ENTRADA_TENANT_ID")
+        .collect();
+    let found = problems_of_file(&format!("{before}{text}"), &least);
+    let lines: Vec<_> = found
+        .iter()
+        .map(|it| it.split(' ').next().unwrap())
+        .collect();
+    let expected = [":1:", ":3:", ":6:", ":7:", ":12:", ":13:", ":14:", ":15:"];
+    assert_eq!(lines, expected, "{found:#?}");
+
+    let flag = ("ENTRADA_BODY_LIMIT", "big");
+    let found = problems_of_file(
+        "log_level = \"loud\"\nlog_format = \"x\"",
+        &least_and(&[flag]),
+    );
+    let lines: Vec<_> = found
+        .iter()
+        .map(|it| it.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(lines, [":1:", ":2:", "ENTRADA_BODY_LIMIT:"], "{found:#?}");
+}
+
+#[test]
 fn a_route_says_what_it_needs_and_shares_the_rest() {
     let settings = of_file(ROUTES, &LEAST).unwrap();
     let [outside, mail, orders] = &*settings.upstreams else {
