@@ -242,7 +242,8 @@ Examples:
   entrada config check --config entrada.toml
   entrada config check --config entrada.toml --json | jq -r '.problems[].message'
 
-It takes what serve takes. Each problem says where it is, file and line, and what to change.
+It takes what serve takes. Each problem says where it is, file and line, and what to change; in JSON
+its setting and its route, too.
 
 Exit codes:
   0  the settings can be used; there may be warnings

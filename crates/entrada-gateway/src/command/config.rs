@@ -48,7 +48,9 @@ struct Outcome {
 /// What is wrong, or may be meant.
 #[derive(Debug, Serialize)]
 struct Told {
-    setting: Option<&'static str>,
+    setting: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<String>,
     message: String,
 }
 
@@ -151,7 +153,8 @@ fn look(flags: &Flags, environment: &Environment) -> Result<(LeadsTo, Vec<Proble
 impl Told {
     fn of(problem: &Problem) -> Self {
         Self {
-            setting: problem.setting(),
+            setting: problem.setting().map(str::to_owned),
+            route: problem.route().map(str::to_owned),
             message: problem.to_string(),
         }
     }

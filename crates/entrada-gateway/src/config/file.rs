@@ -13,6 +13,7 @@ mod rule;
 
 use crate::config::prints::{Print, Prints};
 use crate::config::problem::Problem;
+use crate::config::resource::PATH_ON_ITS_HOST;
 use crate::config::source::{Given, Origin, belongs_in_file};
 use crate::config::spelling::nearest;
 use crate::config::table::Setting;
@@ -142,37 +143,59 @@ impl Content {
     fn read_routes(&mut self, routes: &DeValue<'_>, place: &str, at: &dyn Fn(usize) -> String) {
         let Some(tables) = tables(routes) else {
             let what = format_args!("write [[{ROUTE}]] before the settings of each");
-            self.problems.push(Problem::at(place, what));
+            self.problems.push(Problem::at(place, what).naming(ROUTE));
             return;
         };
         for (table, span) in tables {
-            let mut route = RouteTable {
-                place: at(span.start),
-                ..RouteTable::default()
-            };
-            for (key, value) in table {
-                let place = at(key.span().start);
-                if key.get_ref() == RULE {
-                    match rule::read(value.get_ref(), &place, at) {
-                        Ok(rules) => route.rules = rules,
-                        Err(problems) => {
-                            route.is_faulty = true;
-                            self.problems.extend(problems);
-                        }
-                    }
-                    continue;
-                }
-                if let Err(problem) = route.set(key.get_ref(), value.get_ref(), place) {
-                    route.is_faulty = true;
-                    self.problems.push(problem);
-                }
-            }
+            let (route, problems) = RouteTable::read(table, at(span.start), at);
+            self.problems.extend(problems);
             self.routes.push(route);
         }
     }
 }
 
 impl RouteTable {
+    /// The route that begins at `place`, and what is wrong with it.
+    fn read(
+        table: &DeTable<'_>,
+        place: String,
+        at: &dyn Fn(usize) -> String,
+    ) -> (Self, Vec<Problem>) {
+        let mut route = Self {
+            place,
+            ..Self::default()
+        };
+        let mut problems = Vec::new();
+        for (key, value) in table {
+            let place = at(key.span().start);
+            if key.get_ref() == RULE {
+                match rule::read(value.get_ref(), &place, at) {
+                    Ok(rules) => route.rules = rules,
+                    Err(wrong) => problems.extend(wrong),
+                }
+            } else if let Err(problem) = route.set(key.get_ref(), value.get_ref(), place) {
+                problems.push(problem);
+            }
+        }
+        route.is_faulty = !problems.is_empty();
+        let name = route.name();
+        let problems = problems.into_iter().map(|problem| problem.of_route(&name));
+        (route, problems.collect())
+    }
+
+    /// What it is called: its host, where it has one to itself, and its path, as they are written.
+    pub(super) fn name(&self) -> String {
+        let written = |part: &Option<Given>| part.as_ref().map(|given| given.value.clone());
+        let host = written(&self.host).unwrap_or_default();
+        let usual = if host.is_empty() {
+            ""
+        } else {
+            PATH_ON_ITS_HOST
+        };
+        let path = written(&self.path).unwrap_or_else(|| usual.to_owned());
+        format!("{}{path}", host.to_ascii_lowercase())
+    }
+
     fn set(&mut self, key: &str, value: &DeValue<'_>, place: String) -> Result<(), Problem> {
         let part = match key {
             "host" => Some(&mut self.host),
@@ -181,7 +204,7 @@ impl RouteTable {
         };
         if let Some(part) = part {
             let Some(text) = value.as_str() else {
-                return Err(Problem::at(&place, format_args!("{key}: write a string")));
+                return Err(Problem::of_key(key, &place, "write a string"));
             };
             let (value, origin) = (text.to_owned(), Origin::File(place));
             *part = Some(Given { value, origin });
@@ -190,7 +213,7 @@ impl RouteTable {
         let (name, given) = entry(key, value, place.clone(), &OF_ROUTE)?;
         if Setting::named(name).is_none_or(|setting| setting.of_route.is_none()) {
             let what = format_args!("{name} holds for all routes: write it before the first");
-            return Err(Problem::at(&place, what));
+            return Err(Problem::at(&place, what).naming(name));
         }
         self.values.insert(name, given);
         Ok(())

@@ -79,7 +79,11 @@ fn of_route(url: &str, finding: &Finding, settings: &ProviderSettings) -> Proble
     let mut resources = settings.resources.iter();
     let resource = resources.find(|resource| resource.url(&settings.base_url) == url);
     match resource.and_then(|resource| resource.route.as_ref()) {
-        Some(place) => Problem::at(place, text),
+        Some(place) => {
+            let key = text.split_once(": ").map_or("path", |(key, _)| key);
+            let name = resource.map(ResourceSettings::shown).unwrap_or_default();
+            Problem::at(place, &text).naming(key).of_route(&name)
+        }
         None => Problem::new(text),
     }
 }

@@ -9,8 +9,7 @@ use crate::config::UpstreamSettings;
 use crate::config::environment::Environment;
 use crate::config::flags::Flags;
 use crate::config::problem::{ConfigError, Problem};
-use crate::config::resource::PATH_ON_ITS_HOST;
-use crate::config::source::{Given, Sources};
+use crate::config::source::Sources;
 use crate::policy::{CedarError, CedarPolicies, Policy, Rule};
 
 /// The policy of the server at `path` whose settings are read, with its `rules`.
@@ -31,6 +30,7 @@ pub(super) fn read(sources: &mut Sources<'_>, path: Option<&str>, rules: Vec<Rul
     for rule in &policy.rules {
         sources.note(unoffered(rule, &offered));
     }
+    groups(sources, &policy);
     policy
 }
 
@@ -40,8 +40,9 @@ fn cedar(sources: &mut Sources<'_>) -> Option<Arc<CedarPolicies>> {
     match read {
         Ok(policies) => Some(Arc::new(policies)),
         Err(CedarError::Wrong(all)) => {
-            let problems = all.into_iter().map(|what| format!("policy_file: {what}"));
-            sources.note_all(problems.map(Problem::new));
+            for what in all {
+                sources.refuse("policy_file", &what);
+            }
             None
         }
         Err(error) => {
@@ -67,10 +68,8 @@ fn unoffered(rule: &Rule, offered: &Scope) -> Option<Problem> {
     let missing = rule.scopes.without(offered);
     (!missing.is_empty()).then(|| {
         let what = "name it among the optional_scopes, or the required_scopes";
-        Problem::at(
-            &rule.place,
-            format_args!("no client is given {missing}: {what}"),
-        )
+        let what = format_args!("no client is given {missing}: {what}");
+        Problem::at(&rule.place, what).naming("scopes")
     })
 }
 
@@ -98,15 +97,7 @@ pub fn policies(
     }
     for mut route in routes {
         let rules = std::mem::take(&mut route.rules);
-        let written = |part: &Option<Given>| part.as_ref().map(|given| given.value.clone());
-        let host = written(&route.host).unwrap_or_default();
-        let usual = if host.is_empty() {
-            ""
-        } else {
-            PATH_ON_ITS_HOST
-        };
-        let path = written(&route.path).unwrap_or_else(|| usual.to_owned());
-        let name = format!("{}{path}", host.to_ascii_lowercase());
+        let name = route.name();
         let read = |sources: &mut Sources<'_>| read(sources, Some(&name), rules);
         found.push(sources.within(route, read));
     }
@@ -119,26 +110,22 @@ pub fn policies(
 }
 
 /// Warns of rules that shut out whoever is in many groups, unless somebody looks those up.
-fn groups(sources: &mut Sources<'_>, servers: &[Option<UpstreamSettings>]) {
+fn groups(sources: &mut Sources<'_>, policy: &Policy) {
     if sources.text("groups_from_graph").as_deref() == Some("true") {
         return;
     }
     let what = "groups of who is in more than a token lists are not known, and they are denied: set \
                 groups_from_graph";
-    for policy in servers.iter().flatten().map(|server| &server.policy) {
-        let rules = policy.rules.iter().filter(|rule| rule.speaks_of_groups);
-        let rules = rules.map(|rule| Problem::at(&rule.place, format_args!("any_group: {what}")));
-        sources.warn_of_all(rules);
-        let cedar = policy.cedar.as_ref();
-        if cedar.is_some_and(|cedar| cedar.speaks_of_groups()) {
-            sources.warn("policy_file", what);
-        }
+    let rules = policy.rules.iter().filter(|rule| rule.speaks_of_groups);
+    sources.warn_of_all(rules.map(|rule| Problem::of_key("any_group", &rule.place, what)));
+    let cedar = policy.cedar.as_ref();
+    if cedar.is_some_and(|cedar| cedar.speaks_of_groups()) {
+        sources.warn("policy_file", what);
     }
 }
 
 /// A problem where it is said what callers see, or what becomes of the rest, and nothing else.
 pub(super) fn look(sources: &mut Sources<'_>, servers: &[Option<UpstreamSettings>]) {
-    groups(sources, servers);
     if servers
         .iter()
         .flatten()

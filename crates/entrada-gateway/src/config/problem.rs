@@ -39,8 +39,10 @@ impl fmt::Display for ConfigError {
 /// One thing to change. Its text never holds the value that was given.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Problem {
-    /// The setting it is about, where it is about one.
-    setting: Option<&'static str>,
+    /// The setting it is about, where it is about one; or what stands in its place in a route or a rule.
+    setting: Option<String>,
+    /// The route it is about, by host and path.
+    route: Option<String>,
     /// File and line, where it stands in a file.
     place: Option<String>,
     text: String,
@@ -56,6 +58,7 @@ impl Problem {
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Self {
             setting: None,
+            route: None,
             place: None,
             text: text.into(),
         }
@@ -66,11 +69,29 @@ impl Problem {
         Self::new(format!("{place}: {what}")).standing(place)
     }
 
-    fn about(setting: &Setting, text: String) -> Self {
+    /// One with `key`, a setting or a key of a rule, that stands at `place`.
+    pub(super) fn of_key(key: &str, place: &str, what: impl fmt::Display) -> Self {
+        Self::at(place, format_args!("{key}: {what}")).naming(key)
+    }
+
+    /// The same, said to be about `key`, where its text says it otherwise.
+    pub(super) fn naming(self, key: &str) -> Self {
         Self {
-            setting: Some(setting.name),
-            ..Self::new(text)
+            setting: Some(key.to_owned()),
+            ..self
         }
+    }
+
+    /// The same, of the route called `name`.
+    pub(super) fn of_route(self, name: &str) -> Self {
+        Self {
+            route: Some(name.to_owned()),
+            ..self
+        }
+    }
+
+    fn about(setting: &Setting, text: String) -> Self {
+        Self::new(text).naming(setting.name)
     }
 
     fn standing(self, place: &str) -> Self {
@@ -87,13 +108,18 @@ impl Problem {
         (self.place.is_none(), file, line.parse().unwrap_or_default())
     }
 
-    /// The setting it is about, where it is about one.
-    pub const fn setting(&self) -> Option<&'static str> {
-        self.setting
+    /// The setting it is about, where it is about one; of a route or a rule it may be a key of those.
+    pub fn setting(&self) -> Option<&str> {
+        self.setting.as_deref()
+    }
+
+    /// The route it is about, where it is about one.
+    pub fn route(&self) -> Option<&str> {
+        self.route.as_deref()
     }
 
     pub(super) fn is_about(&self, name: &str) -> bool {
-        self.setting == Some(name)
+        self.setting() == Some(name)
     }
 
     pub(super) fn missing(setting: &Setting) -> Self {
@@ -127,15 +153,20 @@ impl Problem {
 
     /// The route at `place` does not say `name`.
     pub(super) fn missing_in_route(name: &str, place: &str) -> Self {
-        Self::at(place, format_args!("the route has no {name}"))
+        Self::at(place, format_args!("the route has no {name}")).naming(name)
+    }
+
+    /// The route at `place` says nowhere where it is.
+    pub(super) fn nowhere(place: &str) -> Self {
+        Self::at(place, "the route has no path, and no host").naming("path")
     }
 
     /// The host or the path of a route is none.
     pub(super) fn of_place(name: &str, origin: &Origin, what: &str) -> Self {
         match origin {
-            Origin::File(place) => Self::at(place, format_args!("{name}: {what}")),
+            Origin::File(place) => Self::of_key(name, place, what),
             Origin::Flag | Origin::Environment | Origin::Default => {
-                Self::new(format!("{name}: {what}"))
+                Self::new(format!("{name}: {what}")).naming(name)
             }
         }
     }
@@ -184,7 +215,12 @@ impl Problem {
     pub(super) fn unknown(name: &str, place: &str, nearest: Option<&str>) -> Self {
         let meant = nearest.map(|nearest| format!(": is {nearest} meant?"));
         let meant = meant.unwrap_or_default();
-        Self::at(place, format_args!("there is no setting {name:?}{meant}"))
+        let problem = Self::at(place, format_args!("there is no setting {name:?}{meant}"));
+        // A setting that stands where none is to be says nothing of the one that is missing elsewhere.
+        match Setting::named(name) {
+            Some(_) => problem,
+            None => problem.naming(name),
+        }
     }
 }
 

@@ -366,7 +366,24 @@ impl ProviderSettings {
     pub(super) fn problem_with(&self, name: &str, what: &str) -> Problem {
         match Setting::named(name).zip(self.origins.of(name)) {
             Some((setting, origin)) => Problem::wrong(setting, origin, what),
-            None => Problem::new(format!("{name}: {what}")),
+            None => self.problem_of_first(name, what),
+        }
+    }
+
+    /// A problem with what nobody set outside of routes: the library knows the first server as its own.
+    fn problem_of_first(&self, name: &str, what: &str) -> Problem {
+        let of_route = |setting: &Setting| setting.of_route.is_some();
+        let key = match name {
+            "resource_path" => Some("path"),
+            _ => Setting::named(name).filter(|it| of_route(it)).map(|_| name),
+        };
+        let first = self.resources.first();
+        let place = first.and_then(|first| Some((first, first.route.as_ref()?)));
+        match key.zip(place) {
+            Some((key, (first, place))) => {
+                Problem::of_key(key, place, what).of_route(&first.shown())
+            }
+            None => Problem::new(format!("{name}: {what}")).naming(name),
         }
     }
 

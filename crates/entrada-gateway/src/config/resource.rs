@@ -81,6 +81,11 @@ impl ResourceSettings {
         }
     }
 
+    /// What it is called: its host, where it has one to itself, and its path.
+    pub(super) fn shown(&self) -> String {
+        format!("{}{}", self.host.as_deref().unwrap_or_default(), self.path)
+    }
+
     /// Whether applications are let in as themselves.
     pub(super) fn lets_applications_in(&self) -> bool {
         !self.required_app_roles.is_empty() || !self.allowed_applications.is_empty()
@@ -154,7 +159,7 @@ pub(super) fn read(
 fn of_no_server(rule: &Rule) -> Problem {
     let what =
         "is for the server of upstream, which is not set: write [[route.rule]] below a route";
-    Problem::at(&rule.place, format_args!("[[rule]] {what}"))
+    Problem::at(&rule.place, format_args!("[[rule]] {what}")).naming("rule")
 }
 
 /// Where the route is that is read: host and path.

@@ -224,9 +224,17 @@ impl<'a> Sources<'a> {
 
     /// What `read` makes of the settings of `route`.
     pub(super) fn within<T>(&mut self, route: RouteTable, read: impl FnOnce(&mut Self) -> T) -> T {
+        let name = route.name();
+        let before = (self.problems.len(), self.warnings.len());
         self.route = Some(route);
         let read = read(self);
         self.route = None;
+        let found = self.problems.split_off(before.0).into_iter();
+        let found = found.map(|problem| problem.of_route(&name));
+        self.problems.extend(found);
+        let found = self.warnings.split_off(before.1).into_iter();
+        let found = found.map(|warning| warning.of_route(&name));
+        self.warnings.extend(found);
         read
     }
 
@@ -253,8 +261,7 @@ impl<'a> Sources<'a> {
             (None, Some(usual)) => (usual, Origin::File(route.place.clone())),
             (None, None) if route.is_faulty => return None,
             (None, None) => {
-                let problem = Problem::missing_in_route("path, and no host", &route.place);
-                self.note(Some(problem));
+                self.note(Some(Problem::nowhere(&route.place)));
                 return None;
             }
         };
@@ -384,11 +391,6 @@ impl<'a> Sources<'a> {
     /// Notes a problem.
     pub(super) fn note(&mut self, problem: Option<Problem>) {
         self.problems.extend(problem);
-    }
-
-    /// Notes some.
-    pub(super) fn note_all(&mut self, problems: impl IntoIterator<Item = Problem>) {
-        self.problems.extend(problems);
     }
 
     /// The secret called `name`, or what the file called `file` holds, where one of them was set.

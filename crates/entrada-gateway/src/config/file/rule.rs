@@ -42,7 +42,7 @@ pub(super) fn read(
 ) -> Result<Vec<Rule>, Vec<Problem>> {
     let Some(tables) = tables(rules) else {
         let what = format_args!("write [[{RULE}]], or [[route.{RULE}]], before each");
-        return Err(vec![Problem::at(place, what)]);
+        return Err(vec![Problem::at(place, what).naming(RULE)]);
     };
     let (mut found, mut problems) = (Vec::new(), Vec::new());
     for (table, span) in tables {
@@ -82,7 +82,7 @@ fn rule(table: &DeTable<'_>, place: &str, at: At<'_>) -> Result<Rule, Vec<Proble
     }
     if problems.is_empty() && rule.is_about_nothing() {
         let what = "the rule names nothing: write tools, prompts, resources or methods";
-        problems.push(Problem::at(place, what));
+        problems.push(Problem::at(place, what).naming(RULE));
     }
     if rule.denies && !required.is_empty() {
         let what = "nobody may, whatever they have: take deny away, or what callers must have";
@@ -210,5 +210,5 @@ fn switch(value: &DeValue<'_>) -> Result<bool, String> {
 }
 
 fn wrong(place: &str, key: &str, what: &str) -> Problem {
-    Problem::at(place, format_args!("{key}: {what}"))
+    Problem::of_key(key, place, what)
 }

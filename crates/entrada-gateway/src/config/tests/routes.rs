@@ -91,6 +91,71 @@ log_level = \"loud\"
 }
 
 #[test]
+fn a_problem_says_its_route_and_what_to_change_there() {
+    let text = r#"
+log_level = "loud"
+
+[[route]]
+path = "/mcp/mail"
+upstream = "nowhere"
+listen = "127.0.0.1:1"
+scope = "x"
+allowed_origins = ["x"]
+[[route.rule]]
+tools = "x"
+[[route.rule]]
+tools = ["x"]
+roles = []
+
+[[route]]
+host = "Orders.example.com"
+[[route.rule]]
+tools = ["x"]
+any_scope = ["orders.write"]
+
+[[route]]
+upstream = "http://127.0.0.1:3002/mcp"
+"#;
+    let error = of_file(text, &without_upstream()).unwrap_err();
+    let problems = error.problems().iter();
+    let found: Vec<_> = problems
+        .map(|problem| (problem.route(), problem.setting().unwrap_or_default()))
+        .collect();
+    let (mail, orders) = (Some("/mcp/mail"), Some("orders.example.com/mcp"));
+    let expected = [
+        (None, "log_level"),
+        // What the library finds is told where the route begins.
+        (mail, "allowed_origins"),
+        (mail, "upstream"),
+        (mail, "listen"),
+        (mail, "scope"),
+        (mail, "tools"),
+        (mail, "roles"),
+        (orders, "upstream"),
+        (orders, "scopes"),
+        (Some(""), "path"),
+    ];
+    assert_eq!(found, expected, "{error}");
+
+    let alone = "[[route]]\npath = \"/mcp/mail\"\nupstream = \"http://127.0.0.1:3002/mcp\"\n\
+                 allowed_origins = [\"x\"]\n[[route.rule]]\ntools = [\"x\"]\nany_group = [\"GROUP\"]\n";
+    let alone = alone.replace("GROUP", IDENTITY);
+    let second = alone.replace("/mail", "/more");
+    let settings = of_file(&format!("{alone}{second}"), &without_upstream()).unwrap();
+    let about = |problem: &Problem| {
+        let route = problem.route().unwrap_or_default().to_owned();
+        (route, problem.setting().unwrap_or_default().to_owned())
+    };
+    let of = |route: &str, setting: &str| (route.to_owned(), setting.to_owned());
+    let found: Vec<_> = settings.warnings.iter().map(about).collect();
+    let expected = [of("/mcp/mail", "any_group"), of("/mcp/more", "any_group")];
+    assert_eq!(found, expected);
+    let found: Vec<_> = settings.provider.rehearse(&[]).iter().map(about).collect();
+    let expected = ["/mcp/mail", "/mcp/more"].map(|route| of(route, "allowed_origins"));
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn a_route_says_what_it_needs_and_shares_the_rest() {
     let settings = of_file(ROUTES, &LEAST).unwrap();
     let [outside, mail, orders] = &*settings.upstreams else {

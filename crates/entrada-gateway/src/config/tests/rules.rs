@@ -193,7 +193,7 @@ fn policies_are_read_with_the_rest() {
         let path = wrong.path().display().to_string();
         let found = problems_of_file(&format!("policy_file = '{path}'"), &LEAST);
         assert!(
-            found[0].starts_with(&format!("policy_file: {path}:2: ")),
+            found[0].starts_with(&format!(":1: policy_file: {path}:2: ")),
             "{found:?}"
         );
         let found = problems_of_file("policy_file = '/nowhere.cedar'", &LEAST);
