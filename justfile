@@ -56,7 +56,7 @@ emulator:
 clients:
     ./scripts/test clients
 
-# MCP's conformance suite: the authorization server, and a server with and without `entrada serve` before it.
+# MCP's conformance suite: the authorization server, and a server and clients with and without `entrada serve` in between.
 conformance:
     ./scripts/test conformance
 

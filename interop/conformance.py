@@ -8,12 +8,12 @@ import threading
 import time
 
 from oauth import Client
-from programs import NODE, TOOLS, demo, free_port
+from programs import NODE, demo, free_port
 from user_agent import UserAgent
+from verdicts import SUITE
 
 REVISIONS = ("2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28")
 LIMIT = 90
-SUITE = TOOLS / "node" / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
 
 
 def watch(process: subprocess.Popen, ready: dict) -> str:

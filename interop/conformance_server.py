@@ -1,22 +1,20 @@
 """MCP's conformance suite for servers, against a server directly and through `entrada serve`: the same must come of it."""
 
-import collections
 import contextlib
-import json
 import pathlib
 import subprocess
 import sys
 import tempfile
 
 from bearer import Bearer
-from programs import DEBUG, NODE, TOOLS, free_port
+from programs import DEBUG, NODE, free_port
 from serving import running, serve
+from verdicts import SUITE, Results, differences, failures, read, told
 
 # What is run at each revision of the protocol: all there is for it. At the newest that includes the extension for tasks.
 SETS = {revision: ["--suite", "all", "--spec-version", revision] for revision in ("2025-03-26", "2025-06-18", "2025-11-25")}
 SETS["2026-07-28"] = ["--requirements", "2026-07-28"]
 LIMIT = 120
-SUITE = TOOLS / "node" / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
 # The server that all of it is run against, which has what the suite asks for.
 FIXTURE = DEBUG / "examples" / "conformance_server"
 # What the server itself does not pass, and why.
@@ -46,57 +44,24 @@ REFUSED_BY_RULES = {
     "sep-2575-http-server-method-not-found-404-resources-unsubscribe": NO_URI,
 }
 
-# How often each check of a scenario came to each verdict. What is merely noted differs from run to run.
-Results = dict[str, collections.Counter]
-
 
 def results(url: str, revision: str) -> Results:
     """What the suite makes of the server at `url`."""
     with tempfile.TemporaryDirectory() as folder:
         command = [str(NODE), str(SUITE), "server", "--url", url, *SETS[revision], "-o", folder]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT)
-        found: Results = {}
-        for checks in pathlib.Path(folder).glob("*/checks.json"):
-            # server-SCENARIO-2026-12-01T07-59-23-400Z
-            scenario = checks.parent.name.removeprefix("server-")[: -len("-2026-12-01T07-59-23-400Z")]
-            verdicts = ((check["id"], check["name"], check["status"]) for check in json.loads(checks.read_text()))
-            found[scenario] = collections.Counter(verdict for verdict in verdicts if verdict[2] != "INFO")
+        found = read(folder, "server-")
         assert found, done.stdout + done.stderr
         return found
 
 
-def failures(found: Results) -> list[str]:
-    verdicts = ((scenario, *verdict) for scenario, counted in found.items() for verdict in counted)
-    failed = ((scenario, check) for scenario, check, _, status in verdicts if status != "SUCCESS")
-    return [f"{scenario}: {check} does not pass directly" for scenario, check in failed if check not in NOT_PASSED]
-
-
-def differences(direct: Results, through: Results, expected: dict[str, str]) -> list[str]:
-    told, met = [], set()
-    for scenario in sorted(direct.keys() | through.keys()):
-        ours, theirs = (side.get(scenario, collections.Counter()) for side in (through, direct))
-        sides = [("directly", theirs - ours), ("through the gateway", ours - theirs)]
-        apart = [(where, verdict) for where, verdicts in sides for verdict in verdicts.elements()]
-        met |= {check for _, (check, _, _) in apart} & expected.keys()
-        told += [f"{scenario}: {where} {verdict}" for where, verdict in apart if verdict[0] not in expected]
-    return told + [f"{check} is the same, and should not be" for check in expected.keys() - met]
-
-
-def told(revision: str, way: str, found: Results, wrong: list[str]) -> bool:
-    count = sum(sum(counted.values()) for counted in found.values())
-    print(f"{'FAILED' if wrong else 'ok    '} {revision} {way}: {len(found)} scenarios, {count} checks", flush=True)
-    for line in wrong:
-        print(f"       {line}")
-    return not wrong
-
-
 def is_transparent(revision: str, direct_url: str, ways: dict[str, str]) -> bool:
     direct = results(direct_url, revision)
-    verdicts = [told(revision, "directly", direct, failures(direct))]
+    verdicts = [told(f"{revision} directly", direct, failures(direct, ("SUCCESS",), NOT_PASSED))]
     for way, url in ways.items():
         through = results(url, revision)
         differ = REFUSED_BY_RULES if way == "under rules" and revision >= "2026" else {}
-        verdicts.append(told(revision, way, through, differences(direct, through, differ)))
+        verdicts.append(told(f"{revision} {way}", through, differences(direct, through, differ)))
     return all(verdicts)
 
 

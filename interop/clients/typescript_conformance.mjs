@@ -1,0 +1,72 @@
+// A client for MCP's conformance suite, which names the scenario: typescript_conformance.mjs URL, with the token TOKEN if there is one.
+// It does all that a server offers. Whether that goes well is for the suite to say.
+import * as client2 from '@modelcontextprotocol/client';
+import * as client1 from '@modelcontextprotocol/sdk/client/index.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { ElicitRequestSchema, ResultSchema } from '@modelcontextprotocol/sdk/types.js';
+import * as z from 'zod';
+
+const url = process.argv[2];
+const {
+  SDK: sdk, TOKEN: token,
+  MCP_CONFORMANCE_SCENARIO: scenario, MCP_CONFORMANCE_PROTOCOL_VERSION: revision, MCP_CONFORMANCE_CONTEXT: context,
+} = process.env;
+const info = { name: 'interop', version: '1.0.0' };
+const capabilities = { elicitation: { form: { applyDefaults: true } } };
+const requestInit = token ? { headers: { Authorization: `Bearer ${token}` } } : {};
+
+// The defaults are for the SDK to fill in.
+const elicited = ({ params }) => (
+  { action: 'accept', content: 'confirmed' in params.requestedSchema.properties ? { confirmed: true } : {} });
+
+function connection() {
+  if (sdk === '1') {
+    const client = new client1.Client(info, { capabilities });
+    client.setRequestHandler(ElicitRequestSchema, elicited);
+    return [client, new StreamableHTTPClientTransport(new URL(url), { requestInit }), ResultSchema];
+  }
+  const mode = revision >= '2026' ? 'auto' : 'legacy';
+  const client = new client2.Client(info, { capabilities, versionNegotiation: { mode } });
+  client.setRequestHandler('elicitation/create', elicited);
+  return [client, new client2.StreamableHTTPClientTransport(new URL(url), { requestInit }), z.looseObject({})];
+}
+
+const [client, transport, anyResult] = connection();
+const SAMPLES = { string: 'text', number: 5, integer: 5, boolean: true };
+
+// What the suite asks for, or else what the tool needs.
+function calls(tools) {
+  const asked = context && JSON.parse(context).toolCalls;
+  if (asked) return asked;
+  const sample = (name, { type }) => (name === 'schema' ? tools[0].inputSchema : SAMPLES[type]);
+  return tools.map(({ name, inputSchema: { properties = {} } }) => ({
+    name,
+    arguments: Object.fromEntries(Object.entries(properties).map(([key, schema]) => [key, sample(key, schema)])),
+  }));
+}
+
+async function skills() {
+  const { skills: [skill] } = await client.request({ method: 'skills/list', params: {} }, anyResult);
+  // What it finds there is not what the list says of it, so it leaves it at that.
+  if (scenario.includes('verify')) await client.readResource({ uri: skill.resources[0].uri });
+}
+
+async function everything() {
+  const offered = client.getServerCapabilities() ?? {};
+  if (scenario.startsWith('sep-2640')) return skills();
+  const { tools } = await client.listTools();
+  for (const call of calls(tools)) await client.callTool(call).catch((error) => console.error(call.name, error));
+  if (offered.resources) {
+    const { resources } = await client.listResources();
+    for (const { uri } of resources) await client.readResource({ uri });
+  }
+  if (offered.prompts) {
+    const { prompts } = await client.listPrompts();
+    for (const { name } of prompts) await client.getPrompt({ name });
+  }
+}
+
+await client.connect(transport);
+await everything();
+await client.close();
+process.exit(0);

@@ -1,0 +1,90 @@
+"""MCP's conformance suite for clients, with a client that is connected directly and through `entrada serve`: the same must come of it.
+
+The suite starts the server of a scenario, and a client with its URL: `conformance_client.py WAY SDK URL` is that client.
+"""
+
+import functools
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from programs import NODE, ROOT, TOOLS
+from serving import serve
+from verdicts import SUITE, Results, differences, failures, read, told
+
+REVISIONS = ("2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28")
+# What is of no revision.
+EXTENSIONS = "extensions"
+# Generations of the TypeScript SDK, and what each can speak.
+CLIENTS = {"1": REVISIONS[:3], "2": (*REVISIONS, EXTENSIONS)}
+# There the suite is the authorization server, too, which of a server behind the gateway the gateway is.
+LEFT_OUT = "auth/"
+LEAVE_OUT = f'case "$MCP_CONFORMANCE_SCENARIO" in {LEFT_OUT}*) exit 1;; esac; exec "$@"'
+LIMIT = 120
+SCRIPTS = TOOLS / "node" / "clients"
+
+
+@functools.cache
+def scenarios(chosen: str) -> set[str]:
+    """The names of what the suite has for a revision, or for extensions."""
+    narrowed = [] if chosen == EXTENSIONS else ["--spec-version", chosen]
+    listed = subprocess.run([str(NODE), str(SUITE), "list", "--client", *narrowed], capture_output=True, text=True, timeout=LIMIT, check=True)
+    found = re.findall(r"^  - (\S+) \[(.*)]$", listed.stdout, re.MULTILINE)
+    return {name for name, revisions in found if (revisions == "extension") == (chosen == EXTENSIONS)}
+
+
+def results(chosen: str, way: str, sdk: str) -> Results:
+    """What the suite makes of the client that is connected in one way or the other."""
+    expected = {name for name in scenarios(chosen) if not name.startswith(LEFT_OUT)}
+    # Of a revision it runs all at once.
+    runs = [["--suite", "all", "--spec-version", chosen]]
+    if chosen == EXTENSIONS:
+        runs = [["--scenario", name] for name in sorted(expected)]
+    client = shlex.join(["sh", "-c", LEAVE_OUT, "client", sys.executable, __file__, way, sdk])
+    with tempfile.TemporaryDirectory() as folder:
+        output = ""
+        for which in runs:
+            command = [str(NODE), str(SUITE), "client", *which, "--command", client, "--timeout", str(LIMIT * 1000), "-o", folder]
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=2 * LIMIT)
+            output += done.stdout + done.stderr
+        # What is left out is a folder deeper.
+        found = read(folder)
+        assert found.keys() == expected, f"{found.keys() ^ expected}\n{output}"
+        return found
+
+
+def is_transparent(chosen: str, sdk: str) -> bool:
+    direct = results(chosen, "directly", sdk)
+    # A client need not do all that could be looked at.
+    verdict = told(f"{chosen} SDK {sdk}.x directly", direct, failures(direct, ("SUCCESS", "SKIPPED"), ()))
+    if not direct:
+        return verdict
+    through = results(chosen, "through", sdk)
+    return told(f"{chosen} SDK {sdk}.x through the gateway", through, differences(direct, through)) and verdict
+
+
+def connect(way: str, sdk: str, url: str) -> int:
+    """Runs the client."""
+
+    def run(url: str, **more: str) -> int:
+        return subprocess.run([str(NODE), str(SCRIPTS / "typescript_conformance.mjs"), url], env={**os.environ, "SDK": sdk, **more}).returncode
+
+    if way == "directly":
+        return run(url)
+    with serve("conformance-client-entrada", upstream=url, resource_path="/mcp") as gateway:
+        return run(f"{gateway.base_url}/mcp", TOKEN=gateway.token())
+
+
+def main() -> int:
+    shutil.copytree(ROOT / "interop" / "clients", SCRIPTS, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.py"))
+    verdicts = [is_transparent(chosen, sdk) for sdk, spoken in CLIENTS.items() for chosen in spoken]
+    print(f"{len(verdicts)} sets: {verdicts.count(True)} passed, {verdicts.count(False)} failed")
+    return 0 if all(verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(connect(*sys.argv[1:]) if sys.argv[1:] else main())
