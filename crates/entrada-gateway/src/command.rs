@@ -38,7 +38,7 @@ pub enum CommandError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The way to the MCP server cannot be prepared.
-    #[error("the upstream cannot be used")]
+    #[error("{} cannot be used", .0.setting().unwrap_or("the upstream"))]
     Upstream(#[from] UpstreamError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address} (--{flag} names another; port 0 takes a free one)")]

@@ -100,13 +100,16 @@ impl CertificateFiles {
         }
     }
 
-    /// Whether they can be used.
-    ///
-    /// # Errors
-    ///
-    /// [`TlsError`] if not.
-    pub fn check(&self) -> Result<(), TlsError> {
-        self.read()?.settings(self).map(drop)
+    /// Why they cannot be used: each that is not as it must be.
+    pub(crate) fn mistakes(&self) -> Vec<TlsError> {
+        let certificate = read(CERTIFICATE, &self.certificate);
+        let chain = certificate.and_then(|pem| chain(&self.certificate, &pem));
+        let key = read(KEY, &self.key).and_then(|pem| private_key(&self.key, &pem));
+        let looked_at = match (chain, key) {
+            (Ok(chain), Ok(key)) => vec![settings(self, chain, key).map(drop)],
+            (chain, key) => vec![chain.map(drop), key.map(drop)],
+        };
+        looked_at.into_iter().filter_map(Result::err).collect()
     }
 
     fn read(&self) -> Result<Content, TlsError> {
@@ -140,41 +143,58 @@ impl Content {
     }
 
     fn settings(&self, files: &CertificateFiles) -> Result<ServerConfig, TlsError> {
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.certificate).collect();
-        let chain = chain.and_then(|chain| {
-            if chain.is_empty() {
-                return Err(pem::Error::NoItemsFound);
-            }
-            Ok(chain)
-        });
-        let chain = chain.map_err(|source| TlsError::NotPem {
-            setting: CERTIFICATE,
-            what: "certificate",
-            path: files.certificate.clone(),
-            source,
-        })?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key);
-        let key = key.map_err(|source| TlsError::NotPem {
-            setting: KEY,
-            what: "private key that is not encrypted",
-            path: files.key.clone(),
-            source,
-        })?;
-        let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_protocol_versions(&[&TLS13, &TLS12]);
-        let settings =
-            builder.and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
-        let mut settings = settings.map_err(|source| {
-            let files = files.clone();
-            if source == rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
-                TlsError::Mismatch(files)
-            } else {
-                TlsError::Unusable { files, source }
-            }
-        })?;
-        settings.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
-        Ok(settings)
+        let chain = chain(&files.certificate, &self.certificate)?;
+        settings(files, chain, private_key(&files.key, &self.key)?)
     }
+}
+
+/// The certificates in `pem`, the content of the file at `path`.
+fn chain(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let chain = chain.and_then(|chain| {
+        if chain.is_empty() {
+            return Err(pem::Error::NoItemsFound);
+        }
+        Ok(chain)
+    });
+    chain.map_err(|source| TlsError::NotPem {
+        setting: CERTIFICATE,
+        what: "certificate",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The key in `pem`, the content of the file at `path`.
+fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|source| TlsError::NotPem {
+        setting: KEY,
+        what: "private key that is not encrypted",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// What a handshake is to go by, with what is in `files`.
+fn settings(
+    files: &CertificateFiles,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, TlsError> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(&[&TLS13, &TLS12]);
+    let settings =
+        builder.and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
+    let mut settings = settings.map_err(|source| {
+        let files = files.clone();
+        if source == rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
+            TlsError::Mismatch(files)
+        } else {
+            TlsError::Unusable { files, source }
+        }
+    })?;
+    settings.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+    Ok(settings)
 }
 
 /// The certificate that new connections are shown. Clones are one: what one renews, all have.

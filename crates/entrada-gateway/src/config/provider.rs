@@ -372,17 +372,19 @@ impl ProviderSettings {
 
     /// A problem with what nobody set outside of routes: the library knows the first server as its own.
     fn problem_of_first(&self, name: &str, what: &str) -> Problem {
-        let of_route = |setting: &Setting| setting.of_route.is_some();
-        let key = match name {
-            "resource_path" => Some("path"),
-            _ => Setting::named(name).filter(|it| of_route(it)).map(|_| name),
+        let setting = Setting::named(name);
+        let is_of_route = setting.is_some_and(|setting| setting.of_route.is_some());
+        let key = if name == "resource_path" {
+            "path"
+        } else {
+            name
         };
-        let first = self.resources.first();
-        let place = first.and_then(|first| Some((first, first.route.as_ref()?)));
-        match key.zip(place) {
-            Some((key, (first, place))) => {
-                Problem::of_key(key, place, what).of_route(&first.shown())
-            }
+        let first = self
+            .resources
+            .first()
+            .filter(|_| is_of_route || key == "path");
+        match first.and_then(|first| Some((first, first.route.as_ref()?))) {
+            Some((first, at)) => Problem::of_key(key, at, what).of_route(&first.shown()),
             None => Problem::new(format!("{name}: {what}")).naming(name),
         }
     }

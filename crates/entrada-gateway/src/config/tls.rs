@@ -15,8 +15,11 @@ pub(super) fn read(sources: &mut Sources<'_>) -> Option<CertificateFiles> {
     sources.needs(CERTIFICATE, &[KEY]);
     sources.needs(KEY, &[CERTIFICATE]);
     let files = CertificateFiles::new(sources.text(CERTIFICATE)?, sources.text(KEY)?);
-    if let Err(error) = files.check() {
-        sources.refuse(error.setting(), &WithCauses::of(&error).to_string());
+    let mistakes = files.mistakes();
+    for mistake in &mistakes {
+        sources.refuse(mistake.setting(), &WithCauses::of(mistake).to_string());
+    }
+    if !mistakes.is_empty() {
         return None;
     }
     if is_exposed(&files.key).unwrap_or(false) {

@@ -8,6 +8,7 @@ use crate::config::Transport;
 use crate::config::ourselves::Ourselves;
 use crate::config::source::Sources;
 use crate::config::value;
+use crate::telemetry::WithCauses;
 use crate::upstream::TlsSettings;
 use crate::upstream::checks::HealthChecks;
 use crate::upstream::headers::HostHeader;
@@ -41,6 +42,12 @@ pub(super) fn tls(sources: &mut Sources<'_>, transport: Option<&Transport>) -> T
     };
     sources.needs("upstream_certificate", &["upstream_key"]);
     sources.needs("upstream_key", &["upstream_certificate"]);
+    if transport.is_none_or(is_https) {
+        for mistake in settings.mistakes() {
+            let name = mistake.setting().unwrap_or("upstream_ca_file");
+            sources.refuse(name, &WithCauses::of(&mistake).to_string());
+        }
+    }
     settings
 }
 

@@ -10,7 +10,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use rustls_platform_verifier::Verifier;
 
 use crate::upstream::dial::{Connector, Dial, InTime};
@@ -28,7 +28,7 @@ pub enum UpstreamError {
     #[error("upstream: {0}")]
     Url(#[from] TargetError),
     /// A file cannot be read.
-    #[error("{setting}: {path} cannot be read")]
+    #[error("{path} cannot be read")]
     File {
         /// What names it.
         setting: &'static str,
@@ -39,7 +39,7 @@ pub enum UpstreamError {
         source: io::Error,
     },
     /// A file is not PEM, or has nothing of what it is to hold.
-    #[error("{setting}: {path} is no PEM with {what}")]
+    #[error("{path} is no PEM with {what}")]
     NotPem {
         /// What names it.
         setting: &'static str,
@@ -52,7 +52,7 @@ pub enum UpstreamError {
         source: pem::Error,
     },
     /// A certificate of an authority cannot be used.
-    #[error("upstream_ca_file: {path} holds what is no authority")]
+    #[error("{path} holds what is no authority")]
     Authority {
         /// The file.
         path: PathBuf,
@@ -61,7 +61,7 @@ pub enum UpstreamError {
         source: rustls::Error,
     },
     /// The certificate that we show, or its key, cannot be used.
-    #[error("upstream_certificate, upstream_key: {path} cannot be used with its key")]
+    #[error("{path} cannot be used with its key")]
     Identity {
         /// The file of the certificate.
         path: PathBuf,
@@ -74,6 +74,18 @@ pub enum UpstreamError {
     Tls(#[from] rustls::Error),
 }
 
+impl UpstreamError {
+    /// The setting to look at, where it is one that names a file.
+    pub const fn setting(&self) -> Option<&'static str> {
+        match self {
+            Self::File { setting, .. } | Self::NotPem { setting, .. } => Some(setting),
+            Self::Authority { .. } => Some("upstream_ca_file"),
+            Self::Identity { .. } => Some("upstream_certificate"),
+            Self::Resource | Self::Url(_) | Self::Tls(_) => None,
+        }
+    }
+}
+
 /// How an MCP server and we prove to each other who we are.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -84,6 +96,36 @@ pub struct TlsSettings {
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
+impl TlsSettings {
+    /// Why the files cannot be used: each that is not as it must be.
+    pub(crate) fn mistakes(&self) -> Vec<UpstreamError> {
+        let authorities = self.ca_file.as_deref().map(|path| only(path).map(drop));
+        let identity = self.identity.as_ref();
+        let identity = identity.map_or_else(Vec::new, |(certificate, key)| {
+            let chain = certificates("upstream_certificate", certificate);
+            match (chain, private_key("upstream_key", key)) {
+                (Ok(chain), Ok(key)) => vec![fits(certificate, chain, key)],
+                (chain, key) => vec![chain.map(drop), key.map(drop)],
+            }
+        });
+        let looked_at = authorities.into_iter().chain(identity);
+        looked_at.filter_map(Result::err).collect()
+    }
+}
+
+/// Whether `chain`, read from `certificate`, can be shown with `key`.
+fn fits(
+    certificate: &Path,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<(), UpstreamError> {
+    let builder = builder()?.with_root_certificates(RootCertStore::empty());
+    let config = builder.with_client_auth_cert(chain, key);
+    config
+        .map(drop)
+        .map_err(|source| unusable(certificate, source))
+}
+
 /// TLS as `settings` say, where `is_needed`; where they name no authorities, with the system's and those
 /// in `added`.
 pub(super) fn client_config(
@@ -91,8 +133,7 @@ pub(super) fn client_config(
     added: Option<&Path>,
     is_needed: bool,
 ) -> Result<ClientConfig, UpstreamError> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()?;
+    let builder = builder()?;
     if !is_needed {
         // The system's authorities take longer to load than all the rest.
         let builder = builder.with_root_certificates(RootCertStore::empty());
@@ -113,10 +154,19 @@ pub(super) fn client_config(
     };
     let chain = certificates("upstream_certificate", certificate)?;
     let config = builder.with_client_auth_cert(chain, private_key("upstream_key", key)?);
-    config.map_err(|source| UpstreamError::Identity {
-        path: certificate.clone(),
+    config.map_err(|source| unusable(certificate, source))
+}
+
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, UpstreamError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    Ok(builder.with_safe_default_protocol_versions()?)
+}
+
+fn unusable(certificate: &Path, source: rustls::Error) -> UpstreamError {
+    UpstreamError::Identity {
+        path: certificate.to_owned(),
         source,
-    })
+    }
 }
 
 /// What opens connections to `place`; over HTTP/2 where that is wanted and offered (RFC 7301).

@@ -181,8 +181,8 @@ async fn a_server_is_shown_a_certificate_where_there_is_one() {
     std::fs::write(other.path(), pem).unwrap();
     let identity = (certificate.path().to_owned(), other.path().to_owned());
     settings.tls.identity = Some(identity);
-    let error = McpServer::new(&settings).unwrap_err().to_string();
-    assert!(error.starts_with("upstream_certificate, upstream_key: "));
+    let error = McpServer::new(&settings).unwrap_err();
+    assert_eq!(error.setting(), Some("upstream_certificate"), "{error}");
 }
 
 fn written(pem: String) -> tempfile::NamedTempFile {
@@ -212,23 +212,26 @@ fn what_is_wrong_with_a_file_names_it_and_its_setting() {
     let empty = tempfile::NamedTempFile::new().unwrap();
     let (empty, missing) = (empty.path(), std::path::Path::new("/nowhere/x.pem"));
     for (ca_file, identity, expected) in [
-        (
-            Some(missing),
-            None,
-            "upstream_ca_file: /nowhere/x.pem cannot be read",
-        ),
-        (Some(empty), None, "upstream_ca_file: "),
+        (Some(missing), None, ("upstream_ca_file", missing)),
+        (Some(empty), None, ("upstream_ca_file", empty)),
         (
             None,
             Some((missing, empty)),
-            "upstream_certificate: /nowhere/x.pem cannot be read",
+            ("upstream_certificate", missing),
         ),
-        (None, Some((empty, missing)), "upstream_certificate: "),
+        (
+            None,
+            Some((empty, missing)),
+            ("upstream_certificate", empty),
+        ),
     ] {
         let mut settings = UpstreamSettings::new("https://u/mcp".parse().unwrap());
         settings.tls.ca_file = ca_file.map(Into::into);
         settings.tls.identity = identity.map(|(one, other)| (one.into(), other.into()));
-        let error = McpServer::new(&settings).unwrap_err().to_string();
-        assert!(error.starts_with(expected), "{error}");
+        let error = McpServer::new(&settings).unwrap_err();
+        let (setting, file) = expected;
+        assert_eq!(error.setting(), Some(setting), "{error}");
+        let named = error.to_string().starts_with(file.to_str().unwrap());
+        assert!(named, "{error}");
     }
 }

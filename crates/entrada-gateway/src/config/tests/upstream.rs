@@ -1,5 +1,6 @@
 //! MCP servers over HTTP.
 
+use super::routes::{of_file, told, without_upstream};
 use super::*;
 
 #[test]
@@ -37,11 +38,10 @@ fn a_replica_is_not_the_gateway() {
 fn a_certificate_has_a_key_and_both_have_a_server_with_tls() {
     let https = "https://a/mcp";
     for (upstream, more, expected) in [
-        (https, &["--upstream-ca-file", "/x"][..], &[][..]),
         (
             https,
-            &["--upstream-certificate", "/x"],
-            &["--upstream-certificate: means nothing without upstream_key"],
+            &["--upstream-certificate", "/x"][..],
+            &["--upstream-certificate: means nothing without upstream_key"][..],
         ),
         (
             https,
@@ -61,4 +61,57 @@ fn a_certificate_has_a_key_and_both_have_a_server_with_tls() {
         };
         assert_eq!(found, expected, "{line:?}");
     }
+}
+
+#[test]
+fn files_that_cannot_be_used_are_told_with_all_else_and_where_they_are_named() {
+    let made = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (ours, another, empty) = (made(), made(), file(""));
+    let (certificate, key) = (
+        file(&ours.cert.pem()),
+        file(&another.signing_key.serialize_pem()),
+    );
+    let [certificate, key, empty] = [&certificate, &key, &empty].map(|it| it.path().display());
+    let text = format!(
+        r#"log_level = "loud"
+tls_certificate = "/nowhere.pem"
+tls_key = "{empty}"
+
+[[route]]
+path = "/mcp/mail"
+upstream = "https://127.0.0.1:3001/mcp"
+upstream_ca_file = "{empty}"
+upstream_certificate = "{certificate}"
+upstream_key = "{key}"
+
+[[route]]
+path = "/mcp/orders"
+upstream = "nowhere"
+upstream_ca_file = "/nowhere.pem"
+upstream_certificate = "{empty}"
+upstream_key = "/nowhere.pem"
+"#
+    );
+    let error = of_file(&text, &without_upstream()).unwrap_err();
+    let problems = error.problems().iter();
+    let found: Vec<_> = problems
+        .map(|problem| {
+            let told = told(problem);
+            let line = told.split(':').nth(1).unwrap().to_owned();
+            (line, problem.setting().unwrap().to_owned())
+        })
+        .collect();
+    let expected = [
+        ("1", "log_level"),
+        ("2", "tls_certificate"),
+        ("3", "tls_key"),
+        ("8", "upstream_ca_file"),
+        ("9", "upstream_certificate"),
+        ("14", "upstream"),
+        ("15", "upstream_ca_file"),
+        ("16", "upstream_certificate"),
+        ("17", "upstream_key"),
+    ];
+    let expected = expected.map(|(line, name)| (line.to_owned(), name.to_owned()));
+    assert_eq!(found, expected, "{error}");
 }
