@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::Redirect;
+use axum::routing::get;
 use entrada::AzureProvider;
 use entrada::admin_site::LiveNumbers;
 use entrada::authorization_server::TrustedProxies;
@@ -99,7 +101,7 @@ enum Refused {
     #[error(transparent)]
     Wrong(#[from] ConfigError),
     /// The way to an MCP server cannot be prepared.
-    #[error("the upstream cannot be used")]
+    #[error("{} cannot be used", .0.setting().unwrap_or("the upstream"))]
     Upstream(#[from] UpstreamError),
     /// They would need a new process.
     #[error("cannot change while the gateway runs, so nothing does until it is started anew: {}", .0.join(", "))]
@@ -328,6 +330,7 @@ fn make(mut settings: Settings, before: &InUse, has_operators: bool) -> Result<M
 
 /// What serves operators: nobody stands before it whose word is taken on who calls.
 pub(crate) fn for_operators(site: Router) -> Router {
+    let site = site.route("/", get(async || Redirect::to("/admin")));
     observed(site, TrustedProxies::default())
 }
 

@@ -247,3 +247,12 @@ async fn half_a_configuration_that_reads_as_a_whole_opens_nothing() {
     stage.reloading.look(true).await;
     assert!(in_use.has_changed().unwrap());
 }
+
+#[tokio::test]
+async fn operators_are_led_to_their_pages() {
+    let site = for_operators(Router::new().route("/admin", get(async || "pages")));
+    let request = Request::get("/").body(Body::empty()).unwrap();
+    let answer = site.oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    assert_eq!(answer.headers()["location"], "/admin");
+}

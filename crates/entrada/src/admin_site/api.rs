@@ -5,7 +5,7 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ pub(super) fn router() -> Router<Site> {
         .route("/keys", get(keys))
         .route("/keys/rotate", post(rotate))
         .route("/summary", get(summary))
-        .fallback(async || StatusCode::NOT_FOUND)
+        .fallback(async || answer(Err(Refusal::Nowhere)))
 }
 
 /// What a list is asked for.

@@ -40,6 +40,9 @@ pub(super) enum Refusal {
     /// The form was posted by another site, or is for another session.
     #[error("the form was not posted by a page shown to this session")]
     OtherSite,
+    /// There is nothing at the path.
+    #[error("there is nothing at the path")]
+    Nowhere,
     /// The request cannot be read.
     #[error("the request cannot be read: {0}")]
     Request(&'static str),
@@ -66,7 +69,7 @@ impl Refusal {
             Self::Login | Self::Entra | Self::Request(_) => StatusCode::BAD_REQUEST,
             Self::Token => StatusCode::UNAUTHORIZED,
             Self::Role | Self::SignedOut | Self::OtherSite => StatusCode::FORBIDDEN,
-            Self::Client(RemoveClientError::Unknown) => StatusCode::NOT_FOUND,
+            Self::Nowhere | Self::Client(RemoveClientError::Unknown) => StatusCode::NOT_FOUND,
             Self::Client(RemoveClientError::Store(_))
             | Self::Keys(_)
             | Self::NotAudited(_)
@@ -88,6 +91,7 @@ impl Refusal {
             Self::OtherSite => "This form was not shown to you here. Nothing was changed.",
             Self::Token => "An access token of Entra's for this server is needed.",
             Self::Unverifiable => "The token cannot be verified now.",
+            Self::Nowhere => "There is nothing here.",
             Self::Request(what) => what,
             Self::Client(RemoveClientError::Configured) => {
                 "The client stands in the configuration: take it out there."

@@ -206,6 +206,10 @@ async fn a_program_does_the_same_by_the_api() {
     assert_eq!(ended["grants"], 1);
     assert_ended(&world, &alice).await;
     let path = format!("/clients?client={}", bob.client.id);
+    for nowhere in ["/nosuch", "/grants/nosuch", ""] {
+        let answer = api(&world, &token, (Method::GET, nowhere), "").await;
+        answer.assert_refused(404, "not_found");
+    }
     let removed = api(&world, &token, (Method::DELETE, &path), "").await.ok();
     assert_eq!(removed["grants"], 1);
     let again = api(&world, &token, (Method::DELETE, &path), "").await;
