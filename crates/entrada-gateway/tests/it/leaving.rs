@@ -1,7 +1,5 @@
 //! Stopping in good order.
 
-use std::sync::{Arc, Mutex};
-
 use axum::Router;
 use axum::routing::any;
 use http_body_util::BodyExt as _;
@@ -10,33 +8,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::gateway::{Gateway, body};
+use crate::log::Log;
 use crate::streams::EventUpstream;
 use crate::upstream::serve;
-
-/// What was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn writer(&self) -> impl Fn() -> Self + Send + Sync + 'static {
-        let log = self.clone();
-        move || log.clone()
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 #[tokio::test]
 async fn a_request_under_way_is_answered_and_no_other_is_taken() {

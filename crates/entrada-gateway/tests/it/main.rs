@@ -16,6 +16,7 @@ mod leaving;
 mod limits;
 mod listener_tls;
 mod lists;
+mod log;
 mod observed;
 mod passing;
 mod policy;

@@ -227,7 +227,7 @@ impl Channel {
         lines: mpsc::UnboundedReceiver<Written>,
     ) -> bool {
         let pid = process.id();
-        let by_itself = {
+        let (by_itself, status) = {
             let reading = self.read(pipes.stdout, pipes.stderr, pid).fuse();
             let mut reading = std::pin::pin!(reading);
             let mut writing = Box::pin(Self::write(pipes.stdin, lines));
@@ -236,27 +236,28 @@ impl Channel {
                 () = self.stop.cancelled() => false,
                 () = reading.as_mut() => true,
                 () = writing.as_mut() => true,
-                () = process.exited() => true,
+                _ = process.exited() => true,
             };
             self.over.cancel();
             // This closes its standard input.
             drop(writing);
             let read_on = async {
                 reading.as_mut().await;
-                std::future::pending::<()>().await;
+                std::future::pending().await
             };
-            tokio::select! {
-                () = process.end() => {}
-                () = read_on => {}
-            }
+            let status = tokio::select! {
+                status = process.end() => status,
+                status = read_on => status,
+            };
             // What it wrote last may still be in the pipe.
             if !reading.is_terminated() {
                 let _ = tokio::time::timeout(LAST_WORDS, reading).await;
             }
-            by_itself
+            (by_itself, status)
         };
         self.end_calls();
-        tracing::info!(pid, by_itself, "the child has ended");
+        let status = status.map(tracing::field::display);
+        tracing::info!(pid, by_itself, status, "the child has ended");
         by_itself
     }
 

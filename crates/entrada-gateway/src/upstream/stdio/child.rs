@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
@@ -109,15 +109,15 @@ impl Process {
         self.child.id()
     }
 
-    /// Waits until it has ended by itself.
-    pub(super) async fn exited(&mut self) {
+    /// Waits until it has ended by itself; how it did, as far as the system says.
+    pub(super) async fn exited(&mut self) -> Option<ExitStatus> {
         // There is nothing to do about a process that cannot be waited for, but to go on.
-        let _ = self.child.wait().await;
+        self.child.wait().await.ok()
     }
 
     /// Ends it, when its standard input is closed: it is let go, then told, then made (MCP transports,
-    /// *Shutdown*). Whatever it left behind ends, too.
-    pub(super) async fn end(&mut self) {
+    /// *Shutdown*). Whatever it left behind ends, too. How it ended.
+    pub(super) async fn end(&mut self) -> Option<ExitStatus> {
         for told in [Told::Nothing, Told::Terminate] {
             self.group.tell(told);
             if tokio::time::timeout(GRACE, self.exited()).await.is_ok() {
@@ -125,9 +125,10 @@ impl Process {
             }
         }
         self.group.tell(Told::Kill);
-        self.exited().await;
+        let status = self.exited().await;
         self.group.tell(Told::Kill);
         self.group.is_over();
+        status
     }
 }
 

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use entrada_gateway::config::{Transport, UpstreamSettings};
-use entrada_gateway::upstream::stdio::ChildMode;
 use entrada_gateway::upstream::stdio::child::ChildCommand;
+use entrada_gateway::upstream::stdio::{ChildMode, StdioSettings};
 use http::StatusCode;
 use serde_json::json;
+
+use crate::log::Log;
 
 use super::stage::{Events, Stage, initialize, is_gone, lives, result, settings, told};
 
@@ -45,6 +47,42 @@ async fn a_program_that_cannot_be_started_is_bad_gateway() {
     assert!(!response.headers().contains_key("mcp-session-id"));
     let (status, text) = told(response).await;
     assert_eq!((status, &*text), (502, "the upstream cannot be started\n"));
+}
+
+#[tokio::test]
+async fn how_a_child_ended_and_why_none_was_started_is_logged() {
+    for (script, said) in [
+        ("raise SystemExit(3)", "status=exit status: 3"),
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            "status=signal: 9 (SIGKILL)",
+        ),
+    ] {
+        let mut stdio = settings(&[], ChildMode::PerSession);
+        stdio.command.arguments = vec!["-c".to_owned(), script.to_owned()];
+        let log = logged_at(stdio).await;
+        let ended = log.lines().find(|line| line.contains("has ended"));
+        let ended = ended.unwrap_or_else(|| panic!("{log}"));
+        assert!(ended.contains("by_itself=true"), "{ended}");
+        assert!(ended.contains(said), "{ended}");
+    }
+    let mut stdio = settings(&[], ChildMode::PerSession);
+    stdio.command = ChildCommand::new("/nowhere/at/all");
+    let log = logged_at(stdio).await;
+    let said = "the upstream cannot be started: No such file or directory";
+    assert!(log.contains(said), "{log}");
+}
+
+/// What is logged of a server that comes to answer nothing.
+async fn logged_at(stdio: StdioSettings) -> String {
+    let log = Log::default();
+    let lines = tracing_subscriber::fmt().with_writer(log.writer());
+    let _guard = tracing::subscriber::set_default(lines.with_ansi(false).finish());
+    let stage = Stage::of(stdio);
+    let response = stage.user("alice").post(&initialize()).await;
+    assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+    stage.server.close().await;
+    log.text()
 }
 
 #[tokio::test]
