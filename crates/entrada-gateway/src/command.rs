@@ -191,12 +191,14 @@ pub enum CommandError {
 }
 
 impl CommandError {
-    /// Whether a setting must change.
-    pub const fn is_configuration(&self) -> bool {
+    /// Whether the command line or a setting must change, rather than what is there.
+    pub fn is_configuration(&self) -> bool {
+        if let Self::Config(error) = self {
+            return error.is_of_settings();
+        }
         matches!(
             self,
-            Self::Config(_)
-                | Self::Upstream(_)
+            Self::Upstream(_)
                 | Self::Tls(_)
                 | Self::UnusableCases(_)
                 | Self::NotConfirmed

@@ -105,7 +105,7 @@ fn is_told(error: &CommandError) -> bool {
     matches!(error, CommandError::Told)
 }
 
-const fn exit_code(error: &CommandError) -> u8 {
+fn exit_code(error: &CommandError) -> u8 {
     if error.is_configuration() { 2 } else { 1 }
 }
 
@@ -122,7 +122,7 @@ Examples:
 
 Exit codes:
   0  it was told to stop, and did
-  1  it could not begin, or could not go on
+  1  it could not begin, or could not go on: its address or its store is in use, or a disk fails
   2  the command line or the configuration is wrong";
 
 const SERVE_AFTER_HELP: &str = "\
@@ -167,7 +167,7 @@ Entra is not asked: the log says right after the start whether it answers and kn
 
 Exit codes:
   0  it was told to stop, and did
-  1  it could not begin, or could not go on
+  1  it could not begin, or could not go on: its address or its store is in use, or a disk fails
   2  the command line or the configuration is wrong";
 
 const KEYS_AFTER_HELP: &str = "\

@@ -66,10 +66,14 @@ fn problem(finding: &Finding, settings: &ProviderSettings) -> Problem {
     if let Finding::Client { client_id, source } = finding {
         return of_client(client_id, *source, &text, settings);
     }
-    match text.split_once(": ") {
+    let problem = match text.split_once(": ") {
         Some((theirs, what)) => settings.problem_with(ours(theirs, finding, settings), what),
         None => Problem::new(text),
+    };
+    if matches!(finding, Finding::Keys(_) | Finding::Store(_)) {
+        return problem.outside();
     }
+    problem
 }
 
 /// What is wrong with the server of a route.

@@ -22,13 +22,22 @@ impl ConfigError {
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
+
+    /// Whether a setting is wrong, rather than what one names in use or failing.
+    pub(crate) fn is_of_settings(&self) -> bool {
+        !self.problems.iter().all(|problem| problem.is_outside)
+    }
 }
 
 impl std::error::Error for ConfigError {}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the configuration cannot be used:")?;
+        f.write_str(if self.is_of_settings() {
+            "the configuration cannot be used:"
+        } else {
+            "cannot begin:"
+        })?;
         for problem in &self.problems {
             write!(f, "\n  - {problem}")?;
         }
@@ -45,6 +54,8 @@ pub struct Problem {
     route: Option<String>,
     /// File and line, where it stands in a file.
     place: Option<String>,
+    /// Whether no setting is wrong, but what one names is in use or fails.
+    is_outside: bool,
     text: String,
 }
 
@@ -60,6 +71,7 @@ impl Problem {
             setting: None,
             route: None,
             place: None,
+            is_outside: false,
             text: text.into(),
         }
     }
@@ -86,6 +98,14 @@ impl Problem {
     pub(super) fn of_route(self, name: &str) -> Self {
         Self {
             route: Some(name.to_owned()),
+            ..self
+        }
+    }
+
+    /// The same, where no setting is wrong, but what one names is in use or fails.
+    pub(super) fn outside(self) -> Self {
+        Self {
+            is_outside: true,
             ..self
         }
     }

@@ -194,7 +194,11 @@ impl ProviderSettings {
         let opened = self.store.open(&self.data_dir);
         opened.map_err(|unopened| {
             let problem = self.problem_with(unopened.setting, &unopened.what);
-            ConfigError::new(vec![problem])
+            ConfigError::new(vec![if unopened.is_outside {
+                problem.outside()
+            } else {
+                problem
+            }])
         })
     }
 

@@ -56,6 +56,8 @@ pub(super) struct Unopened {
     pub(super) what: String,
     /// Whether another process has it.
     pub(super) is_in_use: bool,
+    /// Whether it is what the setting names that fails.
+    pub(super) is_outside: bool,
 }
 
 impl StoreSettings {
@@ -107,6 +109,7 @@ fn open(name: &'static str, url: &StoreUrl) -> Result<Arc<dyn Store>, Unopened> 
         setting: name,
         what: WithCauses::of(&error).to_string(),
         is_in_use: matches!(error, OpenUrlError::File(OpenStoreError::InUse(_))),
+        is_outside: matches!(error, OpenUrlError::File(_)),
     })
 }
 

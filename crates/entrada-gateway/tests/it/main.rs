@@ -9,6 +9,7 @@
 mod cedar;
 mod counted;
 mod endpoints;
+mod exit_codes;
 mod gateway;
 mod hostile;
 mod http2;
