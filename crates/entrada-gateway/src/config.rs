@@ -48,6 +48,7 @@ pub use crate::config::problem::{ConfigError, Problem};
 pub use crate::config::provider::ProviderSettings;
 pub use crate::config::resource::{ResourceSettings, TokensOf};
 use crate::config::source::Sources;
+pub(crate) use crate::config::spelling::nearest_of;
 pub use crate::config::store::{OpenStore, StoreSettings};
 pub(crate) use crate::config::store::{ends_of_move, named as store_named};
 pub use crate::config::table::names;

@@ -11,7 +11,7 @@ pub(super) fn nearest(asked: &str, others: &[&'static str]) -> Option<&'static s
 }
 
 /// The one of `names` that is spelled most like `asked`, if any is close.
-pub(super) fn nearest_of(
+pub(crate) fn nearest_of(
     asked: &str,
     names: impl IntoIterator<Item = &'static str>,
 ) -> Option<&'static str> {

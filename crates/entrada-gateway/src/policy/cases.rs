@@ -11,19 +11,20 @@
 //! scopes = ["orders.write"]
 //! ```
 
+mod file;
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
 
 use entrada::access_token::{PrincipalKind, TokenFacts};
 use entrada::oauth::client::ClientId;
 use entrada::oauth::scope::Scope;
 use entrada::platform::Timestamp;
-use serde::{Deserialize, Serialize};
-use toml::Spanned;
+use serde::Serialize;
 
 use super::{Call, Outcome, Policy};
 use crate::message::{Item, ItemKind};
+use crate::policy::cases::file::{Caller, CaseTable, Content, Expected, Kind, WhichCaller};
 
 /// Example callers, and what is expected of a policy.
 #[derive(Debug)]
@@ -55,74 +56,6 @@ pub struct Report {
     pub passed: bool,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    caller: BTreeMap<String, Caller>,
-    #[serde(default)]
-    case: Vec<Spanned<CaseTable>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CaseTable {
-    name: Option<String>,
-    route: Option<String>,
-    caller: WhichCaller,
-    call: Calls,
-    expect: Expected,
-    scopes: Option<Vec<String>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "the name of a [caller.…], or a table")]
-enum WhichCaller {
-    Named(String),
-    Described(Caller),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "a call, or a list of calls")]
-enum Calls {
-    One(String),
-    Batch(Vec<String>),
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "kebab-case")]
-enum Expected {
-    Allow,
-    /// For want of scopes or of anything else.
-    Deny,
-    /// For want of scopes alone.
-    StepUp,
-}
-
-/// Somebody who calls.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Caller {
-    kind: Kind,
-    scopes: Vec<String>,
-    roles: Vec<String>,
-    groups: Vec<String>,
-    groups_overage: bool,
-    tenant: String,
-    object_id: Option<String>,
-    client: Option<String>,
-    subject: Option<String>,
-    guest: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    #[default]
-    User,
-    Application,
-}
-
 #[derive(Debug)]
 struct Case {
     place: String,
@@ -141,18 +74,15 @@ impl Cases {
     ///
     /// What is wrong, each with its line.
     pub fn parse(name: &str, text: &str) -> Result<Self, Vec<String>> {
-        let at = |span: Range<usize>| {
-            let before = text.get(..span.start).unwrap_or(text);
+        let at = |start: usize| {
+            let before = text.get(..start).unwrap_or(text);
             format!("{name}:{}", before.matches('\n').count() + 1)
         };
-        let file: File = toml::from_str(text).map_err(|error| {
-            let place = at(error.span().unwrap_or_default());
-            vec![format!("{place}: {}", error.message())]
-        })?;
-        let (mut cases, mut wrong) = (Vec::new(), Vec::new());
-        for case in file.case {
-            let place = at(case.span());
-            match Case::read(case.into_inner(), place.clone(), &file.caller) {
+        let read = Content::read(text, &at);
+        let (mut cases, mut wrong) = (Vec::new(), read.wrong);
+        for (table, start) in read.cases {
+            let place = at(start);
+            match Case::read(table, place.clone(), &read.callers) {
                 Ok(case) => cases.push(case),
                 Err(what) => wrong.push(format!("{place}: {what}")),
             }
@@ -200,13 +130,9 @@ impl Case {
                 .get(name)
                 .ok_or_else(|| format!("there is no [caller.{name}]"))?,
         };
-        let calls = match case.call {
-            Calls::One(call) => vec![call],
-            Calls::Batch(calls) => calls,
-        };
-        let calls = calls.iter().map(|call| parse(call));
+        let calls = case.calls.iter().map(|call| parse(call));
         let scopes = case.scopes.map(|scopes| Scope::parse(&scopes.join(" ")));
-        if scopes.is_some() && case.expect != Expected::StepUp {
+        if scopes.is_some() && case.expected != Expected::StepUp {
             return Err("scopes are expected with expect = \"step-up\" alone".to_owned());
         }
         Ok(Self {
@@ -215,7 +141,7 @@ impl Case {
             route: case.route,
             caller: caller.facts()?,
             calls: calls.collect::<Result<_, _>>()?,
-            expected: case.expect,
+            expected: case.expected,
             scopes: scopes
                 .transpose()
                 .map_err(|error| format!("scopes: {error}"))?,

@@ -107,7 +107,7 @@ fn what_is_wrong_with_cases_is_told_with_its_line() {
         ("", "cases.toml: there is no [[case]]"),
         (
             "x = 1",
-            "cases.toml:1: unknown field `x`, expected `caller` or `case`",
+            "cases.toml:1: there is no \"x\" here: there are caller, case",
         ),
         (
             "[[case]]\ncaller = 'x'\ncall = 'ping'\nexpect = 'allow'",
@@ -136,12 +136,51 @@ fn what_is_wrong_with_cases_is_told_with_its_line() {
     ] {
         assert_eq!(run(text, &policies()), [expected], "{text}");
     }
-    let wrong = run(
-        "[[case]]\ncaller = {}\ncall = 'ping'\nexpect = 'maybe'",
-        &policies(),
+}
+
+#[test]
+fn all_that_is_wrong_with_cases_is_told_at_once_and_in_words() {
+    let text = r#"caller.reader = { scope = ["r"], guest = "no", kind = "person" }
+caller.writer = 7
+
+[[case]]
+caller = "reader"
+call = 5
+expect = "maybe"
+rout = "/mcp"
+
+[[case]]
+name = 7
+caller = ["reader"]
+scopes = "w"
+
+[[case]]
+caller = { tenant = 1 }
+call = ["ping", 5]
+expect = "allow"
+"#;
+    let mut found = run(text, &policies());
+    found.sort_by_key(|line| line.split(':').nth(1).unwrap().parse::<u32>().unwrap());
+    assert_eq!(
+        found,
+        [
+            "1: there is no \"scope\" here: is scopes meant?",
+            "1: guest: write true or false",
+            "1: kind: write \"user\" or \"application\"",
+            "2: writer: write a table, such as { scopes = [\"a\"] }",
+            "6: call: write a call, or a list of calls",
+            "7: expect: write \"allow\", \"deny\" or \"step-up\"",
+            "8: there is no \"rout\" here: is route meant?",
+            "10: the case has no call",
+            "10: the case has no expect",
+            "11: name: write a string",
+            "12: caller: write the name of a [caller.NAME], or a table, such as { scopes = [\"a\"] }",
+            "13: scopes: write a list of strings",
+            "16: tenant: write a string",
+            "17: call: write a call, or a list of calls",
+        ]
+        .map(|line| format!("cases.toml:{line}"))
     );
-    assert!(
-        wrong[0].starts_with("cases.toml:4: unknown variant `maybe`"),
-        "{wrong:?}"
-    );
+    let broken = run("[[case]]\ncaller = \n", &policies());
+    assert!(broken[0].starts_with("cases.toml:2: "), "{broken:?}");
 }
