@@ -1,6 +1,7 @@
 //! `entrada grants`: who is signed in, and through which client; and how that ends.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
@@ -53,6 +54,8 @@ struct List {
 struct Revoke {
     #[command(flatten)]
     which: Which,
+    #[arg(hide = true, value_name = "ID", value_parser = unnamed, allow_hyphen_values = true)]
+    unnamed: Option<Infallible>,
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
@@ -128,6 +131,13 @@ impl Options {
             }
         }
     }
+}
+
+/// Refuses an id without what says whose it is: of a wrong guess others would be signed out.
+fn unnamed(_: &str) -> Result<Infallible, &'static str> {
+    Err(
+        "say what that is: --grant ID for this one grant, --user, --client or --tenant for all of one",
+    )
 }
 
 impl List {
@@ -291,4 +301,27 @@ pub(super) fn client_id(text: &str) -> Result<ClientId, String> {
 
 fn grant_id(text: &str) -> Result<GrantId, String> {
     GrantId::parse(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Command;
+
+    use super::*;
+
+    #[test]
+    fn an_id_alone_is_refused_with_the_flag_that_it_needs() {
+        let command = Options::augment_args(Command::new("grants").no_binary_name(true));
+        for line in [
+            &["revoke", "0Rc0Yw6cTTyOjN0mTX6bVA"][..],
+            &["revoke", "--yes", "-Rc0Yw6cTTyOjN0mTX6bVA"],
+            &["revoke", "--all", "alice@contoso.com"],
+        ] {
+            let error = command.clone().try_get_matches_from(line).unwrap_err();
+            let told = error.to_string();
+            assert!(told.contains("say what that is: --grant ID "), "{told}");
+        }
+        let help = command.clone().try_get_matches_from(["revoke", "--help"]);
+        assert!(!help.unwrap_err().to_string().contains("[ID]"));
+    }
 }
