@@ -12,6 +12,7 @@ use entrada::platform::{Clock as _, SystemClock, SystemRandom, Timestamp};
 use entrada::store::{StoredKeyRing, StoredRing};
 
 use super::grants::json_line;
+use super::terminal::{WARNING, styled};
 use crate::command::CommandError;
 use crate::config::{ConfigError, Environment, KeyPlace, key_place, signing_algorithm};
 
@@ -75,6 +76,7 @@ impl Options {
         let told = match self.place(environment)? {
             KeyPlace::Directory(directory) => {
                 let ring = self.in_file(directory, now)?;
+                self.action.note(&ring, now);
                 if self.json {
                     json_line(&as_json(&ring, None, now), out)
                 } else {
@@ -83,6 +85,7 @@ impl Options {
             }
             KeyPlace::Store(place) => {
                 let stored = self.in_store(&place.open()?, now).await?;
+                self.action.note(&stored.ring, now);
                 if self.json {
                     let sealed_by_first = Some(stored.is_by_first);
                     json_line(&as_json(&stored.ring, sealed_by_first, now), out)
@@ -142,6 +145,29 @@ impl Action {
             Self::Revoke(new) => ring.revoked(new.algorithm(ring), &random, now).map(Some),
         }
     }
+}
+
+impl Action {
+    /// Says on standard error what became of a key that waited to be used, if one did.
+    fn note(self, ring: &KeyRing, now: Timestamp) {
+        if let (Self::Rotate(_), Some(note)) = (self, waiting(ring, now)) {
+            // When standard error is gone there is nobody left to tell.
+            let _ = writeln!(anstream::stderr(), "{} {note}", styled("note:", WARNING));
+        }
+    }
+}
+
+/// What becomes of the keys before the newest that are not in use yet, if there are any.
+fn waiting(ring: &KeyRing, now: Timestamp) -> Option<String> {
+    let signing = ring.facts().filter(|key| key.algorithm.is_some());
+    let mut waiting = signing.filter(|key| key.from > now).map(|key| key.from);
+    let (first, next) = (waiting.next()?, waiting.next()?);
+    Some(format!(
+        "a new key waited already: it is used in {} as before, and replaced {} later. One rotation is enough; \
+         each is honoured for 25 hours after it was replaced",
+        span(first.since(now)),
+        span(next.since(first)),
+    ))
 }
 
 impl New {
@@ -305,6 +331,23 @@ mod tests {
                 "seals: in use for 3 seconds",
             ]
         );
+    }
+
+    #[test]
+    fn whoever_rotates_twice_is_told_what_becomes_of_the_key_before() {
+        let (random, at) = (SystemRandom::default(), Timestamp::from_unix);
+        let rotated =
+            |ring: &KeyRing, now| ring.rotated(Algorithm::Es256, &random, at(now)).unwrap();
+        let ring = KeyRing::generate(Algorithm::Es256, &random, at(1000)).unwrap();
+        let once = rotated(&ring, 90_000);
+        assert_eq!(waiting(&once, at(90_000)), None);
+        let twice = rotated(&once, 90_060);
+        let told = waiting(&twice, at(90_060)).unwrap();
+        let expected = "a new key waited already: it is used in 9 minutes as before, and replaced 1 minute later";
+        assert!(told.starts_with(expected), "{told}");
+        // The one before is in use by then.
+        let later = rotated(&once, 90_000 + 3600);
+        assert_eq!(waiting(&later, at(90_000 + 3600)), None);
     }
 
     #[tokio::test]
