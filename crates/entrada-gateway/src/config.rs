@@ -52,7 +52,7 @@ pub(crate) use crate::config::spelling::nearest_of;
 pub use crate::config::store::{OpenStore, StoreSettings};
 pub(crate) use crate::config::store::{ends_of_move, named as store_named};
 pub use crate::config::table::names;
-pub(crate) use crate::config::value::{address, duration, signing_algorithm};
+pub(crate) use crate::config::value::{address, authorities, duration, signing_algorithm};
 
 use crate::audit::AuditSettings;
 use crate::policy::{Policy, Rule};
@@ -322,7 +322,7 @@ fn provider(
         authority_host: sources.text("authority_host"),
         insecure_http_authority: sources.parsed("insecure_http_authority", value::switch)
             == Some(true),
-        certificate_authorities: sources.parsed("ca_file", value::authorities),
+        certificate_authorities: sources.parsed("ca_file", authorities),
         data_dir: sources.required("data_dir").into(),
         store,
         access_token_lifetime: sources.parsed("access_token_lifetime", duration),

@@ -122,7 +122,8 @@ impl Platform {
     ///
     /// # Errors
     ///
-    /// [`SystemHttpError`] if `pem` holds no certificate, or the system's roots cannot be loaded.
+    /// [`SystemHttpError`] if `pem` is not empty and holds no certificate, or the system's roots cannot be
+    /// loaded.
     ///
     /// # Security
     ///
@@ -220,6 +221,20 @@ impl TransportError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn authorities_that_hold_no_certificate_are_refused() {
+        for pem in [&b"no certificate"[..], b"\n", b"-----BEGIN KEY-----\n"] {
+            let refused = Platform::system_trusting(pem);
+            assert!(refused.is_err(), "{}", String::from_utf8_lossy(pem));
+        }
+        let error = Platform::system_trusting(b"no certificate").unwrap_err();
+        assert!(
+            error.to_string().contains("no certificate (PEM)"),
+            "{error}"
+        );
+        Platform::system_trusting(&[]).unwrap();
+    }
 
     #[test]
     fn time_saturates() {

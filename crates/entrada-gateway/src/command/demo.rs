@@ -5,7 +5,6 @@ mod sample_server;
 
 use std::io::{Write as _, stdout};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ use crate::command::CommandError;
 use crate::command::demo::page::Demonstration;
 use crate::command::demo::sample_server::{GRAPH_SCOPES, GRAPH_TOKEN, Graph, sample_server};
 use crate::command::serve::listen;
-use crate::config::{ConfigError, Problem, UpstreamSettings, address, duration};
+use crate::config::{ConfigError, Problem, UpstreamSettings, address, authorities, duration};
 use crate::gateway::gateway;
 use crate::route::Routes;
 use crate::server::Server;
@@ -56,7 +55,7 @@ pub struct Options {
     client_documents: bool,
     /// Certificate authorities (PEM) to trust where such documents are, for tests
     #[arg(long, value_name = "FILE", requires = "client_documents")]
-    ca_file: Option<PathBuf>,
+    ca_file: Option<String>,
     /// An IP address where such documents may be though it is not public, for tests
     #[arg(long, value_name = "ADDRESS", requires = "client_documents")]
     insecure_document_address: Vec<IpAddr>,
@@ -194,11 +193,8 @@ fn config(options: &Options, base_url: &str, entra_host: &str) -> AzureConfig {
 fn public_web(options: &Options) -> Result<PublicWeb, CommandError> {
     let mut settings = PublicWebSettings::default();
     if let Some(file) = &options.ca_file {
-        let unreadable = |error| {
-            let what = format!("--ca-file: the file cannot be read: {error}");
-            ConfigError::new(vec![Problem::new(what)])
-        };
-        settings.certificate_authorities = std::fs::read(file).map_err(unreadable)?;
+        let wrong = |what| ConfigError::new(vec![Problem::new(format!("--ca-file: {what}"))]);
+        settings.certificate_authorities = authorities(file).map_err(wrong)?;
     }
     settings
         .insecure_addresses

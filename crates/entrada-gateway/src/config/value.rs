@@ -235,7 +235,7 @@ pub(super) fn addresses(text: &str) -> Result<Vec<IpAddr>, String> {
 }
 
 /// The content of the file called so, which has a certificate in PEM at least.
-pub(super) fn authorities(text: &str) -> Result<Vec<u8>, String> {
+pub(crate) fn authorities(text: &str) -> Result<Vec<u8>, String> {
     let pem = std::fs::read(text).map_err(|error| unreadable(text, &error))?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match found {

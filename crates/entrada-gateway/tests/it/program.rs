@@ -85,6 +85,27 @@ async fn the_demo_is_ready_when_it_says_so_and_stops_when_told() {
     assert!(demo.stop().success());
 }
 
+#[test]
+fn the_demo_is_told_that_authorities_are_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, "").unwrap();
+    let ca_file = format!("--ca-file={}", file.display());
+    let mut command = entrada(&[
+        "demo",
+        "--listen=127.0.0.1:0",
+        "--client-documents",
+        &ca_file,
+    ]);
+    let done = command.output().unwrap();
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("--ca-file: the file has no certificate in PEM"),
+        "{told}"
+    );
+}
+
 /// What a server with `tenant` and `more` settings logs once it knows whether Entra answers at `host`.
 async fn said_of_entra(host: &str, tenant: &str, more: &[&str]) -> Value {
     let folder = tempfile::tempdir().unwrap();

@@ -115,8 +115,8 @@ impl PublicWeb {
     ///
     /// # Errors
     ///
-    /// [`SystemHttpError`] if an authority is not PEM, the proxy is no URL, or the system's roots
-    /// cannot be loaded.
+    /// [`SystemHttpError`] if there is no PEM certificate among the authorities and they are not empty, the
+    /// proxy is no URL, or the system's roots cannot be loaded.
     pub fn new(settings: PublicWebSettings) -> Result<Self, SystemHttpError> {
         let guard = Guard {
             resolver: settings.resolver,

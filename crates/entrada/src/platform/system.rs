@@ -55,11 +55,20 @@ pub struct SystemHttp {
 
 /// The HTTPS client could not be built.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot set up the https client: is the added certificate authority PEM?")]
+#[error("cannot set up the https client: {what}")]
 #[non_exhaustive]
 pub struct SystemHttpError {
-    #[from]
-    source: reqwest::Error,
+    what: &'static str,
+    source: Option<reqwest::Error>,
+}
+
+impl From<reqwest::Error> for SystemHttpError {
+    fn from(source: reqwest::Error) -> Self {
+        Self {
+            what: "is the added certificate authority PEM?",
+            source: Some(source),
+        }
+    }
 }
 
 impl SystemHttp {
@@ -72,6 +81,13 @@ impl SystemHttp {
     /// What every client of ours is made of.
     pub(super) fn builder(pem: &[u8]) -> Result<reqwest::ClientBuilder, SystemHttpError> {
         let added = reqwest::Certificate::from_pem_bundle(pem)?;
+        // Whoever names a file of authorities would believe them trusted.
+        if added.is_empty() && !pem.is_empty() {
+            return Err(SystemHttpError {
+                what: "there is no certificate (PEM) among the added certificate authorities",
+                source: None,
+            });
+        }
         Ok(reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
