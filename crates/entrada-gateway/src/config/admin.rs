@@ -87,11 +87,16 @@ fn tenant(sources: &mut Sources<'_>) -> Option<String> {
             .then(|| text.to_owned())
             .ok_or_else(|| form.to_owned())
     };
-    let tenant_id = sources.text("tenant_id").unwrap_or_default();
-    if stands_for_several(&tenant_id) && sources.list("allowed_tenants").len() != 1 {
+    if are_several_tenants(sources) {
         return sources.required_as("admin_tenant", id);
     }
     sources.parsed("admin_tenant", id)
+}
+
+/// Whether users of several tenants may sign in.
+pub(super) fn are_several_tenants(sources: &Sources<'_>) -> bool {
+    let tenant_id = sources.text("tenant_id").unwrap_or_default();
+    stands_for_several(&tenant_id) && sources.list("allowed_tenants").len() != 1
 }
 
 /// Whether users of several tenants may sign in at this one.

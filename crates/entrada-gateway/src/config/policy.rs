@@ -6,6 +6,7 @@ use std::sync::Arc;
 use entrada::oauth::scope::Scope;
 
 use crate::config::UpstreamSettings;
+use crate::config::admin::are_several_tenants;
 use crate::config::environment::Environment;
 use crate::config::flags::Flags;
 use crate::config::problem::{ConfigError, Problem};
@@ -31,6 +32,7 @@ pub(super) fn read(sources: &mut Sources<'_>, path: Option<&str>, rules: Vec<Rul
         sources.note(unoffered(rule, &offered));
     }
     groups(sources, &policy);
+    roles(sources, &policy);
     policy
 }
 
@@ -122,6 +124,18 @@ fn groups(sources: &mut Sources<'_>, policy: &Policy) {
     if cedar.is_some_and(|cedar| cedar.speaks_of_groups()) {
         sources.warn("policy_file", what);
     }
+}
+
+/// Warns of rules whose roles another tenant may give to whom it likes.
+fn roles(sources: &mut Sources<'_>, policy: &Policy) {
+    if !are_several_tenants(sources) {
+        return;
+    }
+    let what = "the administrators of each tenant that may sign in here give its users these roles: say \
+                whose count, with any_tenant";
+    let rules = policy.rules.iter();
+    let rules = rules.filter(|rule| rule.takes_roles_of_any_tenant);
+    sources.warn_of_all(rules.map(|rule| Problem::of_key("roles", &rule.place, what)));
 }
 
 /// A problem where it is said what callers see, or what becomes of the rest, and nothing else.

@@ -31,6 +31,8 @@ pub struct Rule {
     pub scopes: Scope,
     /// Whether it speaks of groups.
     pub speaks_of_groups: bool,
+    /// Whether a role lets callers in whichever tenant gave it to them.
+    pub takes_roles_of_any_tenant: bool,
 }
 
 /// Whether a rule names something.
@@ -59,6 +61,7 @@ impl Rule {
             denies: false,
             scopes: Scope::default(),
             speaks_of_groups: false,
+            takes_roles_of_any_tenant: false,
         }
     }
 

@@ -60,6 +60,7 @@ pub(super) fn read(
 
 fn rule(table: &DeTable<'_>, place: &str, at: At<'_>) -> Result<Rule, Vec<Problem>> {
     let mut rule = Rule::new(place);
+    rule.takes_roles_of_any_tenant = takes_roles_of_any_tenant(table);
     let (mut required, mut problems) = (Vec::new(), Vec::new());
     for (key, value) in table {
         let (key, place) = (&**key.get_ref(), at(key.span().start));
@@ -95,6 +96,24 @@ fn rule(table: &DeTable<'_>, place: &str, at: At<'_>) -> Result<Rule, Vec<Proble
         rule.requirement = Requirement::all(required);
     }
     Ok(rule)
+}
+
+/// Whether a role of any tenant's is enough: each tenant gives its own.
+fn takes_roles_of_any_tenant(table: &DeTable<'_>) -> bool {
+    let value_of = |name: &str| {
+        let mut entries = table.iter();
+        let entry = entries.find(|(key, _)| key.get_ref() == name);
+        entry.map(|(_, value)| value.get_ref())
+    };
+    if value_of("any_tenant").is_some() {
+        return false;
+    }
+    let ways = value_of(ANY).and_then(tables).unwrap_or_default();
+    let of_a_way = ways.iter().any(|(way, _)| takes_roles_of_any_tenant(way));
+    of_a_way
+        || ["roles", "any_role"]
+            .iter()
+            .any(|name| value_of(name).is_some())
 }
 
 /// What the member `key` requires.

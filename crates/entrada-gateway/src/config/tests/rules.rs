@@ -2,7 +2,7 @@
 
 use entrada::policy::Requirement;
 
-use super::routes::{of_file, problems_of_file, without_upstream};
+use super::routes::{of_file, problems_of_file, told, without_upstream};
 use super::*;
 use crate::message::{Item, ItemKind};
 use crate::policy::{FilterLists, Named, Policy, WithoutRule};
@@ -231,6 +231,58 @@ fn who_is_in_many_groups_is_warned_of() {
             expected,
             "{text} {:?}",
             warnings.collect::<Vec<_>>()
+        );
+    }
+}
+
+#[test]
+fn roles_count_whichever_tenant_gave_them_and_that_is_warned_of() {
+    let id = "11111111-2222-3333-4444-555555555555";
+    let of_several = [("ENTRADA_TENANT_ID", "organizations")];
+    let of_one = [
+        ("ENTRADA_TENANT_ID", "organizations"),
+        ("ENTRADA_ALLOWED_TENANTS", id),
+    ];
+    let any_tenant = format!("any_tenant = ['{id}']");
+    for (rule, tenants, warned) in [
+        ("roles = ['Admin']", &of_several[..], true),
+        ("any_role = ['Admin']", &of_several, true),
+        (
+            "any = [{ scopes = ['mcp.read'] }, { roles = ['Admin'] }]",
+            &of_several,
+            true,
+        ),
+        ("roles = ['Admin']", &of_one, false),
+        ("roles = ['Admin']", &[], false),
+        (
+            &*format!("roles = ['Admin']\n{any_tenant}"),
+            &of_several,
+            false,
+        ),
+        (
+            &*format!("any = [{{ scopes = ['mcp.read'] }}, {{ roles = ['Admin'], {any_tenant} }}]"),
+            &of_several,
+            false,
+        ),
+        (
+            &*format!("{any_tenant}\nany = [{{ roles = ['Admin'] }}, {{ any_role = ['A'] }}]"),
+            &of_several,
+            false,
+        ),
+        ("scopes = ['mcp.read']", &of_several, false),
+    ] {
+        let given = |name: &str| tenants.iter().any(|(given, _)| *given == name);
+        let least = LEAST.iter().filter(|(name, _)| !given(name)).copied();
+        let least: Vec<_> = least.chain(tenants.iter().copied()).collect();
+        let text = format!("[[rule]]\ntools = ['a']\n{rule}\n");
+        let settings = of_file(&text, &least).unwrap();
+        let mut warnings = settings.warnings.iter();
+        let warning = warnings.find(|it| it.setting() == Some("roles")).map(told);
+        let warning = warning.unwrap_or_default();
+        assert_eq!(
+            warning.starts_with(":1: roles: "),
+            warned,
+            "{rule}: {warning}"
         );
     }
 }
