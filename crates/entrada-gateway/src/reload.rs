@@ -79,14 +79,6 @@ enum Found {
     Settled(Box<Made>),
 }
 
-/// What is taken over, where it is not what is in use.
-enum Takes {
-    /// All there is: somebody says that it is whole.
-    All,
-    /// What was there at the last look, too.
-    Settled(Option<Prints>),
-}
-
 /// Settings that can be taken over, and what they come to.
 struct Made {
     in_use: InUse,
@@ -180,12 +172,9 @@ impl Reloading {
         let (read, before) = (Arc::clone(&self.read), self.in_use.borrow().clone());
         let has_operators = self.operators.is_some();
         let seen = self.seen.take();
-        let takes = if asked {
-            Takes::All
-        } else {
-            Takes::Settled(seen)
-        };
-        let look = move || look(&read, (&before, &takes), has_operators);
+        // Whoever asks says that it is whole.
+        let is_settled = move |there: &Prints| asked || seen.as_ref() == Some(there);
+        let look = move || look(&read, &before, has_operators, is_settled);
         // It fails where the process ends.
         let Ok(found) = tokio::task::spawn_blocking(look).await else {
             return LOOK_EVERY;
@@ -267,8 +256,9 @@ impl Reloading {
 /// What is there, where `before` is in use.
 fn look(
     read: &(Flags, Environment),
-    (before, takes): (&InUse, &Takes),
+    before: &InUse,
     has_operators: bool,
+    is_settled: impl FnOnce(&Prints) -> bool,
 ) -> Result<Found, Refused> {
     let (flags, environment) = read;
     // Before they are read: what changes meanwhile differs the next time.
@@ -276,11 +266,8 @@ fn look(
     if Change::of(&before.prints, &prints) == Change::Nothing {
         return Ok(Found::Nothing);
     }
-    match takes {
-        Takes::Settled(seen) if seen.as_ref() != Some(&prints) => {
-            return Ok(Found::Unsettled(prints));
-        }
-        Takes::All | Takes::Settled(_) => {}
+    if !is_settled(&prints) {
+        return Ok(Found::Unsettled(prints));
     }
     let settings = Settings::read(flags, environment)?;
     // Else it would be in use for as long as what was there before is there again.
