@@ -134,23 +134,8 @@ pub(crate) fn asked<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
 
 impl Shared {
     async fn forward(&self, request: Request<Body>) -> Result<Response<Body>, ForwardError> {
-        if let Some(checks) = &self.checks {
-            let begin = || Asking::begin(Arc::clone(&self.replicas), checks.clone());
-            self.asking.get_or_init(begin);
-        }
-        let (mut parts, mut body) = request.into_parts();
-        if is_refused(&parts.method) {
-            return Err(ForwardError::Method);
-        }
-        if [Method::GET, Method::HEAD, Method::DELETE].contains(&parts.method) {
-            // It means nothing there (RFC 9110 §9.3.1), and a server that leaves it unread takes it for
-            // the next request on the connection, which may be another caller's.
-            body = Body::empty();
-            parts.headers.remove(CONTENT_LENGTH);
-        }
-        if declared_length(&parts.headers).is_some_and(|length| length > self.body_limit) {
-            return Err(ForwardError::TooLarge);
-        }
+        self.begin_checks();
+        let (mut parts, body) = self.admissible(request)?;
         // Whoever comes without having been let in is not to be passed on, whatever the wiring.
         let caller = parts.extensions.get::<VerifiedToken>();
         let caller = caller.cloned().ok_or(ForwardError::Unverified)?;
@@ -168,17 +153,7 @@ impl Shared {
             let token = exchange.token(&caller).await?;
             exchange.put(token, request.headers_mut());
         }
-        let answer = self.replicas.send(request, &asked, way);
-        let answered = match self.response_timeout {
-            Some(limit) => tokio::time::timeout(limit, answer)
-                .await
-                .map_err(|_| ForwardError::TimedOut)?,
-            None => answer.await,
-        };
-        let (replica, mut response) = answered?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(ForwardError::Switched);
-        }
+        let (replica, mut response) = self.answered(request, &asked, way).await?;
         if let Some(exchange) = &self.exchange {
             let answer = (response.status(), response.headers_mut());
             exchange.judge(&caller, answer).await?;
@@ -192,6 +167,53 @@ impl Shared {
             return Err(ForwardError::Encoded);
         }
         self.told(response, &asked, (replica, &caller))
+    }
+
+    /// Has replicas asked whether they are well from the first request on, for it is sure to have a runtime.
+    fn begin_checks(&self) {
+        if let Some(checks) = &self.checks {
+            let begin = || Asking::begin(Arc::clone(&self.replicas), checks.clone());
+            self.asking.get_or_init(begin);
+        }
+    }
+
+    /// The request in parts, where it is one that may be passed on, whoever sent it.
+    fn admissible(&self, request: Request<Body>) -> Result<(Parts, Body), ForwardError> {
+        let (mut parts, mut body) = request.into_parts();
+        if is_refused(&parts.method) {
+            return Err(ForwardError::Method);
+        }
+        if [Method::GET, Method::HEAD, Method::DELETE].contains(&parts.method) {
+            // It means nothing there (RFC 9110 §9.3.1), and a server that leaves it unread takes it for
+            // the next request on the connection, which may be another caller's.
+            body = Body::empty();
+            parts.headers.remove(CONTENT_LENGTH);
+        }
+        if declared_length(&parts.headers).is_some_and(|length| length > self.body_limit) {
+            return Err(ForwardError::TooLarge);
+        }
+        Ok((parts, body))
+    }
+
+    /// What the server answers in time, and which of its replicas.
+    async fn answered(
+        &self,
+        request: Request<RequestContent>,
+        asked: &Uri,
+        way: Way,
+    ) -> Result<(usize, Response<Counted>), ForwardError> {
+        let answer = self.replicas.send(request, asked, way);
+        let answered = match self.response_timeout {
+            Some(limit) => tokio::time::timeout(limit, answer)
+                .await
+                .map_err(|_| ForwardError::TimedOut)?,
+            None => answer.await,
+        };
+        let (replica, response) = answered?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(ForwardError::Switched);
+        }
+        Ok((replica, response))
     }
 
     /// Where a request goes.
