@@ -10,7 +10,8 @@ use http::Request;
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, header};
-use crate::world::{BASE_URL, RESOURCE, World, claims_of};
+use crate::mcp_server::claims_of;
+use crate::world::{BASE_URL, RESOURCE, World};
 
 const ASSERTION: &str = "x-entrada-assertion";
 

@@ -21,6 +21,8 @@ mod secrets;
 mod stage;
 mod tokens;
 mod trouble;
+#[path = "../../../entrada/tests/it/mcp_server.rs"]
+mod mcp_server;
 #[expect(dead_code, reason = "shared with the scenarios of the library")]
 #[path = "../../../entrada/tests/it/web.rs"]
 mod web;

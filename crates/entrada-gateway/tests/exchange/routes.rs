@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::client::Answer;
 use crate::stage::{Stage, USER_READ, header};
-use crate::world::{BASE_URL, World, claims_of};
+use crate::mcp_server::claims_of;
+use crate::world::{BASE_URL, World};
 
 const ORDERS: &str = "/mcp/orders";
 const GRAPH: &str = "/mcp/graph";

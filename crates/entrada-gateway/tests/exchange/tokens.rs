@@ -6,7 +6,8 @@ use http::Method;
 use serde_json::json;
 
 use crate::stage::{Stage, USER_READ, header};
-use crate::world::{World, claims_of};
+use crate::mcp_server::claims_of;
+use crate::world::World;
 
 const EXCHANGE: Endpoint = Endpoint::TokenGrant(GrantType::OnBehalfOf);
 

@@ -17,6 +17,8 @@ mod direct;
 mod rpc;
 mod server;
 mod tools;
+#[path = "../../../entrada/tests/it/mcp_server.rs"]
+mod mcp_server;
 #[expect(dead_code, reason = "shared with the scenarios of the library")]
 #[path = "../../../entrada/tests/it/web.rs"]
 mod web;

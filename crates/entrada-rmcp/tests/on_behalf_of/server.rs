@@ -15,7 +15,7 @@ use rmcp::{ErrorData, Peer, RoleServer, ServerHandler, tool, tool_handler, tool_
 use serde_json::{Value, json};
 
 use crate::rpc::{LEGACY, MODERN, Sent, call, open};
-use crate::world::claims_of;
+use crate::mcp_server::claims_of;
 
 pub(crate) const USER_READ: &str = "https://graph.microsoft.com/User.Read";
 

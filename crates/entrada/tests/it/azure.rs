@@ -12,7 +12,8 @@ use serde_json::json;
 
 use crate::direct::world::{Direct, config, good};
 use crate::obo::{EXCHANGE, USER_READ, caller};
-use crate::world::{World, claims_of};
+use crate::mcp_server::claims_of;
+use crate::world::World;
 
 #[tokio::test]
 async fn a_credential_gives_the_callers_token_and_its_end() {

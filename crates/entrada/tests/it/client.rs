@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
 use crate::browser::{Browser, Page};
-use crate::world::{BASE_URL, DOWNSTREAM, Hosts, RESOURCE, World};
+use crate::mcp_server::DOWNSTREAM;
+use crate::world::{BASE_URL, Hosts, RESOURCE, World};
 
 /// The verifier of RFC 7636 appendix B, and its challenge.
 pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";

@@ -11,7 +11,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
-use crate::world::{BASE_URL, RESOURCE, SECOND, World, claims_of};
+use crate::mcp_server::claims_of;
+use crate::world::{BASE_URL, RESOURCE, SECOND, World};
 
 pub(crate) const SECRET: &str = "t8sG2zO0xS1nVn3l9yW7r4Qk6cJ5bH0d";
 

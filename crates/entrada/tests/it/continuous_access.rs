@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::client::Answer;
 use crate::conditional_access::{asked, assert_challenged, assert_works};
 use crate::obo::{EXCHANGE, USER_READ, ask_graph, caller, token};
-use crate::world::{DOWNSTREAM, DOWNSTREAM_CLAIMS, SECOND, World};
+use crate::mcp_server::{DOWNSTREAM, DOWNSTREAM_CLAIMS};
+use crate::world::{SECOND, World};
 
 async fn world() -> World {
     World::with(entrada::AzureConfig::continuous_access_evaluation).await

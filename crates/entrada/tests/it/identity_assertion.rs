@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
 use crate::client_credentials::SECRET;
-use crate::world::{BASE_URL, DOWNSTREAM, RESOURCE, SECOND, World, claims_of};
+use crate::mcp_server::{DOWNSTREAM, claims_of};
+use crate::world::{BASE_URL, RESOURCE, SECOND, World};
 
 pub(crate) const IDP: &str = "https://idp.example";
 const KEYS: &str = "https://idp.example/keys";

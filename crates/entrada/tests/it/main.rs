@@ -35,6 +35,7 @@ mod lifetimes;
 mod limits;
 mod log;
 mod login;
+mod mcp_server;
 mod mcp_session;
 mod metadata;
 mod moving;

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::client_credentials::{SECRET, ask, client, with_jobs};
 use crate::identity_assertion::{GRANT_TYPE, IDP, Idp, TYPE, trusting};
-use crate::world::{BASE_URL, CALLBACK, DOWNSTREAM, RESOURCE, World, claims_of};
+use crate::mcp_server::{DOWNSTREAM, claims_of};
+use crate::world::{BASE_URL, CALLBACK, RESOURCE, World};
 
 #[tokio::test]
 async fn who_registers_acts_for_nobody_but_its_users() {

@@ -9,7 +9,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::world::{Direct, config, good};
-use crate::world::{DOWNSTREAM, SECOND};
+use crate::mcp_server::DOWNSTREAM;
+use crate::world::SECOND;
 
 const USER_READ: &str = "https://graph.microsoft.com/User.Read";
 const EXCHANGE: Endpoint = Endpoint::TokenGrant(GrantType::OnBehalfOf);
@@ -123,7 +124,7 @@ async fn an_application_has_nobody_to_act_for() {
     let request = DownstreamRequest::new(USER_READ).allow_app_only_fallback();
     for _ in 0..2 {
         let token = caller.downstream_token(request).await.unwrap();
-        let claims = crate::world::claims_of(token.expose());
+        let claims = crate::mcp_server::claims_of(token.expose());
         assert_eq!(claims["appid"], json!(builtin::CLIENT_ID));
         assert_eq!(claims["idtyp"], json!("app"));
         assert!(claims.get("scp").is_none());
@@ -200,7 +201,7 @@ async fn continuous_access_evaluation_reaches_the_client() {
     let claims = ClaimsRequest::of_challenge(&refused.headers).unwrap();
     let headers = [
         (DOWNSTREAM, USER_READ),
-        (crate::world::DOWNSTREAM_CLAIMS, claims.as_str()),
+        (crate::mcp_server::DOWNSTREAM_CLAIMS, claims.as_str()),
     ];
     let answer = world.call_with(&token, &headers).await;
     answer.assert_unauthorized("insufficient_claims");

@@ -19,7 +19,8 @@ use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
 use crate::client::Answer;
-use crate::world::{DOWNSTREAM, McpServer, RESOURCE, VirtualClock};
+use crate::mcp_server::{DOWNSTREAM, McpServer};
+use crate::world::{RESOURCE, VirtualClock};
 
 pub(crate) struct Direct {
     pub(crate) entra: Control,

@@ -6,7 +6,8 @@ use entrada::entra::verifier::AppOnlyTokens;
 use super::Surface;
 use crate::direct::world::{Direct, config, good};
 use crate::obo::{EXCHANGE, USER_READ};
-use crate::world::{DOWNSTREAM, SECOND, World};
+use crate::mcp_server::DOWNSTREAM;
+use crate::world::{SECOND, World};
 
 /// What is held against an exchange.
 const REFUSALS: [(&str, GrantRefusal); 3] = [
