@@ -7,6 +7,8 @@ use crate::config::credential;
 use crate::config::problem::Problem;
 use crate::config::provider::ProviderSettings;
 use crate::config::resource::ResourceSettings;
+use crate::config::source::Origin;
+use crate::config::table::Setting;
 use crate::telemetry::WithCauses;
 
 /// What the library found, without what follows from a problem `reported` already.
@@ -67,13 +69,35 @@ fn problem(finding: &Finding, settings: &ProviderSettings) -> Problem {
         return of_client(client_id, *source, &text, settings);
     }
     let problem = match text.split_once(": ") {
-        Some((theirs, what)) => settings.problem_with(ours(theirs, finding, settings), what),
+        Some((theirs, what)) => named(ours(theirs, finding, settings), what, settings),
         None => Problem::new(text),
     };
     if matches!(finding, Finding::Keys(_) | Finding::Store(_)) {
         return problem.outside();
     }
     problem
+}
+
+/// What is wrong with the setting `name`. The library knows the server of the first route as its own; of what a
+/// verifier of Entra's tokens is told, too, it does not say of which server it is.
+fn named(name: &str, what: &str, settings: &ProviderSettings) -> Problem {
+    const OF_NO_VERIFIER: [&str; 3] = ["path", "allowed_origins", "optional_scopes"];
+    let key = if name == "resource_path" {
+        "path"
+    } else {
+        name
+    };
+    let is_of_route = |setting: &Setting| setting.of_route.is_some();
+    let may_be = key == "path" || Setting::named(name).is_some_and(is_of_route);
+    let is_its_own = settings.resources.len() == 1 || OF_NO_VERIFIER.contains(&key);
+    let origin = settings.origins.of(name);
+    let is_set = origin.is_some_and(|origin| *origin != Origin::Default);
+    let first = settings.resources.first();
+    let first = first.filter(|_| !is_set && may_be && is_its_own);
+    match first.and_then(|first| Some((first, first.route.as_ref()?))) {
+        Some((first, place)) => Problem::of_key(key, place, what).of_route(&first.shown()),
+        None => settings.problem_with(name, what).naming(name),
+    }
 }
 
 /// What is wrong with the server of a route.

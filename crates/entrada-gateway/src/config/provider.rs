@@ -370,26 +370,7 @@ impl ProviderSettings {
     pub(super) fn problem_with(&self, name: &str, what: &str) -> Problem {
         match Setting::named(name).zip(self.origins.of(name)) {
             Some((setting, origin)) => Problem::wrong(setting, origin, what),
-            None => self.problem_of_first(name, what),
-        }
-    }
-
-    /// A problem with what nobody set outside of routes: the library knows the first server as its own.
-    fn problem_of_first(&self, name: &str, what: &str) -> Problem {
-        let setting = Setting::named(name);
-        let is_of_route = setting.is_some_and(|setting| setting.of_route.is_some());
-        let key = if name == "resource_path" {
-            "path"
-        } else {
-            name
-        };
-        let first = self
-            .resources
-            .first()
-            .filter(|_| is_of_route || key == "path");
-        match first.and_then(|first| Some((first, first.route.as_ref()?))) {
-            Some((first, at)) => Problem::of_key(key, at, what).of_route(&first.shown()),
-            None => Problem::new(format!("{name}: {what}")).naming(name),
+            None => Problem::new(format!("{name}: {what}")),
         }
     }
 

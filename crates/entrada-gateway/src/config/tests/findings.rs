@@ -1,5 +1,6 @@
 //! What the library finds wrong is told with our names, and with where it was set.
 
+use super::routes::{of_file, told, without_upstream};
 use super::*;
 
 #[test]
@@ -117,4 +118,19 @@ fn a_file_that_is_not_found_says_where_its_path_begins() {
     let begins = "begins in the directory this is started in";
     assert!(told("nowhere.pem").ends_with(begins));
     assert!(!told("/nowhere.pem").contains(begins));
+}
+
+#[test]
+fn what_the_library_finds_of_the_first_route_is_told_of_it() {
+    for (path, more, expected) in [
+        ("/token", "", ":1: path: its path is one of"),
+        ("/a", "allowed_origins = 'x'", ":1: allowed_origins: "),
+    ] {
+        let text = format!("[[route]]\npath = '{path}'\nupstream = 'http://127.0.0.1:1'\n{more}\n");
+        let settings = of_file(&text, &without_upstream()).unwrap();
+        let found = settings.provider.rehearse(&[]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(told(&found[0]).starts_with(expected), "{found:?}");
+        assert_eq!(found[0].route(), Some(path));
+    }
 }
