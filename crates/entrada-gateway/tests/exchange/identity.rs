@@ -9,8 +9,8 @@ use entrada::provider::ProtectedResource;
 use http::Request;
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, header};
 use crate::mcp_server::claims_of;
+use crate::stage::{Stage, header};
 use crate::world::{BASE_URL, RESOURCE, World};
 
 const ASSERTION: &str = "x-entrada-assertion";

@@ -15,14 +15,14 @@ mod client;
 mod identity;
 #[path = "../../../entrada/tests/it/log.rs"]
 mod log;
+#[path = "../../../entrada/tests/it/mcp_server.rs"]
+mod mcp_server;
 mod policy;
 mod routes;
 mod secrets;
 mod stage;
 mod tokens;
 mod trouble;
-#[path = "../../../entrada/tests/it/mcp_server.rs"]
-mod mcp_server;
 #[expect(dead_code, reason = "shared with the scenarios of the library")]
 #[path = "../../../entrada/tests/it/web.rs"]
 mod web;

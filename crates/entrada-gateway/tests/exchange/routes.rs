@@ -8,8 +8,8 @@ use entrada_gateway::upstream::exchange::Exchange;
 use serde_json::{Value, json};
 
 use crate::client::Answer;
-use crate::stage::{Stage, USER_READ, header};
 use crate::mcp_server::claims_of;
+use crate::stage::{Stage, USER_READ, header};
 use crate::world::{BASE_URL, World};
 
 const ORDERS: &str = "/mcp/orders";

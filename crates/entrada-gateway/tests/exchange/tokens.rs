@@ -5,8 +5,8 @@ use entrada_gateway::upstream::exchange::Exchange;
 use http::Method;
 use serde_json::json;
 
-use crate::stage::{Stage, USER_READ, header};
 use crate::mcp_server::claims_of;
+use crate::stage::{Stage, USER_READ, header};
 use crate::world::World;
 
 const EXCHANGE: Endpoint = Endpoint::TokenGrant(GrantType::OnBehalfOf);

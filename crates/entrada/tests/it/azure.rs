@@ -11,8 +11,8 @@ use entrada::on_behalf_of::{OboError, OnBehalfOfCredential, create_obo_credentia
 use serde_json::json;
 
 use crate::direct::world::{Direct, config, good};
-use crate::obo::{EXCHANGE, USER_READ, caller};
 use crate::mcp_server::claims_of;
+use crate::obo::{EXCHANGE, USER_READ, caller};
 use crate::world::World;
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::client::Answer;
 use crate::conditional_access::{asked, assert_challenged, assert_works};
-use crate::obo::{EXCHANGE, USER_READ, ask_graph, caller, token};
 use crate::mcp_server::{DOWNSTREAM, DOWNSTREAM_CLAIMS};
+use crate::obo::{EXCHANGE, USER_READ, ask_graph, caller, token};
 use crate::world::{SECOND, World};
 
 async fn world() -> World {

@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 
 use crate::browser::Stop;
 use crate::client::{Answer, Client, parameter};
-use crate::prover::{Prover, assert_refused, call, changed};
 use crate::mcp_server::claims_of;
+use crate::prover::{Prover, assert_refused, call, changed};
 use crate::world::{BASE_URL, CALLBACK, RESOURCE, SECOND, World};
 
 fn dpop(mode: Dpop) -> impl FnOnce(AzureConfig) -> AzureConfig {

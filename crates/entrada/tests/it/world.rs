@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
-use axum::Router;
 use bytes::Bytes;
 use entra_emulator::{Control, Directory, Emulator, Options, builtin};
 use entrada::admin_site::AdminSettings;

@@ -12,8 +12,8 @@ use crate::browser::{Browser, Page};
 use crate::client::{Session, parameter};
 use crate::conditional_access::{asked, link};
 use crate::direct::world::{Direct, config, good};
-use crate::obo::{EXCHANGE, USER_READ, caller, token};
 use crate::mcp_server::{DOWNSTREAM, DOWNSTREAM_CLAIMS};
+use crate::obo::{EXCHANGE, USER_READ, caller, token};
 use crate::world::{BASE_URL, SECOND, World};
 
 /// Somebody whom Entra wants to see again, the browser they use, and the link on which it can.

@@ -5,8 +5,8 @@ use entrada::entra::verifier::AppOnlyTokens;
 
 use super::Surface;
 use crate::direct::world::{Direct, config, good};
-use crate::obo::{EXCHANGE, USER_READ};
 use crate::mcp_server::DOWNSTREAM;
+use crate::obo::{EXCHANGE, USER_READ};
 use crate::world::{SECOND, World};
 
 /// What is held against an exchange.
