@@ -88,7 +88,8 @@ const OF_CALLER: [&str; 10] = [
 struct Reader<'a> {
     /// Finds the place of what begins at an offset.
     at: &'a dyn Fn(usize) -> String,
-    wrong: Vec<String>,
+    /// Each with where it begins.
+    wrong: Vec<(usize, String)>,
 }
 
 /// A key, and where it stands.
@@ -113,7 +114,9 @@ impl Content {
                 _ => reader.unknown(key, &OF_FILE),
             }
         }
-        content.wrong = reader.wrong;
+        reader.wrong.sort_by_key(|(start, _)| *start);
+        let wrong = reader.wrong.into_iter();
+        content.wrong = wrong.map(|(_, what)| what).collect();
         content
     }
 
@@ -242,7 +245,8 @@ impl Caller {
 
 impl Reader<'_> {
     fn note(&mut self, start: usize, what: impl fmt::Display) {
-        self.wrong.push(format!("{}: {what}", (self.at)(start)));
+        let what = format!("{}: {what}", (self.at)(start));
+        self.wrong.push((start, what));
     }
 
     fn refuse(&mut self, key: &Key<'_>, what: &str) {
