@@ -1,6 +1,6 @@
 """MCP's conformance suite for clients, with a client that is connected directly and through `entrada serve`: the same must come of it.
 
-The suite starts the server of a scenario, and a client with its URL: `conformance_client.py WAY SDK URL` is that client.
+The suite starts the server of a scenario, and a client with its URL: `conformance_client.py WAY CLIENT URL` is that client.
 """
 
 import functools
@@ -19,13 +19,18 @@ from verdicts import SUITE, Results, differences, failures, read, told
 REVISIONS = ("2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28")
 # What is of no revision.
 EXTENSIONS = "extensions"
-# Generations of the TypeScript SDK, and what each can speak.
-CLIENTS = {"1": REVISIONS[:3], "2": (*REVISIONS, EXTENSIONS)}
+SCRIPTS = TOOLS / "node" / "clients"
+TYPESCRIPT = [str(NODE), str(SCRIPTS / "typescript_conformance.mjs")]
+# How each client is started, and what it can speak.
+CLIENTS = {
+    "TypeScript SDK 1.x": ([*TYPESCRIPT, "1"], REVISIONS[:3]),
+    "TypeScript SDK 2.x": ([*TYPESCRIPT, "2"], (*REVISIONS, EXTENSIONS)),
+    "Python SDK": ([sys.executable, str(ROOT / "interop" / "clients" / "python_conformance.py")], REVISIONS),
+}
 # There the suite is the authorization server, too, which of a server behind the gateway the gateway is.
 LEFT_OUT = "auth/"
 LEAVE_OUT = f'case "$MCP_CONFORMANCE_SCENARIO" in {LEFT_OUT}*) exit 1;; esac; exec "$@"'
 LIMIT = 120
-SCRIPTS = TOOLS / "node" / "clients"
 
 
 @functools.cache
@@ -37,18 +42,18 @@ def scenarios(chosen: str) -> set[str]:
     return {name for name, revisions in found if (revisions == "extension") == (chosen == EXTENSIONS)}
 
 
-def results(chosen: str, way: str, sdk: str) -> Results:
+def results(chosen: str, way: str, client: str) -> Results:
     """What the suite makes of the client that is connected in one way or the other."""
     expected = {name for name in scenarios(chosen) if not name.startswith(LEFT_OUT)}
     # Of a revision it runs all at once.
     runs = [["--suite", "all", "--spec-version", chosen]]
     if chosen == EXTENSIONS:
         runs = [["--scenario", name] for name in sorted(expected)]
-    client = shlex.join(["sh", "-c", LEAVE_OUT, "client", sys.executable, __file__, way, sdk])
+    connected = shlex.join(["sh", "-c", LEAVE_OUT, "client", sys.executable, __file__, way, client])
     with tempfile.TemporaryDirectory() as folder:
         output = ""
         for which in runs:
-            command = [str(NODE), str(SUITE), "client", *which, "--command", client, "--timeout", str(LIMIT * 1000), "-o", folder]
+            command = [str(NODE), str(SUITE), "client", *which, "--command", connected, "--timeout", str(LIMIT * 1000), "-o", folder]
             done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=2 * LIMIT)
             output += done.stdout + done.stderr
         # What is left out is a folder deeper.
@@ -57,21 +62,22 @@ def results(chosen: str, way: str, sdk: str) -> Results:
         return found
 
 
-def is_transparent(chosen: str, sdk: str) -> bool:
-    direct = results(chosen, "directly", sdk)
+def is_transparent(chosen: str, client: str) -> bool:
+    direct = results(chosen, "directly", client)
     # A client need not do all that could be looked at.
-    verdict = told(f"{chosen} SDK {sdk}.x directly", direct, failures(direct, ("SUCCESS", "SKIPPED"), ()))
+    verdict = told(f"{chosen} {client} directly", direct, failures(direct, ("SUCCESS", "SKIPPED"), ()))
     if not direct:
         return verdict
-    through = results(chosen, "through", sdk)
-    return told(f"{chosen} SDK {sdk}.x through the gateway", through, differences(direct, through)) and verdict
+    through = results(chosen, "through", client)
+    return told(f"{chosen} {client} through the gateway", through, differences(direct, through)) and verdict
 
 
-def connect(way: str, sdk: str, url: str) -> int:
+def connect(way: str, client: str, url: str) -> int:
     """Runs the client."""
 
     def run(url: str, **more: str) -> int:
-        return subprocess.run([str(NODE), str(SCRIPTS / "typescript_conformance.mjs"), url], env={**os.environ, "SDK": sdk, **more}).returncode
+        command, _ = CLIENTS[client]
+        return subprocess.run([*command, url], env={**os.environ, **more}).returncode
 
     if way == "directly":
         return run(url)
@@ -81,7 +87,7 @@ def connect(way: str, sdk: str, url: str) -> int:
 
 def main() -> int:
     shutil.copytree(ROOT / "interop" / "clients", SCRIPTS, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.py"))
-    verdicts = [is_transparent(chosen, sdk) for sdk, spoken in CLIENTS.items() for chosen in spoken]
+    verdicts = [is_transparent(chosen, client) for client, (_, spoken) in CLIENTS.items() for chosen in spoken]
     print(f"{len(verdicts)} sets: {verdicts.count(True)} passed, {verdicts.count(False)} failed")
     return 0 if all(verdicts) else 1
 

@@ -1,4 +1,4 @@
-// A client for MCP's conformance suite, which names the scenario: typescript_conformance.mjs URL, with the token TOKEN if there is one.
+// A client for MCP's conformance suite, which names the scenario: typescript_conformance.mjs 1|2 URL, with the token TOKEN if there is one.
 // It does all that a server offers. Whether that goes well is for the suite to say.
 import * as client2 from '@modelcontextprotocol/client';
 import * as client1 from '@modelcontextprotocol/sdk/client/index.js';
@@ -6,9 +6,9 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/
 import { ElicitRequestSchema, ResultSchema } from '@modelcontextprotocol/sdk/types.js';
 import * as z from 'zod';
 
-const url = process.argv[2];
+const [sdk, url] = process.argv.slice(2);
 const {
-  SDK: sdk, TOKEN: token,
+  TOKEN: token,
   MCP_CONFORMANCE_SCENARIO: scenario, MCP_CONFORMANCE_PROTOCOL_VERSION: revision, MCP_CONFORMANCE_CONTEXT: context,
 } = process.env;
 const info = { name: 'interop', version: '1.0.0' };
