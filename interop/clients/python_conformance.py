@@ -14,6 +14,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import ElicitResult
 
 TOKEN = os.environ.get("TOKEN")
+SCENARIO = os.environ["MCP_CONFORMANCE_SCENARIO"]
 REVISION = os.environ["MCP_CONFORMANCE_PROTOCOL_VERSION"]
 CALLS = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}")).get("toolCalls")
 SAMPLES = {"string": "text", "number": 5, "integer": 5, "boolean": True}
@@ -41,12 +42,21 @@ def calls(tools: list) -> list[dict]:
 
 
 async def main(url: str) -> None:
+    # The stream that a session has besides. The SDK opens it and waits for nothing, so a server that asks there may ask nobody.
+    stream = asyncio.Event()
+
+    async def watch(response) -> None:
+        if response.request.method == "GET":
+            stream.set()
+
     headers = {"Authorization": f"Bearer {TOKEN}"} if TOKEN else {}
     mode = "auto" if REVISION >= "2026" else "legacy"
     async with (
-        AsyncClient(headers=headers, timeout=30) as http,
+        AsyncClient(headers=headers, timeout=30, event_hooks={"response": [watch]}) as http,
         Client(streamable_http_client(url, http_client=http), mode=mode, elicitation_callback=elicited) as client,
     ):
+        if SCENARIO.startswith("elicitation"):
+            await stream.wait()
         for call in calls((await client.list_tools()).tools):
             try:
                 await client.call_tool(call["name"], call["arguments"])

@@ -1,11 +1,5 @@
 // A client for MCP's conformance suite, which names the scenario: typescript_conformance.mjs 1|2 URL, with the token TOKEN if there is one.
 // It does all that a server offers. Whether that goes well is for the suite to say.
-import * as client2 from '@modelcontextprotocol/client';
-import * as client1 from '@modelcontextprotocol/sdk/client/index.js';
-import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import { ElicitRequestSchema, ResultSchema } from '@modelcontextprotocol/sdk/types.js';
-import * as z from 'zod';
-
 const [sdk, url] = process.argv.slice(2);
 const {
   TOKEN: token,
@@ -14,24 +8,37 @@ const {
 const info = { name: 'interop', version: '1.0.0' };
 const capabilities = { elicitation: { form: { applyDefaults: true } } };
 const requestInit = token ? { headers: { Authorization: `Bearer ${token}` } } : {};
+// The stream that a session has besides. SDKs open it and wait for nothing, so a server that asks there may ask nobody.
+const stream = Promise.withResolvers();
+const watched = async (to, init) => {
+  const response = await fetch(to, init);
+  if (init?.method === 'GET') stream.resolve();
+  return response;
+};
+const options = { requestInit, fetch: watched };
 
 // The defaults are for the SDK to fill in.
 const elicited = ({ params }) => (
   { action: 'accept', content: 'confirmed' in params.requestedSchema.properties ? { confirmed: true } : {} });
 
-function connection() {
+// One generation is loaded, for that takes longest.
+async function connection() {
   if (sdk === '1') {
-    const client = new client1.Client(info, { capabilities });
+    const { Client } = await import('@modelcontextprotocol/sdk/client/index.js');
+    const { StreamableHTTPClientTransport } = await import('@modelcontextprotocol/sdk/client/streamableHttp.js');
+    const { ElicitRequestSchema } = await import('@modelcontextprotocol/sdk/types.js');
+    const client = new Client(info, { capabilities });
     client.setRequestHandler(ElicitRequestSchema, elicited);
-    return [client, new StreamableHTTPClientTransport(new URL(url), { requestInit }), ResultSchema];
+    return [client, new StreamableHTTPClientTransport(new URL(url), options)];
   }
+  const { Client, StreamableHTTPClientTransport } = await import('@modelcontextprotocol/client');
   const mode = revision >= '2026' ? 'auto' : 'legacy';
-  const client = new client2.Client(info, { capabilities, versionNegotiation: { mode } });
+  const client = new Client(info, { capabilities, versionNegotiation: { mode } });
   client.setRequestHandler('elicitation/create', elicited);
-  return [client, new client2.StreamableHTTPClientTransport(new URL(url), { requestInit }), z.looseObject({})];
+  return [client, new StreamableHTTPClientTransport(new URL(url), options)];
 }
 
-const [client, transport, anyResult] = connection();
+const [client, transport] = await connection();
 const SAMPLES = { string: 'text', number: 5, integer: 5, boolean: true };
 
 // What the suite asks for, or else what the tool needs.
@@ -46,7 +53,8 @@ function calls(tools) {
 }
 
 async function skills() {
-  const { skills: [skill] } = await client.request({ method: 'skills/list', params: {} }, anyResult);
+  const { looseObject } = await import('zod');
+  const { skills: [skill] } = await client.request({ method: 'skills/list', params: {} }, looseObject({}));
   // What it finds there is not what the list says of it, so it leaves it at that.
   if (scenario.includes('verify')) await client.readResource({ uri: skill.resources[0].uri });
 }
@@ -67,6 +75,7 @@ async function everything() {
 }
 
 await client.connect(transport);
+if (scenario.startsWith('elicitation')) await stream.promise;
 await everything();
 await client.close();
 process.exit(0);
