@@ -35,6 +35,7 @@ mod protection;
 mod refusal;
 mod require;
 mod session;
+mod standing;
 
 pub use crate::access_token::Caller;
 pub use bearer::{RequireBearer, RequireBearerLayer};
@@ -47,6 +48,7 @@ pub use origin::{AllowedOrigin, AllowedOriginError};
 pub use protection::Protection;
 pub use refusal::Refusal;
 pub use require::{Require, RequireFuture, RequireLayer};
+pub use standing::Standing;
 
 #[cfg(test)]
 mod tests;

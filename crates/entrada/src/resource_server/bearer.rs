@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, UPGRADE};
 use http::{HeaderMap, Request, Response};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
@@ -12,13 +12,14 @@ use zeroize::Zeroizing;
 
 use super::body::ResponseBody;
 use super::cors;
-use super::credentials::{Presentation, Scheme, credentials};
+use super::credentials::{Presentation, Scheme, credentials, presented};
 use super::future::{ResponseFuture, Verdict};
 use super::origin::Origins;
 use super::possession::Possession;
 use super::protection::Protection;
 use super::refusal::{Answers, Refusal};
 use super::session::SessionBinding;
+use super::standing::Standing;
 use crate::access_token::{AccessTokenVerifier, Caller, PresentedToken, VerifiedToken};
 use crate::dpop::DPOP;
 use crate::meters::GuardMeters;
@@ -85,7 +86,8 @@ impl<S> Layer<S> for RequireBearerLayer {
 /// extensions.
 ///
 /// A token is looked at when a request comes in. A stream that was opened with it goes on after
-/// its end, until either side closes.
+/// its end, until either side closes. What speaks another protocol from then on can find out by
+/// [`Standing`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RequireBearer<S> {
@@ -144,11 +146,11 @@ where
 /// What a guard knows.
 #[derive(Debug)]
 pub(super) struct Guard {
-    verifier: Arc<dyn AccessTokenVerifier>,
-    clock: Arc<dyn Clock>,
+    pub(super) verifier: Arc<dyn AccessTokenVerifier>,
+    pub(super) clock: Arc<dyn Clock>,
     answers: Answers,
     origins: Origins,
-    requirement: Requirement,
+    pub(super) requirement: Requirement,
     possession: Possession,
     sessions: Option<SessionBinding>,
     pub(super) meters: GuardMeters,
@@ -169,7 +171,7 @@ impl Guard {
 
     /// Lets a request of whoever `token` speaks for through.
     pub(super) fn admit<B>(
-        &self,
+        self: &Arc<Self>,
         token: &VerifiedToken,
         presentation: Presentation,
         request: &mut Request<B>,
@@ -182,10 +184,17 @@ impl Guard {
         if let Some(sessions) = &self.sessions {
             sessions.admit(headers, token)?;
         }
+        let lasting = headers.contains_key(UPGRADE).then(|| presented(headers));
+        let standing = lasting.and_then(Result::ok);
+        let standing = standing.map(|(_, bare)| Standing::new(self, bare, token.expires_at));
         // MCP authorization, *Token Handling*: no token of ours is passed on.
         headers.remove(AUTHORIZATION);
         headers.remove(DPOP);
-        request.extensions_mut().insert(token.clone());
+        let extensions = request.extensions_mut();
+        extensions.insert(token.clone());
+        if let Some(standing) = standing {
+            extensions.insert(standing);
+        }
         Ok(())
     }
 

@@ -150,7 +150,7 @@ where
 
 /// Goes on with a request that waited for its verdict.
 fn resume<S, B>(
-    guard: &Guard,
+    guard: &Arc<Guard>,
     verdict: Result<VerifiedToken, VerifyError>,
     (mut service, mut request, presentation): Waiting<S, B>,
 ) -> State<S, B>

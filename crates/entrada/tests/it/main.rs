@@ -63,6 +63,7 @@ mod shared_keys;
 mod simulation;
 mod site;
 mod slow;
+mod standing;
 mod step_up;
 mod store_outage;
 mod tenancy;
