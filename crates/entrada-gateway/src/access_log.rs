@@ -1,34 +1,38 @@
 //! One line for each request, when its answer has ended.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body as _, Frame, SizeHint};
-use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use entrada::VerifiedToken;
 use entrada::authorization_server::{CorrelationId, TrustedProxies};
 use entrada::platform::SystemRandom;
+use entrada::resource_server::Refusal;
 
-use crate::audit::{Asked, Audit};
+mod line;
+
+use crate::access_log::line::{Ended, Kind, Line};
+use crate::audit::Audit;
 use crate::called::Called;
 use crate::health;
-use crate::metrics::{self, Answered, Open};
+use crate::metrics::{self, Open};
 use crate::route::Routes;
-use crate::server::UnderWay;
+use crate::server::Afterwards;
 use crate::traces::{TraceContext, Tracer};
 use crate::upstream::headers::is_event_stream;
+use crate::websocket::{Ending, Tunnel};
 
 /// The header a [`CorrelationId`] travels in.
 pub(crate) const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -128,18 +132,18 @@ impl Observer {
     /// Tells the audit log of a request that was turned away.
     fn audit(&self, line: &Line, response: &Response) {
         let Some(audit) = &self.audit else { return };
-        let denied = response.extensions().get::<Denied>();
-        let asked = Asked {
-            caller: line.user.as_ref(),
-            called: denied.and_then(|denied| denied.called.as_ref()),
-            route: Some(&line.route),
-            correlation_id: Some(line.correlation_id.as_str()),
-            address: line.address(),
-        };
-        if let Some(denied) = denied {
-            audit.deny(asked, denied.code, &denied.reason);
+        if let Some(denied) = response.extensions().get::<Denied>() {
+            let called = denied.called.as_ref();
+            audit.deny(line.asked(called), denied.code, &denied.reason);
         } else if let Some(refusal) = response.extensions().get() {
-            audit.refused(asked, refusal);
+            audit.refused(line.asked(None), refusal);
+        }
+    }
+
+    /// Tells the audit log that a WebSocket was ended.
+    fn audit_end(&self, line: &Line, refusal: &Refusal) {
+        if let Some(audit) = &self.audit {
+            audit.refused(line.asked(Some(&Called::opening())), refusal);
         }
     }
 }
@@ -194,10 +198,37 @@ async fn observe(State(observer): State<Observer>, mut request: Request, next: N
     if !health::is_probe(&line.path) {
         metrics::began(&line.route, line.began.elapsed());
     }
-    line.events = is_event_stream(response.headers());
-    line.stream = line.events.then(Open::stream);
+    if let Some(tunnel) = response.extensions_mut().remove() {
+        let rest = Afterwards::new(last(tunnel, line, observer));
+        response.extensions_mut().insert(rest);
+        return response;
+    }
+    if is_event_stream(response.headers()) {
+        line.kind = Kind::Events;
+        line.stream = Some(Open::stream());
+    }
     line.expects(response.body());
     response.map(|body| Body::new(Observed { body, line }))
+}
+
+/// Notes a WebSocket from its opening to its end.
+fn last(
+    tunnel: Tunnel,
+    mut line: Line,
+    observer: Observer,
+) -> impl Future<Output = ()> + Send + 'static {
+    line.kind = Kind::WebSocket;
+    line.stream = Some(Open::stream());
+    let span = line.span.clone();
+    async move {
+        let ending = tunnel.run(|bytes| line.sent(bytes)).await;
+        line.ended = Some(Ended::from(&ending));
+        if let Ending::Refused(refusal) = ending {
+            tracing::info!(reason = %refusal, "a websocket is ended");
+            observer.audit_end(&line, &refusal);
+        }
+    }
+    .instrument(span)
 }
 
 /// The id a caller gave, if it can stand in a log, or a new one.
@@ -206,161 +237,6 @@ fn correlation_id(headers: &HeaderMap) -> CorrelationId {
     given
         .and_then(|id| CorrelationId::parse(id).ok())
         .unwrap_or_else(|| CorrelationId::generate(&SystemRandom::default()))
-}
-
-/// What the line will say. It is written when this is dropped: then the answer has ended, or
-/// whoever asked has gone.
-#[derive(Debug)]
-struct Line {
-    correlation_id: CorrelationId,
-    method: Method,
-    /// The path alone: queries hold codes.
-    path: String,
-    /// The path of the MCP server it is for.
-    route: Arc<str>,
-    peer: Option<SocketAddr>,
-    /// The client, where the peer is a proxy.
-    client: Option<IpAddr>,
-    began: Instant,
-    status: Option<StatusCode>,
-    user: Option<VerifiedToken>,
-    under_way: Option<UnderWay>,
-    /// Whether the answer is a stream of events, which clients leave when they have what they want.
-    events: bool,
-    open: Option<Open>,
-    stream: Option<Open>,
-    span: Span,
-    bytes: u64,
-    /// How many bytes there are, where that is known before they come.
-    expected: Option<u64>,
-    ended: Option<Ended>,
-}
-
-/// How an answer ended.
-#[derive(Clone, Copy, Debug)]
-enum Ended {
-    Whole,
-    CutOff,
-}
-
-impl Line {
-    fn new(request: &Request, correlation_id: CorrelationId) -> Self {
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        Self {
-            correlation_id,
-            method: request.method().clone(),
-            path: request.uri().path().to_owned(),
-            route: Arc::from(""),
-            peer: peer.map(|ConnectInfo(peer)| *peer),
-            client: None,
-            began: Instant::now(),
-            status: None,
-            user: None,
-            under_way: None,
-            events: false,
-            open: None,
-            stream: None,
-            span: Span::none(),
-            bytes: 0,
-            expected: None,
-            ended: None,
-        }
-    }
-
-    /// Takes note of the client, where the peer is a trusted proxy.
-    fn comes_through(&mut self, proxies: &TrustedProxies, headers: &HeaderMap) {
-        let peer = self.peer.map(|peer| peer.ip().to_canonical());
-        self.client = peer
-            .map(|peer| proxies.client(peer, headers))
-            .filter(|client| Some(*client) != peer);
-    }
-
-    /// Where it comes from.
-    fn address(&self) -> Option<IpAddr> {
-        let peer = self.peer.map(|peer| peer.ip().to_canonical());
-        self.client.or(peer)
-    }
-
-    /// Takes note of how long the answer will be: a body is not asked for its end once all of it
-    /// has been sent, nor for anything when there is nothing to send.
-    fn expects(&mut self, body: &Body) {
-        self.expected = match self.method {
-            Method::HEAD => Some(0),
-            _ => body.size_hint().exact(),
-        };
-        self.sent(0);
-    }
-
-    fn sent(&mut self, bytes: usize) {
-        self.bytes += bytes as u64;
-        if self.expected == Some(self.bytes) {
-            self.ended = Some(Ended::Whole);
-        }
-    }
-
-    /// Whether it was we who ended the connection.
-    fn is_cut_off(&self) -> bool {
-        self.under_way.as_ref().is_some_and(UnderWay::is_cut_off)
-    }
-
-    fn outcome(&self) -> &'static str {
-        if self.ended.is_none() && self.is_cut_off() {
-            return "cut off while stopping";
-        }
-        match (self.status, self.ended) {
-            (None, _) => "client left before the answer",
-            (Some(_), None) if self.events => "client closed the stream",
-            (Some(_), None) => "client left during the answer",
-            (Some(_), Some(Ended::CutOff)) => "upstream broke off",
-            (Some(status), Some(Ended::Whole)) if status.is_server_error() => "failed",
-            (Some(status), Some(Ended::Whole)) if status.is_client_error() => "refused",
-            (Some(_), Some(Ended::Whole)) => "answered",
-        }
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        if health::is_probe(&self.path) {
-            return;
-        }
-        let (took, outcome) = (self.began.elapsed(), self.outcome());
-        let answered = Answered {
-            route: &self.route,
-            method: &self.method,
-            status: self.status,
-            outcome,
-            bytes: self.bytes,
-            took: (!self.events).then_some(took),
-        };
-        answered.count();
-        self.span.record("entrada.outcome", outcome);
-        if let Some(status) = self.status {
-            let code = u64::from(status.as_u16());
-            self.span.record("http.response.status_code", code);
-        }
-        if self.status.is_some_and(|status| status.is_server_error()) {
-            self.span.record("otel.status_code", "ERROR");
-        }
-        let principal = self.user.as_ref().map(|user| &user.principal);
-        tracing::info!(
-            correlation_id = %self.correlation_id,
-            method = %self.method,
-            path = self.path,
-            status = self.status.map(|status| status.as_u16()),
-            outcome,
-            duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            bytes = self.bytes,
-            peer = self.peer.map(tracing::field::display),
-            client_address = self.client.map(tracing::field::display),
-            tenant_id = principal
-                .map(|principal| principal.tenant_id.as_str())
-                .filter(|tenant_id| !tenant_id.is_empty()),
-            object_id = principal.and_then(|principal| principal.object_id.as_deref()),
-            client_id = self.user.as_ref().map(|user| user.client_id.as_str()),
-            "request"
-        );
-    }
 }
 
 /// A body that tells its [`Line`] how it fared.
@@ -421,8 +297,11 @@ impl http_body::Body for Observed {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::net::SocketAddr;
 
+    use axum::extract::ConnectInfo;
     use futures_util::{StreamExt as _, stream};
+    use http::StatusCode;
     use http_body_util::{BodyExt as _, StreamBody};
 
     use super::*;
@@ -477,7 +356,9 @@ mod tests {
             (false, true, "client closed the stream"),
         ] {
             let mut answer = observed(&["all there is"], ends);
-            answer.line.events = events;
+            if events {
+                answer.line.kind = Kind::Events;
+            }
             answer.frame().await.unwrap().unwrap();
             answer.settle();
             assert_eq!(answer.line.outcome(), expected);

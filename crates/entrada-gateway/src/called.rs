@@ -25,6 +25,8 @@ pub enum CalledFrom {
     Body,
     /// The client, beside a message that cannot be read for sure: in `Mcp-Method` and `Mcp-Name`.
     Header,
+    /// Nobody: a WebSocket was opened, and what is said there is not read.
+    Handshake,
 }
 
 impl Called {
@@ -33,6 +35,14 @@ impl Called {
         Self {
             method: method.into(),
             name,
+            ..Self::default()
+        }
+    }
+
+    /// A WebSocket that is opened.
+    pub(crate) fn opening() -> Self {
+        Self {
+            from: CalledFrom::Handshake,
             ..Self::default()
         }
     }

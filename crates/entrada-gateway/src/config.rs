@@ -28,6 +28,7 @@ mod tls;
 mod together;
 mod upstream;
 mod value;
+mod websocket;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -133,6 +134,9 @@ pub struct UpstreamSettings {
     pub assertions: Option<CallerAssertions>,
     /// The token it gets in place of the caller's own, if it gets one.
     pub exchange: Option<Exchange>,
+    /// Whether WebSockets are passed through. Nothing that is said there is read, so who has a [`Policy`] or
+    /// limits of tools opens none.
+    pub websocket: bool,
     /// How large a request may be.
     pub body_limit: u64,
     /// How long the MCP server may take to begin its answer.
@@ -173,6 +177,7 @@ impl UpstreamSettings {
             forward_identity: ForwardedIdentity::default(),
             assertions: None,
             exchange: None,
+            websocket: false,
             body_limit: table::BODY_LIMIT,
             response_timeout: Some(table::UPSTREAM_TIMEOUT),
             ca_file: None,
@@ -417,6 +422,7 @@ fn upstream(
     let timeout = sources.parsed("upstream_timeout", value::timeout);
     let rates = observing::rates(sources);
     let concurrent = sources.parsed("max_concurrent_requests_per_user", value::most);
+    let websocket = websocket::read(sources, transport.as_ref(), &policy);
     Some(UpstreamSettings {
         transport: transport?,
         resource_path,
@@ -424,6 +430,7 @@ fn upstream(
         forward_identity: identity?,
         assertions: None,
         exchange,
+        websocket,
         body_limit: body_limit?,
         response_timeout: timeout?,
         ca_file: sources.text("ca_file").map(PathBuf::from),

@@ -31,3 +31,4 @@ pub mod tls;
 pub mod traces;
 pub mod unread;
 pub mod upstream;
+mod websocket;

@@ -13,11 +13,14 @@ use tower::Service;
 use url::Url;
 
 use crate::audit::Audit;
+use crate::called::{Called, Calls};
 use crate::config::{Print, UpstreamSettings};
 use crate::gate::{Admitted, Gate};
 use crate::policy::gate::Gate as PolicyGate;
-use crate::upstream::http::Answering;
+use crate::upstream::error::ForwardError;
+use crate::upstream::http::{Answering, with_caller};
 use crate::upstream::{McpServer, UpstreamError};
+use crate::websocket::{NotOpened, Opening, Tunnel, is_asked_for};
 
 /// The MCP servers, each behind the guard of a resource of its own.
 #[derive(Clone, Debug)]
@@ -30,6 +33,8 @@ pub struct Route {
     /// What reads messages, where somebody must know what is called.
     policy: Option<PolicyGate>,
     server: Admitted<McpServer>,
+    /// Whether WebSockets are passed through.
+    websocket: bool,
     /// What tells the way to the server from another.
     print: Option<Print>,
 }
@@ -168,6 +173,7 @@ impl Route {
         Ok(Self {
             policy: PolicyGate::new(&server.policy, server.body_limit, gate.needed()),
             server: Admitted::new(gate, reached),
+            websocket: server.websocket,
             resource,
             print: server.print,
         })
@@ -189,7 +195,14 @@ impl Service<Request<Body>> for Route {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if self.websocket
+            && is_asked_for(request.headers())
+            && let Err(answer) = open(&mut request)
+        {
+            let caller = request.extensions().get().cloned();
+            return Box::pin(ready(Ok(with_caller(answer, caller))));
+        }
         let seat = match self.server.gate().seat(&request) {
             Ok(seat) => seat,
             Err(refused) => return Box::pin(ready(Ok(*refused))),
@@ -199,6 +212,31 @@ impl Service<Request<Body>> for Route {
             None => self.server.call(request),
         };
         let Some(seat) = seat else { return answering };
-        Box::pin(async move { Ok(seat.until_end_of(answering.await?)) })
+        Box::pin(async move {
+            let answer = answering.await?;
+            if let Some(tunnel) = answer.extensions().get::<Tunnel>() {
+                tunnel.keep(seat);
+                return Ok(answer);
+            }
+            Ok(seat.until_end_of(answer))
+        })
     }
+}
+
+/// Takes note of the WebSocket that `request` asks for.
+///
+/// # Errors
+///
+/// The answer, if it cannot be opened.
+#[expect(
+    clippy::result_large_err,
+    reason = "it is the answer, and goes no further"
+)]
+fn open(request: &mut Request<Body>) -> Result<(), Response<Body>> {
+    let opening = Opening::read(request).map_err(NotOpened::into_response)?;
+    let opening = opening.ok_or_else(|| ForwardError::Unverified.into_response(None))?;
+    let extensions = request.extensions_mut();
+    extensions.insert(opening);
+    extensions.insert(Calls::new([Called::opening()]));
+    Ok(())
 }

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -149,6 +149,32 @@ impl UnderWay {
     }
 }
 
+/// What goes on on a connection once HTTP has ended there. Whoever answers a request with another protocol puts it
+/// into the extensions of the answer; the server runs it as a part of the connection, which is served until its end.
+#[derive(Clone)]
+pub(crate) struct Afterwards(Rest);
+
+type Rest = Arc<Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>>;
+
+impl Afterwards {
+    pub(crate) fn new(rest: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Some(Box::pin(rest)))))
+    }
+
+    async fn run(self) {
+        let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(rest) = rest {
+            rest.await;
+        }
+    }
+}
+
+impl std::fmt::Debug for Afterwards {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Afterwards(…)")
+    }
+}
+
 /// The requests under way.
 #[derive(Clone, Debug, Default)]
 struct Requests {
@@ -210,6 +236,7 @@ struct Connection {
     requests: Requests,
     /// Whether a whole request head has come yet.
     spoke: Arc<AtomicBool>,
+    afterwards: Arc<OnceLock<Afterwards>>,
 }
 
 impl Connection {
@@ -219,6 +246,7 @@ impl Connection {
             peer,
             requests,
             spoke: Arc::default(),
+            afterwards: Arc::default(),
         }
     }
 
@@ -243,8 +271,8 @@ impl Connection {
         http: Arc<Builder<TokioExecutor>>,
         stop: CancellationToken,
     ) {
-        let spoke = Arc::clone(&self.spoke);
-        let connection = http.serve_connection(TokioIo::new(stream), self);
+        let (spoke, afterwards) = (Arc::clone(&self.spoke), Arc::clone(&self.afterwards));
+        let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), self);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -256,6 +284,9 @@ impl Connection {
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "connection ended");
+        }
+        if let Some(rest) = afterwards.get() {
+            rest.clone().run().await;
         }
     }
 }
@@ -285,10 +316,17 @@ impl hyper::service::Service<Request<Incoming>> for Connection {
         extensions.insert(self.requests.begin());
         let (mut router, on_its_way) = self.live.now();
         let answering = router.call(request);
+        let afterwards = Arc::clone(&self.afterwards);
         Box::pin(async move {
-            let answer = answering.await;
+            let mut answer = answering.await?;
             drop(on_its_way);
-            answer
+            if answer.status() == StatusCode::SWITCHING_PROTOCOLS
+                && let Some(rest) = answer.extensions_mut().remove()
+            {
+                // There is no request after it.
+                let _ = afterwards.set(rest);
+            }
+            Ok(answer)
         })
     }
 }

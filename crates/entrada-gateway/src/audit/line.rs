@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Asked;
-use crate::called::CalledFrom;
+use crate::called::{Called, CalledFrom};
 
 /// A line. What is not known is not in it.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -97,12 +97,15 @@ impl<'a> Line<'a> {
             correlation_id,
             address,
         } = asked;
+        let is_opening = |called: &&Called| called.from == CalledFrom::Handshake;
+        let opening = called.filter(is_opening).is_some();
+        let called = called.filter(|called| !is_opening(called));
         let line = Self {
             time: rfc3339(at),
-            event: if called.and_then(super::Called::tool).is_some() {
-                "tool"
-            } else {
-                "request"
+            event: match called.and_then(Called::tool) {
+                Some(_) => "tool",
+                None if opening => "websocket",
+                None => "request",
             },
             route,
             method: called.map(|called| called.method.as_str()),
@@ -110,6 +113,7 @@ impl<'a> Line<'a> {
             from: called.map(|called| match called.from {
                 CalledFrom::Body => "body",
                 CalledFrom::Header => "header",
+                CalledFrom::Handshake => "handshake",
             }),
             arguments: called
                 .filter(|_| arguments)
@@ -259,6 +263,27 @@ mod tests {
         ] {
             assert_eq!(rfc3339(Timestamp::from_unix(unix)), expected);
         }
+    }
+
+    #[test]
+    fn a_websocket_is_told_as_one_and_not_as_what_its_client_says() {
+        let opening = Called::opening();
+        let asked = Asked {
+            caller: None,
+            called: Some(&opening),
+            route: Some("/live"),
+            correlation_id: None,
+            address: None,
+        };
+        let line = Line::of_call(asked, true, Timestamp::from_unix(0));
+        let read: Value = serde_json::from_str(&line.allowed().text()).unwrap();
+        let expected = serde_json::json!({
+            "time": "1970-01-01T00:00:00Z",
+            "event": "websocket",
+            "decision": "allowed",
+            "route": "/live",
+        });
+        assert_eq!(read, expected);
     }
 
     #[test]

@@ -270,7 +270,7 @@ mod tests {
         environment child_mode child_idle_timeout max_children max_sessions_per_user message_limit
         without_rule filter_lists policy_file rate_limit_user rate_limit_client rate_limit_tool
         max_concurrent_requests_per_user max_connections max_connections_per_address
-        audit_arguments admin_role admin_tenant drain_timeout log_level tokens upstream_health_path upstream_http2";
+        audit_arguments admin_role admin_tenant drain_timeout log_level tokens upstream_health_path upstream_http2 websocket";
 
     #[test]
     fn a_file_is_told_by_its_content_and_a_secret_by_nothing() {

@@ -23,6 +23,7 @@ mod tls;
 mod tokens;
 mod upstream;
 mod upstream_token;
+mod websocket;
 
 /// The least one must say.
 const LEAST: [(&str, &str); 6] = [

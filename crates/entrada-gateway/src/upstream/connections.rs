@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::{Client, Error};
+use hyper_util::client::legacy::{Builder, Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::upstream::dial::Connector;
@@ -60,6 +60,12 @@ impl Connections {
         }
     }
 
+    /// Those that `connector` opens, each for one request and whatever becomes of it.
+    pub(super) fn for_one_each(connector: HttpsConnector<Dial>) -> Self {
+        let sender = building().pool_max_idle_per_host(0).build(connector);
+        Self::OfTheirOwn(Box::new(sender))
+    }
+
     /// Sends `request`. The answer is under way until the seat is given back.
     pub(super) async fn request(
         &self,
@@ -104,7 +110,12 @@ impl Drop for Seat {
 }
 
 fn sender(connector: Connector) -> Sender {
-    Client::builder(TokioExecutor::new())
+    building().build(connector)
+}
+
+fn building() -> Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_CONNECTION)
@@ -112,8 +123,8 @@ fn sender(connector: Connector) -> Sender {
         .http2_initial_stream_window_size(UNREAD)
         .http2_initial_connection_window_size(UNREAD * UNREAD_OF_ALL)
         .http2_keep_alive_interval(SILENCE)
-        .http2_keep_alive_timeout(SILENCE)
-        .build(connector)
+        .http2_keep_alive_timeout(SILENCE);
+    builder
 }
 
 /// How many requests share a connection: servers let a hundred at least (RFC 9113 §6.5.2).

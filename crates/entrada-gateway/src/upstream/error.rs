@@ -67,6 +67,10 @@ pub enum ForwardError {
     /// The upstream changed to another protocol, which nobody asked for: what follows is no HTTP.
     #[error("the upstream speaks another protocol than HTTP")]
     Switched,
+    /// The upstream changed to another protocol, and not to the WebSocket that was asked for
+    /// (RFC 6455 §4.1).
+    #[error("the upstream opened another WebSocket than it was asked for")]
+    Handshake,
     /// Nothing came in the time there was.
     #[error("the upstream did not answer in time")]
     TimedOut,
@@ -120,7 +124,8 @@ impl ForwardError {
             | Self::Lost(_)
             | Self::TokenRefused
             | Self::Encoded
-            | Self::Switched => StatusCode::BAD_GATEWAY,
+            | Self::Switched
+            | Self::Handshake => StatusCode::BAD_GATEWAY,
             Self::TokenReplaced | Self::NotSigned(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut | Self::NotOpened(_) => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -144,6 +149,7 @@ impl ForwardError {
             Self::TokenReplaced => "token_replaced",
             Self::Encoded => "encoded",
             Self::Switched => "switched",
+            Self::Handshake => "handshake",
             Self::TimedOut => "timed_out",
         }
     }

@@ -36,9 +36,10 @@ use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::{HostHeader, clean_request, clean_response, is_event_stream};
 use crate::upstream::identity::{ASSERTION, IdentityHeader, tell};
 use crate::upstream::place::Place;
-use crate::upstream::replicas::{Counted, MCP_SESSION_ID, Replicas, Way};
+use crate::upstream::replicas::{Becomes, Counted, MCP_SESSION_ID, Replicas, Way};
 use crate::upstream::target::Unmapped;
 use crate::upstream::tls::UpstreamError;
+use crate::websocket::{Ends, Opening, Tunnel};
 
 /// Sends every request on to the MCP server. Clones share the connections.
 #[derive(Clone, Debug)]
@@ -55,6 +56,7 @@ struct Shared {
     identity: Vec<IdentityHeader>,
     assertions: Option<CallerAssertions>,
     exchange: Option<Exchange>,
+    websocket: bool,
     body_limit: u64,
     response_timeout: Option<Duration>,
 }
@@ -76,6 +78,7 @@ impl ReverseProxy {
             identity: settings.forward_identity.plain.clone(),
             assertions: signed.then(|| settings.assertions.clone()).flatten(),
             exchange: settings.exchange.clone(),
+            websocket: settings.websocket,
             body_limit: settings.body_limit,
             response_timeout: settings.response_timeout,
         })))
@@ -141,7 +144,10 @@ impl Shared {
         let caller = caller.cloned().ok_or(ForwardError::Unverified)?;
         let asked = asked(&parts.uri, &parts.extensions).clone();
         let way = self.way(&mut parts, &asked, &caller)?;
-        let opens_stream = is_stream_without_session(&parts);
+        // Whoever let it through has put it there.
+        let opening = self.websocket.then(|| parts.extensions.remove::<Opening>());
+        let opening = opening.flatten();
+        let opens_stream = opening.is_none() && is_stream_without_session(&parts);
         let content = RequestContent::new(body, self.body_limit);
         let mut request = self.outgoing(parts, (&asked, &caller), content)?;
         if opens_stream {
@@ -153,7 +159,12 @@ impl Shared {
             let token = exchange.token(&caller).await?;
             exchange.put(token, request.headers_mut());
         }
-        let (replica, mut response) = self.answered(request, &asked, way).await?;
+        let answered = self.answered(request, &asked, way, opening.as_ref());
+        let (replica, mut response) = answered.await?;
+        let opening = opening.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS);
+        if let Some(opening) = opening {
+            return self.opened(response, opening, replica);
+        }
         if let Some(exchange) = &self.exchange {
             let answer = (response.status(), response.headers_mut());
             exchange.judge(&caller, answer).await?;
@@ -198,11 +209,19 @@ impl Shared {
     /// What the server answers in time, and which of its replicas.
     async fn answered(
         &self,
-        request: Request<RequestContent>,
+        mut request: Request<RequestContent>,
         asked: &Uri,
         way: Way,
+        opening: Option<&Opening>,
     ) -> Result<(usize, Response<Counted>), ForwardError> {
-        let answer = self.replicas.send(request, asked, way);
+        let becomes = match opening {
+            Some(_) => {
+                Opening::ask(request.headers_mut());
+                Becomes::WebSocket
+            }
+            None => Becomes::Answer,
+        };
+        let answer = self.replicas.send(request, asked, (way, becomes));
         let answered = match self.response_timeout {
             Some(limit) => tokio::time::timeout(limit, answer)
                 .await
@@ -210,10 +229,34 @@ impl Shared {
             None => answer.await,
         };
         let (replica, response) = answered?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        if opening.is_none() && response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(ForwardError::Switched);
         }
         Ok((replica, response))
+    }
+
+    /// The answer of `replica` that opens a WebSocket, which begins once the answer is with the client.
+    fn opened(
+        &self,
+        mut response: Response<Counted>,
+        opening: Opening,
+        replica: usize,
+    ) -> Result<Response<Body>, ForwardError> {
+        if !opening.is_confirmed_by(response.headers()) {
+            return Err(ForwardError::Handshake);
+        }
+        let server = hyper::upgrade::on(&mut response);
+        let (mut head, under_way) = response.into_parts();
+        clean_response(&mut head.headers);
+        self.replicas.mark(replica, &mut head.headers);
+        Opening::ask(&mut head.headers);
+        head.extensions.insert(Tunnel::new(Ends {
+            client: opening.client,
+            server,
+            standing: opening.standing,
+            under_way: Box::new(under_way),
+        }));
+        Ok(Response::from_parts(head, Body::empty()))
     }
 
     /// Where a request goes.

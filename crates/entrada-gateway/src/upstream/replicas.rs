@@ -44,6 +44,8 @@ struct Replica {
     target: Target,
     mark: String,
     connections: Connections,
+    /// Those for WebSockets, where there may be some.
+    for_websockets: Option<Connections>,
     busy: Arc<AtomicUsize>,
     health: Mutex<Health>,
 }
@@ -59,6 +61,15 @@ pub(super) enum Way {
     Endpoint(usize, Uri),
 }
 
+/// What a request is to become.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Becomes {
+    /// An answer.
+    Answer,
+    /// A WebSocket, if the server will have it.
+    WebSocket,
+}
+
 impl Replicas {
     pub(super) fn new(
         places: &[Place],
@@ -67,11 +78,16 @@ impl Replicas {
         let is_https = places.iter().any(|place| place.url.scheme() == "https");
         let tls = client_config(&settings.tls, settings.ca_file.as_deref(), is_https)?;
         let all = places.iter().map(|place| {
+            let for_websockets = || {
+                // What is upgraded is HTTP/1.1 (RFC 6455 §4.1), and no other request comes after.
+                Connections::for_one_each(connector(place, tls.clone(), false))
+            };
             let connector = connector(place, tls.clone(), settings.http2);
             Ok(Replica {
                 target: Target::new(place, &settings.resource_path)?,
                 mark: place.mark(),
                 connections: Connections::new(connector, settings.http2),
+                for_websockets: settings.websocket.then(for_websockets),
                 busy: Arc::default(),
                 health: Mutex::default(),
             })
@@ -113,7 +129,7 @@ impl Replicas {
         &self,
         request: Request<RequestContent>,
         asked: &Uri,
-        way: Way,
+        (way, becomes): (Way, Becomes),
     ) -> Result<(usize, Response<Counted>), ForwardError> {
         let (mut head, content) = request.into_parts();
         let lender = Lender::new(content);
@@ -137,7 +153,7 @@ impl Replicas {
                 head.clone()
             };
             let request = Request::from_parts(head, lender.lend());
-            match replica.ask(request).await {
+            match replica.ask(request, becomes).await {
                 Ok(response) => return Ok((index, response)),
                 Err(error) if !error.is_connect() => return Err(ForwardError::of_client(error)),
                 Err(error) => {
@@ -202,6 +218,7 @@ impl Replica {
     async fn ask(
         &self,
         request: Request<Lent>,
+        becomes: Becomes,
     ) -> Result<Response<Counted>, hyper_util::client::legacy::Error> {
         let busy = Busy::one_more(&self.busy);
         let span = tracing::debug_span!(
@@ -209,7 +226,10 @@ impl Replica {
             otel.kind = "client",
             server.address = self.target.origin(),
         );
-        let answer = self.connections.request(request).instrument(span).await?;
+        let its_own = self.for_websockets.as_ref();
+        let its_own = its_own.filter(|_| becomes == Becomes::WebSocket);
+        let connections = its_own.unwrap_or(&self.connections);
+        let answer = connections.request(request).instrument(span).await?;
         self.health().answered();
         let (response, seat) = answer;
         Ok(response.map(|body| Counted {

@@ -13,12 +13,12 @@ mod browser;
 #[path = "../../../entrada/tests/it/client.rs"]
 mod client;
 mod direct;
+#[path = "../../../entrada/tests/it/mcp_server.rs"]
+mod mcp_server;
 #[path = "../it/client.rs"]
 mod rpc;
 mod server;
 mod tools;
-#[path = "../../../entrada/tests/it/mcp_server.rs"]
-mod mcp_server;
 #[expect(dead_code, reason = "shared with the scenarios of the library")]
 #[path = "../../../entrada/tests/it/web.rs"]
 mod web;

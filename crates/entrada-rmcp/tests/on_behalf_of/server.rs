@@ -14,8 +14,8 @@ use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ErrorData, Peer, RoleServer, ServerHandler, tool, tool_handler, tool_router};
 use serde_json::{Value, json};
 
-use crate::rpc::{LEGACY, MODERN, Sent, call, open};
 use crate::mcp_server::claims_of;
+use crate::rpc::{LEGACY, MODERN, Sent, call, open};
 
 pub(crate) const USER_READ: &str = "https://graph.microsoft.com/User.Read";
 

@@ -34,11 +34,12 @@ const ATTACKS: [&str; 24] = [
 ];
 
 /// Tests of the gateway, of tools, of credentials and of stores, some of which do.
-const ELSEWHERE: [&str; 39] = [
+const ELSEWHERE: [&str; 43] = [
     include_str!("../../../../entrada-gateway/src/control/serving.rs"),
     include_str!("../../../../entrada-gateway/src/command/terminal.rs"),
     include_str!("../../../../entrada-gateway/src/config/prints.rs"),
     include_str!("../../../../entrada-gateway/src/config/tests/tokens.rs"),
+    include_str!("../../../../entrada-gateway/src/config/tests/websocket.rs"),
     include_str!("../../../../entrada-gateway/src/reload/tests.rs"),
     include_str!("../credential.rs"),
     include_str!("../../store/moving.rs"),
@@ -70,6 +71,9 @@ const ELSEWHERE: [&str; 39] = [
     include_str!("../../../../entrada-gateway/tests/it/tls.rs"),
     include_str!("../../../../entrada-gateway/tests/it/traces.rs"),
     include_str!("../../../../entrada-gateway/tests/it/upstream_http2.rs"),
+    include_str!("../../../../entrada-gateway/tests/websocket/ending.rs"),
+    include_str!("../../../../entrada-gateway/tests/websocket/passing.rs"),
+    include_str!("../../../../entrada-gateway/tests/websocket/refusing.rs"),
     include_str!("../../../../entrada-rmcp/tests/it/bodies.rs"),
     include_str!("../../../../entrada-rmcp/tests/it/guarded_server.rs"),
     include_str!("../../../../entrada-rmcp/tests/it/handler.rs"),

@@ -85,6 +85,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         "The private key of that certificate (PEM)",
     )
     .of_route(OfRoute::Own),
+    setting(
+        FORWARD,
+        "websocket",
+        "BOOL",
+        "Pass WebSockets through: who opens one is decided as for any request, and what is said there is not \
+         read; one ends when its caller's token does",
+    )
+    .of_route(OfRoute::Inherited),
     setting(FORWARD, "body_limit", "SIZE", "How large a request may be")
         .or("4MiB")
         .of_route(OfRoute::Inherited),

@@ -1,0 +1,9 @@
+//! WebSockets: their opening is read, and nothing of what follows (RFC 6455).
+//!
+//! No revision of MCP speaks over one, but some servers do, and others have some besides.
+
+mod handshake;
+mod tunnel;
+
+pub(crate) use handshake::{NotOpened, Opening, is_asked_for};
+pub(crate) use tunnel::{Ending, Ends, Tunnel};
