@@ -321,7 +321,7 @@ mod tests {
             let told = error.to_string();
             assert!(told.contains("say what that is: --grant ID "), "{told}");
         }
-        let help = command.clone().try_get_matches_from(["revoke", "--help"]);
+        let help = command.try_get_matches_from(["revoke", "--help"]);
         assert!(!help.unwrap_err().to_string().contains("[ID]"));
     }
 }

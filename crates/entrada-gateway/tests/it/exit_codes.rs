@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use entra_emulator::builtin;
+use serde_json::Value;
 
 use crate::program::{Running, entrada};
 
@@ -30,10 +31,10 @@ fn serve(data_dir: &Path, more: &[&str]) -> Command {
 /// The address it listens on, once it does.
 fn address(serving: &mut Running) -> String {
     let lines = BufReader::new(serving.0.stderr.take().unwrap()).lines();
-    let mut lines =
-        lines.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
-    let line = lines.find(|line| line["message"] == "listening").unwrap();
-    line["listen"].as_str().unwrap().to_owned()
+    let mut lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let said = |line: &Value, name| Some(line.get(name)?.as_str()?.to_owned());
+    let line = lines.find(|line| said(line, "message").as_deref() == Some("listening"));
+    said(&line.unwrap(), "listen").unwrap()
 }
 
 #[test]

@@ -124,7 +124,6 @@ upstream = "http://127.0.0.1:3002/mcp"
     let (mail, orders) = (Some("/mcp/mail"), Some("orders.example.com/mcp"));
     let expected = [
         (None, "log_level"),
-        // What the library finds is told where the route begins.
         (mail, "allowed_origins"),
         (mail, "upstream"),
         (mail, "listen"),

@@ -125,12 +125,11 @@ impl Content {
             return reader.refuse(key, "write [caller.NAME] before what is said of each");
         };
         for (name, caller) in callers {
-            let described = match caller.get_ref().as_table() {
-                Some(table) => Caller::read(table, reader),
-                None => {
-                    reader.refuse(name, "write a table, such as { scopes = [\"a\"] }");
-                    Caller::default()
-                }
+            let described = if let Some(table) = caller.get_ref().as_table() {
+                Caller::read(table, reader)
+            } else {
+                reader.refuse(name, "write a table, such as { scopes = [\"a\"] }");
+                Caller::default()
             };
             self.callers.insert(name.get_ref().to_string(), described);
         }
