@@ -134,8 +134,8 @@ pub struct UpstreamSettings {
     pub assertions: Option<CallerAssertions>,
     /// The token it gets in place of the caller's own, if it gets one.
     pub exchange: Option<Exchange>,
-    /// Whether WebSockets are passed through. Nothing that is said there is read, so who has a [`Policy`] or
-    /// limits of tools opens none.
+    /// Whether WebSockets are passed through. What is said there is not read, so none is opened where a policy or
+    /// the limit of a tool must know what is called.
     pub websocket: bool,
     /// How large a request may be.
     pub body_limit: u64,

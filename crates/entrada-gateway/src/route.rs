@@ -20,7 +20,7 @@ use crate::policy::gate::Gate as PolicyGate;
 use crate::upstream::error::ForwardError;
 use crate::upstream::http::{Answering, with_caller};
 use crate::upstream::{McpServer, UpstreamError};
-use crate::websocket::{NotOpened, Opening, Tunnel, is_asked_for};
+use crate::websocket::{Opening, Tunnel, is_asked_for};
 
 /// The MCP servers, each behind the guard of a resource of its own.
 #[derive(Clone, Debug)]
@@ -198,7 +198,7 @@ impl Service<Request<Body>> for Route {
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         if self.websocket
             && is_asked_for(request.headers())
-            && let Err(answer) = open(&mut request)
+            && let Some(answer) = open(&mut request)
         {
             let caller = request.extensions().get().cloned();
             return Box::pin(ready(Ok(with_caller(answer, caller))));
@@ -223,20 +223,15 @@ impl Service<Request<Body>> for Route {
     }
 }
 
-/// Takes note of the WebSocket that `request` asks for.
-///
-/// # Errors
-///
-/// The answer, if it cannot be opened.
-#[expect(
-    clippy::result_large_err,
-    reason = "it is the answer, and goes no further"
-)]
-fn open(request: &mut Request<Body>) -> Result<(), Response<Body>> {
-    let opening = Opening::read(request).map_err(NotOpened::into_response)?;
-    let opening = opening.ok_or_else(|| ForwardError::Unverified.into_response(None))?;
+/// Takes note of the WebSocket that `request` asks for; the answer, if it cannot be opened.
+fn open(request: &mut Request<Body>) -> Option<Response<Body>> {
+    let opening = match Opening::read(request) {
+        Ok(Some(opening)) => opening,
+        Ok(None) => return Some(ForwardError::Unverified.into_response(None)),
+        Err(error) => return Some(error.into_response()),
+    };
     let extensions = request.extensions_mut();
     extensions.insert(opening);
     extensions.insert(Calls::new([Called::opening()]));
-    Ok(())
+    None
 }

@@ -5,5 +5,5 @@
 mod handshake;
 mod tunnel;
 
-pub(crate) use handshake::{NotOpened, Opening, is_asked_for};
+pub(crate) use handshake::{Opening, is_asked_for};
 pub(crate) use tunnel::{Ending, Ends, Tunnel};

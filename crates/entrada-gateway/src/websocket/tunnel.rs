@@ -53,7 +53,7 @@ impl Tunnel {
 
     /// Passes bytes both ways, unread, and tells `sent` how many go to the client. What one end does not read,
     /// the other cannot send; when one has said all, the other may go on; and when one is gone, both are.
-    pub(crate) async fn run(self, mut sent: impl FnMut(usize)) -> Ending {
+    pub(crate) async fn run(self, mut sent: impl FnMut(usize) + Send) -> Ending {
         let ends = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(ends) = ends else {
             return Ending::BrokenOff;

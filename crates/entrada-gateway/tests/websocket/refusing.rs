@@ -43,15 +43,12 @@ async fn a_page_of_a_stranger_opens_nothing() {
 async fn a_handshake_that_is_none_reaches_no_server() {
     let stage = Stage::new().await;
     for (from, to, status) in [
-        ("Version: 13", "Version: 8", "426 "),
         ("version: 13", "version: 8", "426 "),
         ("dGhlIHNhbXBsZSBub25jZQ==", "short", "400 "),
         ("connection: Upgrade", "connection: keep-alive", "400 "),
     ] {
         let lines = HANDSHAKE.replace(from, to);
-        if lines == HANDSHAKE {
-            continue;
-        }
+        assert_ne!(lines, HANDSHAKE);
         let answer = stage.refused(&stage.asking("/mcp", &lines)).await;
         assert!(
             answer.starts_with(&format!("HTTP/1.1 {status}")),
@@ -212,11 +209,6 @@ async fn over_http2_none_is_offered() {
     assert_eq!(frame[3], 4, "settings come first");
     let mut settings = vec![0; usize::from(frame[2])];
     client.read_exact(&mut settings).await.unwrap();
-    let names = settings.chunks(6).map(|setting| setting[1]);
-    let enable_connect_protocol = 8;
-    assert!(
-        !names
-            .into_iter()
-            .any(|name| name == enable_connect_protocol)
-    );
+    let enable_connect_protocol = |setting: &[u8]| setting[1] == 8;
+    assert!(!settings.chunks(6).any(enable_connect_protocol));
 }
