@@ -1,7 +1,6 @@
 //! How many connections there may be at a listener, in all and of one address.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use entrada::authorization_server::{TrustedProxies, network_of_one};
@@ -53,7 +52,7 @@ impl Admission {
         &mut self,
         peer: IpAddr,
         open: usize,
-        limits: &Arc<ConnectionLimits>,
+        limits: &ConnectionLimits,
     ) -> Option<Admitted> {
         let by = match self.judge(peer.to_canonical(), open, limits) {
             Ok(admitted) => return Some(admitted),
@@ -145,7 +144,8 @@ mod tests {
         let admission = Admission::default();
         let limits = ConnectionLimits::default();
         let peer = IpAddr::from([192, 0, 2, 7]);
-        let admitted = admission.judge(peer, usize::MAX, &limits).unwrap();
-        assert!(admitted._of_address.is_none());
+        let _admitted = admission.judge(peer, usize::MAX, &limits).unwrap();
+        let nobody = format!("{:?}", Seats::<IpAddr>::default());
+        assert_eq!(format!("{:?}", admission.addresses), nobody);
     }
 }

@@ -103,10 +103,12 @@ impl ForwardError {
             }
             has_no_time |= is_late || cause.is::<NotInTime>();
         }
-        match error.is_connect() {
-            true if has_no_time => Self::NotOpened(error),
-            true => Self::Unreachable(error),
-            false => Self::Lost(error),
+        if !error.is_connect() {
+            Self::Lost(error)
+        } else if has_no_time {
+            Self::NotOpened(error)
+        } else {
+            Self::Unreachable(error)
         }
     }
 
