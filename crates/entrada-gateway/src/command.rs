@@ -9,6 +9,7 @@ use entrada::keys::{KeyFileError, KeysError};
 use entrada::platform::SystemHttpError;
 use entrada::store::{OpenUrlError, StoreError};
 
+use crate::acme::AcmeError;
 use crate::config::{ConfigError, SharedPlaceError};
 #[cfg(unix)]
 use crate::control::AskError;
@@ -60,6 +61,9 @@ pub enum CommandError {
     /// The certificate cannot be used.
     #[error("{} cannot be used", .0.setting())]
     Tls(#[from] TlsError),
+    /// No certificate can be got.
+    #[error("no certificate can be got by ACME")]
+    Acme(#[from] AcmeError),
     /// Signals cannot be listened for.
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),

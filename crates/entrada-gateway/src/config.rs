@@ -5,6 +5,7 @@
 //! environment, which wins over the file, which wins over the default. [`Settings::read`] finds
 //! everything that is wrong at once.
 
+mod acme;
 mod admin;
 mod credential;
 mod environment;
@@ -55,6 +56,7 @@ pub(crate) use crate::config::store::{ends_of_move, named as store_named};
 pub use crate::config::table::names;
 pub(crate) use crate::config::value::{address, authorities, duration, signing_algorithm};
 
+use crate::acme::AcmeSettings;
 use crate::audit::AuditSettings;
 use crate::policy::{Policy, Rule};
 use crate::rate::Rates;
@@ -83,6 +85,8 @@ pub struct Settings {
     pub admin: Option<AdminListener>,
     /// The certificate to listen with, where TLS is spoken there.
     pub tls: Option<CertificateFiles>,
+    /// The certificate to get for that, where an authority issues one.
+    pub acme: Option<AcmeSettings>,
     /// What is logged, and how.
     pub log: LogSettings,
     /// Where decisions are written, and how.
@@ -241,6 +245,7 @@ impl Settings {
         let server = server(&mut sources);
         let admin = admin::read(&mut sources);
         let tls = tls::read(&mut sources);
+        let acme = acme::read(&mut sources, &provider);
         let log = log(&mut sources);
         let audit = observing::audit(&mut sources);
         let traces = observing::traces(&mut sources);
@@ -253,6 +258,7 @@ impl Settings {
                 server,
                 admin,
                 tls,
+                acme,
                 log,
                 audit,
                 traces,

@@ -8,6 +8,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod access_log;
+pub mod acme;
 pub mod audit;
 pub mod called;
 pub mod command;

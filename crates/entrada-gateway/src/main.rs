@@ -160,7 +160,8 @@ SIGHUP has its file opened anew.
 The configuration is read again when the file changes, or one that it names, and on SIGHUP: what
 cannot be used is told, and what was in use stays. The README says which settings need a restart.
 With --tls-certificate and --tls-key it speaks TLS. New files are taken over within five seconds, or
-at once on SIGHUP.
+at once on SIGHUP. With --acme-domains and --acme-accept-terms it gets a certificate by itself, from
+Let's Encrypt or where --acme-directory says, and renews it; port 443 of each name must lead to it.
 
 GET /healthz answers while the process lives, GET /readyz while the store does and there are keys.
 Entra is not asked: the log says right after the start whether it answers and knows the tenant.

@@ -19,6 +19,7 @@ mod numbers;
 pub(crate) use numbers::Numbers;
 
 use crate::server::Server;
+use crate::tls::Validity;
 
 const REQUESTS: &str = "entrada_http_requests_total";
 const FIRST_BYTE: &str = "entrada_http_request_first_byte_seconds";
@@ -36,6 +37,9 @@ const TRACE_SPANS: &str = "entrada_trace_spans_total";
 const CONFIG_RELOADS: &str = "entrada_config_reloads_total";
 const CONFIG_REFUSED: &str = "entrada_config_refused";
 const CONFIG_TAKEN_AT: &str = "entrada_config_last_taken_timestamp_seconds";
+const CERTIFICATE_FROM: &str = "entrada_tls_certificate_not_before_timestamp_seconds";
+const CERTIFICATE_UNTIL: &str = "entrada_tls_certificate_not_after_timestamp_seconds";
+const ACME_ORDERS: &str = "entrada_acme_orders_total";
 const BUILD_INFO: &str = "entrada_build_info";
 const MEMORY: &str = "process_resident_memory_bytes";
 
@@ -133,6 +137,24 @@ pub const METRICS: &[Metric] = {
             Gauge,
             &[],
             "When the configuration in use was read, in seconds since 1970",
+        ),
+        Metric::new(
+            CERTIFICATE_FROM,
+            Gauge,
+            &[],
+            "From when the certificate that clients are shown is good, in seconds since 1970",
+        ),
+        Metric::new(
+            CERTIFICATE_UNTIL,
+            Gauge,
+            &[],
+            "When the certificate that clients are shown ends, in seconds since 1970",
+        ),
+        Metric::new(
+            ACME_ORDERS,
+            Counter,
+            &["outcome"],
+            "Certificates that were ordered from an authority, and issued or not",
         ),
         Metric::new(BUILD_INFO, Gauge, &["version"], "Always 1"),
         Metric::new(MEMORY, Gauge, &[], "Memory in use"),
@@ -267,6 +289,22 @@ pub(crate) fn configuration_taken(at: Timestamp) {
     let seconds = Duration::from_secs(at.as_unix());
     gauge!(CONFIG_TAKEN_AT).set(seconds.as_secs_f64());
     configuration_refused(false);
+}
+
+/// Says from when until when the certificate that clients are shown is good.
+pub(crate) fn certificate(validity: Validity) {
+    for (name, at) in [
+        (CERTIFICATE_FROM, validity.not_before),
+        (CERTIFICATE_UNTIL, validity.not_after),
+    ] {
+        gauge!(name).set(Duration::from_secs(at.as_unix()).as_secs_f64());
+    }
+}
+
+/// Counts a certificate that was ordered.
+#[cfg(feature = "acme")]
+pub(crate) fn ordered(outcome: &'static str) {
+    counter!(ACME_ORDERS, "outcome" => outcome).increment(1);
 }
 
 /// Says whether the audit log cannot be written.

@@ -4,13 +4,23 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCertUsingSni};
 use rustls::version::{TLS12, TLS13};
 use rustls::{InconsistentKeys, ServerConfig};
+
+mod challenges;
+mod expiry;
+mod leaf;
+
+pub use challenges::{Answer, Challenges};
+pub(crate) use expiry::Expiry;
+pub(crate) use leaf::Leaf;
+pub use leaf::Validity;
 
 /// What is spoken inside, what we would rather speak first (RFC 7301 §6; RFC 9113 §3.2).
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -142,6 +152,12 @@ impl Content {
         hasher.finish()
     }
 
+    /// From when until when it is good, where that can be read.
+    fn validity(&self) -> Option<Validity> {
+        let first = CertificateDer::from_pem_slice(&self.certificate).ok()?;
+        Leaf::read(&first).map(|leaf| leaf.validity)
+    }
+
     fn settings(&self, files: &CertificateFiles) -> Result<ServerConfig, TlsError> {
         let chain = chain(&files.certificate, &self.certificate)?;
         settings(files, chain, private_key(&files.key, &self.key)?)
@@ -205,12 +221,16 @@ pub struct Certificates(Arc<Inner>);
 struct Inner {
     files: CertificateFiles,
     state: RwLock<State>,
+    challenges: Challenges,
 }
 
 #[derive(Debug)]
 struct State {
     settings: Arc<ServerConfig>,
-    print: u64,
+    /// Of the content of the files; none where there is no certificate yet.
+    print: Option<u64>,
+    /// From when until when it is good.
+    validity: Option<Validity>,
     /// Why what is in the files was not taken, as it was told.
     refused: Option<String>,
 }
@@ -237,30 +257,60 @@ impl Certificates {
         let content = files.read()?;
         let state = State {
             settings: Arc::new(content.settings(&files)?),
-            print: content.print(),
+            print: Some(content.print()),
+            validity: content.validity(),
             refused: None,
         };
-        let state = RwLock::new(state);
-        Ok(Self(Arc::new(Inner { files, state })))
+        Ok(Self::holding(files, state))
+    }
+
+    /// Refuses every handshake until there is something in `files`, which is not looked at yet.
+    ///
+    /// # Errors
+    ///
+    /// [`rustls::Error`] where nothing could be spoken with a certificate, either.
+    pub fn awaiting(files: CertificateFiles) -> Result<Self, rustls::Error> {
+        let settings = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&[&TLS13, &TLS12])?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
+        let state = State {
+            settings: Arc::new(settings),
+            print: None,
+            validity: None,
+            refused: None,
+        };
+        Ok(Self::holding(files, state))
+    }
+
+    fn holding(files: CertificateFiles, state: State) -> Self {
+        Self(Arc::new(Inner {
+            files,
+            state: RwLock::new(state),
+            challenges: Challenges::default(),
+        }))
     }
 
     /// Reads the files again. Sessions of before are not resumed with a new certificate.
     pub fn renew(&self) -> Renewal {
-        let Inner { files, state } = &*self.0;
+        let Inner { files, state, .. } = &*self.0;
         let read = files.read().map(|content| (content.print(), content));
         let mut state = state.write().unwrap_or_else(PoisonError::into_inner);
         let renewed = read.and_then(|(print, content)| {
-            let is_new = print != state.print;
-            let settings = is_new.then(|| content.settings(files)).transpose()?;
-            Ok(settings.map(|settings| (settings, print)))
+            if state.print == Some(print) {
+                return Ok(None);
+            }
+            let settings = content.settings(files)?;
+            Ok(Some((settings, print, content.validity())))
         });
         match renewed {
             Ok(renewed) => {
                 state.refused = None;
-                let Some((settings, print)) = renewed else {
+                let Some((settings, print, validity)) = renewed else {
                     return Renewal::Unchanged;
                 };
-                (state.settings, state.print) = (Arc::new(settings), print);
+                (state.settings, state.print) = (Arc::new(settings), Some(print));
+                state.validity = validity;
                 Renewal::Renewed
             }
             Err(error) => {
@@ -274,10 +324,50 @@ impl Certificates {
         }
     }
 
-    /// What a handshake that begins now is to go by.
-    pub(crate) fn settings(&self) -> Arc<ServerConfig> {
-        let state = self.0.state.read();
-        let state = state.unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&state.settings)
+    /// What the first certificate of `chain` says of itself, if `key` is its key (both PEM).
+    #[cfg(feature = "acme")]
+    pub(crate) fn leaf_of(chain: &str, key: &str) -> Option<Leaf> {
+        let content = Content {
+            certificate: chain.as_bytes().to_vec(),
+            key: key.as_bytes().to_vec(),
+        };
+        content.settings(&CertificateFiles::new("", "")).ok()?;
+        let first = CertificateDer::from_pem_slice(&content.certificate).ok()?;
+        Leaf::read(&first)
     }
+
+    /// Whether there is one.
+    pub fn are_there(&self) -> bool {
+        self.state().print.is_some()
+    }
+
+    /// From when until when the one that is shown is good, where there is one that says so.
+    pub fn validity(&self) -> Option<Validity> {
+        self.state().validity
+    }
+
+    /// Where answers to an authority are put, while it asks whether a name leads here.
+    pub fn challenges(&self) -> &Challenges {
+        &self.0.challenges
+    }
+
+    /// What a handshake is to go by that begins now, with `hello`.
+    pub(crate) fn settings(&self, hello: &ClientHello<'_>) -> Asked {
+        match self.0.challenges.to(hello) {
+            Some(settings) => Asked::ByAuthority(settings),
+            None => Asked::ByClient(Arc::clone(&self.state().settings)),
+        }
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.0.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who begins a handshake, and what it is to go by.
+pub(crate) enum Asked {
+    /// Who is to be served.
+    ByClient(Arc<ServerConfig>),
+    /// Who looks whether a name leads here, and leaves (RFC 8737 §3).
+    ByAuthority(Arc<ServerConfig>),
 }

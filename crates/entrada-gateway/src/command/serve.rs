@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::{Audit, AuditWriter};
 use crate::command::CommandError;
 use crate::command::kept::control_socket;
+use crate::command::serve::certificate::Certificate;
 use crate::config::{AdminListener, Environment, Flags, ServerSettings, Settings};
 #[cfg(unix)]
 use crate::control::ControlSocket;
@@ -28,8 +29,10 @@ use crate::route::Routes;
 use crate::server::{ConnectionLimits, Server};
 use crate::signals::{Hangups, StopSignals, on_hangup};
 use crate::telemetry::{self, WithCauses};
-use crate::tls::{Certificates, Renewal};
+use crate::tls::Certificates;
 use crate::traces::Traces;
+
+mod certificate;
 
 /// Serves with the settings in `flags` and in the environment, until a signal.
 ///
@@ -49,7 +52,8 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
         tracing::warn!("{warning}");
     }
     let signals = StopSignals::listen().map_err(CommandError::Signals)?;
-    let certificates = settings.tls.clone().map(Certificates::open).transpose()?;
+    let certificate = Certificate::open(&settings)?;
+    let certificates = certificate.as_ref().map(Certificate::shown).cloned();
     let opened = settings.provider.open_store()?;
     let (metrics, counted) = counting(&settings).await?;
     let numbers = counted.clone().map(Numbers::of);
@@ -84,14 +88,19 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let reloading = Reloading::new(read, in_use, (live, live_operators), begins_traces);
     let reloading = reloading.logging(level);
     let mut tending = JoinSet::new();
-    if let Some(certificates) = certificates {
-        server = server.tls(certificates.clone());
+    if let Some(certificate) = certificate {
+        server = server.tls(certificate.shown().clone());
         let hangups = Hangups::listen().map_err(CommandError::Signals)?;
-        tending.spawn(tend_certificates(certificates, hangups));
+        tending.spawn(certificate.tend(hangups));
     }
     let socket = control_socket(&settings.provider);
     tending.spawn(answer_commands(socket, reloading.in_use(), stop.clone()));
-    tend_to(&mut tending, &provider, address, reloading.in_use());
+    tend_to(
+        &mut tending,
+        &provider,
+        (address, certificates),
+        reloading.in_use(),
+    );
     if let Some(moving) = opened.to_move {
         tending.spawn(move_all(moving));
     }
@@ -128,11 +137,11 @@ fn answering(router: Router, settings: &ServerSettings, provider: &AzureProvider
 fn tend_to(
     tending: &mut JoinSet<()>,
     provider: &AzureProvider,
-    address: SocketAddr,
+    (address, certificates): (SocketAddr, Option<Certificates>),
     in_use: watch::Receiver<InUse>,
 ) {
     tending.spawn(look_at_entra(provider.clone()));
-    tending.spawn(tell_when_ready(provider.clone(), address));
+    tending.spawn(tell_when_ready(provider.clone(), certificates, address));
     tending.spawn(tend_keys(in_use));
 }
 
@@ -239,9 +248,15 @@ async fn look_at_entra(provider: AzureProvider) {
     }
 }
 
-/// Says when there are keys and a store that answers: what `/readyz` says from then on.
-async fn tell_when_ready(provider: AzureProvider, address: SocketAddr) {
-    while provider.ready().await.is_err() {
+/// Says when there are keys, a store that answers, and a certificate where one is needed: what `/readyz`
+/// says from then on.
+async fn tell_when_ready(
+    provider: AzureProvider,
+    certificates: Option<Certificates>,
+    address: SocketAddr,
+) {
+    let can_be_reached = || certificates.as_ref().is_none_or(Certificates::are_there);
+    while !can_be_reached() || provider.ready().await.is_err() {
         tokio::time::sleep(LOOK_AGAIN).await;
     }
     tracing::info!(listen = %address, resource = provider.resource(), "ready");
@@ -272,27 +287,6 @@ async fn tend_keys(in_use: watch::Receiver<InUse>) {
             Ok(()) | Err(_) => {}
         }
         tokio::time::sleep(TEND_EVERY).await;
-    }
-}
-
-/// Takes a new certificate over, soon after its files changed, or on a signal at once.
-async fn tend_certificates(certificates: Certificates, mut hangups: Hangups) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(TEND_EVERY) => {}
-            () = hangups.next() => {}
-        }
-        let renewing = certificates.clone();
-        match tokio::task::spawn_blocking(move || renewing.renew()).await {
-            Ok(Renewal::Renewed) => {
-                tracing::info!("new connections get the new certificate");
-            }
-            Ok(Renewal::Refused(error)) => {
-                let (setting, cause) = (error.setting(), WithCauses::of(&error));
-                tracing::error!(setting, %cause, "the certificate in use stays");
-            }
-            Ok(Renewal::Unchanged) | Err(_) => {}
-        }
     }
 }
 

@@ -8,10 +8,12 @@ use std::sync::LazyLock;
 use toml::de::DeValue;
 
 /// Settings that name files whose content counts when the settings are read.
-const READ_ONCE: [&str; 13] = [
+const READ_ONCE: [&str; 15] = [
     "client_secret_file",
     "client_certificate_password_file",
     "ca_file",
+    "acme_ca_file",
+    "acme_eab_hmac_key_file",
     "store_password_file",
     "store_next_password_file",
     "store_before_password_file",
@@ -27,11 +29,19 @@ const READ_ONCE: [&str; 13] = [
 
 /// Settings that another process alone can have another value of. What is bound to them cannot move: sockets,
 /// the store and its keys, whom tokens and grants are of, and what was written so far.
-const UNTIL_RESTART: [&str; 34] = [
+const UNTIL_RESTART: [&str; 42] = [
     "base_url",
     "listen",
     "tls_certificate",
     "tls_key",
+    "acme_domains",
+    "acme_accept_terms",
+    "acme_contact",
+    "acme_directory",
+    "acme_ca_file",
+    "acme_eab_key_id",
+    "acme_eab_hmac_key",
+    "acme_eab_hmac_key_file",
     "tenant_id",
     "client_id",
     "redirect_path",

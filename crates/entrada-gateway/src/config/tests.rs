@@ -5,6 +5,7 @@ use crate::config::flags::secret_tip;
 use crate::config::table::Setting;
 use crate::telemetry::LogLevel;
 
+mod acme;
 mod admin;
 mod clients;
 mod consent;

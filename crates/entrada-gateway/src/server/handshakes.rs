@@ -1,15 +1,18 @@
 //! TLS handshakes, none of which keeps another waiting.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustls::server::Acceptor;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::tls::Certificates;
+use crate::tls::{Asked, Certificates};
 
 /// How long a handshake may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,11 +39,10 @@ impl Handshakes {
     /// The connection inside `stream`, if there comes to be one.
     pub(super) async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
         let place = self.places.take();
-        let acceptor = TlsAcceptor::from(self.certificates.settings());
-        let accepted = tokio::time::timeout(TIMEOUT, acceptor.accept(stream));
+        let accepted = tokio::time::timeout(TIMEOUT, self.shake(stream));
         tokio::select! {
             accepted = accepted => match accepted {
-                Ok(Ok(stream)) => return Some(stream),
+                Ok(Ok(stream)) => return stream,
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
             },
@@ -49,6 +51,19 @@ impl Handshakes {
             }
         }
         None
+    }
+
+    /// The connection of a client; none where it was an authority's, which has seen all there is to see.
+    async fn shake(&self, stream: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
+        let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        match self.certificates.settings(&begun.client_hello()) {
+            Asked::ByClient(settings) => begun.into_stream(settings).await.map(Some),
+            Asked::ByAuthority(settings) => {
+                let mut stream = begun.into_stream(settings).await?;
+                tracing::debug!("an authority asked whether a name leads here");
+                stream.shutdown().await.map(|()| None)
+            }
+        }
     }
 }
 

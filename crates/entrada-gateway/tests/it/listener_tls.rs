@@ -9,15 +9,15 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::routing::get;
 use entrada_gateway::server::Server;
-use entrada_gateway::tls::{CertificateFiles, Certificates, Renewal, TlsError};
+use entrada_gateway::tls::{Answer, CertificateFiles, Certificates, Renewal, TlsError};
 use http::Request;
 use http_body_util::BodyExt as _;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{AlertDescription, ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -33,7 +33,11 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        Self::of("localhost")
+    }
+
+    fn of(name: &str) -> Self {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
         Self {
             certificate: made.cert.pem(),
             key: made.signing_key.serialize_pem(),
@@ -57,8 +61,18 @@ impl Stage {
     async fn showing(pair: &Pair) -> Self {
         let folder = tempfile::tempdir().unwrap();
         write(&folder, pair);
-        let [certificate, key] = ["certificate", "key"].map(|name| folder.path().join(name));
-        let certificates = Certificates::open(CertificateFiles::new(certificate, key)).unwrap();
+        let certificates = Certificates::open(files(&folder)).unwrap();
+        Self::with(folder, certificates).await
+    }
+
+    /// There is no certificate yet.
+    async fn awaiting() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let certificates = Certificates::awaiting(files(&folder)).unwrap();
+        Self::with(folder, certificates).await
+    }
+
+    async fn with(folder: tempfile::TempDir, certificates: Certificates) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route(
@@ -77,9 +91,26 @@ impl Stage {
         }
     }
 
+    /// Has an authority that asks for `name` shown `pair`.
+    fn answer(&self, name: &str, pair: &Pair) -> Answer {
+        let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+        let challenges = self.certificates.challenges();
+        challenges.answer(name, pair.der(), key).unwrap()
+    }
+
     /// A connection that trusts `pair` alone, and offers `protocols`.
     async fn connect(
         &self,
+        pair: &Pair,
+        protocols: &[&str],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        self.connect_to("localhost", pair, protocols).await
+    }
+
+    /// The same, that asks for `name`.
+    async fn connect_to(
+        &self,
+        name: &'static str,
         pair: &Pair,
         protocols: &[&str],
     ) -> std::io::Result<TlsStream<TcpStream>> {
@@ -96,10 +127,13 @@ impl Stage {
             .collect();
         let stream = TcpStream::connect(self.address).await.unwrap();
         let connector = TlsConnector::from(Arc::new(config));
-        connector
-            .connect("localhost".try_into().unwrap(), stream)
-            .await
+        connector.connect(name.try_into().unwrap(), stream).await
     }
+}
+
+fn files(folder: &tempfile::TempDir) -> CertificateFiles {
+    let [certificate, key] = ["certificate", "key"].map(|name| folder.path().join(name));
+    CertificateFiles::new(certificate, key)
 }
 
 fn write(folder: &tempfile::TempDir, pair: &Pair) {
@@ -243,4 +277,90 @@ async fn nothing_older_than_tls_1_2_is_spoken_and_nothing_in_clear() {
         assert!(answer.is_empty() || answer[0] == 21, "{answer:?}");
         assert!(answer.len() <= 7, "{answer:?}");
     }
+}
+
+/// What ended a handshake, where the other side said so.
+fn alert(failed: std::io::Result<TlsStream<TcpStream>>) -> AlertDescription {
+    let error = failed.unwrap_err().into_inner().unwrap();
+    match error.downcast_ref::<rustls::Error>() {
+        Some(rustls::Error::AlertReceived(alert)) => *alert,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// RFC 8737 §3.
+#[tokio::test]
+async fn a_challenge_certificate_is_shown_to_an_authority_alone_for_the_name_asked_and_never_after()
+{
+    let (pair, proof, other) = (Pair::new(), Pair::new(), Pair::of("other.example"));
+    let stage = Stage::showing(&pair).await;
+    let refused = AlertDescription::NoApplicationProtocol;
+    // None is under way.
+    assert_eq!(alert(stage.connect(&proof, &["acme-tls/1"]).await), refused);
+
+    let answer = stage.answer("LOCALHOST", &proof);
+    let stream = stage.connect(&proof, &["acme-tls/1"]).await.unwrap();
+    assert_eq!(shown(&stream), proof.der());
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"acme-tls/1"[..]));
+    // Neither for another name, nor where anything else is offered, too.
+    let strange = stage.connect_to("other.example", &other, &["acme-tls/1"]);
+    assert_eq!(alert(strange.await), refused);
+    for offered in [
+        &["acme-tls/1", "h2"][..],
+        &["h2", "acme-tls/1"],
+        &["h2"],
+        &["http/1.1"],
+        &[],
+    ] {
+        let stream = stage.connect(&pair, offered).await.unwrap();
+        assert_eq!(shown(&stream), pair.der(), "{offered:?}");
+    }
+    assert_eq!(alert(stage.connect(&proof, &["acme-tls/2"]).await), refused);
+
+    // Several are under way, each with its own.
+    let another = stage.answer("other.example", &other);
+    let stream = stage.connect_to("other.example", &other, &["acme-tls/1"]);
+    assert_eq!(shown(&stream.await.unwrap()), other.der());
+    drop(another);
+    let strange = stage.connect_to("other.example", &other, &["acme-tls/1"]);
+    assert_eq!(alert(strange.await), refused);
+    assert!(stage.connect(&proof, &["acme-tls/1"]).await.is_ok());
+
+    drop(answer);
+    assert_eq!(alert(stage.connect(&proof, &["acme-tls/1"]).await), refused);
+}
+
+#[tokio::test]
+async fn whoever_comes_for_a_challenge_is_served_nothing() {
+    let (pair, proof) = (Pair::new(), Pair::new());
+    let stage = Stage::showing(&pair).await;
+    let _answer = stage.answer("localhost", &proof);
+    let mut stream = stage.connect(&proof, &["acme-tls/1"]).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    // It may be closed before that is written.
+    let _ = stream.write_all(request).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert_eq!(answer, b"");
+}
+
+#[tokio::test]
+async fn until_there_is_a_certificate_only_an_authority_is_shown_something() {
+    let (pair, proof) = (Pair::new(), Pair::new());
+    let stage = Stage::awaiting().await;
+    assert!(!stage.certificates.are_there());
+    for offered in [&["h2"][..], &["http/1.1"], &[]] {
+        let refused = alert(stage.connect(&pair, offered).await);
+        assert_eq!(refused, AlertDescription::AccessDenied, "{offered:?}");
+    }
+    let answer = stage.answer("localhost", &proof);
+    let stream = stage.connect(&proof, &["acme-tls/1"]).await.unwrap();
+    assert_eq!(shown(&stream), proof.der());
+    drop(answer);
+
+    write(&stage.folder, &pair);
+    assert!(matches!(stage.certificates.renew(), Renewal::Renewed));
+    assert!(stage.certificates.are_there());
+    assert!(stage.certificates.validity().is_some());
+    assert_eq!(shown(&stage.connect(&pair, &[]).await.unwrap()), pair.der());
 }

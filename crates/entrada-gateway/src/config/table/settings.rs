@@ -1,5 +1,6 @@
 //! The settings themselves, under their headings.
 
+mod acme;
 mod calls;
 mod entra;
 mod process;
@@ -14,8 +15,9 @@ pub(in crate::config) fn settings() -> impl Iterator<Item = &'static Setting> {
     IN_ORDER.iter().copied().flatten()
 }
 
-const IN_ORDER: [&[Setting]; 6] = [
+const IN_ORDER: [&[Setting]; 7] = [
     protect::SETTINGS,
+    acme::SETTINGS,
     entra::SETTINGS,
     tokens::SETTINGS,
     upstream::SETTINGS,

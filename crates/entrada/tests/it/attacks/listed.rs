@@ -34,7 +34,12 @@ const ATTACKS: [&str; 24] = [
 ];
 
 /// Tests of the gateway, of tools, of credentials and of stores, some of which do.
-const ELSEWHERE: [&str; 43] = [
+const ELSEWHERE: [&str; 48] = [
+    include_str!("../../../../entrada-gateway/src/acme/kept.rs"),
+    include_str!("../../../../entrada-gateway/src/acme/order.rs"),
+    include_str!("../../../../entrada-gateway/src/acme/tending.rs"),
+    include_str!("../../../../entrada-gateway/src/acme/transport.rs"),
+    include_str!("../../../../entrada-gateway/src/config/tests/acme.rs"),
     include_str!("../../../../entrada-gateway/src/control/serving.rs"),
     include_str!("../../../../entrada-gateway/src/command/terminal.rs"),
     include_str!("../../../../entrada-gateway/src/config/prints.rs"),

@@ -1,0 +1,526 @@
+//! Getting a certificate whenever one is needed, for as long as the gateway runs.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use entrada::platform::{Clock, Platform, Timestamp};
+use instant_acme::CertificateIdentifier;
+use rustls::pki_types::Der;
+
+use crate::acme::account::{Opening, Which};
+use crate::acme::kept::{Kept, KeptCertificate};
+use crate::acme::order::{Issued, OrderError, Ordering};
+use crate::acme::schedule::{Attempts, Dice, Facts, Next, Window};
+use crate::acme::transport::Transport;
+use crate::acme::{AcmeError, AcmeSettings};
+use crate::metrics;
+use crate::signals::Hangups;
+use crate::telemetry::WithCauses;
+use crate::tls::{Certificates, Expiry, Leaf, Renewal};
+
+/// Gets certificates, and has clients shown them.
+pub struct Acme {
+    settings: AcmeSettings,
+    kept: Kept,
+    certificates: Certificates,
+    /// What is shown, where it can be.
+    held: Option<KeptCertificate>,
+    attempts: Attempts,
+    suggestion: Suggestion,
+    transport: Transport,
+    clock: Arc<dyn Clock>,
+    dice: Dice,
+}
+
+/// When the authority would have the certificate renewed (RFC 9773).
+#[derive(Debug, Default)]
+struct Suggestion {
+    window: Option<Window>,
+    /// When it is asked again.
+    ask_at: Timestamp,
+}
+
+impl Acme {
+    /// Goes by `settings`, with what was kept when the gateway ran before.
+    ///
+    /// # Errors
+    ///
+    /// [`AcmeError`] if nothing can be kept, or nobody asked.
+    pub fn open(settings: AcmeSettings) -> Result<Self, AcmeError> {
+        let platform = Platform::system_trusting(&settings.authorities)?;
+        Self::on(settings, &platform)
+    }
+
+    /// The same with the clock, the dice and the wire of `platform`.
+    ///
+    /// # Errors
+    ///
+    /// [`AcmeError`] if nothing can be kept.
+    pub fn on(settings: AcmeSettings, platform: &Platform) -> Result<Self, AcmeError> {
+        let kept = Kept::open(&settings.folder)?;
+        let files = kept.files();
+        let was_kept = files.certificate.exists();
+        let certificates = match Certificates::open(files.clone()) {
+            Ok(certificates) => certificates,
+            Err(error) => {
+                if was_kept {
+                    let cause = WithCauses::of(&error);
+                    tracing::error!(%cause, "the certificate that was kept cannot be used");
+                }
+                Certificates::awaiting(files)?
+            }
+        };
+        let held = kept.certificate().filter(|_| certificates.are_there());
+        let attempts = kept.attempts(settings.directory.as_str(), &settings.domains);
+        let mut dice = [0; 2];
+        platform.random.fill(&mut dice);
+        Ok(Self {
+            held,
+            certificates,
+            attempts,
+            suggestion: Suggestion::default(),
+            transport: Transport::new(Arc::clone(&platform.http), &settings.directory),
+            clock: Arc::clone(&platform.clock),
+            dice: Dice(u16::from_le_bytes(dice)),
+            kept,
+            settings,
+        })
+    }
+
+    /// The certificate that clients are shown.
+    pub const fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
+    /// Gets one whenever one is needed, until it is dropped. A hangup has it try again at once, where
+    /// the authority did not say when to come again.
+    pub async fn tend(mut self, mut hangups: Hangups) {
+        let (mut expiry, mut asked) = (Expiry::default(), false);
+        if !self.certificates.are_there() {
+            tracing::warn!(
+                "there is no certificate yet: every connection is refused until there is one"
+            );
+        }
+        loop {
+            self.ask_when().await;
+            let pause = self.step(asked).await;
+            expiry.look(self.certificates.validity(), self.clock.now());
+            asked = tokio::select! {
+                () = tokio::time::sleep(pause) => false,
+                () = hangups.next() => true,
+            };
+        }
+    }
+
+    /// Does what is to be done now; how long nothing is.
+    async fn step(&mut self, asked: bool) -> Duration {
+        let now = self.clock.now();
+        match self.facts(asked).next(now) {
+            Next::Order => {
+                self.renew(now).await;
+                Duration::ZERO
+            }
+            Next::Wait(at) => at.since(now).min(LOOK_EVERY),
+        }
+    }
+
+    fn facts(&self, asked: bool) -> Facts {
+        let wanted = self.held.as_ref().filter(|held| self.is_wanted(held));
+        Facts {
+            certificate: wanted.map(|held| held.leaf.validity),
+            suggested: self.suggestion.window,
+            attempts: self.attempts,
+            dice: self.dice,
+            asked,
+        }
+    }
+
+    /// Whether a certificate is one of the authority's for all that is served.
+    fn is_wanted(&self, held: &KeptCertificate) -> bool {
+        held.directory == self.settings.directory.as_str() && self.is_for_all(&held.leaf)
+    }
+
+    fn is_for_all(&self, leaf: &Leaf) -> bool {
+        let mut domains = self.settings.domains.iter();
+        domains.all(|domain| leaf.names.contains(domain))
+    }
+
+    /// Orders a certificate and takes it over, and says what came of it.
+    async fn renew(&mut self, now: Timestamp) {
+        let domains = self.settings.domains.join(" ");
+        let directory = self.settings.directory.as_str();
+        tracing::info!(directory, domains, "a certificate is ordered");
+        let before = self.attempts;
+        // Noted before it is made: whoever is ended in the middle, over and over, must not order anew each time.
+        let noted = self.note(before.and_failed(None, now));
+        let ordered = match noted {
+            Ok(()) => tokio::time::timeout(ORDER_TIMEOUT, self.order()).await,
+            Err(error) => Ok(Err(error)),
+        };
+        let ordered = ordered.unwrap_or(Err(OrderError::TooLong));
+        let taken = ordered.and_then(|issued| self.take(&issued));
+        let now = self.clock.now();
+        let failed = match taken {
+            Ok(()) => self.taken(now).err(),
+            Err(error) => {
+                let pause = self.transport.take_pause().map(|pause| pause.after(now));
+                let noted = self.note(before.and_failed(pause, now));
+                Some(noted.err().unwrap_or(error))
+            }
+        };
+        metrics::ordered(if failed.is_some() { "failed" } else { "issued" });
+        if let Some(error) = failed {
+            self.tell_failure(&error, now);
+        }
+    }
+
+    fn tell_failure(&self, error: &OrderError, now: Timestamp) {
+        let cause = WithCauses::of(error);
+        let next_try_in_seconds = match self.facts(false).next(now) {
+            Next::Order => 0,
+            Next::Wait(at) => at.since(now).as_secs(),
+        };
+        let validity = self.certificates.validity();
+        if validity.is_some_and(|validity| now <= validity.not_after) {
+            tracing::warn!(%cause, next_try_in_seconds, "there is no new certificate: the one in use stays");
+        } else {
+            tracing::error!(%cause, next_try_in_seconds, "there is no certificate, and nobody can connect");
+        }
+    }
+
+    async fn order(&self) -> Result<Issued, OrderError> {
+        match self.order_by(Which::Kept).await {
+            // RFC 8555 §7.3.1: the authority has forgotten it, or begun anew.
+            Err(error) if error.is("accountDoesNotExist") => self.order_by(Which::New).await,
+            ordered => ordered,
+        }
+    }
+
+    async fn order_by(&self, which: Which) -> Result<Issued, OrderError> {
+        let account = self.opening().open(which).await?;
+        let ordering = Ordering {
+            account: &account,
+            domains: &self.settings.domains,
+            challenges: self.certificates.challenges(),
+        };
+        // Only an authority that was heard about it knows what is meant.
+        let replaces = self.suggestion.window.and(self.identifier());
+        ordering.run(replaces).await
+    }
+
+    const fn opening(&self) -> Opening<'_> {
+        Opening {
+            settings: &self.settings,
+            kept: &self.kept,
+            transport: &self.transport,
+        }
+    }
+
+    /// Keeps what was issued, and has it shown from now on, if it is what was ordered.
+    fn take(&mut self, issued: &Issued) -> Result<(), OrderError> {
+        let leaf = Certificates::leaf_of(&issued.chain, &issued.key);
+        let leaf = leaf.ok_or(OrderError::Unfit(
+            "no certificate for the key it was ordered with",
+        ))?;
+        if !self.is_for_all(&leaf) {
+            return Err(OrderError::Unfit(
+                "not for all the names it was ordered for",
+            ));
+        }
+        let directory = self.settings.directory.as_str();
+        self.kept
+            .keep_certificate(directory, (&issued.chain, &issued.key))?;
+        if let Renewal::Refused(error) = self.certificates.renew() {
+            return Err(error.into());
+        }
+        self.held = self.kept.certificate();
+        self.suggestion = Suggestion::default();
+        Ok(())
+    }
+
+    /// What is left to do once a new certificate is shown.
+    fn taken(&mut self, now: Timestamp) -> Result<(), OrderError> {
+        let seconds = self.certificates.validity();
+        let seconds = seconds.map(|validity| validity.not_after.since(now).as_secs());
+        tracing::info!(
+            good_for_seconds = seconds,
+            "new connections get the new certificate"
+        );
+        let failed = self.attempts;
+        self.note(Attempts::default())?;
+        if self.facts(false).next(now) == Next::Order {
+            // Or one after the other would be ordered.
+            self.note(failed)?;
+            return Err(OrderError::Unfit("at its end already: is the clock right?"));
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, attempts: Attempts) -> Result<(), OrderError> {
+        self.attempts = attempts;
+        let AcmeSettings {
+            directory, domains, ..
+        } = &self.settings;
+        Ok(self
+            .kept
+            .keep_attempts(directory.as_str(), domains, attempts)?)
+    }
+
+    /// Asks the authority when it would have the certificate renewed, if it is time to.
+    async fn ask_when(&mut self) {
+        let now = self.clock.now();
+        let is_wanted = self.held.as_ref().is_some_and(|held| self.is_wanted(held));
+        if !is_wanted || now < self.suggestion.ask_at {
+            return;
+        }
+        let pause = match tokio::time::timeout(ASK_TIMEOUT, self.window()).await {
+            Ok(Ok(Some((window, pause)))) => {
+                self.suggestion.window = Some(window);
+                pause.clamp(SHORTEST_ASK, LONGEST_ASK)
+            }
+            // What was heard before holds on (RFC 9773 §4.3.3).
+            Ok(Ok(None) | Err(_)) | Err(_) => ASK_AGAIN,
+        };
+        self.suggestion.ask_at = now + pause;
+    }
+
+    async fn window(&self) -> Result<Option<(Window, Duration)>, OrderError> {
+        let Some(id) = self.identifier() else {
+            return Ok(None);
+        };
+        let account = self.opening().open(Which::Kept).await?;
+        let (said, pause) = account.renewal_info(&id).await?;
+        let at = |seconds: i64| Timestamp::from_unix(u64::try_from(seconds).unwrap_or(0));
+        let window = Window {
+            start: at(said.suggested_window.start.unix_timestamp()),
+            end: at(said.suggested_window.end.unix_timestamp()),
+        };
+        Ok(Some((window, pause)))
+    }
+
+    /// By what the authority knows the certificate that is shown (RFC 9773 §4.1).
+    fn identifier(&self) -> Option<CertificateIdentifier<'static>> {
+        let leaf = &self.held.as_ref()?.leaf;
+        let key = Der::from_slice(leaf.authority_key.as_deref()?);
+        Some(CertificateIdentifier::new(key, Der::from_slice(&leaf.serial)).into_owned())
+    }
+}
+
+impl fmt::Debug for Acme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acme")
+            .field("settings", &self.settings)
+            .field("held", &self.held)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long an order may take as a whole.
+const ORDER_TIMEOUT: Duration = Duration::from_secs(600);
+/// How often it is looked whether there is something to do: clocks are set, and machines sleep.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How long an authority may take to say when to renew.
+const ASK_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often it is asked, whatever it says (RFC 9773 §4.3.2).
+const SHORTEST_ASK: Duration = Duration::from_secs(60);
+const LONGEST_ASK: Duration = Duration::from_secs(86_400);
+/// How soon it is asked again where it does not say (RFC 9773 §4.3.3).
+const ASK_AGAIN: Duration = Duration::from_secs(6 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU64, Ordering as Atomic};
+
+    use axum::routing::get;
+    use axum::{Json, Router};
+    use http::StatusCode;
+    use http::header::RETRY_AFTER;
+    use instant_acme::Key;
+    use rcgen::{CertificateParams, Issuer, KeyPair, date_time_ymd};
+    use serde_json::{Value, json};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+    use url::Url;
+
+    use super::*;
+
+    /// Days of 2026.
+    const DAY: u64 = 86_400;
+    const NEW_YEAR: u64 = 1_767_225_600;
+
+    #[derive(Debug, Default)]
+    struct Hands(AtomicU64);
+
+    impl Clock for Hands {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_unix(NEW_YEAR + self.0.load(Atomic::Relaxed))
+        }
+    }
+
+    struct Stage {
+        folder: tempfile::TempDir,
+        clock: Arc<Hands>,
+        directory: Url,
+        _serving: JoinSet<()>,
+    }
+
+    impl Stage {
+        /// An authority on this machine that answers with `router`.
+        async fn with(router: impl FnOnce(&str, &Path) -> Router) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let origin = format!("http://{}", listener.local_addr().unwrap());
+            let router = router(&origin, folder.path());
+            let mut serving = JoinSet::new();
+            serving.spawn(async move { axum::serve(listener, router).await.unwrap() });
+            Self {
+                folder,
+                clock: Arc::default(),
+                directory: format!("{origin}/dir").parse().unwrap(),
+                _serving: serving,
+            }
+        }
+
+        /// The gateway as it is when it starts.
+        fn acme(&self) -> Acme {
+            let system = Platform::system().unwrap();
+            let clock: Arc<dyn Clock> = self.clock.clone();
+            let platform = Platform::new(clock, system.random, system.http);
+            let domains = vec!["mcp.example.com".to_owned()];
+            let settings = AcmeSettings::new(domains, self.directory.clone(), self.folder.path());
+            let mut acme = Acme::on(settings, &platform).unwrap();
+            acme.dice = Dice(0);
+            acme
+        }
+
+        /// What was kept of a run before: an account, and a certificate for the first 90 days of the year.
+        fn keep(&self, name: &str) {
+            let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+            params.not_before = date_time_ymd(2026, 1, 1);
+            params.not_after = date_time_ymd(2026, 4, 1);
+            params.use_authority_key_identifier_extension = true;
+            let authority = KeyPair::generate().unwrap();
+            let issuer = Issuer::new(CertificateParams::default(), authority);
+            let key = KeyPair::generate().unwrap();
+            let chain = params.signed_by(&key, &issuer).unwrap().pem();
+            let kept = Kept::open(self.folder.path()).unwrap();
+            let directory = self.directory.as_str();
+            kept.keep_certificate(directory, (&chain, &key.serialize_pem()))
+                .unwrap();
+            let (_, key) = Key::generate_pkcs8().unwrap();
+            let key = base64::Engine::encode(
+                &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+                key.secret_pkcs8_der(),
+            );
+            let account = json!({
+                "directory": directory,
+                "contact": null,
+                "external_key_id": null,
+                "credentials": { "id": "1", "key_pkcs8": key, "directory": directory },
+            });
+            fs::write(self.folder.path().join("account.json"), account.to_string()).unwrap();
+        }
+
+        fn set(&self, seconds: u64) {
+            self.clock.0.store(seconds, Atomic::Relaxed);
+        }
+    }
+
+    fn wait(acme: &Acme) -> Option<u64> {
+        match acme.facts(false).next(acme.clock.now()) {
+            Next::Order => None,
+            Next::Wait(at) => Some(at.since(acme.clock.now()).as_secs()),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_order_is_noted_before_it_is_made() {
+        static SEEN: Mutex<Vec<Value>> = Mutex::new(Vec::new());
+        let stage = Stage::with(|_, folder| {
+            let attempts = folder.join("attempts.json");
+            let directory = move || async move {
+                let noted = fs::read(attempts).unwrap();
+                SEEN.lock()
+                    .unwrap()
+                    .push(serde_json::from_slice(&noted).unwrap());
+                (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    [(RETRY_AFTER, "7200")],
+                    "later",
+                )
+            };
+            Router::new().route("/dir", get(directory))
+        })
+        .await;
+        let mut acme = stage.acme();
+        assert_eq!(wait(&acme), None);
+        acme.step(false).await;
+        {
+            let seen = SEEN.lock().unwrap();
+            assert_eq!(seen.len(), 1);
+            assert_eq!(seen[0]["attempts"]["failures"], 1, "{seen:?}");
+        }
+        // Nothing more until then, whoever asks, and however often it is started.
+        assert_eq!(wait(&acme), Some(7200));
+        acme.step(true).await;
+        let mut again = stage.acme();
+        again.step(true).await;
+        stage.set(7199);
+        again.step(true).await;
+        assert_eq!(SEEN.lock().unwrap().len(), 1);
+        stage.set(7200);
+        again.step(false).await;
+        assert_eq!(SEEN.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_was_kept_is_used_and_renewed_when_the_authority_says() {
+        let stage = Stage::with(|origin, _| {
+            let directory = json!({
+                "newNonce": format!("{origin}/nonce"),
+                "newAccount": format!("{origin}/account"),
+                "newOrder": format!("{origin}/order"),
+                "renewalInfo": format!("{origin}/info"),
+            });
+            let window = json!({ "suggestedWindow": {
+                "start": "2026-01-11T00:00:00Z",
+                "end": "2026-01-13T00:00:00Z",
+            }});
+            Router::new()
+                .route("/dir", get(move || async { Json(directory) }))
+                .route(
+                    "/info/{id}",
+                    get(move || async { ([(RETRY_AFTER, "600")], Json(window)) }),
+                )
+        })
+        .await;
+        stage.keep("mcp.example.com");
+        let mut acme = stage.acme();
+        assert!(acme.certificates().are_there());
+        assert_eq!(wait(&acme), Some(60 * DAY));
+        acme.ask_when().await;
+        assert_eq!(wait(&acme), Some(10 * DAY));
+        assert_eq!(
+            acme.suggestion.ask_at,
+            acme.clock.now() + Duration::from_secs(600)
+        );
+        acme.dice = Dice(u16::MAX);
+        assert_eq!(wait(&acme), Some(12 * DAY));
+    }
+
+    #[tokio::test]
+    async fn what_was_kept_and_is_for_other_names_is_shown_until_there_is_another() {
+        let stage = Stage::with(|_, _| Router::new()).await;
+        stage.keep("before.example.com");
+        let mut acme = stage.acme();
+        assert!(acme.certificates().are_there());
+        assert_eq!(wait(&acme), None);
+        acme.step(false).await;
+        assert_eq!(wait(&acme), Some(60));
+        assert!(acme.certificates().are_there());
+    }
+}

@@ -1,0 +1,205 @@
+//! The certificate that an authority issues to the gateway itself.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use entrada::store::StoreKind;
+use url::{Host, Url};
+
+use crate::acme::{self, AcmeError, AcmeSettings, ExternalAccount};
+use crate::config::provider::ProviderSettings;
+use crate::config::source::Sources;
+use crate::config::value;
+use crate::tls::{CERTIFICATE, KEY};
+
+const DOMAINS: &str = "acme_domains";
+const TERMS: &str = "acme_accept_terms";
+const CONTACT: &str = "acme_contact";
+const DIRECTORY: &str = "acme_directory";
+const EAB_ID: &str = "acme_eab_key_id";
+const EAB_KEY: [&str; 2] = ["acme_eab_hmac_key", "acme_eab_hmac_key_file"];
+
+/// Why terms are not agreed to by us.
+const AGREE: &str = "a certificate is issued to whoever agrees to the authority's terms of service: read them, and \
+                     write acme_accept_terms = true";
+
+/// Why a certificate is not got where others have the same store.
+const REPLICAS: &str = "the store is one that replicas share, and an authority that asks whether a name leads here \
+                        may be led to another: let what distributes requests speak TLS, or cert-manager fetch a \
+                        certificate for all of them (tls_certificate)";
+
+/// What another port means.
+const OTHER_PORT: &str = "base_url has another port than 443, and that is the one where the authority looks whether \
+                          a name leads here: see that it does";
+
+/// What certificate is wanted, if one is; a problem where it cannot be had.
+pub(super) fn read(sources: &mut Sources<'_>, provider: &ProviderSettings) -> Option<AcmeSettings> {
+    for name in [
+        TERMS,
+        CONTACT,
+        "acme_ca_file",
+        EAB_ID,
+        EAB_KEY[0],
+        EAB_KEY[1],
+    ] {
+        sources.needs(name, &[DOMAINS]);
+    }
+    let external_account = external_account(sources);
+    let contact = sources.parsed(CONTACT, contact);
+    let directory = sources.parsed(DIRECTORY, directory);
+    let authorities = sources.parsed("acme_ca_file", value::authorities);
+    let accepted = sources.parsed(TERMS, value::switch);
+    if !sources.is_given(DOMAINS) {
+        if sources.is_set(DIRECTORY) {
+            sources.needs(DIRECTORY, &[DOMAINS]);
+        }
+        return None;
+    }
+    if !acme::IS_BUILT {
+        sources.refuse(DOMAINS, &AcmeError::NotBuilt.to_string());
+    }
+    for other in [CERTIFICATE, KEY] {
+        sources.refuse(other, "there is acme_domains, too: take one away");
+    }
+    if accepted != Some(true) {
+        sources.refuse(if accepted.is_some() { TERMS } else { DOMAINS }, AGREE);
+    }
+    let stores = [&provider.store.url, &provider.store.next];
+    let mut kinds = stores.into_iter().flatten().map(|url| url.kind());
+    if kinds.any(|kind| matches!(kind, StoreKind::Redis | StoreKind::Postgres)) {
+        sources.refuse(DOMAINS, REPLICAS);
+    }
+    let domains = domains(sources, provider);
+    Some(AcmeSettings {
+        contact,
+        authorities: authorities.unwrap_or_default(),
+        external_account,
+        ..AcmeSettings::new(
+            domains?,
+            directory?,
+            Path::new(&provider.data_dir).join("acme"),
+        )
+    })
+}
+
+/// The names, all that are served among them.
+fn domains(sources: &mut Sources<'_>, provider: &ProviderSettings) -> Option<Vec<String>> {
+    let named = sources.only(DOMAINS);
+    let mut domains = Vec::new();
+    for name in &named {
+        match domain(name) {
+            Ok(name) if domains.contains(&name) => {}
+            Ok(name) => domains.push(name),
+            Err(what) => sources.refuse(DOMAINS, &what),
+        }
+    }
+    if domains.len() < named.len() && domains.is_empty() {
+        return None;
+    }
+    let base_url = Url::parse(&provider.base_url).ok();
+    if base_url
+        .as_ref()
+        .is_some_and(|url| url.port_or_known_default() != Some(443))
+    {
+        sources.warn(DOMAINS, OTHER_PORT);
+    }
+    let routes = provider.resources.iter();
+    let routes = routes.filter_map(|resource| {
+        let host = resource.host.as_ref()?;
+        Url::parse(&format!("https://{host}/")).ok()
+    });
+    let mut missing: Vec<_> = base_url
+        .into_iter()
+        .chain(routes)
+        .filter_map(|url| Some(url.host_str()?.to_owned()))
+        .filter(|host| !domains.contains(host))
+        .collect();
+    missing.dedup();
+    for host in missing {
+        let what = format!(
+            "{host} is served too, and is not among them: clients would be shown a certificate for others"
+        );
+        sources.refuse(DOMAINS, &what);
+    }
+    Some(domains)
+}
+
+/// A name that an authority can be shown to lead here: neither an address nor all names below one (RFC 8737 §3).
+fn domain(text: &str) -> Result<String, String> {
+    if text.starts_with("*.") {
+        return Err("an authority issues nothing for * by this way of showing that a name leads here: write each name"
+            .to_owned());
+    }
+    let written = text.to_ascii_lowercase();
+    let plain = |label: &str| {
+        let mut bytes = label.bytes();
+        !label.is_empty()
+            && label.len() <= 63
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    match Host::parse(&written) {
+        Ok(Host::Domain(name)) if name == written && name.len() <= 253 && name.split('.').all(plain) => {
+            Ok(name)
+        }
+        Ok(_) | Err(_) => Err(
+            "write names such as mcp.example.com, without a port; others than of letters, digits and - in the form \
+             xn--"
+                .to_owned(),
+        ),
+    }
+}
+
+/// An address of mail, and one alone (RFC 8555 §7.3).
+fn contact(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b",?%<>\"()\\:;[]".contains(&byte);
+    match text.split_once('@') {
+        Some((user, host))
+            if text.bytes().all(plain)
+                && !user.is_empty()
+                && !host.is_empty()
+                && !host.contains('@') =>
+        {
+            Ok(text.to_owned())
+        }
+        Some(_) | None => Err("write one address, such as operations@example.com".to_owned()),
+    }
+}
+
+/// The URL of a directory, never in clear but on this machine.
+fn directory(text: &str) -> Result<Url, String> {
+    let url = value::upstream(text).map_err(|_| {
+        "write the URL of the authority's directory, such as https://ca.internal/acme/acme/directory"
+            .to_owned()
+    })?;
+    let is_loopback = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    if url.scheme() == "https" || is_loopback {
+        return Ok(url);
+    }
+    Err("an authority is asked over https://, unless it is on this machine".to_owned())
+}
+
+/// The account there is already, if one is named.
+fn external_account(sources: &mut Sources<'_>) -> Option<ExternalAccount> {
+    sources.needs(EAB_ID, &EAB_KEY);
+    for key in EAB_KEY {
+        sources.needs(key, &[EAB_ID]);
+    }
+    let key = sources.secret(EAB_KEY[0], EAB_KEY[1])?;
+    let decoded = URL_SAFE_NO_PAD.decode(key.expose().trim_end_matches('='));
+    if !decoded.is_ok_and(|key| !key.is_empty()) {
+        let name = if sources.is_given(EAB_KEY[0]) {
+            EAB_KEY[0]
+        } else {
+            EAB_KEY[1]
+        };
+        sources.refuse(name, "is not base64url, as authorities write such a key");
+        return None;
+    }
+    Some(ExternalAccount::new(sources.text(EAB_ID)?, key))
+}
