@@ -67,7 +67,7 @@ class Pebble:
         (self.folder / "pebble.json").write_text(json.dumps({"pebble": settings}))
         # A twentieth of all nonces is refused, and no authorization is used twice.
         env = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "5", "PEBBLE_AUTHZREUSE": "0"}
-        off = ["-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-defaultIPv6", ""]
+        off = ["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv6", ""]
         dns = ["pebble-challtestsrv", "-management", f"127.0.0.1:{self.control}", "-dns01", f"127.0.0.1:{self.dns}"]
         pebble = ["pebble", "-config", self.folder / "pebble.json", "-dnsserver", f"127.0.0.1:{self.dns}"]
         with logged([*dns, "-defaultIPv4", "127.0.0.1", *off], "dns") as names:
@@ -97,7 +97,7 @@ class Gateway:
             "tenant-id": "11111111-1111-1111-1111-111111111111",
             "client-id": "22222222-2222-2222-2222-222222222222",
             "required-scopes": "mcp.read",
-            "authority-host": "https://127.0.0.1:9",
+            "authority-host": "127.0.0.1:9",
             "data-dir": self.data,
             "log-level": "trace",
             "acme-domains": f"{NAME},{OTHER}",
@@ -109,7 +109,7 @@ class Gateway:
         }
 
     def command(self, *words: str) -> list:
-        flags = [word for name, value in self.settings.items() if value is not None for word in (f"--{name}", str(value))]
+        flags = [f"--{name}={value}" for name, value in self.settings.items() if value is not None]
         return [DEBUG / "entrada", *words, *flags]
 
     @contextlib.contextmanager
@@ -160,7 +160,8 @@ class Gateway:
             with contextlib.suppress(OSError):
                 if found := look():
                     return found
-            assert time.monotonic() < deadline, self.said()[-5000:]
+            ours = [line for line in self.said().splitlines() if '"entrada_gateway::' in line]
+            assert time.monotonic() < deadline, "\n".join(ours[-10:])
             time.sleep(0.2)
 
     def orders(self) -> int:

@@ -7,6 +7,7 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 
 /// The protocol an authority offers, and nothing else beside it (RFC 8737 §6.2).
@@ -29,18 +30,22 @@ impl Challenges {
     ///
     /// # Errors
     ///
-    /// [`rustls::Error`] if the key is not that of the certificate.
+    /// [`rustls::Error`] if the key cannot be used.
     pub fn answer(
         &self,
         name: &str,
         certificate: CertificateDer<'static>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Answer, rustls::Error> {
-        let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_protocol_versions(&[&TLS13, &TLS12])?;
-        let mut settings = builder
+        let provider = Arc::new(default_provider());
+        let key = provider.key_provider.load_private_key(key)?;
+        // It says of itself that whoever does not know what it proves must not take it (RFC 8737 §3), so it is
+        // not held against the key as others are.
+        let shown = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key));
+        let mut settings = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13, &TLS12])?
             .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)?;
+            .with_cert_resolver(Arc::new(shown));
         settings.alpn_protocols = vec![ACME_TLS.to_vec()];
         // Nothing outlives the handshake.
         settings.session_storage = Arc::new(NoServerSessionStorage {});
@@ -73,5 +78,26 @@ impl Challenges {
 impl Drop for Answer {
     fn drop(&mut self) {
         self.challenges.write().remove(&self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, CustomExtension, KeyPair};
+    use rustls::pki_types::PrivatePkcs8KeyDer;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_with_a_proof_that_must_be_known_can_be_shown() {
+        let mut params = CertificateParams::new(["mcp.example.com".to_owned()]).unwrap();
+        let proof = CustomExtension::new_acme_identifier(&[7; 32]);
+        params.custom_extensions.push(proof);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let challenges = Challenges::default();
+        let answer = challenges.answer("mcp.example.com", certificate, key.into());
+        assert!(answer.is_ok());
     }
 }
