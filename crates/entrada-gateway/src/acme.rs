@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use entrada::secret::ClientSecret;
-use url::Url;
+use url::{Host, Url};
 
 #[cfg(feature = "acme")]
 mod account;
@@ -34,6 +34,16 @@ pub const IS_BUILT: bool = cfg!(feature = "acme");
 
 /// The directory of Let's Encrypt.
 pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
+/// Whether `url` leads to this machine, whatever a resolver would say (RFC 6761 §6.3).
+pub(crate) fn is_local(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
 
 /// What certificate is wanted, and of whom.
 #[derive(Clone, Debug)]

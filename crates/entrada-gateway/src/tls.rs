@@ -19,8 +19,7 @@ mod leaf;
 
 pub use challenges::{Answer, Challenges};
 pub(crate) use expiry::Expiry;
-pub(crate) use leaf::Leaf;
-pub use leaf::Validity;
+pub use leaf::{Leaf, Validity};
 
 /// What is spoken inside, what we would rather speak first (RFC 7301 §6; RFC 9113 §3.2).
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];

@@ -12,7 +12,9 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
-use url::{Host, Url};
+use url::Url;
+
+use crate::acme::is_local;
 
 /// Sends what ACME says by the transport everything else is sent by, which follows no redirect.
 #[derive(Clone)]
@@ -61,7 +63,7 @@ impl Transport {
     pub(super) fn new(http: Arc<dyn HttpTransport>, directory: &Url) -> Self {
         Self {
             http,
-            is_local: is_local(directory),
+            is_local: directory.scheme() == "http" && is_local(directory),
             paused: Arc::default(),
         }
     }
@@ -75,7 +77,8 @@ impl Transport {
     async fn send(self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, Error> {
         let target = Url::parse(&request.uri().to_string()).ok();
         let may = target.is_some_and(|target| {
-            target.scheme() == "https" || (self.is_local && is_local(&target))
+            target.scheme() == "https"
+                || (target.scheme() == "http" && self.is_local && is_local(&target))
         });
         if !may {
             return Err(Error::Other(Box::new(InClear)));
@@ -112,17 +115,6 @@ impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Transport")
     }
-}
-
-/// Whether `url` is in clear and of this machine.
-pub(crate) fn is_local(url: &Url) -> bool {
-    let is_loopback = match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    url.scheme() == "http" && is_loopback
 }
 
 #[cfg(test)]

@@ -53,7 +53,6 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     }
     let signals = StopSignals::listen().map_err(CommandError::Signals)?;
     let certificate = Certificate::open(&settings)?;
-    let certificates = certificate.as_ref().map(Certificate::shown).cloned();
     let opened = settings.provider.open_store()?;
     let (metrics, counted) = counting(&settings).await?;
     let numbers = counted.clone().map(Numbers::of);
@@ -75,10 +74,10 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let address = listener.local_addr().unwrap_or(settings.server.listen);
     let router = in_use.router(begins_traces.clone());
     tell_what_is_where(&settings, &provider);
-    tracing::info!(listen = %address, tls = certificates.is_some(), "listening");
+    tracing::info!(listen = %address, tls = certificate.is_some(), "listening");
     let stop = CancellationToken::new();
     let live = answering(router, &settings.server, &provider);
-    let mut server = Server::live(listener, live.clone());
+    let server = Server::live(listener, live.clone());
     let operators = match &settings.admin {
         Some(admin) => Some(operators(&settings, &provider, admin).await?),
         None => None,
@@ -88,11 +87,7 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let reloading = Reloading::new(read, in_use, (live, live_operators), begins_traces);
     let reloading = reloading.logging(level);
     let mut tending = JoinSet::new();
-    if let Some(certificate) = certificate {
-        server = server.tls(certificate.shown().clone());
-        let hangups = Hangups::listen().map_err(CommandError::Signals)?;
-        tending.spawn(certificate.tend(hangups));
-    }
+    let (server, certificates) = in_tls(server, certificate, &mut tending)?;
     let socket = control_socket(&settings.provider);
     tending.spawn(answer_commands(socket, reloading.in_use(), stop.clone()));
     tend_to(
@@ -131,6 +126,21 @@ fn answering(router: Router, settings: &ServerSettings, provider: &AzureProvider
     let live = Live::new(router, settings.drain_timeout);
     live.limit_connections(ConnectionLimits::of(settings, provider.trusted_proxies()));
     live
+}
+
+/// The same server inside TLS, where there is a certificate for it, or will be.
+fn in_tls(
+    server: Server,
+    certificate: Option<Certificate>,
+    tending: &mut JoinSet<()>,
+) -> Result<(Server, Option<Certificates>), CommandError> {
+    let Some(certificate) = certificate else {
+        return Ok((server, None));
+    };
+    let shown = certificate.shown().clone();
+    let hangups = Hangups::listen().map_err(CommandError::Signals)?;
+    tending.spawn(certificate.tend(hangups));
+    Ok((server.tls(shown.clone()), Some(shown)))
 }
 
 /// What is done beside serving, for as long as that lasts.

@@ -1,10 +1,11 @@
 //! The certificate that an authority issues to the gateway itself.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use entrada::store::StoreKind;
+use entrada::store::{StoreKind, StoreUrl};
 use url::{Host, Url};
 
 use crate::acme::{self, AcmeError, AcmeSettings, ExternalAccount};
@@ -66,9 +67,14 @@ pub(super) fn read(sources: &mut Sources<'_>, provider: &ProviderSettings) -> Op
         sources.refuse(if accepted.is_some() { TERMS } else { DOMAINS }, AGREE);
     }
     let stores = [&provider.store.url, &provider.store.next];
-    let mut kinds = stores.into_iter().flatten().map(|url| url.kind());
+    let mut kinds = stores.into_iter().flatten().map(StoreUrl::kind);
     if kinds.any(|kind| matches!(kind, StoreKind::Redis | StoreKind::Postgres)) {
         sources.refuse(DOMAINS, REPLICAS);
+    }
+    let port = Url::parse(&provider.base_url).ok();
+    let port = port.and_then(|url| url.port_or_known_default());
+    if port.is_some_and(|port| port != 443) {
+        sources.warn(DOMAINS, OTHER_PORT);
     }
     let domains = domains(sources, provider);
     Some(AcmeSettings {
@@ -97,32 +103,25 @@ fn domains(sources: &mut Sources<'_>, provider: &ProviderSettings) -> Option<Vec
     if domains.len() < named.len() && domains.is_empty() {
         return None;
     }
-    let base_url = Url::parse(&provider.base_url).ok();
-    if base_url
-        .as_ref()
-        .is_some_and(|url| url.port_or_known_default() != Some(443))
-    {
-        sources.warn(DOMAINS, OTHER_PORT);
-    }
-    let routes = provider.resources.iter();
-    let routes = routes.filter_map(|resource| {
-        let host = resource.host.as_ref()?;
-        Url::parse(&format!("https://{host}/")).ok()
-    });
-    let mut missing: Vec<_> = base_url
-        .into_iter()
-        .chain(routes)
-        .filter_map(|url| Some(url.host_str()?.to_owned()))
-        .filter(|host| !domains.contains(host))
-        .collect();
-    missing.dedup();
-    for host in missing {
-        let what = format!(
-            "{host} is served too, and is not among them: clients would be shown a certificate for others"
-        );
-        sources.refuse(DOMAINS, &what);
+    for host in served(provider) {
+        if !domains.contains(&host) {
+            let what = format!(
+                "{host} is served too, and is not among them: clients would be shown a certificate for others"
+            );
+            sources.refuse(DOMAINS, &what);
+        }
     }
     Some(domains)
+}
+
+/// The hosts that clients come to.
+fn served(provider: &ProviderSettings) -> BTreeSet<String> {
+    let routes = provider.resources.iter();
+    let routes = routes.filter_map(|resource| resource.host.as_ref());
+    let routes = routes.map(|host| format!("https://{host}/"));
+    let urls = routes.chain([provider.base_url.clone()]);
+    let hosts = urls.filter_map(|url| Some(Url::parse(&url).ok()?.host_str()?.to_owned()));
+    hosts.collect()
 }
 
 /// A name that an authority can be shown to lead here: neither an address nor all names below one (RFC 8737 §3).
@@ -172,13 +171,7 @@ fn directory(text: &str) -> Result<Url, String> {
         "write the URL of the authority's directory, such as https://ca.internal/acme/acme/directory"
             .to_owned()
     })?;
-    let is_loopback = match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    if url.scheme() == "https" || is_loopback {
+    if url.scheme() == "https" || acme::is_local(&url) {
         return Ok(url);
     }
     Err("an authority is asked over https://, unless it is on this machine".to_owned())

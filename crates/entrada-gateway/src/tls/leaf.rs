@@ -26,19 +26,21 @@ impl Validity {
 
 /// A certificate, read.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Leaf {
-    pub(crate) validity: Validity,
+#[non_exhaustive]
+pub struct Leaf {
+    /// From when until when it is good.
+    pub validity: Validity,
     /// The DNS names it is for, in small letters.
-    pub(crate) names: Vec<String>,
+    pub names: Vec<String>,
     /// Its number, as it is written.
-    pub(crate) serial: Vec<u8>,
+    pub serial: Vec<u8>,
     /// Which key signed it, where it says so.
-    pub(crate) authority_key: Option<Vec<u8>>,
+    pub authority_key: Option<Vec<u8>>,
 }
 
 impl Leaf {
     /// Reads a certificate in DER; none where it is not one.
-    pub(crate) fn read(der: &[u8]) -> Option<Self> {
+    pub fn read(der: &[u8]) -> Option<Self> {
         let mut certificate = Der(Der(der).take(SEQUENCE)?);
         let mut signed = Der(certificate.take(SEQUENCE)?);
         signed.take_if(VERSION);

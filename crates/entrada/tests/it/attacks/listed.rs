@@ -37,7 +37,7 @@ const ATTACKS: [&str; 24] = [
 const ELSEWHERE: [&str; 48] = [
     include_str!("../../../../entrada-gateway/src/acme/kept.rs"),
     include_str!("../../../../entrada-gateway/src/acme/order.rs"),
-    include_str!("../../../../entrada-gateway/src/acme/tending.rs"),
+    include_str!("../../../../entrada-gateway/src/acme/tending/tests.rs"),
     include_str!("../../../../entrada-gateway/src/acme/transport.rs"),
     include_str!("../../../../entrada-gateway/src/config/tests/acme.rs"),
     include_str!("../../../../entrada-gateway/src/control/serving.rs"),

@@ -1,0 +1,194 @@
+//! Days of a gateway that gets its certificate itself, with an authority on this machine.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering as Atomic};
+
+use axum::routing::get;
+use axum::{Json, Router};
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use instant_acme::Key;
+use rcgen::{CertificateParams, Issuer, KeyPair, date_time_ymd};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use url::Url;
+
+use super::*;
+
+/// Days of 2026.
+const DAY: u64 = 86_400;
+const NEW_YEAR: u64 = 1_767_225_600;
+
+#[derive(Debug, Default)]
+struct Hands(AtomicU64);
+
+impl Clock for Hands {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix(NEW_YEAR + self.0.load(Atomic::Relaxed))
+    }
+}
+
+struct Stage {
+    folder: tempfile::TempDir,
+    clock: Arc<Hands>,
+    directory: Url,
+    _serving: JoinSet<()>,
+}
+
+impl Stage {
+    /// An authority on this machine that answers with `router`.
+    async fn with(router: impl FnOnce(&str, &Path) -> Router) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let router = router(&origin, folder.path());
+        let mut serving = JoinSet::new();
+        serving.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self {
+            folder,
+            clock: Arc::default(),
+            directory: format!("{origin}/dir").parse().unwrap(),
+            _serving: serving,
+        }
+    }
+
+    /// The gateway as it is when it starts.
+    fn acme(&self) -> Acme {
+        let system = Platform::system().unwrap();
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let platform = Platform::new(clock, system.random, system.http);
+        let domains = vec!["mcp.example.com".to_owned()];
+        let settings = AcmeSettings::new(domains, self.directory.clone(), self.folder.path());
+        let mut acme = Acme::on(settings, &platform).unwrap();
+        acme.dice = Dice(0);
+        acme
+    }
+
+    /// What was kept of a run before: an account, and a certificate for the first 90 days of the year.
+    fn keep(&self, name: &str) {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2026, 1, 1);
+        params.not_after = date_time_ymd(2026, 4, 1);
+        params.use_authority_key_identifier_extension = true;
+        let authority = KeyPair::generate().unwrap();
+        let issuer = Issuer::new(CertificateParams::default(), authority);
+        let key = KeyPair::generate().unwrap();
+        let chain = params.signed_by(&key, &issuer).unwrap().pem();
+        let kept = Kept::open(self.folder.path()).unwrap();
+        let directory = self.directory.as_str();
+        kept.keep_certificate(directory, (&chain, &key.serialize_pem()))
+            .unwrap();
+        let (_, key) = Key::generate_pkcs8().unwrap();
+        let key = base64::Engine::encode(
+            &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+            key.secret_pkcs8_der(),
+        );
+        let account = json!({
+            "directory": directory,
+            "contact": null,
+            "external_key_id": null,
+            "credentials": { "id": "1", "key_pkcs8": key, "directory": directory },
+        });
+        fs::write(self.folder.path().join("account.json"), account.to_string()).unwrap();
+    }
+
+    fn set(&self, seconds: u64) {
+        self.clock.0.store(seconds, Atomic::Relaxed);
+    }
+}
+
+fn wait(acme: &Acme) -> Option<u64> {
+    match acme.facts(false).next(acme.clock.now()) {
+        Next::Order => None,
+        Next::Wait(at) => Some(at.since(acme.clock.now()).as_secs()),
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_noted_before_it_is_made() {
+    static SEEN: Mutex<Vec<Value>> = Mutex::new(Vec::new());
+    let stage = Stage::with(|_, folder| {
+        let attempts = folder.join("attempts.json");
+        let directory = move || async move {
+            let noted = fs::read(attempts).unwrap();
+            SEEN.lock()
+                .unwrap()
+                .push(serde_json::from_slice(&noted).unwrap());
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                [(RETRY_AFTER, "7200")],
+                "later",
+            )
+        };
+        Router::new().route("/dir", get(directory))
+    })
+    .await;
+    let mut acme = stage.acme();
+    assert_eq!(wait(&acme), None);
+    acme.step(false).await;
+    {
+        let seen = SEEN.lock().unwrap();
+        assert_eq!(seen.len(), 1);
+        assert_eq!(seen[0]["attempts"]["failures"], 1, "{seen:?}");
+    }
+    // Nothing more until then, whoever asks, and however often it is started.
+    assert_eq!(wait(&acme), Some(7200));
+    acme.step(true).await;
+    let mut again = stage.acme();
+    again.step(true).await;
+    stage.set(7199);
+    again.step(true).await;
+    assert_eq!(SEEN.lock().unwrap().len(), 1);
+    stage.set(7200);
+    again.step(false).await;
+    assert_eq!(SEEN.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn what_was_kept_is_used_and_renewed_when_the_authority_says() {
+    let stage = Stage::with(|origin, _| {
+        let directory = json!({
+            "newNonce": format!("{origin}/nonce"),
+            "newAccount": format!("{origin}/account"),
+            "newOrder": format!("{origin}/order"),
+            "renewalInfo": format!("{origin}/info"),
+        });
+        let window = json!({ "suggestedWindow": {
+            "start": "2026-01-11T00:00:00Z",
+            "end": "2026-01-13T00:00:00Z",
+        }});
+        Router::new()
+            .route("/dir", get(move || async { Json(directory) }))
+            .route(
+                "/info/{id}",
+                get(move || async { ([(RETRY_AFTER, "600")], Json(window)) }),
+            )
+    })
+    .await;
+    stage.keep("mcp.example.com");
+    let mut acme = stage.acme();
+    assert!(acme.certificates().are_there());
+    assert_eq!(wait(&acme), Some(60 * DAY));
+    acme.ask_when().await;
+    assert_eq!(wait(&acme), Some(10 * DAY));
+    // Part of a second has gone by since it was said.
+    let ask_in = acme.suggestion.ask_at.since(acme.clock.now()).as_secs();
+    assert!((595..=600).contains(&ask_in), "{ask_in}");
+    acme.dice = Dice(u16::MAX);
+    assert_eq!(wait(&acme), Some(12 * DAY));
+}
+
+#[tokio::test]
+async fn what_was_kept_and_is_for_other_names_is_shown_until_there_is_another() {
+    let stage = Stage::with(|_, _| Router::new()).await;
+    stage.keep("before.example.com");
+    let mut acme = stage.acme();
+    assert!(acme.certificates().are_there());
+    assert_eq!(wait(&acme), None);
+    acme.step(false).await;
+    assert_eq!(wait(&acme), Some(60));
+    assert!(acme.certificates().are_there());
+}
