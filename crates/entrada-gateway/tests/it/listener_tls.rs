@@ -336,7 +336,7 @@ async fn whoever_comes_for_a_challenge_is_served_nothing() {
     let stage = Stage::showing(&pair).await;
     let _answer = stage.answer("localhost", &proof);
     let mut stream = stage.connect(&proof, &["acme-tls/1"]).await.unwrap();
-    let request = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let request = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     // It may be closed before that is written.
     let _ = stream.write_all(request).await;
     let mut answer = Vec::new();
