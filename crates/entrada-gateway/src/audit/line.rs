@@ -97,25 +97,24 @@ impl<'a> Line<'a> {
             correlation_id,
             address,
         } = asked;
-        let is_opening = |called: &&Called| called.from == CalledFrom::Handshake;
-        let opening = called.filter(is_opening).is_some();
-        let called = called.filter(|called| !is_opening(called));
+        let opening = called.is_some_and(|called| called.from == CalledFrom::Handshake);
+        let message = called.filter(|_| !opening);
         let line = Self {
             time: rfc3339(at),
-            event: match called.and_then(Called::tool) {
+            event: match message.and_then(Called::tool) {
                 Some(_) => "tool",
                 None if opening => "websocket",
                 None => "request",
             },
             route,
-            method: called.map(|called| called.method.as_str()),
-            name: called.and_then(|called| called.name.as_deref()),
-            from: called.map(|called| match called.from {
+            method: message.map(|called| called.method.as_str()),
+            name: message.and_then(|called| called.name.as_deref()),
+            from: message.map(|called| match called.from {
                 CalledFrom::Body => "body",
                 CalledFrom::Header => "header",
                 CalledFrom::Handshake => "handshake",
             }),
-            arguments: called
+            arguments: message
                 .filter(|_| arguments)
                 .and_then(|called| called.arguments.as_ref())
                 .map(Cow::Borrowed),

@@ -61,7 +61,7 @@ impl Connections {
     }
 
     /// Those that `connector` opens, each for one request and whatever becomes of it.
-    pub(super) fn for_one_each(connector: HttpsConnector<Dial>) -> Self {
+    pub(super) fn for_one_each(connector: Connector) -> Self {
         let sender = building().pool_max_idle_per_host(0).build(connector);
         Self::OfTheirOwn(Box::new(sender))
     }

@@ -282,10 +282,10 @@ async fn nothing_older_than_tls_1_2_is_spoken_and_nothing_in_clear() {
 /// What ended a handshake, where the other side said so.
 fn alert(failed: std::io::Result<TlsStream<TcpStream>>) -> AlertDescription {
     let error = failed.unwrap_err().into_inner().unwrap();
-    match error.downcast_ref::<rustls::Error>() {
-        Some(rustls::Error::AlertReceived(alert)) => *alert,
-        other => panic!("{other:?}"),
-    }
+    let Some(rustls::Error::AlertReceived(alert)) = error.downcast_ref() else {
+        unreachable!("no alert: {error}");
+    };
+    *alert
 }
 
 /// RFC 8737 §3.

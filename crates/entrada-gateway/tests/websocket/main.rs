@@ -15,6 +15,8 @@ mod client;
 mod ending;
 #[path = "../../../entrada/tests/it/log.rs"]
 mod log;
+#[path = "../../../entrada/tests/it/mcp_server.rs"]
+mod mcp_server;
 mod passing;
 mod refusing;
 mod stage;

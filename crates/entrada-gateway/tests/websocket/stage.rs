@@ -60,8 +60,8 @@ impl Stage {
         let mut settings = UpstreamSettings::new(url.parse().unwrap());
         settings.websocket = true;
         adjust(&mut settings);
-        let routes = Routes::new(&world.provider, &[settings]).unwrap();
-        let router = gateway(&world.provider, &routes);
+        let servers = Routes::new(&world.provider, &[settings]).unwrap();
+        let router = gateway(&world.provider, &servers);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, mut serving) = (CancellationToken::new(), JoinSet::new());

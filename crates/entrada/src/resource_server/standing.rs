@@ -57,13 +57,12 @@ impl Standing {
 
 impl Admission {
     async fn look(&self, now: Timestamp) -> Result<(), Refusal> {
-        let verifier = &self.guard.verifier;
-        let token = match verifier.recall(self.presented(), now) {
-            Some(token) => token,
-            None => {
-                let verified = verifier.verify(self.presented(), now).await;
-                verified.map_err(Refusal::of)?
-            }
+        let (verifier, presented) = (&self.guard.verifier, self.presented());
+        let token = if let Some(token) = verifier.recall(presented, now) {
+            token
+        } else {
+            let judged = verifier.verify(presented, now).await;
+            judged.map_err(Refusal::of)?
         };
         let decided = self.guard.requirement.decide(&token);
         decided.map_err(|shortfall| Refusal::Forbidden(Caller::of(&token), shortfall))

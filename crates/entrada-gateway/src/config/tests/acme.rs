@@ -41,8 +41,15 @@ fn what_is_wanted_of_whom_is_read_and_nobody_is_asked_who_was_not_named() {
     assert!(!format!("{acme:?}").contains(KEY));
 }
 
+/// What is set beside the least, the setting that is wrong then, and what is told of it.
+type Case = (
+    Vec<(&'static str, &'static str)>,
+    &'static str,
+    &'static str,
+);
+
 /// Each has one problem, with this setting, that says so.
-fn each_is_refused(cases: &[(Vec<(&str, &str)>, &str, &str)]) {
+fn each_is_refused(cases: &[Case]) {
     for (more, named, told) in cases {
         let found = problems(&[], &least_and(more));
         assert_eq!(found.len(), 1, "{found:?}");
