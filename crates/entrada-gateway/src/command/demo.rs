@@ -29,7 +29,7 @@ use crate::config::{ConfigError, Problem, UpstreamSettings, address, authorities
 use crate::gateway::gateway;
 use crate::route::Routes;
 use crate::server::Server;
-use crate::signals::{Hangups, StopSignals};
+use crate::signals::StopSignals;
 use crate::telemetry::{self, LogFormat, LogLevel, LogSettings, WithCauses};
 use crate::upstream::exchange::Exchange;
 use crate::upstream::identity::IdentityHeader;
@@ -80,8 +80,6 @@ pub async fn demo(options: &Options) -> Result<(), CommandError> {
         options.log_format,
         options.log_level.clone(),
     ));
-    // Nothing is read again, and as a gateway it goes on when its terminal hangs up.
-    let _hangups = Hangups::listen().map_err(CommandError::Signals)?;
     let signals = StopSignals::listen().map_err(CommandError::Signals)?;
     let stop = CancellationToken::new();
     let directory = TempDir::new().map_err(CommandError::Directory)?;

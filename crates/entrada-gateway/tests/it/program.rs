@@ -61,8 +61,6 @@ async fn the_demo_is_ready_when_it_says_so_and_stops_when_told() {
     let ready: Value = serde_json::from_str(&line).unwrap();
     let told = |name: &str| ready[name].as_str().unwrap();
     let (mcp_url, issuer) = (told("mcp_url"), told("issuer"));
-    let id = demo.0.id().to_string();
-    Command::new("kill").args(["-HUP", &id]).status().unwrap();
 
     let (status, headers, _) = get(mcp_url).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
