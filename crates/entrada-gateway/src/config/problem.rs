@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, in words that say what to change.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use crate::config::source::Origin;
@@ -59,8 +60,11 @@ pub struct Problem {
     text: String,
 }
 
-/// Those that stand in a file as they stand there, then the others as they were found.
+/// Those that stand in a file as they stand there, then the others as they were found; each once, though several
+/// routes may have it from one line.
 pub(super) fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    let mut told = HashSet::new();
+    problems.retain(|problem| told.insert(problem.text.clone()));
     problems.sort_by(|one, other| one.position().cmp(&other.position()));
     problems
 }

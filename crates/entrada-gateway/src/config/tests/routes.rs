@@ -49,6 +49,24 @@ pub(super) fn without_upstream() -> Vec<(&'static str, &'static str)> {
 }
 
 #[test]
+fn what_routes_have_from_one_line_is_told_once() {
+    let text = "\
+rate_limit_user = \"often\"
+
+[[route]]
+path = \"/mcp/mail\"
+upstream = \"http://127.0.0.1:3001/mcp\"
+
+[[route]]
+path = \"/mcp/orders\"
+upstream = \"http://127.0.0.1:3002/mcp\"
+";
+    let found = problems_of_file(text, &LEAST);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with(":1: rate_limit_user: "), "{found:?}");
+}
+
+#[test]
 fn problems_are_told_as_the_lines_stand_and_then_the_others() {
     let text = "\
 [[route]]
