@@ -246,6 +246,7 @@ impl Settings {
         let admin = admin::read(&mut sources);
         let tls = tls::read(&mut sources);
         let acme = acme::read(&mut sources, &provider);
+        together::look_at_tls(&mut sources, &provider);
         let log = log(&mut sources);
         let audit = observing::audit(&mut sources);
         let traces = observing::traces(&mut sources);

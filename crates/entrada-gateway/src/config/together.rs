@@ -1,8 +1,11 @@
 //! What settings come to that are each right by themselves: what may be meant is warned of.
 
+use url::Url;
+
 use crate::config::provider::ProviderSettings;
 use crate::config::resource::{ResourceSettings, TokensOf, repeats};
 use crate::config::source::Sources;
+use crate::tls::CERTIFICATE;
 
 /// Scopes of Microsoft Graph that let one read the groups one is in (Microsoft, *directoryObject:
 /// getMemberGroups*).
@@ -38,6 +41,18 @@ pub(super) fn look(sources: &mut Sources<'_>, provider: &ProviderSettings) {
              additional_scopes, unless an administrator consented for everybody"
         );
         sources.warn("groups_from_graph", &what);
+    }
+}
+
+/// Whether clients are led to where TLS is spoken, where it is.
+pub(super) fn look_at_tls(sources: &mut Sources<'_>, provider: &ProviderSettings) {
+    let given = [CERTIFICATE, "acme_domains"];
+    let given = given.into_iter().find(|name| sources.is_given(name));
+    let is_plain = Url::parse(&provider.base_url).is_ok_and(|url| url.scheme() == "http");
+    if let Some(given) = given.filter(|_| is_plain) {
+        let what =
+            format!("is http://, but TLS is spoken here, for there is {given}: write https://");
+        sources.refuse("base_url", &what);
     }
 }
 

@@ -89,3 +89,15 @@ fn a_key_that_others_may_read_is_warned_of() {
         assert_eq!(exposed.count(), warned, "{mode:o}");
     }
 }
+
+#[test]
+fn clients_are_not_led_to_plain_http_where_tls_is_spoken() {
+    let (certificate, key) = pair();
+    let (certificate, key) = (path(&certificate), path(&key));
+    let line = ["--tls-certificate", certificate, "--tls-key", key];
+    let plain = ["--base-url", "http://localhost:8000"];
+    let found = problems(&[&line[..], &plain].concat(), &least_and(&[]));
+    let expected = "--base-url: is http://, but TLS is spoken here, for there is tls_certificate: write https://";
+    assert_eq!(found, [expected]);
+    assert!(read(&line, &least_and(&[])).is_ok());
+}
