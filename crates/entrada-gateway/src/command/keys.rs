@@ -162,11 +162,14 @@ fn waiting(ring: &KeyRing, now: Timestamp) -> Option<String> {
     let signing = ring.facts().filter(|key| key.algorithm.is_some());
     let mut waiting = signing.filter(|key| key.from > now).map(|key| key.from);
     let (first, next) = (waiting.next()?, waiting.next()?);
+    let replaced = match next.since(first) {
+        Duration::ZERO => "at once".to_owned(),
+        later => format!("{} later", span(later)),
+    };
     Some(format!(
-        "a new key waited already: it is used in {} as before, and replaced {} later. One rotation is enough; \
+        "a new key waited already: it is used in {} as before, and replaced {replaced}. One rotation is enough; \
          each is honoured for 25 hours after it was replaced",
         span(first.since(now)),
-        span(next.since(first)),
     ))
 }
 
