@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::task::yield_now;
 
 use crate::log::Log;
-use crate::stage::{Stage, expect, gone};
+use crate::stage::{CONFIRMED, HANDSHAKE, Stage, expect, gone, head};
 
 /// Passes something each way.
 async fn talk(client: &mut TcpStream, server: &mut TcpStream) {
@@ -56,4 +56,45 @@ async fn one_whose_token_expires_ends() {
     tokio::time::pause();
     gone(&mut client).await;
     gone(&mut server).await;
+}
+
+#[tokio::test]
+async fn one_that_a_server_opens_long_after_it_was_asked_for_begins_with_no_token_that_is_over() {
+    let stage = Stage::with(|settings| settings.response_timeout = None).await;
+    let mut client = stage.client(&stage.asking("/mcp", HANDSHAKE)).await;
+    let (mut server, _) = stage.accept().await;
+    stage.world.advance(Duration::from_secs(3601 + 60));
+    server.write_all(CONFIRMED.as_bytes()).await.unwrap();
+    assert!(head(&mut client).await.starts_with("HTTP/1.1 101 "));
+    // No time goes by but what passes while nothing is left to do, and that is less than until it is looked again.
+    let ended = tokio::time::timeout(Duration::from_secs(3), gone(&mut server));
+    ended.await.unwrap();
+    gone(&mut client).await;
+}
+
+#[tokio::test]
+async fn one_that_is_open_holds_a_place_among_its_users_requests_until_its_end() {
+    let stage = Stage::with(|settings| settings.max_concurrent_requests = Some(2)).await;
+    let (client, server) = stage.open().await;
+    let (_other, _others) = stage.open().await;
+    let asking = stage.asking("/mcp", HANDSHAKE);
+    let refused = stage.refused(&asking).await;
+    assert!(refused.starts_with("HTTP/1.1 429 "), "{refused}");
+    let plain = stage.refused(&stage.asking("/mcp", "")).await;
+    assert!(plain.starts_with("HTTP/1.1 429 "), "{plain}");
+    drop((client, server));
+    // That it ended is noticed a moment later.
+    loop {
+        let mut again = stage.client(&asking).await;
+        let (stream, _) = tokio::select! {
+            answer = head(&mut again) => {
+                assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+                yield_now().await;
+                continue;
+            }
+            accepted = stage.upstream.accept() => accepted.unwrap(),
+        };
+        drop(stream);
+        break;
+    }
 }

@@ -176,6 +176,7 @@ impl Guard {
         presentation: Presentation,
         request: &mut Request<B>,
     ) -> Result<(), Refusal> {
+        let now = presentation.at;
         self.possession.admit(token, presentation, request)?;
         if let Err(shortfall) = self.requirement.decide(token) {
             return Err(Refusal::Forbidden(Caller::of(token), shortfall));
@@ -186,7 +187,7 @@ impl Guard {
         }
         let lasting = headers.contains_key(UPGRADE).then(|| presented(headers));
         let standing = lasting.and_then(Result::ok);
-        let standing = standing.map(|(_, bare)| Standing::new(self, bare, token.expires_at));
+        let standing = standing.map(|(_, bare)| Standing::new(self, bare, token.expires_at, now));
         // MCP authorization, *Token Handling*: no token of ours is passed on.
         headers.remove(AUTHORIZATION);
         headers.remove(DPOP);
