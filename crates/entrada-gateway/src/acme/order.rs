@@ -10,6 +10,7 @@ use instant_acme::{
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
+use crate::telemetry::WithCauses;
 use crate::tls::{Answer, Challenges, TlsError};
 
 /// Why there is no new certificate.
@@ -67,6 +68,15 @@ impl OrderError {
     /// Whether the authority says so, by the last part of the kind of problem.
     pub(super) fn is(&self, problem: &str) -> bool {
         matches!(self, Self::Refused { kind, .. } if kind == problem)
+    }
+
+    /// It with its causes, for a log: those may have what the authority wrote in them, too.
+    pub(super) fn told(&self) -> String {
+        let told = WithCauses::of(self).to_string();
+        let told = told
+            .chars()
+            .map(|of| if of.is_control() { ' ' } else { of });
+        told.take(3 * MOST_SAID).collect()
     }
 }
 
@@ -201,7 +211,7 @@ async fn unproven(order: &mut Order) -> Option<OrderError> {
         let mut challenges = state.challenges.iter();
         if let Some(problem) = challenges.find_map(|challenge| challenge.error.as_ref()) {
             return Some(OrderError::Unproven {
-                name: state.identifier().to_string(),
+                name: one_line(&state.identifier().to_string()),
                 said: format!("{} ({})", said(problem), kind(problem)),
             });
         }
@@ -238,5 +248,19 @@ mod tests {
             "the authority refuses (dns\\u{1b}[2J): no\\r\\nsuch name; and\\nthat"
         );
         assert!(problem(&"a".repeat(100_000)).len() < 600);
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_read_is_told_on_one_line_and_not_at_any_length() {
+        let told = |status: &str| {
+            let state = serde_json::json!({ "status": status });
+            let error =
+                serde_json::from_value::<instant_acme::AuthorizationState>(state).unwrap_err();
+            OrderError::from(instant_acme::Error::Json(error)).told()
+        };
+        let forged = told("x\n2026-12-01T00:00:00Z  INFO an operator signed in\u{1b}[2J");
+        assert!(forged.contains("an operator signed in"), "{forged}");
+        assert!(!forged.contains(char::is_control), "{forged:?}");
+        assert!(told(&"a".repeat(100_000)).len() <= 3 * MOST_SAID);
     }
 }

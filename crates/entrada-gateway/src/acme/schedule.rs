@@ -70,6 +70,11 @@ impl Facts {
         }
     }
 
+    /// Whether one is needed at `now`, whatever became of the orders before.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.due() <= now
+    }
+
     /// When a certificate is needed.
     fn due(&self) -> Timestamp {
         let Some(validity) = self.certificate else {
@@ -90,6 +95,14 @@ impl Facts {
 }
 
 impl Attempts {
+    /// None that failed since the one that did not, at `now`.
+    pub(super) fn succeeded(now: Timestamp) -> Self {
+        Self {
+            last: now,
+            ..Self::default()
+        }
+    }
+
     /// The same, and another failed at `now`; the authority said how long it wants no other.
     pub(super) fn and_failed(self, retry_after: Option<Duration>, now: Timestamp) -> Self {
         Self {
@@ -104,10 +117,16 @@ impl Attempts {
         let none = Timestamp::default();
         let said = self.not_before.filter(|at| *at <= now + LONGEST_PAUSE);
         let said = said.unwrap_or(none);
-        if self.failures == 0 || self.last > now || facts.asked {
+        if self.last > now || facts.asked {
             return said;
         }
-        let nth = usize::try_from(self.failures - 1).unwrap_or(usize::MAX);
+        let Some(nth) = self.failures.checked_sub(1) else {
+            return facts.certificate.map_or(said, |validity| {
+                let pause = validity.not_after.since(validity.not_before) / 10;
+                said.max(self.last + pause.clamp(SHORTEST_USE, LONGEST_USE))
+            });
+        };
+        let nth = usize::try_from(nth).unwrap_or(usize::MAX);
         let pause = PAUSES.get(nth).copied().unwrap_or(LONGEST);
         let pause = Duration::from_secs(pause);
         said.max(self.last + pause + facts.dice.of(pause / 8))
@@ -119,8 +138,12 @@ impl Attempts {
 const PAUSES: [u64; 5] = [60, 300, 900, 3600, 7200];
 /// After further ones.
 const LONGEST: u64 = 6 * 3600;
+/// How long a certificate is used at least, a tenth of its life within these bounds: an authority may say of each
+/// that it should have been renewed already.
+const SHORTEST_USE: Duration = Duration::from_secs(60);
+const LONGEST_USE: Duration = Duration::from_secs(3600);
 /// The longest an authority is heard about: its limits are over a week.
-const LONGEST_PAUSE: Duration = Duration::from_secs(8 * 86_400);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(8 * 86_400);
 
 #[cfg(test)]
 mod tests {

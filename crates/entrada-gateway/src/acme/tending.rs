@@ -176,7 +176,7 @@ impl Acme {
     }
 
     fn tell_failure(&self, error: &OrderError, now: Timestamp) {
-        let cause = WithCauses::of(error);
+        let cause = error.told();
         let next_try_in_seconds = match self.facts(false).next(now) {
             Next::Order => 0,
             Next::Wait(at) => at.since(now).as_secs(),
@@ -248,8 +248,8 @@ impl Acme {
             "new connections get the new certificate"
         );
         let failed = self.attempts;
-        self.note(Attempts::default())?;
-        if self.facts(false).next(now) == Next::Order {
+        self.note(Attempts::succeeded(now))?;
+        if self.facts(false).is_due(now) {
             // Or one after the other would be ordered.
             self.note(failed)?;
             return Err(OrderError::Unfit("at its end already: is the clock right?"));

@@ -9,12 +9,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use entrada::platform::{HttpTransport, Timestamp};
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use url::Url;
 
 use crate::acme::is_local;
+use crate::acme::schedule::LONGEST_PAUSE;
 
 /// Sends what ACME says by the transport everything else is sent by, which follows no redirect.
 #[derive(Clone)]
@@ -89,8 +90,9 @@ impl Transport {
             Err(never) => match never {},
         };
         let answer = self.http.send(Request::from_parts(parts, body)).await;
-        let answer = answer.map_err(|error| Error::Other(Box::new(error)))?;
+        let mut answer = answer.map_err(|error| Error::Other(Box::new(error)))?;
         self.note(&answer);
+        shorten_pause(answer.headers_mut());
         Ok(BytesResponse::from(answer.map(Full::new)))
     }
 
@@ -99,6 +101,17 @@ impl Transport {
         let is_error = |status: StatusCode| status.is_client_error() || status.is_server_error();
         let pause = Pause::of(answer.headers()).filter(|_| is_error(answer.status()));
         *self.paused.lock().unwrap_or_else(PoisonError::into_inner) = pause;
+    }
+}
+
+/// Has an authority be heard for as long as any is: whoever adds what it says to a clock is stopped by what no
+/// clock holds.
+fn shorten_pause(headers: &mut HeaderMap) {
+    if Pause::of(headers)
+        .is_some_and(|pause| matches!(pause, Pause::For(long) if long > LONGEST_PAUSE))
+    {
+        let longest = HeaderValue::from(LONGEST_PAUSE.as_secs());
+        headers.insert(RETRY_AFTER, longest);
     }
 }
 

@@ -192,3 +192,52 @@ async fn what_was_kept_and_is_for_other_names_is_shown_until_there_is_another() 
     assert_eq!(wait(&acme), Some(60));
     assert!(acme.certificates().are_there());
 }
+
+#[tokio::test]
+async fn an_authority_that_would_have_each_certificate_renewed_at_once_gets_no_order_after_the_other()
+ {
+    let stage = Stage::with(|_, _| Router::new()).await;
+    stage.keep("mcp.example.com");
+    stage.set(DAY);
+    let mut acme = stage.acme();
+    let past = Window {
+        start: Timestamp::from_unix(0),
+        end: Timestamp::from_unix(DAY),
+    };
+    acme.taken(acme.clock.now()).unwrap();
+    acme.suggestion.window = Some(past);
+    assert_eq!(wait(&acme), Some(3600));
+    // Nor is it forgotten by whoever starts anew; who had none yet would not wait.
+    let mut again = stage.acme();
+    again.suggestion.window = Some(past);
+    assert_eq!(wait(&again), Some(3600));
+    again.held = None;
+    assert_eq!(wait(&again), None);
+}
+
+#[tokio::test]
+async fn an_authority_that_says_to_come_again_when_no_clock_goes_any_more_stops_nothing() {
+    let stage = Stage::with(|origin, _| {
+        let directory = json!({
+            "newNonce": format!("{origin}/nonce"),
+            "newAccount": format!("{origin}/account"),
+            "newOrder": format!("{origin}/order"),
+            "renewalInfo": format!("{origin}/info"),
+        });
+        let window = json!({ "suggestedWindow": {
+            "start": "2026-01-11T00:00:00Z",
+            "end": "2026-01-13T00:00:00Z",
+        }});
+        let never = [(RETRY_AFTER, u64::MAX.to_string())];
+        Router::new()
+            .route("/dir", get(move || async { Json(directory) }))
+            .route("/info/{id}", get(move || async { (never, Json(window)) }))
+    })
+    .await;
+    stage.keep("mcp.example.com");
+    let mut acme = stage.acme();
+    acme.ask_when().await;
+    assert_eq!(wait(&acme), Some(10 * DAY));
+    let ask_in = acme.suggestion.ask_at.since(acme.clock.now());
+    assert_eq!(ask_in, LONGEST_ASK);
+}
