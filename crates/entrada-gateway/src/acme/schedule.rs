@@ -140,7 +140,7 @@ const PAUSES: [u64; 5] = [60, 300, 900, 3600, 7200];
 const LONGEST: u64 = 6 * 3600;
 /// How long a certificate is used at least, a tenth of its life within these bounds: an authority may say of each
 /// that it should have been renewed already.
-const SHORTEST_USE: Duration = Duration::from_secs(60);
+const SHORTEST_USE: Duration = Duration::from_secs(10);
 const LONGEST_USE: Duration = Duration::from_secs(3600);
 /// The longest an authority is heard about: its limits are over a week.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(8 * 86_400);

@@ -104,3 +104,22 @@ async fn nobody_is_turned_out_for_our_troubles_until_they_have_lasted() {
     };
     assert!(matches!(*error, VerifyError::Unavailable(_)), "{error:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waited_long_for_what_was_asked_is_looked_at_before_it_begins() {
+    let world = World::new().await;
+    let session = world.log_in("alice").await;
+    let [kept, revoked] = [
+        standing(&world, &session).await,
+        standing(&world, &session).await,
+    ];
+    world.advance(60 * SECOND);
+    let at_once = |standing: Standing| async move {
+        tokio::time::timeout(SECOND, standing.ended()).await.ok()
+    };
+    assert!(at_once(kept).await.is_none());
+    session.client.revoke(&session.refresh_token).await;
+    world.advance(60 * SECOND);
+    let refusal = at_once(revoked).await.unwrap();
+    assert_eq!(refusal.label(), "grant_ended");
+}
