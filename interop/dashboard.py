@@ -5,6 +5,7 @@ import http.server
 import json
 import math
 import pathlib
+import socket
 import tempfile
 import threading
 import time
@@ -17,7 +18,11 @@ from serving import running, serve
 from tenant import PASSWORD, USERNAME
 from user_agent import UserAgent
 
-MOST_A_SECOND = 3
+MOST_A_SECOND, MOST_CONNECTIONS = 3, 20
+# Whoever connects too often; everybody else is at 127.0.0.1.
+GREEDY = "127.0.0.2"
+# Nothing here speaks TLS.
+OF_TLS = "The certificate"
 DASHBOARD = ROOT / "deploy/grafana/entrada.json"
 # What Grafana would put in, for a scrape each second.
 VARIABLES = {"$job": ".*", "$__rate_interval": "15s", "$__range": "5m"}
@@ -77,7 +82,7 @@ def expressions() -> dict[str, list[str]]:
     asked = {panel["title"]: [target["expr"] for target in panel.get("targets", [])] for panel in panels}
     for name, value in VARIABLES.items():
         asked = {title: [one.replace(name, value) for one in expressions] for title, expressions in asked.items()}
-    return {title: expressions for title, expressions in asked.items() if expressions}
+    return {title: expressions for title, expressions in asked.items() if expressions and title != OF_TLS}
 
 
 class Dashboard(unittest.TestCase):
@@ -95,6 +100,7 @@ class Dashboard(unittest.TestCase):
             audit_log=f"file:{folder}/audit.log",
             otlp_endpoint=f"http://127.0.0.1:{free_port()}",
             rate_limit_user=f"{MOST_A_SECOND}/1s",
+            max_connections_per_address=MOST_CONNECTIONS,
         )
         cls.base_url = cls.enterClassContext(gateway).base_url
         cls.client, cls.elsewhere = Client(f"{cls.base_url}/mcp"), Client(f"{cls.base_url}/gone")
@@ -117,6 +123,11 @@ class Dashboard(unittest.TestCase):
         spends.tokens["refresh_token"] = spent
         self.assertEqual(spends.refresh().status, 400)
         self.assertEqual(leaves.revoke().status, 200)
+        with contextlib.ExitStack() as open_sockets:
+            address = ("127.0.0.1", urllib.parse.urlsplit(self.base_url).port)
+            for _ in range(MOST_CONNECTIONS + 1):
+                last = open_sockets.enter_context(socket.create_connection(address, source_address=(GREEDY, 0)))
+            self.assertEqual(last.recv(1), b"")
         send(f"{self.base_url}/auth/callback?state=nobodys&error=access_denied")
         # Another configuration, which is taken over.
         self.config.write_text(self.config.read_text() + "body_limit = \"1MiB\"\n")
