@@ -67,6 +67,8 @@ class Person(unittest.TestCase):
         self.driver = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
         self.addCleanup(self.driver.quit)
         self.driver.set_page_load_timeout(30)
+        # Without a screen a page of another site begins as if nobody looked at it, and shows no focus.
+        self.driver.execute_cdp_cmd("Emulation.setFocusEmulationEnabled", {"enabled": True})
 
     # ---- What a person does ----
 
