@@ -247,7 +247,7 @@ impl Settings {
         let tls = tls::read(&mut sources);
         let acme = acme::read(&mut sources, &provider);
         together::look_at_tls(&mut sources, &provider);
-        let log = log(&mut sources);
+        let log = observing::log(&mut sources);
         let audit = observing::audit(&mut sources);
         let traces = observing::traces(&mut sources);
         let warnings = problem::in_order(sources.take_warnings());
@@ -429,7 +429,7 @@ fn upstream(
     let timeout = sources.parsed("upstream_timeout", value::timeout);
     let rates = observing::rates(sources);
     let concurrent = sources.parsed("max_concurrent_requests_per_user", value::most);
-    let websocket = websocket::read(sources, transport.as_ref(), &policy);
+    let websocket = websocket::read(sources, transport.as_ref(), (&policy, &rates));
     Some(UpstreamSettings {
         transport: transport?,
         resource_path,
@@ -496,12 +496,6 @@ fn server(sources: &mut Sources<'_>) -> ServerSettings {
         max_connections: connections.flatten(),
         max_connections_per_address: per_address.flatten(),
     }
-}
-
-fn log(sources: &mut Sources<'_>) -> LogSettings {
-    let format = sources.parsed("log_format", str::parse);
-    let level = sources.parsed("log_level", str::parse);
-    LogSettings::new(format, level.unwrap_or_default())
 }
 
 #[cfg(test)]

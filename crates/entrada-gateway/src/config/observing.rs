@@ -10,6 +10,7 @@ use crate::config::problem::Problem;
 use crate::config::source::Sources;
 use crate::config::value;
 use crate::rate::{Rate, Rates};
+use crate::telemetry::LogSettings;
 use crate::traces::TraceSettings;
 
 /// Where to say what is counted; never where strangers ask.
@@ -99,6 +100,13 @@ pub(super) fn rates(sources: &mut Sources<'_>) -> Rates {
         client: read("rate_limit_client"),
         tool: read("rate_limit_tool"),
     }
+}
+
+/// What is logged, and how.
+pub(super) fn log(sources: &mut Sources<'_>) -> LogSettings {
+    let format = sources.parsed("log_format", str::parse);
+    let level = sources.parsed("log_level", str::parse);
+    LogSettings::new(format, level.unwrap_or_default())
 }
 
 /// So many in so long, `100/1m`, or `none`.

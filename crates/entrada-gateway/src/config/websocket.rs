@@ -4,6 +4,7 @@ use crate::config::Transport;
 use crate::config::source::Sources;
 use crate::config::value;
 use crate::policy::Policy;
+use crate::rate::Rates;
 
 const NAME: &str = "websocket";
 
@@ -11,7 +12,7 @@ const NAME: &str = "websocket";
 pub(super) fn read(
     sources: &mut Sources<'_>,
     transport: Option<&Transport>,
-    policy: &Policy,
+    (policy, rates): (&Policy, &Rates),
 ) -> bool {
     let wanted = sources.parsed(NAME, value::switch) == Some(true);
     if !wanted {
@@ -21,7 +22,6 @@ pub(super) fn read(
         let what = "a server that speaks stdio has none: write websocket = false in its route";
         sources.check(NAME, Err::<(), _>(what.to_owned()));
     }
-    let limits_tools = sources.text("rate_limit_tool");
     for (reads, why, instead) in [
         (
             !policy.rules.is_empty(),
@@ -34,7 +34,7 @@ pub(super) fn read(
             "name policy_file in the routes it is for alone",
         ),
         (
-            limits_tools.is_some_and(|rate| rate != "none"),
+            rates.tool.is_some(),
             "rate_limit_tool counts what is called",
             "write rate_limit_tool = \"none\" beside it",
         ),
