@@ -11,6 +11,7 @@ mod claims;
 pub mod cloud;
 pub mod credential;
 pub mod error;
+pub mod examination;
 pub mod groups;
 mod id_token;
 mod issuer;

@@ -19,6 +19,7 @@ use crate::administration::Administration;
 use crate::authorization_server::{AuthorizationServer, TrustedProxies};
 use crate::caller_assertion::CallerAssertions;
 use crate::entra::error::EntraError;
+use crate::entra::examination::Finding;
 use crate::entra::groups::GroupResolver;
 use crate::entra::{AppRegistration, EntraClient};
 use crate::jwt::jwks::Algorithm;
@@ -258,6 +259,27 @@ impl AzureProvider {
         self.0.server.entra().app().ready().await
     }
 
+    /// Asks Entra what can be asked about the app registration before anybody signs in: whether it is there and takes
+    /// our credential, and whether logins would begin, those of `operators` too, where they are served. Nothing is
+    /// changed by it; Entra's log has it as sign-ins of the application.
+    pub async fn examine(&self, operators: Option<&AdminSettings>) -> Vec<Finding> {
+        let Inner {
+            server, platform, ..
+        } = &*self.0;
+        let entra = server.entra();
+        let mut findings = entra.app().examine(platform.clock.now()).await;
+        let is_there = findings.iter().any(Finding::is_good);
+        if !is_there {
+            return findings;
+        }
+        let operators = operators.and_then(|operators| self.operators_registration(operators).ok());
+        let operators = operators.map(|app| EntraClient::new(app, platform.clone()));
+        for entra in self.0.issues.then_some(entra).into_iter().chain(&operators) {
+            findings.push(entra.examine_login(server.required_scope(), platform).await);
+        }
+        findings
+    }
+
     /// Makes new keys: a signing key that is published at once and signs ten minutes later, and a
     /// sealing key that seals from then on. Old ones stay good for as long as they are needed.
     ///
@@ -337,12 +359,7 @@ impl AzureProvider {
         if app.authority.is_for_several_tenants() && !settings.names_a_tenant() {
             return Err(AdminError::Tenant);
         }
-        let app = AppRegistration {
-            redirect_uri: settings.redirect_uri()?,
-            additional: Scope::default(),
-            incremental: Scope::default(),
-            ..app.clone()
-        };
+        let app = self.operators_registration(&settings)?;
         let lent = Lent {
             administration: self.administration(),
             entra: EntraClient::new(app, platform.clone()),
@@ -352,6 +369,19 @@ impl AzureProvider {
             platform: platform.clone(),
         };
         Ok(admin_site::router(settings, lent))
+    }
+
+    /// The app registration as operators sign in with it.
+    fn operators_registration(
+        &self,
+        settings: &AdminSettings,
+    ) -> Result<AppRegistration, AdminError> {
+        Ok(AppRegistration {
+            redirect_uri: settings.redirect_uri()?,
+            additional: Scope::default(),
+            incremental: Scope::default(),
+            ..self.0.app.clone()
+        })
     }
 
     /// Forgets what has expired. The server does so by itself while it issues tokens; call it

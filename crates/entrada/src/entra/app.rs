@@ -1,7 +1,7 @@
 //! Our app registration at Entra's token endpoint.
 
 use bytes::Bytes;
-use http::Uri;
+use http::{Response, Uri};
 use serde::Deserialize;
 use url::form_urlencoded;
 
@@ -89,6 +89,15 @@ impl EntraApp {
     ///
     /// [`EntraError`]: Entra refused or could not be asked, or something else answered.
     pub(crate) async fn ready(&self) -> Result<(), EntraError> {
+        self.configuration().await.map(drop)
+    }
+
+    /// The answer that holds the OpenID configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`EntraError`] likewise.
+    pub(super) async fn configuration(&self) -> Result<Response<Bytes>, EntraError> {
         let mut request = http::Request::new(Bytes::new());
         let configuration = self.authority.openid_configuration();
         request.uri_mut().clone_from(configuration);
@@ -96,8 +105,10 @@ impl EntraApp {
         if !response.status().is_success() {
             return Err(EntraError::from_http(&response));
         }
-        let read = serde_json::from_slice::<Configuration>(response.body());
-        read.map(drop).map_err(|_| EntraError::Malformed)
+        match serde_json::from_slice::<Configuration>(response.body()) {
+            Ok(_) => Ok(response),
+            Err(_) => Err(EntraError::Malformed),
+        }
     }
 
     /// What a request for tokens asks of them, `claims` included.

@@ -301,6 +301,11 @@ impl Authority {
         &self.issuers
     }
 
+    /// Whether an application can sign in there: at a tenant, by its id or a domain of it.
+    pub(crate) fn is_of_one_tenant(&self) -> bool {
+        !["organizations", "common", "consumers"].contains(&&*self.path)
+    }
+
     /// Whether users of more than one tenant may come.
     pub(crate) fn is_for_several_tenants(&self) -> bool {
         match &self.issuers {

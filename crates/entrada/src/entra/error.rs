@@ -304,8 +304,15 @@ impl Refusal {
 
 /// What helps against the error with this number after `AADSTS`, in a sentence for whoever runs the
 /// server.
-pub(crate) fn advice_on(aadsts: u32) -> &'static str {
+pub fn advice_on(aadsts: u32) -> &'static str {
     aadsts::meaning(&[aadsts]).map_or(LOOK_UP, |meaning| meaning.advice)
+}
+
+/// The first number after `AADSTS` in what Entra said.
+pub(crate) fn aadsts_in(text: &str) -> Option<u32> {
+    let (_, rest) = text.split_once("AADSTS")?;
+    let end = rest.find(|letter: char| !letter.is_ascii_digit());
+    rest.get(..end.unwrap_or(rest.len()))?.parse().ok()
 }
 
 const LOOK_UP: &str = "look the number up at https://login.microsoftonline.com/error";

@@ -27,6 +27,7 @@ mod direct;
 mod dpop;
 mod entra_ready;
 mod errors;
+mod examination;
 mod held_registration;
 mod identity_assertion;
 mod incremental_consent;

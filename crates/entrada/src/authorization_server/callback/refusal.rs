@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::entra::error::{EntraError, Remedy, advice_on};
+use crate::entra::error::{EntraError, Remedy, aadsts_in, advice_on};
 use crate::oauth::error::ErrorCode;
 
 /// Signing in is not possible for now.
@@ -65,7 +65,7 @@ impl UpstreamRefusal {
     pub fn new(error: &str, description: Option<&str>, scope: impl Into<String>) -> Self {
         Self {
             error: UpstreamError::parse(error),
-            aadsts: description.and_then(aadsts),
+            aadsts: description.and_then(aadsts_in),
             scope: scope.into(),
         }
     }
@@ -122,11 +122,4 @@ pub(in crate::authorization_server) fn unredeemed(error: &EntraError) -> (ErrorC
         | Remedy::AskAdmin
         | Remedy::FixConfiguration => NOT_COMPLETED,
     }
-}
-
-/// The first number after `AADSTS`.
-fn aadsts(description: &str) -> Option<u32> {
-    let (_, rest) = description.split_once("AADSTS")?;
-    let end = rest.find(|letter: char| !letter.is_ascii_digit());
-    rest.get(..end.unwrap_or(rest.len()))?.parse().ok()
 }

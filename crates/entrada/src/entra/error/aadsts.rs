@@ -23,6 +23,7 @@ const MEANINGS: &[(&[u32], Remedy, &str)] = {
     (&[16000, 16001], StepUp, "the user has several accounts signed in and must choose one"),
     (&[28000], FixConfiguration, "the scopes are of several apis: ask for a token of one api at a time"),
     (&[28002, 28003, 70011, 1002012], FixConfiguration, "the scope is not one that entra knows here: a named scope, or {resource}/.default, of one api"),
+    (&[50011, 90102, 500113, 900971], FixConfiguration, "the redirect uri is not registered: add it under \"Authentication\", platform Web, letter for letter"),
     (&[50013], FixConfiguration, "the token is not one entra takes as an assertion: it must be an access token for this app registration, signed with entra's own keys"),
     (&[50020], AskAdmin, "the account is not in this tenant: an administrator has to invite it as a guest"),
     (&[50034], SignInAgain, "the account does not exist any more in this tenant"),
