@@ -19,6 +19,7 @@ use crate::upstream::UpstreamError;
 pub mod clients;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 pub mod grants;
 mod kept;
 pub mod keys;
@@ -177,6 +178,14 @@ pub enum CommandError {
     /// Whoever was asked said no.
     #[error("nothing was changed")]
     SaidNo,
+    /// What was looked at is not as it must be.
+    #[error("{wrong} of {of} are wrong")]
+    Unwell {
+        /// How much is wrong.
+        wrong: usize,
+        /// Of how much.
+        of: usize,
+    },
     /// It was said already.
     #[error("the configuration cannot be used")]
     Told,

@@ -8,7 +8,7 @@ use entrada_gateway::command::CommandError;
 use entrada_gateway::command::demo::{self, demo};
 use entrada_gateway::command::serve::serve;
 use entrada_gateway::command::terminal::{WRONG, styled};
-use entrada_gateway::command::{clients, config, grants, keys, policy, shell, store};
+use entrada_gateway::command::{clients, config, doctor, grants, keys, policy, shell, store};
 use entrada_gateway::config::{Environment, Flags};
 use entrada_gateway::telemetry::WithCauses;
 
@@ -54,6 +54,10 @@ enum Command {
     /// Look for what is wrong with the settings, all at once
     #[command(after_help = CONFIG_AFTER_HELP)]
     Config(config::Options),
+    /// Look for what keeps people from signing in: at Entra, at the MCP servers, and at the gateway as clients
+    /// see it
+    #[command(after_help = DOCTOR_AFTER_HELP)]
+    Doctor(doctor::Options),
     /// Write what completes this program's command line in a shell
     Completions(shell::Completions),
     /// Write the manual, for man(1)
@@ -91,6 +95,7 @@ fn run(command: Command) -> Result<(), CommandError> {
             Command::Grants(options) => options.run(&environment, &mut out).await,
             Command::Clients(options) => options.run(&environment, &mut out).await,
             Command::Config(options) => options.run(&environment, &mut out),
+            Command::Doctor(options) => options.run(&environment, &mut out).await,
             Command::Completions(options) => options.run(Arguments::command(), &mut out),
             Command::Man(options) => options.run(Arguments::command(), &mut out),
         }
@@ -117,6 +122,8 @@ Examples:
       Protect the MCP server on port 3000.
   entrada config check --config entrada.toml
       Everything that is wrong with it, and what to register in Entra.
+  entrada doctor --config entrada.toml
+      What keeps people from signing in.
   entrada serve --help
       Every setting, with its flag and its variable.
 
@@ -249,6 +256,22 @@ its setting and its route, too.
 Exit codes:
   0  the settings can be used; there may be warnings
   2  they cannot";
+
+const DOCTOR_AFTER_HELP: &str = "\
+Examples:
+  entrada doctor --config entrada.toml
+  entrada doctor --config entrada.toml --json | jq -r '.seen[] | select(.state == \"wrong\") | .advice'
+
+It takes what serve takes, and beside a gateway that runs it changes nothing. It asks Entra whether it
+knows the tenant, takes the credential and would begin a login that comes back to the redirect URI; it
+opens a session with each MCP server and ends it, a program among them; and it asks for the metadata
+and the challenge as a client does, at base_url, so it is best run where clients are. At Entra it is
+seen as sign-ins of the application that asked for its own token, and as one of nobody that failed.
+
+Exit codes:
+  0  nothing is wrong; there may be what cannot be told
+  1  something is wrong
+  2  the command line or the configuration is wrong";
 
 const DEMO_AFTER_HELP: &str = "\
 Examples:

@@ -8,6 +8,7 @@ mod endpoints;
 pub mod error;
 pub mod exchange;
 mod first_event;
+pub(crate) mod greeting;
 pub mod headers;
 mod health;
 pub mod http;

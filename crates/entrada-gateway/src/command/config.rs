@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
+use entrada::AzureProvider;
 use serde::Serialize;
 
 use super::grants::json_line;
@@ -10,6 +11,7 @@ use super::terminal::{GOOD, STRONG, WARNING, styled};
 use crate::command::CommandError;
 use crate::config::{ConfigError, Environment, Flags, Problem, Settings};
 use crate::route as gateway;
+use crate::telemetry::WithCauses;
 
 /// What to do with the settings.
 #[derive(Debug, Args)]
@@ -47,7 +49,7 @@ struct Outcome {
 
 /// What is wrong, or may be meant.
 #[derive(Debug, Serialize)]
-struct Told {
+pub(super) struct Told {
     setting: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<String>,
@@ -111,20 +113,10 @@ impl Options {
 /// What the settings lead to, and what may be meant by them.
 fn look(flags: &Flags, environment: &Environment) -> Result<(LeadsTo, Vec<Problem>), ConfigError> {
     let settings = Settings::read(flags, environment)?;
-    let mut problems = settings.provider.rehearse(&[]);
-    let base = settings.provider.base_url.clone();
-    let resources = settings.provider.resources.iter();
-    let servers = resources.map(|resource| resource.url(&base));
-    let servers: Vec<_> = servers.zip(&settings.upstreams).collect();
-    for (resource, server) in &servers {
-        if let Err(error) = gateway::Route::new(resource, server, None) {
-            let what = crate::telemetry::WithCauses::of(&error).to_string();
-            problems.push(Problem::new(what));
-        }
-    }
-    if !problems.is_empty() {
-        return Err(ConfigError::new(problems));
-    }
+    let mcp_urls = provider_of(&settings)?
+        .resources()
+        .map(str::to_owned)
+        .collect();
     let provider = &settings.provider;
     let base = provider.base_url.trim_end_matches('/');
     let routes = settings.upstreams.iter().map(|server| Route {
@@ -132,14 +124,10 @@ fn look(flags: &Flags, environment: &Environment) -> Result<(LeadsTo, Vec<Proble
         upstream: server.transport.shown(),
     });
     let routes: Vec<_> = routes.collect();
-    let mcp_urls = servers.into_iter().map(|(resource, _)| resource).collect();
     let leads_to = LeadsTo {
         mcp_urls,
         redirect_uri: format!("{base}{}", provider.redirect_path),
-        issuer: provider
-            .issuer_url
-            .clone()
-            .unwrap_or_else(|| base.to_owned()),
+        issuer: provider.issuer(),
         admin_redirect_uri: settings
             .admin
             .as_ref()
@@ -150,8 +138,29 @@ fn look(flags: &Flags, environment: &Environment) -> Result<(LeadsTo, Vec<Proble
     Ok((leads_to, settings.warnings))
 }
 
+/// A provider by `settings` that keeps nothing, where they can be used, the way to the servers among them.
+pub(super) fn provider_of(settings: &Settings) -> Result<AzureProvider, ConfigError> {
+    let provider = settings.provider.rehearsed();
+    let mut problems = match &provider {
+        Ok(_) => Vec::new(),
+        Err(error) => error.problems().to_vec(),
+    };
+    let base = &settings.provider.base_url;
+    let resources = settings.provider.resources.iter();
+    let servers = resources.map(|resource| resource.url(base));
+    for (resource, server) in servers.zip(&settings.upstreams) {
+        if let Err(error) = gateway::Route::new(&resource, server, None) {
+            problems.push(Problem::new(WithCauses::of(&error).to_string()));
+        }
+    }
+    match provider {
+        Ok(provider) if problems.is_empty() => Ok(provider),
+        _ => Err(ConfigError::new(problems)),
+    }
+}
+
 impl Told {
-    fn of(problem: &Problem) -> Self {
+    pub(super) fn of(problem: &Problem) -> Self {
         Self {
             setting: problem.setting().map(str::to_owned),
             route: problem.route().map(str::to_owned),

@@ -135,6 +135,18 @@ impl ProviderSettings {
         (store, keys)
     }
 
+    /// The issuer that tokens of ours name.
+    pub(crate) fn issuer(&self) -> String {
+        let base = || self.base_url.trim_end_matches('/').to_owned();
+        self.issuer_url.clone().unwrap_or_else(base)
+    }
+
+    /// Whether tokens of ours are issued for any server.
+    pub(crate) fn issues(&self) -> bool {
+        let mut resources = self.resources.iter();
+        resources.any(|resource| resource.tokens != TokensOf::Entra)
+    }
+
     /// Sets the library up.
     ///
     /// # Errors
@@ -150,10 +162,7 @@ impl ProviderSettings {
     ///
     /// [`ConfigError`] with everything the library finds wrong.
     pub fn provider_on(&self, store: Option<Arc<dyn Store>>) -> Result<AzureProvider, ConfigError> {
-        let platform = self.platform().map_err(|error| {
-            let what = WithCauses::of(&error).to_string();
-            ConfigError::new(vec![self.problem_with("ca_file", &what)])
-        })?;
+        let platform = self.usable_platform()?;
         let config = match store {
             Some(store) => self.azure_config().store(store),
             None => self.azure_config(),
@@ -168,10 +177,7 @@ impl ProviderSettings {
     ///
     /// [`ConfigError`] with everything the library finds wrong.
     pub(crate) fn renewed(&self, before: &AzureProvider) -> Result<AzureProvider, ConfigError> {
-        let platform = self.platform().map_err(|error| {
-            let what = WithCauses::of(&error).to_string();
-            ConfigError::new(vec![self.problem_with("ca_file", &what)])
-        })?;
+        let platform = self.usable_platform()?;
         self.assemble(self.azure_config(), platform, Some(before))
             .map_err(|found| ConfigError::new(problems(&found, &[], self)))
     }
@@ -356,14 +362,27 @@ impl ProviderSettings {
         let Ok(platform) = self.platform() else {
             return Vec::new();
         };
+        let found = self.rehearsal(platform).err();
+        found.map_or_else(Vec::new, |found| problems(&found, reported, self))
+    }
+
+    /// Sets the library up to be asked, with nothing kept and nothing written to disk.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with everything the library finds wrong.
+    pub(crate) fn rehearsed(&self) -> Result<AzureProvider, ConfigError> {
+        let provider = self.rehearsal(self.usable_platform()?);
+        provider.map_err(|found| ConfigError::new(problems(&found, &[], self)))
+    }
+
+    fn rehearsal(&self, platform: Platform) -> Result<AzureProvider, Vec<Finding>> {
         let now = platform.clock.now();
-        let Ok(ring) = KeyRing::generate(Algorithm::EdDsa, &*platform.random, now) else {
-            return Vec::new();
-        };
+        let ring = KeyRing::generate(Algorithm::EdDsa, &*platform.random, now);
+        let ring = ring.map_err(|_| Vec::new())?;
         let config = self.azure_config().keys(Keys::new(ring));
         let config = config.store(Arc::new(MemoryStore::default()));
-        let found = self.assemble(config, platform, None).err();
-        found.map_or_else(Vec::new, |found| problems(&found, reported, self))
+        self.assemble(config, platform, None)
     }
 
     /// A problem with the setting `name`, with where it was set.
@@ -372,6 +391,13 @@ impl ProviderSettings {
             Some((setting, origin)) => Problem::wrong(setting, origin, what),
             None => Problem::new(format!("{name}: {what}")),
         }
+    }
+
+    fn usable_platform(&self) -> Result<Platform, ConfigError> {
+        self.platform().map_err(|error| {
+            let what = WithCauses::of(&error).to_string();
+            ConfigError::new(vec![self.problem_with("ca_file", &what)])
+        })
     }
 
     fn platform(&self) -> Result<Platform, SystemHttpError> {

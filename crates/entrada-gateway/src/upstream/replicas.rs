@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
@@ -24,6 +25,7 @@ use crate::upstream::checks::PATIENCE;
 use crate::upstream::connections::{Connections, Seat};
 use crate::upstream::content::RequestContent;
 use crate::upstream::error::ForwardError;
+use crate::upstream::greeting::{Greeting, NoGreeting, greet};
 use crate::upstream::health::{Health, Standing, order};
 use crate::upstream::lent::{Lender, Lent};
 use crate::upstream::place::Place;
@@ -192,6 +194,15 @@ impl Replicas {
         path: &PathAndQuery,
     ) -> impl Iterator<Item = impl Future<Output = ()>> {
         self.all.iter().map(|replica| replica.check(path))
+    }
+
+    /// What each replica answers to whoever only looks, and where it is.
+    pub(super) async fn greeted(&self) -> Vec<(String, Result<Greeting, NoGreeting>)> {
+        let greeted = self.all.iter().map(async |replica| {
+            let greeting = greet(&replica.connections, replica.target.whole()).await;
+            (replica.target.origin().to_owned(), greeting)
+        });
+        join_all(greeted).await
     }
 
     fn order(&self, now: Instant) -> Vec<usize> {

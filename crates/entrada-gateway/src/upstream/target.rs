@@ -66,6 +66,11 @@ impl Target {
         &self.shown
     }
 
+    /// The URL that stands behind the resource path itself.
+    pub(super) fn whole(&self) -> &Uri {
+        &self.whole
+    }
+
     /// The URL of `path` at the origin of the MCP server.
     pub(super) fn at(&self, path: &PathAndQuery) -> Uri {
         let mut parts = self.whole.clone().into_parts();

@@ -8,6 +8,7 @@
 #[cfg(feature = "cedar")]
 mod cedar;
 mod counted;
+mod doctor;
 mod endpoints;
 mod exit_codes;
 mod gateway;

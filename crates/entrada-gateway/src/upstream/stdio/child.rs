@@ -49,22 +49,22 @@ impl fmt::Debug for ChildCommand {
 
 /// A process that was started. Dropped, it is killed with all that it started.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(in crate::upstream) struct Process {
     child: Child,
     group: Group,
 }
 
 /// The ends of its streams.
 #[derive(Debug)]
-pub(super) struct Pipes {
-    pub(super) stdin: ChildStdin,
-    pub(super) stdout: ChildStdout,
-    pub(super) stderr: ChildStderr,
+pub(in crate::upstream) struct Pipes {
+    pub(in crate::upstream) stdin: ChildStdin,
+    pub(in crate::upstream) stdout: ChildStdout,
+    pub(in crate::upstream) stderr: ChildStderr,
 }
 
 impl Process {
     /// Starts `command`, with `told` in its environment besides.
-    pub(super) fn start(
+    pub(in crate::upstream) fn start(
         command: &ChildCommand,
         told: &[(String, String)],
     ) -> io::Result<(Self, Pipes)> {
@@ -117,7 +117,7 @@ impl Process {
 
     /// Ends it, when its standard input is closed: it is let go, then told, then made (MCP transports,
     /// *Shutdown*). Whatever it left behind ends, too. How it ended.
-    pub(super) async fn end(&mut self) -> Option<ExitStatus> {
+    pub(in crate::upstream) async fn end(&mut self) -> Option<ExitStatus> {
         for told in [Told::Nothing, Told::Terminate] {
             self.group.tell(told);
             if tokio::time::timeout(GRACE, self.exited()).await.is_ok() {
