@@ -1,7 +1,6 @@
 //! What keeps people from signing in, looked for by the program.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 use axum::Json;
 use axum::routing::post;
@@ -9,7 +8,7 @@ use entra_emulator::builtin;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::program::{Running, entrada};
+use crate::program::{Running, demo, entrada};
 use crate::upstream::serve;
 
 /// A gateway that runs, with an Entra, and an MCP server to look at.
@@ -23,12 +22,7 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
-        let mut command = entrada(&["demo", "--json", "--listen", "127.0.0.1:0"]);
-        let mut demo = Running(command.stderr(Stdio::null()).spawn().unwrap());
-        let mut line = String::new();
-        let stdout = demo.0.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line).unwrap();
+        let (demo, ready) = demo();
         let told = |name: &str| ready.get(name).unwrap().as_str().unwrap().to_owned();
         let mut tasks = JoinSet::new();
         let weather = json!({

@@ -51,14 +51,19 @@ pub(crate) async fn get(url: &str) -> (StatusCode, http::HeaderMap, Vec<u8>) {
     (status, headers, body(response).await.to_vec())
 }
 
-#[tokio::test]
-async fn the_demo_is_ready_when_it_says_so_and_stops_when_told() {
+/// The demo, and what it says once it is ready.
+pub(crate) fn demo() -> (Running, Value) {
     let mut command = entrada(&["demo", "--json", "--listen", "127.0.0.1:0"]);
     let mut demo = Running(command.stderr(Stdio::null()).spawn().unwrap());
     let mut line = String::new();
     let stdout = demo.0.stdout.take().unwrap();
     BufReader::new(stdout).read_line(&mut line).unwrap();
-    let ready: Value = serde_json::from_str(&line).unwrap();
+    (demo, serde_json::from_str(&line).unwrap())
+}
+
+#[tokio::test]
+async fn the_demo_is_ready_when_it_says_so_and_stops_when_told() {
+    let (demo, ready) = demo();
     let told = |name: &str| ready[name].as_str().unwrap();
     let (mcp_url, issuer) = (told("mcp_url"), told("issuer"));
 
