@@ -44,6 +44,7 @@ mod obo;
 mod obo_flight;
 mod observed;
 mod outage;
+mod papers;
 mod places;
 mod preregistered;
 mod protect;
