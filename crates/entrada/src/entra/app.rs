@@ -61,6 +61,11 @@ impl EntraApp {
         &self.authority
     }
 
+    /// Whether anything is asked in our name.
+    pub(super) fn has_credential(&self) -> bool {
+        !matches!(self.credential, ClientProver::Nothing)
+    }
+
     pub(crate) fn client_id(&self) -> &str {
         &self.client_id
     }

@@ -221,6 +221,8 @@ impl<'a> AssertionRequest<'a> {
 /// A credential that was found good, and what it keeps from one use to the next.
 #[derive(Clone, Debug)]
 pub(crate) enum ClientProver {
+    /// Nothing proves us, for nothing is asked in our name.
+    Nothing,
     Secret(ClientSecret),
     Certificate(Arc<CertificateProver>),
     FederatedTokenFile(TokenFile),
@@ -249,6 +251,7 @@ impl ClientProver {
         platform: &Platform,
     ) -> Result<ClientProof, CredentialError> {
         let assertion = match self {
+            Self::Nothing => return Err(CredentialError::Missing),
             Self::Secret(secret) => return Ok(ClientProof::Secret(secret.clone())),
             Self::Certificate(prover) => prover.assertion(asked, &*platform.random).await?,
             Self::FederatedTokenFile(file) => file.assertion().await?,

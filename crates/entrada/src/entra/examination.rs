@@ -37,7 +37,7 @@ pub enum Examined {
     Tenant,
     /// Whether this machine's clock goes as Entra's does: tokens that are new or old by it are refused.
     Clock,
-    /// Whether the app registration is there, and takes our credential.
+    /// Whether the app registration is there, and takes our credential, where we have one.
     Credential,
     /// Whether a login with the scopes that every login asks for would begin.
     Login {
@@ -76,7 +76,9 @@ impl EntraApp {
         let mut findings = vec![Examined::Tenant.seen(Verdict::Good)];
         let clock = clock_by(metadata.headers(), now);
         findings.extend(clock.map(|verdict| Examined::Clock.seen(verdict)));
-        findings.push(Examined::Credential.seen(self.examine_credential().await));
+        if self.has_credential() {
+            findings.push(Examined::Credential.seen(self.examine_credential().await));
+        }
         findings
     }
 

@@ -6,7 +6,7 @@ use entra_emulator::{Endpoint, Failure, builtin};
 use entrada::admin_site::AdminSettings;
 use entrada::entra::examination::{Examined, Finding, Verdict};
 use entrada::store::MemoryStore;
-use entrada::{AzureConfig, AzureProvider};
+use entrada::{AzureConfig, AzureJwtConfig, AzureJwtVerifier, AzureProvider};
 
 use crate::world::{BASE_URL, World};
 
@@ -144,6 +144,19 @@ async fn many_tenants_are_none_to_sign_in_to() {
         .iter()
         .find(|finding| finding.of == Examined::Credential);
     assert!(matches!(credential.unwrap().verdict, Verdict::Unclear(_)));
+}
+
+#[tokio::test]
+async fn who_verifies_entras_tokens_alone_has_no_credential_to_examine() {
+    let world = World::new().await;
+    let verifier = AzureJwtConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID)
+        .authority_host("login.emulator.test")
+        .required_scopes(["mcp.read"]);
+    let verifier = AzureJwtVerifier::new(verifier, world.platform()).unwrap();
+    let config = AzureConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID, BASE_URL);
+    let findings = examined(&world, config.tokens_of_entra(verifier)).await;
+    let of: Vec<_> = findings.into_iter().map(|finding| finding.of).collect();
+    assert_eq!(of, [Examined::Tenant]);
 }
 
 #[tokio::test]

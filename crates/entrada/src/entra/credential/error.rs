@@ -16,6 +16,9 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialError {
+    /// None was given, and something is to be asked in our name all the same.
+    #[error("there is none: give a client secret, or another credential")]
+    Missing,
     /// The client secret is empty.
     #[error("the client secret is empty")]
     NoSecret,
@@ -98,7 +101,8 @@ impl CredentialError {
             | Self::NoManagedIdentity(_)
             | Self::ManagedIdentityMalformed
             | Self::Provider(_) => Some(RETRY_AFTER),
-            Self::NoSecret
+            Self::Missing
+            | Self::NoSecret
             | Self::SecretId
             | Self::TooLarge(_)
             | Self::Certificate { .. }

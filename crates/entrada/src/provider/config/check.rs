@@ -1,10 +1,8 @@
 //! A configuration held against every rule at once.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use url::Url;
 
 use super::AzureConfig;
@@ -17,7 +15,7 @@ use crate::authorization_server::{
 };
 use crate::dpop::Proofs;
 use crate::entra::AppRegistration;
-use crate::entra::credential::{AssertionRequest, ClientAssertionProvider, ClientProver};
+use crate::entra::credential::ClientProver;
 use crate::entra::scope::ScopeNames;
 use crate::grant::Lifetimes;
 use crate::jwt::jwks::Algorithm;
@@ -29,7 +27,6 @@ use crate::platform::Platform;
 use crate::provider::paths;
 use crate::provider::remote::AtEntra;
 use crate::resource_server::AllowedOrigin;
-use crate::secret::ClientAssertion;
 
 /// The longest an access token of ours may live: until then a token that leaked is good.
 const LONGEST_ACCESS_TOKEN: Duration = Duration::from_secs(24 * 60 * 60);
@@ -163,7 +160,7 @@ impl AzureConfig {
         let cloud = self.authority.cloud;
         let credential = match &self.credential {
             Some(given) => prover(given, cloud, platform),
-            None if self.issues_nothing() => Ok(ClientProver::Provider(Arc::new(NoCredential))),
+            None if self.issues_nothing() => Ok(ClientProver::Nothing),
             None => Err(ConfigError::NoCredential),
         };
         let credential = found.note(credential);
@@ -349,20 +346,6 @@ impl AzureConfig {
         } = self.lifetimes;
         let range = Duration::from_secs(1)..=LONGEST_ACCESS_TOKEN;
         range.contains(&access_token) && refresh_token >= access_token
-    }
-}
-
-/// Nothing proves us, for nothing is asked in our name.
-#[derive(Debug)]
-struct NoCredential;
-
-#[async_trait]
-impl ClientAssertionProvider for NoCredential {
-    async fn assertion(
-        &self,
-        _: AssertionRequest<'_>,
-    ) -> Result<ClientAssertion, Box<dyn Error + Send + Sync>> {
-        Err(Box::new(ConfigError::NoCredential))
     }
 }
 
