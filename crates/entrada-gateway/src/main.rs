@@ -260,13 +260,13 @@ Exit codes:
 const DOCTOR_AFTER_HELP: &str = "\
 Examples:
   entrada doctor --config entrada.toml
-  entrada doctor --config entrada.toml --json | jq -r '.seen[] | select(.state == \"wrong\") | .advice'
+  entrada doctor --config entrada.toml --json | jq -r '.seen[] | select(.state != \"good\")'
 
-It takes what serve takes, and beside a gateway that runs it changes nothing. It asks Entra whether it
-knows the tenant, takes the credential and would begin a login that comes back to the redirect URI; it
-opens a session with each MCP server and ends it, a program among them; and it asks for the metadata
-and the challenge as a client does, at base_url, so it is best run where clients are. At Entra it is
-seen as sign-ins of the application that asked for its own token, and as one of nobody that failed.
+It takes what serve takes, and changes nothing, at a gateway that runs neither. It asks Entra whether
+it knows the tenant, takes the credential and would begin a login that comes back to the redirect
+URI; opens a session with each MCP server, a program among them, and ends it; and asks at base_url,
+as a client does, for metadata and for the challenge: run it where clients are to see what they see.
+Entra's log has it as sign-ins of the application, for itself, and as one of nobody that failed.
 
 Exit codes:
   0  nothing is wrong; there may be what cannot be told
