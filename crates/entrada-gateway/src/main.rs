@@ -262,9 +262,9 @@ Examples:
   entrada doctor --config entrada.toml
   entrada doctor --config entrada.toml --json | jq -r '.seen[] | select(.state != \"good\")'
 
-It takes what serve takes, and changes nothing, at a gateway that runs neither. It asks Entra whether
-it knows the tenant, takes the credential and would begin a login that comes back to the redirect
-URI; opens a session with each MCP server, a program among them, and ends it; and asks at base_url,
+It takes what serve takes, and changes nothing, at a gateway that runs neither. It asks Entra
+whether it knows the tenant, takes the credential and would begin a login that comes back to the
+redirect URI; opens a session with each MCP server, a program among them, and ends it; and asks at base_url,
 as a client does, for metadata and for the challenge: run it where clients are to see what they see.
 Entra's log has it as sign-ins of the application, for itself, and as one of nobody that failed.
 
