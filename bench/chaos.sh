@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Has 50 clients work at three gateways on one store, while a script kills, stops and cuts off whatever there is.
 #
-#   bench/chaos.sh redis|postgres [--operations N] [--seed N]
+#   bench/chaos.sh redis|valkey|postgres [--operations N] [--seed N]
 #
-# Needs redis-server or PostgreSQL. Everything is on loopback and ends with the script.
+# Needs redis-server, valkey-server or PostgreSQL. Everything is on loopback and ends with the script.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,6 +14,7 @@ usage() {
 
 case "${1-}" in
   redis) test=nothing_is_lost_or_spent_twice_in_ten_thousand_operations ;;
+  valkey) test=nothing_is_lost_or_spent_twice_on_valkey_in_ten_thousand_operations ;;
   postgres) test=nothing_is_lost_or_spent_twice_in_a_database_in_ten_thousand_operations ;;
   *) usage ;;
 esac

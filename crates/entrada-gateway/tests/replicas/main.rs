@@ -53,6 +53,13 @@ async fn nothing_is_lost_or_spent_twice_in_ten_thousand_operations() {
     people::prove(StoreKind::Redis, many(), seed()).await;
 }
 
+/// `bench/chaos.sh valkey`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes"]
+async fn nothing_is_lost_or_spent_twice_on_valkey_in_ten_thousand_operations() {
+    people::prove(StoreKind::Valkey, many(), seed()).await;
+}
+
 /// `bench/chaos.sh postgres`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes"]

@@ -13,6 +13,7 @@ use crate::programs::{give_to_the_server, program};
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum StoreKind {
     Redis,
+    Valkey,
     PostgreSql,
 }
 
@@ -44,7 +45,8 @@ impl StoreServer {
     pub(crate) async fn start(kind: StoreKind, logs: &Path) -> Self {
         let (data, port) = (tempfile::tempdir().unwrap(), free_port());
         let (command, log) = match kind {
-            StoreKind::Redis => (redis(data.path(), port), "redis.log"),
+            StoreKind::Redis => (redis("redis-server", data.path(), port), "redis.log"),
+            StoreKind::Valkey => (redis("valkey-server", data.path(), port), "valkey.log"),
             StoreKind::PostgreSql => (postgresql(data.path(), port), "postgresql.log"),
         };
         let server = Self {
@@ -65,6 +67,7 @@ impl StoreServer {
     pub(crate) fn url(&self, port: u16) -> String {
         match self.kind {
             StoreKind::Redis => format!("redis://127.0.0.1:{port}"),
+            StoreKind::Valkey => format!("valkey://127.0.0.1:{port}"),
             StoreKind::PostgreSql => format!("postgres://entrada@127.0.0.1:{port}/postgres"),
         }
     }
@@ -76,7 +79,7 @@ impl StoreServer {
     }
 
     async fn lives(&self) {
-        // Both say so in these words.
+        // All say so in these words.
         self.process.says("eady to accept connections").await;
     }
 }
@@ -88,10 +91,10 @@ impl Drop for StoreServer {
     }
 }
 
-fn redis(data: &Path, port: u16) -> Command {
+fn redis(program: &str, data: &Path, port: u16) -> Command {
     let config = data.join("redis.conf");
     fs::write(&config, format!("port {port}\n{REDIS}")).unwrap();
-    let mut command = Command::new("redis-server");
+    let mut command = Command::new(program);
     command.arg(config).current_dir(data);
     command
 }

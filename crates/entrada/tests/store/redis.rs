@@ -1,4 +1,4 @@
-//! The store in Redis, on real servers of every kind.
+//! The store in Redis and in Valkey, on real servers of every kind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +16,19 @@ pub(crate) mod server;
 
 use cluster::Cluster;
 use replicas::Watched;
-use server::{Server, Tls};
+use server::{Family, Server, Tls, for_each_family};
 
 entrada::store_conformance!(together keeps_every_promise);
+
+for_each_family!(
+    one_server_keeps_the_promises,
+    a_server_with_tls_and_a_user_of_our_own_keeps_the_promises,
+    a_server_on_a_socket_keeps_the_promises,
+    a_primary_that_sentinels_watch_keeps_the_promises,
+    a_cluster_keeps_the_promises,
+    a_primary_and_sentinels_with_tls_keep_the_promises,
+    a_cluster_with_tls_and_a_user_of_our_own_keeps_the_promises,
+);
 
 fn open(url: &str) -> RedisStore {
     RedisStore::open(RedisSettings::from_url(url).unwrap()).unwrap()
@@ -63,40 +73,52 @@ async fn works_again(store: &RedisStore) -> Duration {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_server_keeps_the_promises() {
-    let server = Server::start();
+async fn one_server_keeps_the_promises(family: Family) {
+    let server = Server::start(family);
     let store: Arc<dyn Store> = Arc::new(open(&server.url("")));
     keeps_every_promise(store).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_with_tls_and_a_user_of_our_own_keeps_the_promises() {
+async fn a_server_with_tls_and_a_user_of_our_own_keeps_the_promises(family: Family) {
     let tls = Tls::new();
-    let server = Server::start_with_tls(&tls);
+    let server = Server::start_with_tls(family, &tls);
     let store: Arc<dyn Store> = Arc::new(open(&server.url(&tls.parameters())));
     keeps_every_promise(store).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_on_a_socket_keeps_the_promises() {
-    let server = Server::start();
+async fn a_server_on_a_socket_keeps_the_promises(family: Family) {
+    let server = Server::start(family);
     let socket = server.folder().join("redis.sock");
     let store: Arc<dyn Store> = Arc::new(open(&format!("redis+unix://{}?db=3", socket.display())));
     keeps_every_promise(store).await;
     assert_eq!(server.ask(&["DBSIZE"]).trim(), "0");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_primary_that_sentinels_watch_keeps_the_promises() {
-    let watched = Watched::start();
+async fn a_primary_that_sentinels_watch_keeps_the_promises(family: Family) {
+    let watched = Watched::start(family);
     let store: Arc<dyn Store> = Arc::new(open(&watched.url("wait_replicas=1")));
     keeps_every_promise(store).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_keeps_the_promises() {
-    let cluster = Cluster::start();
+async fn a_cluster_keeps_the_promises(family: Family) {
+    let cluster = Cluster::start(family);
+    let store: Arc<dyn Store> = Arc::new(open(&cluster.url("")));
+    keeps_every_promise(store).await;
+    for node in &cluster.primaries {
+        assert_ne!(node.ask(&["DBSIZE"]).trim(), "0", "no node was left out");
+    }
+}
+
+async fn a_primary_and_sentinels_with_tls_keep_the_promises(family: Family) {
+    let tls = Tls::new();
+    let watched = Watched::start_with_tls(family, &tls);
+    let store: Arc<dyn Store> = Arc::new(open(&watched.url("")));
+    keeps_every_promise(store).await;
+}
+
+async fn a_cluster_with_tls_and_a_user_of_our_own_keeps_the_promises(family: Family) {
+    let tls = Tls::new();
+    let cluster = Cluster::start_with_tls(family, &tls);
     let store: Arc<dyn Store> = Arc::new(open(&cluster.url("")));
     keeps_every_promise(store).await;
     for node in &cluster.primaries {

@@ -6,6 +6,7 @@ use entrada::platform::{Clock as _, SystemClock};
 use entrada::store::{Moving, RedisSettings, RedisStore, Store};
 
 use super::{Replicas, later, new_grant};
+use crate::redis::server::Family;
 use crate::{postgres, redis};
 use entrada::store::{Entry, Sealed};
 
@@ -39,7 +40,7 @@ async fn moves(from: Arc<dyn Store>, to: Arc<dyn Store>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_moves_between_redis_and_a_database() {
-    let cache = redis::server::Server::start();
+    let cache = redis::server::Server::start(Family::Redis);
     let database = postgres::server::Server::started().await;
     let settings = RedisSettings::from_url(&cache.url("")).unwrap();
     let redis: Arc<dyn Store> = Arc::new(RedisStore::open(settings).unwrap());

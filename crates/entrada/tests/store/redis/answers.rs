@@ -10,8 +10,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::server::{Server, Tls};
+use super::server::{Family, Server, Tls, for_each_family};
 use super::{entry, new_key, open, told};
+
+for_each_family!(
+    what_changed_something_is_not_done_twice_when_the_answer_is_lost,
+    what_may_be_done_twice_is_when_the_answer_is_lost,
+    a_user_that_may_not_look_at_the_server_can_work_all_the_same,
+    whoever_is_not_let_in_is_told_what_to_mend,
+    a_server_that_another_authority_vouches_for_is_not_believed,
+    what_is_foreign_is_neither_believed_nor_exported,
+    an_export_that_a_restart_interrupts_says_so,
+);
 
 /// Stands between store and server, and hangs up on answers when it is told to.
 #[derive(Debug)]
@@ -62,9 +72,8 @@ async fn between(client: TcpStream, server: TcpStream, loses: Arc<AtomicBool>) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_changed_something_is_not_done_twice_when_the_answer_is_lost() {
-    let server = Server::start();
+async fn what_changed_something_is_not_done_twice_when_the_answer_is_lost(family: Family) {
+    let server = Server::start(family);
     let between = Between::start(server.port()).await;
     let store = open(&format!("redis://127.0.0.1:{}", between.port));
     let (code, grant) = (new_key(), new_key());
@@ -93,9 +102,8 @@ async fn what_changed_something_is_not_done_twice_when_the_answer_is_lost() {
     assert_eq!(written, Written::Yes);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_may_be_done_twice_is_when_the_answer_is_lost() {
-    let server = Server::start();
+async fn what_may_be_done_twice_is_when_the_answer_is_lost(family: Family) {
+    let server = Server::start(family);
     let between = Between::start(server.port()).await;
     let store = open(&format!("redis://127.0.0.1:{}", between.port));
     let grant = new_key();
@@ -137,8 +145,12 @@ impl MakeWriter<'_> for Log {
 
 #[tokio::test]
 async fn a_server_that_forgets_when_memory_runs_short_is_warned_of() {
-    for (policy, warned) in [("volatile-lru", true), ("noeviction", false)] {
-        let server = Server::start_with(&format!("maxmemory-policy {policy}\n"));
+    let policies = [("volatile-lru", true), ("noeviction", false)];
+    for (family, (policy, warned)) in Family::ALL
+        .into_iter()
+        .flat_map(|it| policies.map(|policy| (it, policy)))
+    {
+        let server = Server::start_with(family, &format!("maxmemory-policy {policy}\n"));
         let log = Log::default();
         let subscriber = tracing_subscriber::fmt().with_writer(log.clone());
         let _guard = tracing::subscriber::set_default(subscriber.with_ansi(false).finish());
@@ -154,9 +166,8 @@ async fn a_server_that_forgets_when_memory_runs_short_is_warned_of() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_user_that_may_not_look_at_the_server_can_work_all_the_same() {
-    let server = Server::start_with("user default on nopass ~* +@all -info -ping\n");
+async fn a_user_that_may_not_look_at_the_server_can_work_all_the_same(family: Family) {
+    let server = Server::start_with(family, "user default on nopass ~* +@all -info -ping\n");
     let store = open(&server.url(""));
     let key = new_key();
     store.put(&key, entry("grant")).await.unwrap();
@@ -165,9 +176,11 @@ async fn a_user_that_may_not_look_at_the_server_can_work_all_the_same() {
     assert_eq!(page.next, None);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_not_let_in_is_told_what_to_mend() {
-    let (open_to_all, closed) = (Server::start(), Server::start_with("requirepass hush\n"));
+async fn whoever_is_not_let_in_is_told_what_to_mend(family: Family) {
+    let (open_to_all, closed) = (
+        Server::start(family),
+        Server::start_with(family, "requirepass hush\n"),
+    );
     let (open_to_all, closed) = (open_to_all.port(), closed.port());
     for (url, says) in [
         (
@@ -209,10 +222,9 @@ async fn a_server_that_says_nothing_to_tls_is_told_of() {
     assert!(told.contains("does not seem to speak TLS"), "{told}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_another_authority_vouches_for_is_not_believed() {
+async fn a_server_that_another_authority_vouches_for_is_not_believed(family: Family) {
     let (tls, other) = (Tls::new(), Tls::new());
-    let server = Server::start_with_tls(&tls);
+    let server = Server::start_with_tls(family, &tls);
     let parameters = tls.parameters();
     let believed = |parameters: &str| open(&server.url(parameters));
     let store = believed(&parameters);
@@ -234,9 +246,8 @@ async fn a_server_that_another_authority_vouches_for_is_not_believed() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_foreign_is_neither_believed_nor_exported() {
-    let server = Server::start();
+async fn what_is_foreign_is_neither_believed_nor_exported(family: Family) {
+    let server = Server::start(family);
     let store = open(&server.url("prefix=a*:"));
     let key = new_key();
     store.put(&key, entry("grant")).await.unwrap();
@@ -248,9 +259,8 @@ async fn what_is_foreign_is_neither_believed_nor_exported() {
     assert_eq!((keys, page.next), (vec![&key], None));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_export_that_a_restart_interrupts_says_so() {
-    let mut server = Server::start();
+async fn an_export_that_a_restart_interrupts_says_so(family: Family) {
+    let mut server = Server::start(family);
     let store = open(&server.url(""));
     for _ in 0..100 {
         store.put(&new_key(), entry("grant")).await.unwrap();

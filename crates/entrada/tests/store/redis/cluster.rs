@@ -5,8 +5,15 @@ use std::time::Duration;
 use entrada::store::{Sealed, Store as _, Stored, Taken, Written};
 use tokio::time::Instant;
 
-use super::server::{Server, free_port};
-use super::{entry, new_key, open, told};
+use super::server::{Family, Role, Server, Tls, for_each_family, free_port};
+use super::{entry, new_key, open, told, works_again};
+
+for_each_family!(
+    a_node_that_died_or_hung_is_replaced_and_the_others_go_on,
+    a_failover_that_was_asked_for_costs_nobody_an_error,
+    a_slot_that_is_moving_and_one_that_moved_are_followed,
+    a_node_is_not_believed_without_a_certificate_for_its_name,
+);
 
 /// Slots of each primary: the first, and the one behind the last.
 const SLOTS: [(u16, u16); 3] = [(0, 5000), (5000, 11000), (11000, 16384)];
@@ -16,18 +23,18 @@ const SLOTS: [(u16, u16); 3] = [(0, 5000), (5000, 11000), (11000, 16384)];
 pub(crate) struct Cluster {
     pub(crate) primaries: Vec<Server>,
     replica: Server,
+    parameters: String,
 }
 
-fn node() -> Server {
-    Server::start_as("redis-server", |port| {
+fn node(family: Family, tls: Option<&Tls>) -> Server {
+    Server::start_as(family, Role::KeepsRecords, tls, |_| {
         let bus = free_port();
         format!(
-            "port {port}
-            bind 127.0.0.1
-            save \"\"
+            "save \"\"
             cluster-enabled yes
             cluster-port {bus}
             cluster-node-timeout 500
+            cluster-replica-validity-factor 0
             cluster-require-full-coverage no
             repl-ping-replica-period 1
             repl-diskless-sync-delay 0\n"
@@ -35,49 +42,76 @@ fn node() -> Server {
     })
 }
 
+fn meet(one: &Server, other: &Server) {
+    let bus = other.ask(&["CONFIG", "GET", "cluster-port"]);
+    let (port, bus) = (other.port().to_string(), bus.lines().last().unwrap());
+    one.ask(&["CLUSTER", "MEET", "127.0.0.1", &port, bus]);
+}
+
+fn knows_all_primaries(server: &Server) -> bool {
+    let known = server.ask(&["CLUSTER", "INFO"]);
+    known.contains("cluster_slots_assigned:16384") && known.contains("cluster_known_nodes:4")
+}
+
 fn id(server: &Server) -> String {
     server.ask(&["CLUSTER", "MYID"]).trim().to_owned()
 }
 
 impl Cluster {
-    pub(crate) fn start() -> Self {
-        let primaries: Vec<_> = SLOTS.iter().map(|_| node()).collect();
-        let replica = node();
+    pub(crate) fn start(family: Family) -> Self {
+        Self::start_as(family, None)
+    }
+
+    /// All nodes want TLS, among themselves too, a certificate, and a password.
+    pub(crate) fn start_with_tls(family: Family, tls: &Tls) -> Self {
+        Self::start_as(family, Some(tls))
+    }
+
+    fn start_as(family: Family, tls: Option<&Tls>) -> Self {
+        let primaries: Vec<_> = SLOTS.iter().map(|_| node(family, tls)).collect();
+        let replica = node(family, tls);
         for (server, (first, behind)) in primaries.iter().zip(SLOTS) {
             let (first, last) = (first.to_string(), (behind - 1).to_string());
             let added = server.ask(&["CLUSTER", "ADDSLOTSRANGE", &first, &last]);
             assert_eq!(added.trim(), "OK");
         }
-        for other in primaries[1..].iter().chain([&replica]) {
-            let bus = other.ask(&["CONFIG", "GET", "cluster-port"]);
-            let bus = bus.lines().last().unwrap();
-            let port = other.port().to_string();
-            primaries[0].ask(&["CLUSTER", "MEET", "127.0.0.1", &port, bus]);
-        }
-        for server in primaries.iter().chain([&replica]) {
-            server.wait_for(&["CLUSTER", "INFO"], "cluster_known_nodes:4");
+        let all = || primaries.iter().chain([&replica]);
+        let patience = Instant::now() + Duration::from_secs(20);
+        // On a machine that is busy, those who are to meet may miss each other.
+        while !all().all(knows_all_primaries) {
+            assert!(Instant::now() < patience, "the nodes do not meet");
+            for other in all().skip(1) {
+                meet(&primaries[0], other);
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
         replica.wait_for(&["CLUSTER", "REPLICATE", &id(&primaries[0])], "OK");
-        for server in primaries.iter().chain([&replica]) {
+        for server in all() {
             server.wait_for(&["CLUSTER", "INFO"], "cluster_state:ok");
             server.wait_for(&["CLUSTER", "INFO"], "cluster_slots_ok:16384");
             server.wait_for(&["CLUSTER", "SLOTS"], &id(&replica));
         }
         replica.wait_for(&["INFO", "replication"], "master_link_status:up");
-        Self { primaries, replica }
+        Self {
+            primaries,
+            replica,
+            parameters: tls.map(Tls::parameters).unwrap_or_default(),
+        }
     }
 
     /// The URL of two of its nodes, and one that is not there.
     pub(crate) fn url(&self, parameters: &str) -> String {
-        let (one, two) = (self.primaries[1].port(), self.replica.port());
-        format!("redis+cluster://127.0.0.1:1,127.0.0.1:{one},127.0.0.1:{two}?{parameters}")
+        let (scheme, login) = self.replica.scheme_and_login();
+        let hosts = [1, self.primaries[1].port(), self.replica.port()];
+        let hosts = hosts.map(|port| format!("127.0.0.1:{port}")).join(",");
+        let told = &self.parameters;
+        format!("{scheme}+cluster://{login}{hosts}?{parameters}{told}")
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_died_or_hung_is_replaced_and_the_others_go_on() {
+async fn a_node_that_died_or_hung_is_replaced_and_the_others_go_on(family: Family) {
     for hangs in [false, true] {
-        let mut cluster = Cluster::start();
+        let mut cluster = Cluster::start(family);
         let store = open(&cluster.url(""));
         let keys: Vec<_> = (0..60).map(|_| new_key()).collect();
         for key in &keys {
@@ -116,9 +150,8 @@ async fn a_node_that_died_or_hung_is_replaced_and_the_others_go_on() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_failover_that_was_asked_for_costs_nobody_an_error() {
-    let cluster = Cluster::start();
+async fn a_failover_that_was_asked_for_costs_nobody_an_error(family: Family) {
+    let cluster = Cluster::start(family);
     let store = open(&cluster.url(""));
     let keys: Vec<_> = (0..40).map(|_| new_key()).collect();
     let one = open(&cluster.primaries[2].url(""));
@@ -138,16 +171,13 @@ async fn a_failover_that_was_asked_for_costs_nobody_an_error() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_slot_that_is_moving_and_one_that_moved_are_followed() {
-    let cluster = Cluster::start();
+async fn a_slot_that_is_moving_and_one_that_moved_are_followed(family: Family) {
+    let cluster = Cluster::start(family);
     // All keys are in one slot.
     let store = open(&cluster.url("prefix={x}"));
     let slot = cluster.replica.ask(&["CLUSTER", "KEYSLOT", "x"]);
-    let (slot, number): (&str, u16) = (slot.trim(), slot.trim().parse().unwrap());
-    let has = |(first, behind): &(u16, u16)| (*first..*behind).contains(&number);
-    let from = SLOTS.iter().position(has).unwrap();
-    let (from, to) = (&cluster.primaries[from], &cluster.primaries[(from + 1) % 3]);
+    let slot = slot.trim();
+    let (from, to) = owner_and_next(&cluster, slot);
     assert!(store.read(&new_key()).await.unwrap().is_none());
 
     to.wait_for(&["CLUSTER", "SETSLOT", slot, "IMPORTING", &id(from)], "OK");
@@ -167,4 +197,38 @@ async fn a_slot_that_is_moving_and_one_that_moved_are_followed() {
     }
     assert_eq!(store.take(&kept).await.unwrap(), fresh);
     assert_eq!(store.take(&taken).await.unwrap(), Taken::Spent(None));
+}
+
+/// The node that has the slot of all keys with the prefix `{x}`, and the one behind it.
+fn owner_and_next<'a>(cluster: &'a Cluster, slot: &str) -> (&'a Server, &'a Server) {
+    let number: u16 = slot.parse().unwrap();
+    let has = |(first, behind): &(u16, u16)| (*first..*behind).contains(&number);
+    let owner = SLOTS.iter().position(has).unwrap();
+    let next = (owner + 1) % SLOTS.len();
+    (&cluster.primaries[owner], &cluster.primaries[next])
+}
+
+async fn a_node_is_not_believed_without_a_certificate_for_its_name(family: Family) {
+    let (tls, other) = (Tls::new(), Tls::new());
+    let cluster = Cluster::start_with_tls(family, &tls);
+    let store = open(&cluster.url("prefix=entrada:{x}"));
+    let slot = cluster.replica.ask(&["CLUSTER", "KEYSLOT", "x"]);
+    let (from, to) = owner_and_next(&cluster, slot.trim());
+    let key = new_key();
+    assert!(store.read(&key).await.unwrap().is_none());
+
+    for (certificate, key_of_it) in [other.certify("127.0.0.1"), tls.certify("elsewhere.example")] {
+        to.show(&certificate, &key_of_it);
+        // A redirection leads there, and so does the map of whoever reads it anew.
+        for server in [to, from] {
+            let moved = ["CLUSTER", "SETSLOT", slot.trim(), "NODE", &id(to)];
+            server.wait_for(&moved, "OK");
+        }
+        for store in [&store, &open(&cluster.url("prefix=entrada:{x}"))] {
+            let error = store.put(&key, entry("there")).await.unwrap_err();
+            assert!(told(&error).contains("certificate"), "{}", told(&error));
+        }
+    }
+    to.show(&tls.path("cert.pem"), &tls.path("key.pem"));
+    works_again(&store).await;
 }

@@ -5,12 +5,23 @@ use std::time::Duration;
 use entrada::store::{Lease, LeaseHolder, RedisSettings, RedisStore, Store as _, Taken, Written};
 use tokio::time::Instant;
 
-use super::server::Server;
+use super::server::{Family, Server, for_each_family};
 use super::{entry, later, new_key, open, told, works_again};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_survives_a_kill() {
-    let mut server = Server::start();
+for_each_family!(
+    what_was_acknowledged_survives_a_kill,
+    a_store_opens_before_its_server_and_works_once_it_is_there,
+    a_server_that_hangs_keeps_nobody_longer_than_the_timeout,
+    a_connection_that_was_closed_while_idle_costs_nobody_an_error,
+    scripts_that_were_flushed_are_sent_again,
+    a_wrong_password_is_told_and_not_repeated,
+    an_expiry_in_the_past_and_one_never_are_both_kept_to,
+    a_server_that_still_loads_is_waited_for,
+    a_replica_is_not_taken_for_one_that_never_had_a_record,
+);
+
+async fn what_was_acknowledged_survives_a_kill(family: Family) {
+    let mut server = Server::start(family);
     let store = open(&server.url(""));
     let (spent, revoked, versioned) = (new_key(), new_key(), new_key());
     for round in 0..3 {
@@ -37,9 +48,8 @@ async fn what_was_acknowledged_survives_a_kill() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_store_opens_before_its_server_and_works_once_it_is_there() {
-    let mut server = Server::start();
+async fn a_store_opens_before_its_server_and_works_once_it_is_there(family: Family) {
+    let mut server = Server::start(family);
     server.kill();
     let store = open(&server.url(""));
     let begun = Instant::now();
@@ -56,9 +66,8 @@ async fn a_store_opens_before_its_server_and_works_once_it_is_there() {
     assert!(took < Duration::from_secs(2), "{took:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_hangs_keeps_nobody_longer_than_the_timeout() {
-    let server = Server::start();
+async fn a_server_that_hangs_keeps_nobody_longer_than_the_timeout(family: Family) {
+    let server = Server::start(family);
     let store = open(&server.url("timeout=400ms"));
     works_again(&store).await;
     server.suspend();
@@ -83,9 +92,8 @@ async fn a_server_that_hangs_keeps_nobody_longer_than_the_timeout() {
     assert!(took < Duration::from_secs(2), "{took:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_was_closed_while_idle_costs_nobody_an_error() {
-    let server = Server::start();
+async fn a_connection_that_was_closed_while_idle_costs_nobody_an_error(family: Family) {
+    let server = Server::start(family);
     let store = open(&server.url(""));
     for _ in 0..20 {
         assert!(store.put_new(&new_key(), entry("code")).await.is_ok());
@@ -95,9 +103,8 @@ async fn a_connection_that_was_closed_while_idle_costs_nobody_an_error() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn scripts_that_were_flushed_are_sent_again() {
-    let server = Server::start();
+async fn scripts_that_were_flushed_are_sent_again(family: Family) {
+    let server = Server::start(family);
     let store = open(&server.url(""));
     let (key, flight) = (new_key(), new_key());
     let holder = LeaseHolder::generate(&entrada::platform::SystemRandom::default());
@@ -120,9 +127,8 @@ async fn scripts_that_were_flushed_are_sent_again() {
     assert_eq!(store.take(&key).await.unwrap(), Taken::Spent(None));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_is_told_and_not_repeated() {
-    let server = Server::start_with("requirepass correct\n");
+async fn a_wrong_password_is_told_and_not_repeated(family: Family) {
+    let server = Server::start_with(family, "requirepass correct\n");
     let url = server.url("");
     let wrong = RedisSettings::from_url(&url)
         .unwrap()
@@ -146,9 +152,8 @@ async fn a_wrong_password_is_told_and_not_repeated() {
     store.put(&new_key(), entry("in")).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_expiry_in_the_past_and_one_never_are_both_kept_to() {
-    let server = Server::start();
+async fn an_expiry_in_the_past_and_one_never_are_both_kept_to(family: Family) {
+    let server = Server::start(family);
     let store = open(&server.url("prefix=x:"));
     let (never, past) = (new_key(), new_key());
     let entry = |unix| {
@@ -168,10 +173,9 @@ async fn an_expiry_in_the_past_and_one_never_are_both_kept_to() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_still_loads_is_waited_for() {
+async fn a_server_that_still_loads_is_waited_for(family: Family) {
     let lines = "key-load-delay 10000\nloading-process-events-interval-bytes 1024\n";
-    let mut server = Server::start_with(lines);
+    let mut server = Server::start_with(family, lines);
     let store = open(&server.url(""));
     for _ in 0..100 {
         let record = entry(vec![7; 1500]);
@@ -193,9 +197,8 @@ async fn a_server_that_still_loads_is_waited_for() {
     assert!(loading > 0, "it was never seen to load");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replica_is_not_taken_for_one_that_never_had_a_record() {
-    let server = Server::start();
+async fn a_replica_is_not_taken_for_one_that_never_had_a_record(family: Family) {
+    let server = Server::start(family);
     let store = open(&server.url(""));
     let key = new_key();
     store.put_new(&key, entry("code")).await.unwrap();

@@ -5,8 +5,15 @@ use std::time::Duration;
 use entrada::store::{Sealed, Store as _, Stored};
 use tokio::time::Instant;
 
-use super::server::Server;
+use super::server::{DURABLE, Family, OPERATOR, Role, Server, Tls, for_each_family};
 use super::{entry, new_key, open, told, works_again};
+
+for_each_family!(
+    a_primary_that_died_is_replaced_and_what_a_replica_confirmed_is_there,
+    a_connection_follows_the_primary_that_died_or_hung,
+    a_primary_that_became_a_replica_is_left,
+    a_write_that_no_replica_confirms_fails,
+);
 
 /// A primary, its replica and a sentinel.
 #[derive(Debug)]
@@ -14,35 +21,57 @@ pub(crate) struct Watched {
     pub(crate) primary: Server,
     pub(crate) replica: Server,
     sentinel: Server,
+    parameters: String,
 }
 
 impl Watched {
-    pub(crate) fn start() -> Self {
-        let primary = Server::start();
+    pub(crate) fn start(family: Family) -> Self {
+        Self::start_as(family, None)
+    }
+
+    /// All three want TLS, a certificate, and a password.
+    pub(crate) fn start_with_tls(family: Family, tls: &Tls) -> Self {
+        Self::start_as(family, Some(tls))
+    }
+
+    fn start_as(family: Family, tls: Option<&Tls>) -> Self {
+        let start = |lines: &str| {
+            let config = format!("{DURABLE}{lines}");
+            Server::start_as(family, Role::KeepsRecords, tls, |_| config.clone())
+        };
+        let primary = start("");
         let port = primary.port();
-        let replica = Server::start_with(&format!("replicaof 127.0.0.1 {port}\n"));
+        let replica = start(&format!("replicaof 127.0.0.1 {port}\n"));
         primary.wait_for(&["INFO", "replication"], "state=online");
-        let sentinel = Server::start_as("redis-sentinel", |own| {
+        let password = tls.map_or_else(String::new, |_| {
+            format!("sentinel auth-pass main {OPERATOR}\n")
+        });
+        let sentinel = Server::start_as(family, Role::WatchesPrimaries, tls, |_| {
             format!(
-                "port {own}
-                bind 127.0.0.1
-                sentinel monitor main 127.0.0.1 {port} 1
+                "sentinel monitor main 127.0.0.1 {port} 1
                 sentinel down-after-milliseconds main 300
-                sentinel failover-timeout main 3000\n"
+                sentinel failover-timeout main 3000
+                {password}"
             )
         });
         sentinel.wait_for(&["SENTINEL", "REPLICAS", "main"], "master-link-status");
+        let parameters = tls.map_or_else(String::new, |tls| {
+            format!("sentinel_password={OPERATOR}{}", tls.parameters())
+        });
         Self {
             primary,
             replica,
             sentinel,
+            parameters,
         }
     }
 
     pub(crate) fn url(&self, parameters: &str) -> String {
+        let (scheme, login) = self.sentinel.scheme_and_login();
         // One that is not there is passed over.
         let port = self.sentinel.port();
-        format!("redis+sentinel://127.0.0.1:1,127.0.0.1:{port}/main?{parameters}")
+        let told = &self.parameters;
+        format!("{scheme}+sentinel://{login}127.0.0.1:1,127.0.0.1:{port}/main?{parameters}&{told}")
     }
 
     fn wait_for_failover(&self) {
@@ -52,9 +81,8 @@ impl Watched {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_primary_that_died_is_replaced_and_what_a_replica_confirmed_is_there() {
-    let mut watched = Watched::start();
+async fn a_primary_that_died_is_replaced_and_what_a_replica_confirmed_is_there(family: Family) {
+    let mut watched = Watched::start(family);
     let store = open(&watched.url("wait_replicas=1"));
     let key = new_key();
     store.put(&key, entry("confirmed")).await.unwrap();
@@ -70,10 +98,9 @@ async fn a_primary_that_died_is_replaced_and_what_a_replica_confirmed_is_there()
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_connection_follows_the_primary_that_died_or_hung() {
+async fn a_connection_follows_the_primary_that_died_or_hung(family: Family) {
     for hangs in [false, true] {
-        let mut watched = Watched::start();
+        let mut watched = Watched::start(family);
         let store = open(&watched.url(""));
         works_again(&store).await;
         if hangs {
@@ -93,9 +120,8 @@ async fn a_connection_follows_the_primary_that_died_or_hung() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_primary_that_became_a_replica_is_left() {
-    let watched = Watched::start();
+async fn a_primary_that_became_a_replica_is_left(family: Family) {
+    let watched = Watched::start(family);
     let store = open(&watched.url(""));
     works_again(&store).await;
     let begun = Instant::now();
@@ -118,9 +144,8 @@ async fn a_primary_that_became_a_replica_is_left() {
     assert!(store.read(&key).await.unwrap().is_some());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_write_that_no_replica_confirms_fails() {
-    let mut watched = Watched::start();
+async fn a_write_that_no_replica_confirms_fails(family: Family) {
+    let mut watched = Watched::start(family);
     let url = watched
         .primary
         .url("wait_replicas=1&timeout=500ms&wait_timeout=100ms");

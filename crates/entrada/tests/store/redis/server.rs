@@ -1,4 +1,4 @@
-//! A Redis server of the test's own, ended when it is dropped.
+//! A server of the test's own, of Redis or of Valkey, ended when it is dropped.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,12 +12,10 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 /// Keeps what it acknowledged.
-const DURABLE: &str = "
-bind 127.0.0.1
+pub(crate) const DURABLE: &str = "
 save \"\"
 appendonly yes
 appendfsync always
-unixsocket redis.sock
 repl-diskless-sync-delay 0
 ";
 
@@ -25,68 +23,110 @@ repl-diskless-sync-delay 0
 const RIGHTS: &str = "~entrada:* +get +set +del +getrange +pexpire +eval +evalsha +scan +info +wait \
                       +role +ping +cluster|slots +asking";
 
+/// The password of the operator, who may do all, and as whom a replica comes.
+pub(crate) const OPERATOR: &str = "operator";
+
+/// Whose program a server is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Family {
+    Redis,
+    Valkey,
+}
+
+impl Family {
+    pub(crate) const ALL: [Self; 2] = [Self::Redis, Self::Valkey];
+
+    fn program(self) -> &'static str {
+        match self {
+            Self::Redis => "redis-server",
+            Self::Valkey => "valkey-server",
+        }
+    }
+}
+
+/// Makes of each test one for every family.
+macro_rules! for_each_family {
+    ($($test:ident,)+) => {
+        for_each_family!(redis Redis $($test)+);
+        for_each_family!(valkey Valkey $($test)+);
+    };
+    ($module:ident $family:ident $($test:ident)+) => {
+        mod $module {
+            use crate::redis::server::Family;
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() {
+                    super::$test(Family::$family).await;
+                }
+            )+
+        }
+    };
+}
+
+pub(super) use for_each_family;
+
+/// What a server is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Role {
+    KeepsRecords,
+    WatchesPrimaries,
+}
+
 /// A server, its port and its folder.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    program: &'static str,
+    family: Family,
+    role: Role,
     port: u16,
     folder: TempDir,
-    scheme: &'static str,
-    login: &'static str,
+    with_tls: bool,
 }
 
 impl Server {
     /// One server alone.
-    pub(crate) fn start() -> Self {
-        Self::start_as("redis-server", |port| format!("port {port}\n{DURABLE}"))
+    pub(crate) fn start(family: Family) -> Self {
+        Self::start_with(family, "")
     }
 
     /// One more, set up by these lines too.
-    pub(crate) fn start_with(lines: &str) -> Self {
-        Self::start_as("redis-server", |port| {
-            format!("port {port}\n{DURABLE}{lines}")
-        })
+    pub(crate) fn start_with(family: Family, lines: &str) -> Self {
+        let config = format!("{DURABLE}{lines}");
+        Self::start_as(family, Role::KeepsRecords, None, |_| config.clone())
     }
 
     /// One that wants TLS, a certificate, and a user.
-    pub(crate) fn start_with_tls(tls: &Tls) -> Self {
-        let mut server = Self::start_as("redis-server", |port| {
-            let folder = tls.folder.path().display();
-            format!(
-                "port 0\ntls-port {port}\n{DURABLE}
-                tls-cert-file {folder}/cert.pem
-                tls-key-file {folder}/key.pem
-                tls-ca-cert-file {folder}/ca.pem
-                tls-auth-clients yes
-                user default off
-                user entrada on >pass/word {RIGHTS}\n"
-            )
-        });
-        server.scheme = "rediss";
-        server.login = "entrada:pass%2fword@";
-        server
+    pub(crate) fn start_with_tls(family: Family, tls: &Tls) -> Self {
+        Self::start_as(family, Role::KeepsRecords, Some(tls), |_| {
+            DURABLE.to_owned()
+        })
     }
 
-    /// A server that `config` sets up for a port.
-    pub(crate) fn start_as(program: &'static str, config: impl Fn(u16) -> String) -> Self {
+    /// A server that listens at a port, and is set up for the rest by `config`.
+    pub(crate) fn start_as(
+        family: Family,
+        role: Role,
+        tls: Option<&Tls>,
+        config: impl Fn(u16) -> String,
+    ) -> Self {
         for _ in 0..10 {
             let folder = tempfile::tempdir().unwrap();
             let port = free_port();
-            fs::write(folder.path().join("redis.conf"), config(port)).unwrap();
+            let lines = [listening(port, tls), logins(role, tls), config(port)];
+            fs::write(folder.path().join("redis.conf"), lines.concat()).unwrap();
             let mut server = Self {
-                child: run(program, folder.path()),
-                program,
+                child: run(family, role, folder.path()),
+                family,
+                role,
                 port,
                 folder,
-                scheme: "redis",
-                login: "",
+                with_tls: tls.is_some(),
             };
             if server.comes_up() {
                 return server;
             }
         }
-        panic!("{program} does not start");
+        panic!("{} does not start", family.program());
     }
 
     /// Whether it says that it is ready; it ends if another was given the port first.
@@ -120,7 +160,7 @@ impl Server {
     /// Starts it again where it was; it may not be ready yet.
     pub(crate) fn begin_to_restart(&mut self) {
         fs::remove_file(self.folder.path().join("log")).unwrap();
-        self.child = run(self.program, self.folder.path());
+        self.child = run(self.family, self.role, self.folder.path());
     }
 
     /// Has it do nothing until [`resume`](Self::resume).
@@ -148,23 +188,46 @@ impl Server {
 
     /// The URL of a store in it.
     pub(crate) fn url(&self, parameters: &str) -> String {
-        let Self {
-            scheme,
-            login,
-            port,
-            ..
-        } = self;
-        format!("{scheme}://{login}127.0.0.1:{port}?{parameters}")
+        let (scheme, login) = self.scheme_and_login();
+        format!("{scheme}://{login}127.0.0.1:{}?{parameters}", self.port)
+    }
+
+    /// How a store's URL begins, and as whom it comes.
+    pub(crate) fn scheme_and_login(&self) -> (&'static str, &'static str) {
+        if self.with_tls {
+            ("rediss", "entrada:pass%2fword@")
+        } else {
+            ("redis", "")
+        }
     }
 
     /// Gives it a command.
     pub(crate) fn ask(&self, command: &[&str]) -> String {
-        let asked = Command::new("redis-cli")
-            .args(["-p", &self.port.to_string()])
+        let mut asked = Command::new("redis-cli");
+        if self.with_tls {
+            asked.env("REDISCLI_AUTH", OPERATOR);
+        }
+        let asked = asked
+            .arg("-s")
+            .arg(self.folder.path().join("redis.sock"))
             .args(command)
             .output()
-            .unwrap();
+            .expect("redis-cli is installed");
         String::from_utf8(asked.stdout).unwrap()
+    }
+
+    /// Has it show another certificate to whoever comes from now on.
+    pub(crate) fn show(&self, certificate: &Path, key: &Path) {
+        let [certificate, key] = [certificate, key].map(|it| it.to_str().unwrap());
+        let set = ["tls-cert-file", certificate, "tls-key-file", key];
+        let done = self.ask(
+            &["CONFIG", "SET"]
+                .iter()
+                .chain(&set)
+                .copied()
+                .collect::<Vec<_>>(),
+        );
+        assert_eq!(done.trim(), "OK");
     }
 
     /// Waits until it answers so.
@@ -185,15 +248,53 @@ impl Drop for Server {
     }
 }
 
-fn run(program: &str, folder: &Path) -> Child {
-    Command::new(program)
-        .args(["redis.conf", "--logfile", "log"])
+fn run(family: Family, role: Role, folder: &Path) -> Child {
+    let mut command = Command::new(family.program());
+    command.args(["redis.conf", "--logfile", "log"]);
+    if let Role::WatchesPrimaries = role {
+        command.arg("--sentinel");
+    }
+    let child = command
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+        .spawn();
+    let program = family.program();
+    child.unwrap_or_else(|error| panic!("{program} does not start; is it installed? {error}"))
+}
+
+/// Where a server is spoken to, and how; by its socket, the test speaks to it.
+fn listening(port: u16, tls: Option<&Tls>) -> String {
+    let Some(tls) = tls else {
+        return format!("bind 127.0.0.1\nunixsocket redis.sock\nport {port}\n");
+    };
+    let folder = tls.folder.path().display();
+    format!(
+        "bind 127.0.0.1
+        unixsocket redis.sock
+        port 0
+        tls-port {port}
+        tls-cert-file {folder}/cert.pem
+        tls-key-file {folder}/key.pem
+        tls-ca-cert-file {folder}/ca.pem
+        tls-auth-clients yes
+        tls-replication yes
+        tls-cluster yes\n"
+    )
+}
+
+/// Whom a server lets in: where there is TLS, nobody without a password.
+fn logins(role: Role, tls: Option<&Tls>) -> String {
+    match (role, tls) {
+        (_, None) => String::new(),
+        (Role::KeepsRecords, Some(_)) => format!(
+            "requirepass {OPERATOR}
+            masterauth {OPERATOR}
+            user entrada on >pass/word {RIGHTS}\n"
+        ),
+        (Role::WatchesPrimaries, Some(_)) => format!("requirepass {OPERATOR}\n"),
+    }
 }
 
 pub(crate) fn free_port() -> u16 {
@@ -205,6 +306,7 @@ pub(crate) fn free_port() -> u16 {
 #[derive(Debug)]
 pub(crate) struct Tls {
     folder: TempDir,
+    issuer: Issuer<'static, KeyPair>,
 }
 
 impl Tls {
@@ -213,22 +315,28 @@ impl Tls {
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority_key = KeyPair::generate().unwrap();
         let ca = authority.self_signed(&authority_key).unwrap();
-        let issuer = Issuer::new(authority, authority_key);
+        let tls = Self {
+            folder: tempfile::tempdir().unwrap(),
+            issuer: Issuer::new(authority, authority_key),
+        };
+        fs::write(tls.path("ca.pem"), ca.pem()).unwrap();
+        let (certificate, key) = tls.certify("127.0.0.1");
+        fs::rename(certificate, tls.path("cert.pem")).unwrap();
+        fs::rename(key, tls.path("key.pem")).unwrap();
+        tls
+    }
+
+    /// A certificate for a name, and its key.
+    pub(crate) fn certify(&self, name: &str) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
-        let mut names = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-        names
-            .distinguished_name
-            .push(DnType::CommonName, "127.0.0.1");
-        let certificate = names.signed_by(&key, &issuer).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        for (name, pem) in [
-            ("ca.pem", ca.pem()),
-            ("cert.pem", certificate.pem()),
-            ("key.pem", key.serialize_pem()),
-        ] {
-            fs::write(folder.path().join(name), pem).unwrap();
-        }
-        Self { folder }
+        let mut names = CertificateParams::new([name.to_owned()]).unwrap();
+        names.distinguished_name.push(DnType::CommonName, name);
+        let certificate = names.signed_by(&key, &self.issuer).unwrap();
+        let paths = [".pem", ".key"].map(|end| self.path(&format!("{name}{end}")));
+        let [certified, keyed] = &paths;
+        fs::write(certified, certificate.pem()).unwrap();
+        fs::write(keyed, key.serialize_pem()).unwrap();
+        paths.into()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
