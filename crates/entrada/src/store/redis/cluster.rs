@@ -229,22 +229,17 @@ fn range(line: &Value, asked: &Peer) -> Option<Range> {
     let [host, Value::Int(port), ..] = primary.as_slice() else {
         return None;
     };
-    // A node that does not know its own name is where it was asked.
-    let host = match (
-        redis::from_redis_value_ref::<Option<String>>(host).ok()?,
-        asked,
-    ) {
-        (Some(host), _) if !host.is_empty() => host,
-        (_, Peer::Tcp { host, .. }) => host.clone(),
-        (_, Peer::Unix(_)) => return None,
+    let port = u16::try_from(*port).ok()?;
+    let host = redis::from_redis_value_ref::<Option<String>>(host).ok()?;
+    let primary = match host {
+        Some(host) if !host.is_empty() => Peer::Tcp { host, port },
+        // A node that does not know its own name is where it was asked.
+        Some(_) | None => asked.at_port(port)?,
     };
     Some(Range {
         first: u16::try_from(*first).ok()?,
         last: u16::try_from(*last).ok()?,
-        primary: Peer::Tcp {
-            host,
-            port: u16::try_from(*port).ok()?,
-        },
+        primary,
     })
 }
 

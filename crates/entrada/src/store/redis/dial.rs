@@ -29,6 +29,19 @@ pub(super) enum Peer {
     Unix(PathBuf),
 }
 
+impl Peer {
+    /// Another port of the same host; a socket has none.
+    pub(super) fn at_port(&self, port: u16) -> Option<Self> {
+        match self {
+            Self::Tcp { host, .. } => Some(Self::Tcp {
+                host: host.clone(),
+                port,
+            }),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -150,6 +150,14 @@ pub(super) enum Remedy {
     Script,
 }
 
+/// Where a cluster says that a slot is.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Redirect {
+    pub(super) to: Peer,
+    /// Whether it says so of this command alone: the slot is still on its way there.
+    pub(super) once: bool,
+}
+
 impl Remedy {
     /// Whether it is likely that somebody else has the slot of a key.
     pub(super) fn doubts_place(self) -> bool {
@@ -214,19 +222,40 @@ impl Failure {
         }
     }
 
-    /// Where a cluster says that the slot is, and whether for this command alone.
-    pub(super) fn redirect(&self) -> Option<(Peer, bool)> {
+    /// Whether a cluster says that the slot is elsewhere.
+    pub(super) fn is_redirect(&self) -> bool {
+        match self {
+            Self::Refused(error) => error.redirect_node().is_some(),
+            Self::Unreachable(_)
+            | Self::NoAnswer(_)
+            | Self::Broken(_)
+            | Self::Unconfirmed { .. }
+            | Self::NotWaited(_)
+            | Self::Unserved(_)
+            | Self::IsCluster
+            | Self::ExportInterrupted
+            | Self::NotUnderstood => false,
+        }
+    }
+
+    /// Where the node that was `asked` says that the slot is.
+    pub(super) fn redirect(&self, asked: &Peer) -> Option<Redirect> {
         let Self::Refused(error) = self else {
             return None;
         };
         let (place, _) = error.redirect_node()?;
         let (host, port) = place.rsplit_once(':')?;
-        let peer = Peer::Tcp {
-            host: host.trim_matches(['[', ']']).to_owned(),
-            port: port.parse().ok()?,
+        let port = port.parse().ok()?;
+        let to = match host.trim_matches(['[', ']']) {
+            // A node that does not know its own name is where it was asked.
+            "" => asked.at_port(port)?,
+            host => Peer::Tcp {
+                host: host.to_owned(),
+                port,
+            },
         };
         let once = error.kind() == ErrorKind::Server(ServerErrorKind::Ask);
-        Some((peer, once))
+        Some(Redirect { to, once })
     }
 
     /// Whether Redis may have done it without our knowing, or did not get it at all.
@@ -314,18 +343,27 @@ mod tests {
 
     #[test]
     fn redirections_are_read() {
+        let asked = Peer::Tcp {
+            host: "asked.example".to_owned(),
+            port: 6379,
+        };
         let to = |host: &str, once| {
-            let host = host.to_owned();
-            Some((Peer::Tcp { host, port: 7000 }, once))
+            let (host, port) = (host.to_owned(), 7000);
+            let to = Peer::Tcp { host, port };
+            Some(Redirect { to, once })
         };
         for (said, redirect) in [
             ("MOVED 3999 127.0.0.1:7000", to("127.0.0.1", false)),
             ("ASK 3999 node.example:7000", to("node.example", true)),
             ("MOVED 3999 ::1:7000", to("::1", false)),
+            ("MOVED 3999 :7000", to("asked.example", false)),
+            ("ASK 3999 :7000", to("asked.example", true)),
             ("MOVED 3999 nowhere", None),
             ("LOADING 3999 127.0.0.1:7000", None),
         ] {
-            assert_eq!(refused(said).redirect(), redirect, "{said}");
+            assert_eq!(refused(said).redirect(&asked), redirect, "{said}");
         }
+        let on_a_socket = Peer::Unix("redis.sock".into());
+        assert_eq!(refused("MOVED 3999 :7000").redirect(&on_a_socket), None);
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::cluster::Cluster;
 use super::dial::{Dialler, Sentinels, Target};
-use super::failure::{Failure, Remedy};
+use super::failure::{Failure, Redirect, Remedy};
 use super::line::{Around, Line};
 use super::scripts::Script;
 use super::settings::{Place, RedisSettings, WaitFor};
@@ -213,8 +213,8 @@ impl Nodes {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            let again = self.mend(&failure, request, &mut way);
-            if let (Kind::One(_), Some(_)) = (&self.kind, failure.redirect()) {
+            let again = self.mend(&failure, request, &node, &mut way);
+            if matches!(self.kind, Kind::One(_)) && failure.is_redirect() {
                 return Err(Failure::IsCluster);
             }
             let pause = match again {
@@ -240,12 +240,14 @@ impl Nodes {
     }
 
     /// Does what can be done about a failure, and says whether to send the command again.
-    fn mend(&self, failure: &Failure, request: &Request, way: &mut Way) -> Again {
-        if let (Kind::Cluster(cluster), Some((peer, once))) = (&self.kind, failure.redirect()) {
+    fn mend(&self, failure: &Failure, request: &Request, asked: &Node, way: &mut Way) -> Again {
+        if let (Kind::Cluster(cluster), Target::Peer(asked)) = (&self.kind, asked.line.target())
+            && let Some(Redirect { to, once }) = failure.redirect(asked)
+        {
             if !once {
                 cluster.doubt();
             }
-            way.to = Some(cluster.node_at(&peer));
+            way.to = Some(cluster.node_at(&to));
             way.asking = once;
             return Again::AtOnce;
         }

@@ -13,6 +13,7 @@ for_each_family!(
     a_failover_that_was_asked_for_costs_nobody_an_error,
     a_slot_that_is_moving_and_one_that_moved_are_followed,
     a_node_is_not_believed_without_a_certificate_for_its_name,
+    nodes_that_keep_their_addresses_to_themselves_are_where_they_were_asked,
 );
 
 /// Slots of each primary: the first, and the one behind the last.
@@ -231,4 +232,21 @@ async fn a_node_is_not_believed_without_a_certificate_for_its_name(family: Famil
     }
     to.show(&tls.path("cert.pem"), &tls.path("key.pem"));
     works_again(&store).await;
+}
+
+async fn nodes_that_keep_their_addresses_to_themselves_are_where_they_were_asked(family: Family) {
+    let cluster = Cluster::start(family);
+    for server in cluster.primaries.iter().chain([&cluster.replica]) {
+        let unknown = "cluster-preferred-endpoint-type";
+        server.wait_for(&["CONFIG", "SET", unknown, "unknown-endpoint"], "OK");
+    }
+    let store = open(&cluster.url("prefix={x}"));
+    let slot = cluster.replica.ask(&["CLUSTER", "KEYSLOT", "x"]);
+    let (from, to) = owner_and_next(&cluster, slot.trim());
+    assert!(store.read(&new_key()).await.unwrap().is_none());
+    for server in [to, from] {
+        let moved = ["CLUSTER", "SETSLOT", slot.trim(), "NODE", &id(to)];
+        server.wait_for(&moved, "OK");
+    }
+    store.put(&new_key(), entry("there")).await.unwrap();
 }
