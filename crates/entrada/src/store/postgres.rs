@@ -5,8 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use deadpool::managed::{Object, Pool, PoolError, QueueMode};
 use tokio::time::{Instant, timeout_at};
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{Row, Statement};
+use tokio_postgres::Row;
 
 use super::{
     Cursor, Entry, Lease, LeaseHolder, RecordKey, Slot, SlotPage, Store, StoreError, Stored, Taken,
@@ -19,6 +18,7 @@ mod error;
 mod pace;
 mod row;
 mod schema;
+mod session;
 mod settings;
 mod statements;
 
@@ -28,7 +28,7 @@ pub use settings::{PasswordSource, PostgresSettings, PostgresUrlError};
 use connection::Connector;
 use error::Remedy;
 use row::expiry;
-use statements::Statements;
+use statements::{Parameters, Statement, Statements};
 
 /// How much one statement of a sweep removes, so that no other write waits for all of it.
 const SWEPT_AT_ONCE: i64 = 1000;
@@ -38,9 +38,6 @@ const TRIES: u32 = 5;
 
 /// The longest term of a lease.
 const LONGEST_TERM: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// What a statement is told.
-type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// A store in a PostgreSQL database, version 15 or later, for any number of replicas.
 ///
@@ -60,11 +57,10 @@ type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 /// they may be, so that replicas can be replaced one by one; others are refused. They lie in a
 /// schema of their own, so several deployments may share a database.
 ///
-/// Between it and the server there may be a PgBouncer whose `pool_mode` is `session`. With
-/// `transaction`, it must be 1.21 or later with `max_prepared_statements` above 0, and the role needs
-/// `default_transaction_isolation` as `read committed` and `synchronous_commit` other than `off` of
-/// its own: what a connection asks for does not stay with it there. An older one mixes up statements
-/// of different connections, and must not be used so.
+/// Between it and the server there may be a pooler, such as PgBouncer. One that shares sessions out
+/// by transactions needs `prepare=false` in the URL: what is prepared and set for a session would
+/// be met by others there. The role then needs `default_transaction_isolation` as `read committed`
+/// and `synchronous_commit` other than `off` of its own, as they are unless somebody changed them.
 #[derive(Debug)]
 pub struct PostgresStore {
     pool: Pool<Connector>,
@@ -140,9 +136,7 @@ impl PostgresStore {
             tries += 1;
             let mut connection = self.connection(deadline).await?;
             connection.is_awaited = true;
-            let sent = connection
-                .client
-                .query(statement(&connection.statements), parameters);
+            let sent = statement(&connection.statements).send(&connection.client, parameters);
             let Ok(answer) = timeout_at(deadline, sent).await else {
                 // Whoever comes next must not wait behind it.
                 self.discard(connection);
@@ -166,7 +160,7 @@ impl PostgresStore {
                 }
             };
             if !again || tries == TRIES {
-                return Err(PostgresError::Statement(error.into()));
+                return Err(PostgresError::of_statement(error));
             }
         }
     }

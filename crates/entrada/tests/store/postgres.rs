@@ -10,6 +10,7 @@ use entrada::store::{Entry, RecordKey, Sealed, StoreError};
 
 mod login;
 mod outage;
+mod pooler;
 mod programs;
 mod races;
 pub(crate) mod server;

@@ -15,6 +15,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::error::{OpenPostgresError, PostgresError};
 use super::pace::Pace;
 use super::schema::{self, Standing};
+use super::session;
 use super::settings::PostgresSettings;
 use super::statements::Statements;
 use crate::causes::Causes;
@@ -185,8 +186,11 @@ impl Maker {
         let (mut client, speaking) = self.connect().await?;
         let schema = &self.settings.schema;
         let standing = self.in_time(async {
-            let session = client.batch_execute(&self.session()).await;
-            session.map_err(|error| PostgresError::Connect(error.into()))?;
+            if self.settings.prepare {
+                session::set_up(&client, self.settings.timeout).await?;
+            } else {
+                session::look_over(&client).await?;
+            }
             schema::standing(&client, schema).await
         });
         match standing.await? {
@@ -196,13 +200,16 @@ impl Maker {
             }
             Standing::Behind(found) => return Err(schema::outdated(found)),
         }
-        let statements = self.in_time(async {
+        let statements = if self.settings.prepare {
             // Large, for it prepares all at once, and rare.
-            let prepared = Box::pin(Statements::prepare(&client, schema)).await;
-            prepared.map_err(|error| PostgresError::Statement(error.into()))
-        });
+            let prepared = Box::pin(Statements::prepare(&client, schema));
+            self.in_time(async { prepared.await.map_err(PostgresError::of_statement) })
+                .await?
+        } else {
+            Statements::unprepared(schema)
+        };
         Ok(Connection {
-            statements: statements.await?,
+            statements,
             client,
             is_awaited: false,
             _permit: permit,
@@ -254,19 +261,6 @@ impl Maker {
             Some(tls) => connect(config, tls.clone()).await,
             None => connect(config, NoTls).await,
         }
-    }
-
-    /// What the statements rely on, whatever the database or the role has as its own. What nobody
-    /// waits for any more is not to be done long after; what is acknowledged is to be on the disk.
-    fn session(&self) -> String {
-        let milliseconds = self.settings.timeout.as_millis();
-        format!(
-            "SELECT set_config('default_transaction_isolation', 'read committed', false),
-                set_config('statement_timeout', '{milliseconds}', false),
-                CASE current_setting('synchronous_commit')
-                    WHEN 'off' THEN set_config('synchronous_commit', 'on', false)
-                END"
-        )
     }
 }
 

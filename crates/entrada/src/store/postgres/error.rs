@@ -77,6 +77,23 @@ pub enum PostgresError {
     /// The server refused a statement, or its answer was lost; then it may have done it.
     #[error("PostgreSQL failed a statement")]
     Statement(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A pooler brought us to a session that others use too, where statements would be mixed up.
+    #[error(
+        "a pooler between this and PostgreSQL shares its sessions, such as PgBouncer with \
+         pool_mode = transaction: put prepare=false into the URL, or have the pooler share by session"
+    )]
+    SharedSession {
+        /// What the server said, if that is how it was noticed.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// The role has settings with which statements do not hold what they promise, and with
+    /// `prepare=false` nothing else is set for a session.
+    #[error(
+        "with prepare=false the role itself needs default_transaction_isolation = 'read committed' \
+         and synchronous_commit = 'on': ALTER ROLE sets them"
+    )]
+    UnfitRole,
     /// The tables hold something that this release does not understand.
     #[error("PostgreSQL keeps something under a key that this release does not know")]
     UnknownKey,
@@ -94,6 +111,19 @@ impl PostgresError {
         }
     }
 
+    /// Why a statement did nothing, or nobody knows whether it did.
+    pub(super) fn of_statement(error: Error) -> Self {
+        let of_others = [
+            SqlState::INVALID_SQL_STATEMENT_NAME,
+            SqlState::DUPLICATE_PSTATEMENT,
+        ];
+        if error.code().is_some_and(|code| of_others.contains(code)) {
+            let source = Some(error.into());
+            return Self::SharedSession { source };
+        }
+        Self::Statement(error.into())
+    }
+
     /// Whether the next attempt may go better without anybody doing anything.
     pub(super) fn passes(&self) -> bool {
         match self {
@@ -107,6 +137,8 @@ impl PostgresError {
             | Self::Newer { .. }
             | Self::Outdated { .. }
             | Self::Migration(_)
+            | Self::SharedSession { .. }
+            | Self::UnfitRole
             | Self::UnknownKey => false,
         }
     }
@@ -146,10 +178,8 @@ impl Remedy {
         let Some(code) = error.code() else {
             return Self::Lost;
         };
-        // A statement that is no longer prepared, because something between us and the server,
-        // or an administrator, took the session away; or one whose tables were changed.
         let stale = [
-            SqlState::INVALID_SQL_STATEMENT_NAME,
+            // A statement whose tables were changed since it was prepared.
             SqlState::FEATURE_NOT_SUPPORTED,
             // The server became a standby, or took to reading alone.
             SqlState::READ_ONLY_SQL_TRANSACTION,
@@ -160,6 +190,8 @@ impl Remedy {
             "40" => Self::Again,
             // The tables or the rights are gone: whoever connects looks for them.
             "42" | "3F" => Self::Reconnect,
+            // So is what was prepared: a pooler gave the session to somebody else.
+            "26" => Self::Reconnect,
             // Its time is up, or an administrator canceled it.
             "57" if *code == SqlState::QUERY_CANCELED => Self::Refused,
             "57" | "58" | "08" | "XX" => Self::Lost,

@@ -96,7 +96,9 @@ pub(super) async fn migrate(client: &mut Client, schema: &str) -> Result<(), Pos
     // Asks first: who may use a schema that is there may not make one, be it `IF NOT EXISTS`.
     let there = "SELECT true FROM pg_namespace WHERE nspname = $1";
     let name = schema.trim_matches('"');
-    let there = transaction.query_opt(there, &[&name]).await;
+    let there = transaction
+        .query_typed_opt(there, &[(&name, Type::TEXT)])
+        .await;
     if there.map_err(failed)?.is_none() {
         let make = format!("CREATE SCHEMA {schema}");
         transaction.batch_execute(&make).await.map_err(failed)?;

@@ -43,6 +43,7 @@ mod url;
 /// | `timeout` | how long any one thing may take, waiting for a connection and connecting included: `2s` or `500ms`; `2s` if it is not named |
 /// | `pool` | how many connections at most; 8 if it is not named |
 /// | `migrate` | `false` if the role may not make tables: they must be there then |
+/// | `prepare` | `false` behind a pooler that shares sessions, such as PgBouncer with `pool_mode = transaction`: nothing is prepared, and nothing set for a session |
 /// | `application_name`, `channel_binding`, `options` | as libpq has them |
 /// | `target_session_attrs` | `read-write`, whatever it says: a standby is of no use |
 ///
@@ -69,6 +70,8 @@ pub struct PostgresSettings {
     pub(super) timeout: Duration,
     pub(super) pool: usize,
     pub(super) migrate: bool,
+    /// Whether sessions are our own, to prepare statements in.
+    pub(super) prepare: bool,
     pub(super) password: Option<Arc<dyn PasswordSource>>,
 }
 
@@ -190,6 +193,7 @@ impl PostgresSettings {
             timeout: TIMEOUT,
             pool: POOL,
             migrate: true,
+            prepare: true,
             password: None,
         }
     }

@@ -45,10 +45,13 @@ pub(crate) fn signal(name: &str, processes: &[u32]) {
     }
 }
 
-/// A program of the newest version that is installed, as a user it agrees to be run by. If this
-/// process is killed, it ends.
+/// A program of the newest version that is installed, as a user it agrees to be run by.
 pub(crate) fn program(name: &str) -> Command {
-    let path = binaries().join(name);
+    as_the_server(&binaries().join(name))
+}
+
+/// A program as the user that the server runs as. If this process is killed, it ends.
+pub(crate) fn as_the_server(path: &Path) -> Command {
     if !is_root() {
         return Command::new(path);
     }

@@ -47,8 +47,7 @@ impl Server {
     /// Makes a cluster on which no server runs yet.
     pub(super) fn stopped() -> Self {
         let folder = TempDir::new().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let port = free_port();
         let server = Self {
             folder,
             port,
@@ -152,6 +151,10 @@ impl Server {
         self.sql("SELECT pg_reload_conf()").await;
         // Sessions that begin after the signal has come see it.
         tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(super) fn host(&self) -> String {
@@ -284,6 +287,11 @@ impl Server {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+pub(super) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 impl Drop for Server {

@@ -166,6 +166,9 @@ fn ours(
     if let Some(migrate) = chosen(options, "migrate", "true or false", |it| it.parse().ok())? {
         settings.migrate = migrate;
     }
+    if let Some(prepare) = chosen(options, "prepare", "true or false", |it| it.parse().ok())? {
+        settings.prepare = prepare;
+    }
     Ok(())
 }
 

@@ -17,7 +17,7 @@ fn hosts(settings: &PostgresSettings) -> Vec<(&str, u16)> {
 fn a_url_says_where_as_whom_and_how() {
     let settings = parsed(
         "postgresql://en%40trada:s%3Ae%2Fc%25ret@db1.example:1,[2001:db8::1],db3.example:3/some%20base\
-         ?timeout=500ms&pool=3&schema=other_1&migrate=false&application_name=a+b%3D",
+         ?timeout=500ms&pool=3&schema=other_1&migrate=false&prepare=false&application_name=a+b%3D",
     );
     let config = &settings.config;
     assert_eq!(config.get_user(), Some("en@trada"));
@@ -34,6 +34,7 @@ fn a_url_says_where_as_whom_and_how() {
     assert_eq!(settings.pool, 3);
     assert_eq!(settings.schema, "\"other_1\"");
     assert!(!settings.migrate);
+    assert!(!settings.prepare);
 }
 
 #[test]
@@ -48,6 +49,7 @@ fn all_of_it_may_be_options() {
     assert_eq!(settings.timeout, Duration::from_secs(2));
     assert_eq!(settings.pool, 8);
     assert!(settings.migrate);
+    assert!(settings.prepare);
 }
 
 #[test]
@@ -163,6 +165,7 @@ fn a_wrong_url_is_refused_for_what_is_wrong_with_it() {
         ("timeout", "61s"),
         ("pool", "0"),
         ("migrate", "yes"),
+        ("prepare", "no"),
         ("channel_binding", "never"),
         ("target_session_attrs", "read-only"),
     ] {
