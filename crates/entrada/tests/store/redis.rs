@@ -9,6 +9,7 @@ use entrada::store::{Entry, RecordKey, RedisSettings, RedisStore, Sealed, Store,
 use tokio::time::Instant;
 
 mod answers;
+mod certificates;
 mod cluster;
 mod healing;
 mod replicas;

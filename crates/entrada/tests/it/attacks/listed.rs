@@ -34,7 +34,7 @@ const ATTACKS: [&str; 24] = [
 ];
 
 /// Tests of the gateway, of tools, of credentials and of stores, some of which do.
-const ELSEWHERE: [&str; 48] = [
+const ELSEWHERE: [&str; 51] = [
     include_str!("../../../../entrada-gateway/src/acme/kept.rs"),
     include_str!("../../../../entrada-gateway/src/acme/order.rs"),
     include_str!("../../../../entrada-gateway/src/acme/tending/tests.rs"),
@@ -48,6 +48,9 @@ const ELSEWHERE: [&str; 48] = [
     include_str!("../../../../entrada-gateway/src/reload/tests.rs"),
     include_str!("../credential.rs"),
     include_str!("../../store/moving.rs"),
+    include_str!("../../store/postgres/login.rs"),
+    include_str!("../../store/postgres/pooler.rs"),
+    include_str!("../../store/redis/certificates.rs"),
     include_str!("../../../src/store/moving/tests/interleaved.rs"),
     include_str!("../../../src/store/moving/tests/one_by_one.rs"),
     include_str!("../../../src/caller_assertion.rs"),

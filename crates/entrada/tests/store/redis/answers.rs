@@ -4,13 +4,13 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use entrada::store::{RedisSettings, RedisStore, Sealed, Store as _, Taken, Written};
+use entrada::store::{Sealed, Store as _, Taken, Written};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::server::{Family, Server, Tls, for_each_family};
+use super::server::{Family, Server, for_each_family};
 use super::{entry, new_key, open, told};
 
 for_each_family!(
@@ -18,7 +18,6 @@ for_each_family!(
     what_may_be_done_twice_is_when_the_answer_is_lost,
     a_user_that_may_not_look_at_the_server_can_work_all_the_same,
     whoever_is_not_let_in_is_told_what_to_mend,
-    a_server_that_another_authority_vouches_for_is_not_believed,
     what_is_foreign_is_neither_believed_nor_exported,
     an_export_that_a_restart_interrupts_says_so,
 );
@@ -220,30 +219,6 @@ async fn a_server_that_says_nothing_to_tls_is_told_of() {
     let error = store.read(&new_key()).await.unwrap_err();
     let told = told(&error);
     assert!(told.contains("does not seem to speak TLS"), "{told}");
-}
-
-async fn a_server_that_another_authority_vouches_for_is_not_believed(family: Family) {
-    let (tls, other) = (Tls::new(), Tls::new());
-    let server = Server::start_with_tls(family, &tls);
-    let parameters = tls.parameters();
-    let believed = |parameters: &str| open(&server.url(parameters));
-    let store = believed(&parameters);
-    store.put(&new_key(), entry("grant")).await.unwrap();
-    let (ours, theirs) = (tls.path("ca.pem"), other.path("ca.pem"));
-    let (ours, theirs) = (ours.display().to_string(), theirs.display().to_string());
-    let store = believed(&parameters.replace(&ours, &theirs));
-    let error = store.put(&new_key(), entry("grant")).await.unwrap_err();
-    assert!(told(&error).contains("certificate"), "{}", told(&error));
-    let key = tls.path("key.pem").display().to_string();
-    for (wrong, says) in [
-        (key.as_str(), "does not hold certificates"),
-        ("/none", "read"),
-    ] {
-        let url = server.url(&parameters.replace(&ours, wrong));
-        let settings = RedisSettings::from_url(&url).unwrap();
-        let refusal = RedisStore::open(settings).unwrap_err().to_string();
-        assert!(refusal.contains(says), "{refusal}");
-    }
 }
 
 async fn what_is_foreign_is_neither_believed_nor_exported(family: Family) {

@@ -6,13 +6,12 @@ use entrada::store::{Sealed, Store as _, Stored, Taken, Written};
 use tokio::time::Instant;
 
 use super::server::{Family, Role, Server, Tls, for_each_family, free_port};
-use super::{entry, new_key, open, told, works_again};
+use super::{entry, new_key, open, told};
 
 for_each_family!(
     a_node_that_died_or_hung_is_replaced_and_the_others_go_on,
     a_failover_that_was_asked_for_costs_nobody_an_error,
     a_slot_that_is_moving_and_one_that_moved_are_followed,
-    a_node_is_not_believed_without_a_certificate_for_its_name,
     nodes_that_keep_their_addresses_to_themselves_are_where_they_were_asked,
 );
 
@@ -54,7 +53,7 @@ fn knows_all_primaries(server: &Server) -> bool {
     known.contains("cluster_slots_assigned:16384") && known.contains("cluster_known_nodes:4")
 }
 
-fn id(server: &Server) -> String {
+pub(super) fn id(server: &Server) -> String {
     server.ask(&["CLUSTER", "MYID"]).trim().to_owned()
 }
 
@@ -98,6 +97,11 @@ impl Cluster {
             replica,
             parameters: tls.map(Tls::parameters).unwrap_or_default(),
         }
+    }
+
+    pub(super) fn keyslot(&self, tag: &str) -> String {
+        let slot = self.replica.ask(&["CLUSTER", "KEYSLOT", tag]);
+        slot.trim().to_owned()
     }
 
     /// The URL of two of its nodes, and one that is not there.
@@ -176,13 +180,12 @@ async fn a_slot_that_is_moving_and_one_that_moved_are_followed(family: Family) {
     let cluster = Cluster::start(family);
     // All keys are in one slot.
     let store = open(&cluster.url("prefix={x}"));
-    let slot = cluster.replica.ask(&["CLUSTER", "KEYSLOT", "x"]);
-    let slot = slot.trim();
-    let (from, to) = owner_and_next(&cluster, slot);
+    let slot = cluster.keyslot("x");
+    let (from, to) = owner_and_next(&cluster, &slot);
     assert!(store.read(&new_key()).await.unwrap().is_none());
 
-    to.wait_for(&["CLUSTER", "SETSLOT", slot, "IMPORTING", &id(from)], "OK");
-    from.wait_for(&["CLUSTER", "SETSLOT", slot, "MIGRATING", &id(to)], "OK");
+    to.wait_for(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &id(from)], "OK");
+    from.wait_for(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &id(to)], "OK");
     let (taken, kept) = (new_key(), new_key());
     for key in [&taken, &kept] {
         let written = store.put_new(key, entry("code")).await.unwrap();
@@ -194,44 +197,19 @@ async fn a_slot_that_is_moving_and_one_that_moved_are_followed(family: Family) {
     assert_eq!(to.ask(&["DBSIZE"]).trim(), "2");
 
     for server in [to, from] {
-        server.wait_for(&["CLUSTER", "SETSLOT", slot, "NODE", &id(to)], "OK");
+        server.wait_for(&["CLUSTER", "SETSLOT", &slot, "NODE", &id(to)], "OK");
     }
     assert_eq!(store.take(&kept).await.unwrap(), fresh);
     assert_eq!(store.take(&taken).await.unwrap(), Taken::Spent(None));
 }
 
-/// The node that has the slot of all keys with the prefix `{x}`, and the one behind it.
-fn owner_and_next<'a>(cluster: &'a Cluster, slot: &str) -> (&'a Server, &'a Server) {
+/// The node that has a slot, and the one behind it.
+pub(super) fn owner_and_next<'a>(cluster: &'a Cluster, slot: &str) -> (&'a Server, &'a Server) {
     let number: u16 = slot.parse().unwrap();
     let has = |(first, behind): &(u16, u16)| (*first..*behind).contains(&number);
     let owner = SLOTS.iter().position(has).unwrap();
     let next = (owner + 1) % SLOTS.len();
     (&cluster.primaries[owner], &cluster.primaries[next])
-}
-
-async fn a_node_is_not_believed_without_a_certificate_for_its_name(family: Family) {
-    let (tls, other) = (Tls::new(), Tls::new());
-    let cluster = Cluster::start_with_tls(family, &tls);
-    let store = open(&cluster.url("prefix=entrada:{x}"));
-    let slot = cluster.replica.ask(&["CLUSTER", "KEYSLOT", "x"]);
-    let (from, to) = owner_and_next(&cluster, slot.trim());
-    let key = new_key();
-    assert!(store.read(&key).await.unwrap().is_none());
-
-    for (certificate, key_of_it) in [other.certify("127.0.0.1"), tls.certify("elsewhere.example")] {
-        to.show(&certificate, &key_of_it);
-        // A redirection leads there, and so does the map of whoever reads it anew.
-        for server in [to, from] {
-            let moved = ["CLUSTER", "SETSLOT", slot.trim(), "NODE", &id(to)];
-            server.wait_for(&moved, "OK");
-        }
-        for store in [&store, &open(&cluster.url("prefix=entrada:{x}"))] {
-            let error = store.put(&key, entry("there")).await.unwrap_err();
-            assert!(told(&error).contains("certificate"), "{}", told(&error));
-        }
-    }
-    to.show(&tls.path("cert.pem"), &tls.path("key.pem"));
-    works_again(&store).await;
 }
 
 async fn nodes_that_keep_their_addresses_to_themselves_are_where_they_were_asked(family: Family) {
@@ -241,11 +219,11 @@ async fn nodes_that_keep_their_addresses_to_themselves_are_where_they_were_asked
         server.wait_for(&["CONFIG", "SET", unknown, "unknown-endpoint"], "OK");
     }
     let store = open(&cluster.url("prefix={x}"));
-    let slot = cluster.replica.ask(&["CLUSTER", "KEYSLOT", "x"]);
-    let (from, to) = owner_and_next(&cluster, slot.trim());
+    let slot = cluster.keyslot("x");
+    let (from, to) = owner_and_next(&cluster, &slot);
     assert!(store.read(&new_key()).await.unwrap().is_none());
     for server in [to, from] {
-        let moved = ["CLUSTER", "SETSLOT", slot.trim(), "NODE", &id(to)];
+        let moved = ["CLUSTER", "SETSLOT", &slot, "NODE", &id(to)];
         server.wait_for(&moved, "OK");
     }
     store.put(&new_key(), entry("there")).await.unwrap();

@@ -20,7 +20,7 @@ for_each_family!(
 pub(crate) struct Watched {
     pub(crate) primary: Server,
     pub(crate) replica: Server,
-    sentinel: Server,
+    pub(crate) sentinel: Server,
     parameters: String,
 }
 
