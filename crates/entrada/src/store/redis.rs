@@ -94,6 +94,7 @@ impl RedisStore {
             tls: tls
                 .transpose()?
                 .map(|config| TlsConnector::from(Arc::new(config))),
+            tls_name: settings.tls_name.clone(),
             login: settings.login.clone(),
             sentinel_login: settings.login_to_sentinels()?,
             // A second one must fit in while a command waits.

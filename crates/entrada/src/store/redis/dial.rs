@@ -63,6 +63,8 @@ pub(super) struct Login {
 /// How connections are made.
 pub(super) struct Dialler {
     pub(super) tls: Option<TlsConnector>,
+    /// Whose certificate every server shows, if not its own.
+    pub(super) tls_name: Option<ServerName<'static>>,
     pub(super) login: Login,
     pub(super) sentinel_login: Login,
     /// How long making one may take, and asking a sentinel.
@@ -213,6 +215,14 @@ impl Dialler {
         }
     }
 
+    /// The name that the certificate of a host must be for.
+    fn certified(&self, host: &str) -> io::Result<ServerName<'static>> {
+        match &self.tls_name {
+            Some(name) => Ok(name.clone()),
+            None => ServerName::try_from(host.to_owned()).map_err(io::Error::other),
+        }
+    }
+
     async fn connected(
         &self,
         peer: &Peer,
@@ -231,8 +241,7 @@ impl Dialler {
                 let Some(tls) = &self.tls else {
                     return wire(stream, peer, login).await;
                 };
-                let name = ServerName::try_from(host.clone()).map_err(io::Error::other);
-                let shaken = tls.connect(name.map_err(failed)?, stream);
+                let shaken = tls.connect(self.certified(host).map_err(failed)?, stream);
                 shakes_hands.store(true, Ordering::Relaxed);
                 let stream = shaken.await;
                 let stream = stream.map_err(|source| Unreachable::of_tls(peer, source))?;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use rustls::pki_types::ServerName;
+
 use super::dial::{Login, Peer};
 use crate::store::StoreTlsError;
 use crate::store::tls::TlsFiles;
@@ -44,6 +46,7 @@ const PREFIX: &str = "entrada:";
 /// | `timeout` | how long a command may take, with connecting: `500ms`, `2s` | `2s` |
 /// | `db` | the number of the database, for URLs whose path says something else | 0 |
 /// | `tls_ca` | a PEM file of the certificate authorities to trust, and no others | the system's |
+/// | `tls_name` | whose certificate every server shows, however it is named: clusters and sentinels of a cloud often name addresses | the name or address by which each is named |
 /// | `tls_cert`, `tls_key` | PEM files of a certificate to show and its key | none is shown |
 /// | `wait_replicas` | how many replicas must confirm each write | 0: none need |
 /// | `wait_timeout` | how long they may take | half of `timeout` |
@@ -53,6 +56,8 @@ const PREFIX: &str = "entrada:";
 pub struct RedisSettings {
     pub(super) place: Place,
     pub(super) tls: Option<TlsFiles>,
+    /// Whose certificate every server shows, if not its own.
+    pub(super) tls_name: Option<ServerName<'static>>,
     pub(super) login: Login,
     pub(super) sentinel_login: Login,
     pub(super) sentinel_password_file: Option<PathBuf>,

@@ -79,6 +79,21 @@ async fn sentinels_and_their_primary_are_not_believed_without_certificates_for_t
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_are_named_by_address_show_the_certificate_of_the_name_that_is_told() {
+    let tls = Tls::new();
+    let cluster = Cluster::start_with_tls(Family::Redis, &tls);
+    let (certificate, key) = tls.certify("redis.example");
+    for node in &cluster.primaries {
+        node.show(&certificate, &key);
+    }
+    works_again(&open(&cluster.url("tls_name=redis.example"))).await;
+    for parameters in ["", "tls_name=other.example"] {
+        let refused = refusal(&open(&cluster.url(parameters))).await;
+        assert!(refused.contains("certificate"), "{refused}");
+    }
+}
+
 #[test]
 fn files_of_certificates_must_be_what_they_are_said_to_be() {
     let tls = Tls::new();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ::url::{Host, Url, form_urlencoded};
+use rustls::pki_types::ServerName;
 
 use super::super::dial::{Login, Peer};
 use super::{OpenRedisError, PREFIX, Place, RedisSettings, TIMEOUT, WaitFor};
@@ -66,6 +67,7 @@ pub(super) fn read(url: &str) -> Result<RedisSettings, OpenRedisError> {
     Ok(RedisSettings {
         place: place(kind, &written)?,
         tls: tls_files(tls, &mut parameters)?,
+        tls_name: tls_name(tls, parameters.tls_name.take())?,
         login,
         sentinel_login: parameters.sentinel_login,
         sentinel_password_file: parameters.sentinel_password_file,
@@ -243,6 +245,24 @@ fn tls_files(tls: bool, parameters: &mut Parameters) -> Result<Option<TlsFiles>,
     }
 }
 
+fn tls_name(
+    tls: bool,
+    written: Option<String>,
+) -> Result<Option<ServerName<'static>>, OpenRedisError> {
+    let parameter = |expected| OpenRedisError::Parameter {
+        name: "tls_name",
+        expected,
+    };
+    match written {
+        None => Ok(None),
+        Some(_) if !tls => Err(parameter("left out without TLS: did you mean rediss://?")),
+        Some(name) => match ServerName::try_from(name) {
+            Ok(name) => Ok(Some(name)),
+            Err(_) => Err(parameter("a name, such as redis.example.com")),
+        },
+    }
+}
+
 /// What stands behind the `?`.
 #[derive(Default)]
 struct Parameters {
@@ -250,6 +270,7 @@ struct Parameters {
     timeout: Option<Duration>,
     db: Option<i64>,
     tls_ca: Option<PathBuf>,
+    tls_name: Option<String>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     wait_replicas: u32,
@@ -265,6 +286,7 @@ impl Parameters {
             "timeout" => self.timeout = Some(time("timeout", &value)?),
             "wait_timeout" => self.wait_timeout = Some(time("wait_timeout", &value)?),
             "tls_ca" => self.tls_ca = Some(value.into()),
+            "tls_name" => self.tls_name = Some(value),
             "tls_cert" => self.tls_cert = Some(value.into()),
             "tls_key" => self.tls_key = Some(value.into()),
             "sentinel_user" => self.sentinel_login.user = Some(value),
@@ -428,6 +450,8 @@ mod tests {
             ("redis://u:hunter2@host?db=x", "`db`"),
             ("redis://u:hunter2@host?tls_ca=ca.pem", "rediss"),
             ("rediss://u:hunter2@host?tls_cert=c.pem", "`tls_cert`"),
+            ("redis://u:hunter2@host?tls_name=redis.example", "rediss"),
+            ("rediss://u:hunter2@host?tls_name=a/b", "`tls_name`"),
             (
                 "redis+sentinel://a/main?sentinel_password=hunter2&sentinel_password_file=/x",
                 "left out",
