@@ -21,6 +21,8 @@ mod embedded;
 mod key;
 mod key_ring;
 mod leases;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod limit;
 mod memory;
 mod moving;
 #[cfg(feature = "postgres")]

@@ -188,10 +188,9 @@ impl Remedy {
             _ if stale.contains(code) => Self::Elsewhere,
             // Rolled back, to be tried again: a deadlock, or another level of isolation.
             "40" => Self::Again,
-            // The tables or the rights are gone: whoever connects looks for them.
-            "42" | "3F" => Self::Reconnect,
-            // So is what was prepared: a pooler gave the session to somebody else.
-            "26" => Self::Reconnect,
+            // The tables or the rights are gone: whoever connects looks for them. Or what was
+            // prepared is: a pooler gave the session to somebody else.
+            "42" | "3F" | "26" => Self::Reconnect,
             // Its time is up, or an administrator canceled it.
             "57" if *code == SqlState::QUERY_CANCELED => Self::Refused,
             "57" | "58" | "08" | "XX" => Self::Lost,

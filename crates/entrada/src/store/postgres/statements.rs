@@ -38,8 +38,8 @@ impl Statement {
         match self {
             Self::Prepared(prepared) => client.query(prepared, parameters).await,
             Self::Unprepared { text, types } => {
-                let types = types.iter().cloned();
-                let typed: Vec<_> = parameters.iter().copied().zip(types).collect();
+                let parameters = parameters.iter().copied();
+                let typed: Vec<_> = parameters.zip(types.iter().cloned()).collect();
                 client.query_typed(text, &typed).await
             }
         }

@@ -224,18 +224,7 @@ impl Failure {
 
     /// Whether a cluster says that the slot is elsewhere.
     pub(super) fn is_redirect(&self) -> bool {
-        match self {
-            Self::Refused(error) => error.redirect_node().is_some(),
-            Self::Unreachable(_)
-            | Self::NoAnswer(_)
-            | Self::Broken(_)
-            | Self::Unconfirmed { .. }
-            | Self::NotWaited(_)
-            | Self::Unserved(_)
-            | Self::IsCluster
-            | Self::ExportInterrupted
-            | Self::NotUnderstood => false,
-        }
+        matches!(self, Self::Refused(error) if error.redirect_node().is_some())
     }
 
     /// Where the node that was `asked` says that the slot is.

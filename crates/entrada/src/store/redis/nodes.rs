@@ -131,16 +131,19 @@ impl Node {
     async fn send(
         &self,
         request: &Request,
-        whole: bool,
-        asking: bool,
+        way: &Way,
         deadline: Instant,
     ) -> Result<Value, Failure> {
         let (line, wait) = match &self.confirmed {
             Some((line, wait)) if request.writes() => (line, Some(*wait)),
             Some(_) | None => (&self.line, None),
         };
-        let around = Around { asking, wait };
-        line.send(&request.command(whole), around, deadline).await
+        let around = Around {
+            asking: way.asking,
+            wait,
+        };
+        let command = request.command(way.whole);
+        line.send(&command, around, deadline).await
     }
 }
 
@@ -168,9 +171,12 @@ pub(super) enum Kind {
 /// Where to send a command next, and how.
 #[derive(Default)]
 struct Way {
-    whole: bool,
+    /// Whom to ask; whoever has the slot if it is nobody.
     to: Option<Arc<Node>>,
+    /// That the slot is still on its way there.
     asking: bool,
+    /// That the script is sent itself, and not its name.
+    whole: bool,
 }
 
 impl Nodes {
@@ -203,30 +209,23 @@ impl Nodes {
         let mut way = Way::default();
         let mut attempt = 1;
         loop {
-            let asking = std::mem::take(&mut way.asking);
             let node = match way.to.take() {
                 Some(node) => node,
                 None => self.node(&request.key, deadline).await?,
             };
-            let sent = node.send(request, way.whole, asking, deadline).await;
-            let failure = match sent {
+            let failure = match node.send(request, &way, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            let again = self.mend(&failure, request, &node, &mut way);
             if matches!(self.kind, Kind::One(_)) && failure.is_redirect() {
                 return Err(Failure::IsCluster);
             }
-            let pause = match again {
-                // Another may have the slot by now; if not, nobody need wait for long.
-                Again::Once if attempt == 1 => PAUSE,
-                Again::Once | Again::Never => return Err(failure),
-                Again::AtOnce => Duration::ZERO,
-                Again::AfterPause => PAUSE * attempt,
+            way.asking = false;
+            let again = self.mend(&failure, request, &node, &mut way);
+            let pause = match again.pause(attempt) {
+                Some(pause) if attempt < ATTEMPTS && Instant::now() + pause < deadline => pause,
+                Some(_) | None => return Err(failure),
             };
-            if attempt == ATTEMPTS || Instant::now() + pause >= deadline {
-                return Err(failure);
-            }
             sleep_until(Instant::now() + pause).await;
             attempt += 1;
         }
@@ -241,18 +240,9 @@ impl Nodes {
 
     /// Does what can be done about a failure, and says whether to send the command again.
     fn mend(&self, failure: &Failure, request: &Request, asked: &Node, way: &mut Way) -> Again {
-        if let (Kind::Cluster(cluster), Target::Peer(asked)) = (&self.kind, asked.line.target())
-            && let Some(Redirect { to, once }) = failure.redirect(asked)
-        {
-            if !once {
-                cluster.doubt();
-            }
-            way.to = Some(cluster.node_at(&to));
-            way.asking = once;
-            return Again::AtOnce;
-        }
         let clustered = match &self.kind {
             Kind::One(_) => false,
+            Kind::Cluster(cluster) if follow(cluster, failure, asked, way) => return Again::AtOnce,
             Kind::Cluster(cluster) => {
                 if failure.is_of_connection() || failure.remedy().doubts_place() {
                     cluster.doubt();
@@ -284,6 +274,23 @@ impl Nodes {
     }
 }
 
+/// Goes where the node that was asked says that the slot is, if it says so.
+fn follow(cluster: &Cluster, failure: &Failure, asked: &Node, way: &mut Way) -> bool {
+    let redirect = match asked.line.target() {
+        Target::Peer(asked) => failure.redirect(asked),
+        Target::PrimaryOf(_) => None,
+    };
+    let Some(Redirect { to, once }) = redirect else {
+        return false;
+    };
+    if !once {
+        cluster.doubt();
+    }
+    way.to = Some(cluster.node_at(&to));
+    way.asking = once;
+    true
+}
+
 /// Whether to send a command again.
 #[derive(Clone, Copy)]
 enum Again {
@@ -291,4 +298,17 @@ enum Again {
     Once,
     AtOnce,
     AfterPause,
+}
+
+impl Again {
+    /// How long to wait before the next attempt, if there is to be one.
+    fn pause(self, attempt: u32) -> Option<Duration> {
+        match self {
+            // Another may have the slot by now; if not, nobody need wait for long.
+            Self::Once if attempt == 1 => Some(PAUSE),
+            Self::Once | Self::Never => None,
+            Self::AtOnce => Some(Duration::ZERO),
+            Self::AfterPause => Some(PAUSE * attempt),
+        }
+    }
 }

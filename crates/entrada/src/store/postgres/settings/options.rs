@@ -9,12 +9,16 @@ use tokio_postgres::config::{ChannelBinding, SslMode, TargetSessionAttrs};
 
 use super::url::Parts;
 use super::{PostgresSettings, PostgresUrlError as Error, is_local, is_socket};
+use crate::store::limit;
 use crate::store::tls::TlsFiles;
 
 const DEFAULT_PORT: u16 = 5432;
 
 /// The longest name PostgreSQL does not cut.
 const LONGEST_NAME: usize = 63;
+
+/// How long one thing may take at least and at most.
+const TIMEOUTS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 
 /// The settings that a URL stands for.
 pub(super) fn settings(parts: Parts) -> Result<PostgresSettings, Error> {
@@ -133,26 +137,13 @@ fn ours(
         options,
         "schema",
         "at most 63 lower-case letters, digits and _, beginning with a letter",
-        |it| {
-            let plain = it
-                .bytes()
-                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-            let begins = it.starts_with(|first: char| first.is_ascii_lowercase());
-            (plain && begins && it.len() <= LONGEST_NAME && !it.starts_with("pg_"))
-                .then(|| format!("\"{it}\""))
-        },
+        quoted_schema,
     )?;
     if let Some(schema) = schema {
         settings.schema = schema;
     }
     let timeout = chosen(options, "timeout", "from 100ms to 60s, such as 2s", |it| {
-        let duration = match it.strip_suffix("ms") {
-            Some(milliseconds) => Duration::from_millis(milliseconds.parse().ok()?),
-            None => Duration::from_secs(it.strip_suffix('s').unwrap_or(it).parse().ok()?),
-        };
-        (Duration::from_millis(100)..=Duration::from_secs(60))
-            .contains(&duration)
-            .then_some(duration)
+        limit::read(it).filter(|time| (TIMEOUTS.0..=TIMEOUTS.1).contains(time))
     })?;
     if let Some(timeout) = timeout {
         settings.timeout = timeout;
@@ -170,6 +161,16 @@ fn ours(
         settings.prepare = prepare;
     }
     Ok(())
+}
+
+/// A schema as statements name it.
+fn quoted_schema(name: &str) -> Option<String> {
+    let may = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+    let plain = name.bytes().all(may) && name.len() <= LONGEST_NAME;
+    let begins = name.starts_with(|first: char| first.is_ascii_lowercase());
+    // What begins so is the server's own.
+    let is_ours = !name.starts_with("pg_");
+    (plain && begins && is_ours).then(|| format!("\"{name}\""))
 }
 
 /// What `understood` makes of an option, if it is there.

@@ -8,6 +8,7 @@ use rustls::pki_types::ServerName;
 
 use super::super::dial::{Login, Peer};
 use super::{OpenRedisError, PREFIX, Place, RedisSettings, TIMEOUT, WaitFor};
+use crate::store::limit;
 use crate::store::tls::TlsFiles;
 
 /// What Redis listens on.
@@ -312,21 +313,12 @@ impl Parameters {
 }
 
 fn time(name: &'static str, value: &str) -> Result<Duration, OpenRedisError> {
-    let milliseconds = value.strip_suffix("ms").map(str::parse::<u32>);
-    let time = match milliseconds {
-        Some(number) => number.map(|it| Duration::from_millis(it.into())),
-        None => value
-            .trim_end_matches('s')
-            .parse::<u32>()
-            .map(|it| Duration::from_secs(it.into())),
-    };
-    let time = time
-        .ok()
-        .filter(|time| (TIMEOUTS.0..=TIMEOUTS.1).contains(time));
-    time.ok_or(OpenRedisError::Parameter {
-        name,
-        expected: A_TIME,
-    })
+    limit::read(value)
+        .filter(|time| (TIMEOUTS.0..=TIMEOUTS.1).contains(time))
+        .ok_or(OpenRedisError::Parameter {
+            name,
+            expected: A_TIME,
+        })
 }
 
 #[cfg(test)]
@@ -445,6 +437,7 @@ mod tests {
             ("redis+unix://host", "whole path"),
             ("redis://u:hunter2@host?timeout=0", "`timeout`"),
             ("redis://u:hunter2@host?timeout=2h", "`timeout`"),
+            ("redis://u:hunter2@host?timeout=2ss", "`timeout`"),
             ("redis://u:hunter2@host?wait_timeout=2s", "`wait_timeout`"),
             ("redis://u:hunter2@host?wait_replicas=-1", "`wait_replicas`"),
             ("redis://u:hunter2@host?db=x", "`db`"),
