@@ -17,7 +17,7 @@ use crate::acme::{AcmeError, AcmeSettings};
 use crate::metrics;
 use crate::signals::Hangups;
 use crate::telemetry::WithCauses;
-use crate::tls::{Certificates, Expiry, Leaf, Renewal};
+use crate::tls::{Certificates, Expiry, Leaf, Renewal, Validity};
 
 /// Gets certificates, and has clients shown them.
 pub struct Acme {
@@ -159,8 +159,8 @@ impl Acme {
             Err(error) => Ok(Err(error)),
         };
         let ordered = ordered.unwrap_or(Err(OrderError::TooLong));
-        let taken = ordered.and_then(|issued| self.take(&issued));
         let now = self.clock.now();
+        let taken = ordered.and_then(|issued| self.take(&issued, now));
         let failed = match taken {
             Ok(()) => self.taken(now).err(),
             Err(error) => {
@@ -218,7 +218,7 @@ impl Acme {
     }
 
     /// Keeps what was issued, and has it shown from now on, if it is what was ordered.
-    fn take(&mut self, issued: &Issued) -> Result<(), OrderError> {
+    fn take(&mut self, issued: &Issued, now: Timestamp) -> Result<(), OrderError> {
         let leaf = Certificates::leaf_of(&issued.chain, &issued.key);
         let leaf = leaf.ok_or(OrderError::Unfit(
             "no certificate for the key it was ordered with",
@@ -226,6 +226,13 @@ impl Acme {
         if !self.is_for_all(&leaf) {
             return Err(OrderError::Unfit(
                 "not for all the names it was ordered for",
+            ));
+        }
+        // Where both are over, somebody's clock is wrong, and it may be ours.
+        let shown = self.certificates.validity();
+        if shown.is_some_and(|shown| is_good(shown, now)) && !is_good(leaf.validity, now) {
+            return Err(OrderError::Unfit(
+                "not good now, and the one in use is: is the clock right?",
             ));
         }
         let directory = self.settings.directory.as_str();
@@ -316,6 +323,13 @@ impl fmt::Debug for Acme {
     }
 }
 
+/// Whether clients take a certificate that is good so long at `now`, whose clocks may be a little ahead of ours.
+fn is_good(validity: Validity, now: Timestamp) -> bool {
+    validity.not_before <= now + SKEW && now < validity.not_after
+}
+
+/// How much clocks may differ.
+const SKEW: Duration = Duration::from_secs(60);
 /// How long an order may take as a whole.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(600);
 /// How often it is looked whether there is something to do: clocks are set, and machines sleep.

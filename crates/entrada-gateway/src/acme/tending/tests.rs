@@ -69,18 +69,10 @@ impl Stage {
 
     /// What was kept of a run before: an account, and a certificate for the first 90 days of the year.
     fn keep(&self, name: &str) {
-        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
-        params.not_before = date_time_ymd(2026, 1, 1);
-        params.not_after = date_time_ymd(2026, 4, 1);
-        params.use_authority_key_identifier_extension = true;
-        let authority = KeyPair::generate().unwrap();
-        let issuer = Issuer::new(CertificateParams::default(), authority);
-        let key = KeyPair::generate().unwrap();
-        let chain = params.signed_by(&key, &issuer).unwrap().pem();
+        let Issued { chain, key } = issued(name, (2026, 1, 1), (2026, 4, 1));
         let kept = Kept::open(self.folder.path()).unwrap();
         let directory = self.directory.as_str();
-        kept.keep_certificate(directory, (&chain, &key.serialize_pem()))
-            .unwrap();
+        kept.keep_certificate(directory, (&chain, &key)).unwrap();
         let (_, key) = Key::generate_pkcs8().unwrap();
         let key = base64::Engine::encode(
             &base64::engine::general_purpose::URL_SAFE_NO_PAD,
@@ -97,6 +89,21 @@ impl Stage {
 
     fn set(&self, seconds: u64) {
         self.clock.0.store(seconds, Atomic::Relaxed);
+    }
+}
+
+/// A certificate for `name` of those days, with its key.
+fn issued(name: &str, from: (i32, u8, u8), to: (i32, u8, u8)) -> Issued {
+    let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+    params.not_before = date_time_ymd(from.0, from.1, from.2);
+    params.not_after = date_time_ymd(to.0, to.1, to.2);
+    params.use_authority_key_identifier_extension = true;
+    let authority = KeyPair::generate().unwrap();
+    let issuer = Issuer::new(CertificateParams::default(), authority);
+    let key = KeyPair::generate().unwrap();
+    Issued {
+        chain: params.signed_by(&key, &issuer).unwrap().pem(),
+        key: key.serialize_pem(),
     }
 }
 
@@ -240,4 +247,61 @@ async fn an_authority_that_says_to_come_again_when_no_clock_goes_any_more_stops_
     assert_eq!(wait(&acme), Some(10 * DAY));
     let ask_in = acme.suggestion.ask_at.since(acme.clock.now());
     assert_eq!(ask_in, LONGEST_ASK);
+}
+
+/// Whether the certificate of the first 90 days of the year is shown no more, or will not be after a restart, once
+/// `wrong` was issued on the second day.
+async fn replaces(wrong: &Issued) -> bool {
+    let stage = Stage::with(|_, _| Router::new()).await;
+    stage.keep("mcp.example.com");
+    stage.set(DAY);
+    let mut acme = stage.acme();
+    let path = stage.folder.path().join("certificate.pem");
+    let kept = fs::read(&path).unwrap();
+    let shown = acme.certificates().validity();
+    let taken = acme.take(wrong, acme.clock.now());
+    taken.is_ok() || fs::read(&path).unwrap() != kept || acme.certificates().validity() != shown
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_good_is_replaced_by_none_that_is_not() {
+    let name = "mcp.example.com";
+    let good = || issued(name, (2026, 1, 1), (2026, 4, 30));
+    assert!(replaces(&good()).await);
+    let of_another_key = Issued {
+        key: good().key,
+        ..good()
+    };
+    let cut_off = Issued {
+        chain: good().chain[..200].to_owned(),
+        ..good()
+    };
+    let mut replaced = vec![];
+    for (what, wrong) in [
+        ("over", issued(name, (2025, 10, 1), (2026, 1, 2))),
+        ("of days to come", issued(name, (2026, 1, 3), (2026, 4, 30))),
+        ("never good", issued(name, (2026, 4, 30), (2026, 1, 1))),
+        (
+            "for others",
+            issued("b.example.com", (2026, 1, 1), (2026, 4, 30)),
+        ),
+        ("of another key", of_another_key),
+        ("half of one", cut_off),
+    ] {
+        if replaces(&wrong).await {
+            replaced.push(what);
+        }
+    }
+    assert_eq!(replaced, <[&str; 0]>::default());
+}
+
+/// By a clock that is wrong all are over, and those who connect have a better one.
+#[tokio::test]
+async fn of_two_certificates_that_are_over_the_new_one_is_shown() {
+    let stage = Stage::with(|_, _| Router::new()).await;
+    stage.keep("mcp.example.com");
+    stage.set(400 * DAY);
+    let mut acme = stage.acme();
+    let newer = issued("mcp.example.com", (2026, 3, 1), (2026, 6, 1));
+    acme.take(&newer, acme.clock.now()).unwrap();
 }
