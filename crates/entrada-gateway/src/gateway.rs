@@ -31,11 +31,7 @@ pub fn observed_gateway(
     let checked = (provider.clone(), audit.clone());
     let ready = move || {
         let (provider, audit) = checked.clone();
-        async move {
-            let audited = audit.as_ref().map_or(Ok(()), Audit::ready);
-            audited.map_err(StoreError::new)?;
-            provider.ready().await
-        }
+        async move { is_ready(&provider, audit.as_ref()).await }
     };
     let observer = Observer::new(provider.trusted_proxies().clone());
     let observer = observer.of_routes(servers.clone()).telling(audit.clone());
@@ -46,6 +42,16 @@ pub fn observed_gateway(
     }
     let router = router.merge(health::router(ready));
     observer.observe(router).layer(from_fn(take_in_the_rest))
+}
+
+/// Whether requests can be answered, and written down where they must be.
+pub(crate) async fn is_ready(
+    provider: &AzureProvider,
+    audit: Option<&Audit>,
+) -> Result<(), StoreError> {
+    let audited = audit.map_or(Ok(()), Audit::ready);
+    audited.map_err(StoreError::new)?;
+    provider.ready().await
 }
 
 /// Lets a request through if what comes of it can be written.

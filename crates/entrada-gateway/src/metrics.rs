@@ -181,8 +181,13 @@ fn describe() {
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
-/// Answers `GET /metrics` on `listener` until `stop`.
-pub async fn serve(listener: TcpListener, handle: PrometheusHandle, stop: CancellationToken) {
+/// Answers `GET /metrics` on `listener` until `stop`, and what `probes` answer.
+pub async fn serve(
+    listener: TcpListener,
+    probes: Router,
+    handle: PrometheusHandle,
+    stop: CancellationToken,
+) {
     let address = listener.local_addr().ok().map(tracing::field::display);
     tracing::info!(listen = address, "metrics");
     let (answer, kept) = (handle.clone(), stop.clone());
@@ -195,7 +200,7 @@ pub async fn serve(listener: TcpListener, handle: PrometheusHandle, stop: Cancel
             ([(CONTENT_TYPE, TEXT)], handle.render())
         }
     };
-    let router = Router::new().route("/metrics", get(scraped));
+    let router = probes.route("/metrics", get(scraped));
     let server = Server::uncounted(listener, router, Duration::ZERO);
     tokio::select! {
         () = server.run(stop) => {}

@@ -19,6 +19,7 @@ use crate::audit::{Audit, AuditWriter};
 use crate::command::CommandError;
 use crate::command::kept::control_socket;
 use crate::command::serve::certificate::Certificate;
+use crate::command::serve::probes::probes;
 use crate::config::{AdminListener, Environment, Flags, ServerSettings, Settings};
 #[cfg(unix)]
 use crate::control::ControlSocket;
@@ -33,6 +34,7 @@ use crate::tls::Certificates;
 use crate::traces::Traces;
 
 mod certificate;
+mod probes;
 
 /// Serves with the settings in `flags` and in the environment, until a signal.
 ///
@@ -88,6 +90,8 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let reloading = reloading.logging(level);
     let mut tending = JoinSet::new();
     let (server, certificates) = in_tls(server, certificate, &mut tending)?;
+    let probes = probes(reloading.in_use(), certificates.clone());
+    tending.spawn(tell_metrics((metrics, counted), probes, stop.clone()));
     let socket = control_socket(&settings.provider);
     tending.spawn(answer_commands(socket, reloading.in_use(), stop.clone()));
     tend_to(
@@ -98,9 +102,6 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     );
     if let Some(moving) = opened.to_move {
         tending.spawn(move_all(moving));
-    }
-    if let Some(counted) = counted {
-        tending.spawn(tell_metrics(metrics, counted, stop.clone()));
     }
     if let Some(audit) = audit {
         tending.spawn(on_hangup(move || audit.reopen()));
@@ -210,15 +211,17 @@ async fn counting(
     Ok((listener, Some(metrics::install()?)))
 }
 
-/// Keeps what is counted in order until `stop`, and answers `GET /metrics` on `listener`.
+/// Keeps what is counted in order until `stop`, if anything is, and answers `GET /metrics` and `probes` on the
+/// listener.
 async fn tell_metrics(
-    listener: Option<TcpListener>,
-    handle: PrometheusHandle,
+    (listener, counted): (Option<TcpListener>, Option<PrometheusHandle>),
+    probes: Router,
     stop: CancellationToken,
 ) {
-    match listener {
-        Some(listener) => metrics::serve(listener, handle, stop).await,
-        None => metrics::keep(handle, stop).await,
+    match (listener, counted) {
+        (Some(listener), Some(counted)) => metrics::serve(listener, probes, counted, stop).await,
+        (None, Some(counted)) => metrics::keep(counted, stop).await,
+        (_, None) => {}
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
+use std::time::Duration;
 
 use entra_emulator::{Emulator, Listen, Options, Running as RunningEmulator, builtin};
 use http::StatusCode;
@@ -103,6 +104,11 @@ async fn what_is_counted_is_told_on_its_own_port_alone() {
         get(&format!("{}/mcp", serving.metrics)).await.0,
         StatusCode::NOT_FOUND
     );
+    // Where there may be no certificate yet, nobody could ask on the other.
+    for probe in ["healthz", "readyz"] {
+        let answer = get(&format!("{}/{probe}", serving.metrics)).await;
+        assert_eq!(answer.0, StatusCode::OK, "{probe}");
+    }
     let text = serving.scrape().await;
     let series = series(&text);
     let refused =
@@ -121,15 +127,23 @@ async fn what_is_counted_is_told_on_its_own_port_alone() {
 
 #[tokio::test]
 async fn connections_that_are_one_too_many_are_counted() {
-    let serving = Serving::with(&["--max-connections-per-address=1"]).await;
-    let address = serving.public.strip_prefix("http://").unwrap();
-    let _held = TcpStream::connect(address).await.unwrap();
-    let mut refused = TcpStream::connect(address).await.unwrap();
-    refused.read_to_end(&mut Vec::new()).await.unwrap();
-    let text = serving.scrape().await;
-    let found = series(&text);
-    let by = r#"entrada_http_connections_refused_total{by="address"}"#;
-    assert_eq!(found.get(by), Some(&"1"), "{text}");
+    for (limit, by) in [
+        ("--max-connections-per-address=1", "address"),
+        ("--max-connections=1", "all"),
+    ] {
+        let serving = Serving::with(&[limit]).await;
+        let address = serving.public.strip_prefix("http://").unwrap();
+        let _held = TcpStream::connect(address).await.unwrap();
+        let mut refused = TcpStream::connect(address).await.unwrap();
+        // One that is served is not closed before it has been silent for a minute.
+        let closed = async { refused.read_to_end(&mut Vec::new()).await };
+        let closed = tokio::time::timeout(Duration::from_secs(20), closed).await;
+        closed.expect(limit).unwrap();
+        let text = serving.scrape().await;
+        let found = series(&text);
+        let by = format!("entrada_http_connections_refused_total{{by=\"{by}\"}}");
+        assert_eq!(found.get(&*by), Some(&"1"), "{text}");
+    }
 }
 
 #[tokio::test]

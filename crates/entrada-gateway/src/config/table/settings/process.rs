@@ -10,8 +10,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         PROCESS,
         "metrics_listen",
         "ADDRESS:PORT",
-        "An address of its own to answer GET /metrics on, for Prometheus, such as 127.0.0.1:9464 \
-         [default: none]",
+        "An address of its own to answer GET /metrics on, for Prometheus, and the probes, such as \
+         127.0.0.1:9464 [default: none]",
     ),
     setting(
         PROCESS,
