@@ -2,9 +2,12 @@ use std::path::PathBuf;
 
 use axum::body::Body;
 use http::{Request, StatusCode};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::server::Server;
 use crate::upstream::McpServer;
 
 /// A gateway that goes by a file, without a socket.
@@ -246,6 +249,51 @@ async fn half_a_configuration_that_reads_as_a_whole_opens_nothing() {
     write(&stage.folder, "entrada.toml", &half);
     stage.reloading.look(true).await;
     assert!(in_use.has_changed().unwrap());
+}
+
+/// What is answered on a connection: nothing, where it is closed at once.
+async fn answered(connection: &mut TcpStream) -> Vec<u8> {
+    // It may be closed already.
+    let request = b"GET /healthz HTTP/1.1\r\nhost: mcp.example.com\r\n\r\n";
+    let _ = connection.write_all(request).await;
+    let mut answer = vec![0; 256];
+    let length = connection.read(&mut answer).await.unwrap_or(0);
+    answer.truncate(length);
+    answer
+}
+
+#[tokio::test]
+async fn limits_of_connections_hold_for_those_that_come_once_they_are_taken_over() {
+    let mut stage = Stage::new("");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut serving = JoinSet::new();
+    let server = Server::live(listener, stage.live.clone());
+    serving.spawn(server.run(CancellationToken::new()));
+    let mut held = vec![];
+    for (limits, more) in [
+        ("", 2),
+        ("max_connections = 3", 1),
+        ("max_connections_per_address = 2", 2),
+        ("max_connections = 6\nmax_connections_per_address = 9", 1),
+    ] {
+        let content = stage.content(limits);
+        assert_eq!(stage.reads(&content).await, None);
+        for _ in 0..more {
+            let mut connection = TcpStream::connect(address).await.unwrap();
+            assert!(!answered(&mut connection).await.is_empty(), "{limits}");
+            held.push(connection);
+        }
+        if limits.is_empty() {
+            continue;
+        }
+        let mut one_more = TcpStream::connect(address).await.unwrap();
+        assert!(answered(&mut one_more).await.is_empty(), "{limits}");
+    }
+    // Whoever was let in stays.
+    for connection in &mut held {
+        assert!(!answered(connection).await.is_empty());
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What one user, and one address, may hold at once.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -56,10 +57,16 @@ async fn opened(gateway: &Gateway, who: &str) -> Response<Incoming> {
 
 /// Asks until there is room: that a client has left is noticed a moment later.
 async fn asked_until_there_is_room(gateway: &Gateway, who: &str) {
-    while asked(gateway, "POST", who).await.status() != StatusCode::OK {
-        tokio::task::yield_now().await;
-    }
+    let asking = async {
+        while asked(gateway, "POST", who).await.status() != StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.unwrap();
 }
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn one_user_holds_only_so_many_requests() {
@@ -106,12 +113,16 @@ async fn a_request_that_comes_slowly_holds_a_place_where_its_body_is_read() {
     settings.policy.rules = vec![entrada_gateway::policy::Rule::new("rules:1")];
     let gateway = Gateway::audited(settings, None, None).await;
     let mut slow = TcpStream::connect(gateway.address).await.unwrap();
-    let head = "POST /mcp HTTP/1.1\r\nhost: gateway\r\ntest-subject: mallory\r\n\
-                content-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+    let head = "POST /mcp HTTP/1.1\r\nhost: gateway\r\ntest-subject: mallory\r\nexpect: 100-continue\r\n\
+                content-type: application/json\r\ncontent-length: 100\r\n\r\n";
     slow.write_all(head.as_bytes()).await.unwrap();
-    while asked(&gateway, "POST", "mallory").await.status() != StatusCode::TOO_MANY_REQUESTS {
-        tokio::task::yield_now().await;
-    }
+    // RFC 9110 §10.1.1: it is asked for by whoever reads it.
+    let wanted = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let mut seen = vec![0; wanted.len()];
+    slow.read_exact(&mut seen).await.unwrap();
+    assert_eq!(seen, wanted);
+    let refused = asked(&gateway, "POST", "mallory").await.status();
+    assert_eq!(refused, StatusCode::TOO_MANY_REQUESTS);
 }
 
 /// What is answered on a connection: nothing, where it is closed at once.
@@ -161,8 +172,11 @@ async fn one_address_holds_only_so_many_connections() {
         connection.shutdown().await.unwrap();
         drop(connection);
         // That one has gone is noticed a moment later.
-        while answered(&mut connected(gateway.address).await).await != "HTTP/1.1 200" {
-            tokio::task::yield_now().await;
-        }
+        let again = async {
+            while answered(&mut connected(gateway.address).await).await != "HTTP/1.1 200" {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, again).await.unwrap();
     }
 }

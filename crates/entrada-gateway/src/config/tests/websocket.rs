@@ -56,6 +56,22 @@ fn what_needs_to_know_what_is_said_goes_with_none() {
     }
 }
 
+#[cfg(feature = "cedar")]
+#[test]
+fn policies_go_with_none() {
+    use std::io::Write as _;
+    let mut policies = tempfile::NamedTempFile::new().unwrap();
+    policies
+        .write_all(b"permit (principal, action, resource);")
+        .unwrap();
+    let policies = format!("policy_file = '{}'", policies.path().display());
+    let found = problems_of_file(&format!("websocket = true\n{policies}"), &LEAST);
+    let expected = ":1: websocket: what is said in a WebSocket is not read, and policy_file decides by what is \
+                    called: name policy_file in the routes it is for alone";
+    assert_eq!(found, [expected]);
+    assert!(of_file(&format!("websocket = false\n{policies}"), &LEAST).is_ok());
+}
+
 #[test]
 fn what_asks_nothing_of_messages_goes_with_some() {
     for line in [
