@@ -57,11 +57,13 @@ async fn inside_tls_it_is_over_http1_at_both_ends_whatever_else_is_spoken() {
     let shown = CertificateDer::from_pem_file(&certificate).unwrap();
     let (mut trusted, provider) = (RootCertStore::empty(), Arc::new(default_provider()));
     trusted.add(shown.clone()).unwrap();
-    let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let mut client = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(trusted)
         .with_no_client_auth();
+    // Browsers offer that alone for a `wss` URL, where HTTP/2 announces no other way (RFC 8441 §3).
+    client.alpn_protocols = vec![b"http/1.1".to_vec()];
     let mut server = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -74,6 +76,7 @@ async fn inside_tls_it_is_over_http1_at_both_ends_whatever_else_is_spoken() {
     let connector = TlsConnector::from(Arc::new(client));
     let name = "localhost".try_into().unwrap();
     let mut client = connector.connect(name, stream).await.unwrap();
+    assert_eq!(client.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
     let asking = stage.asking("/mcp", HANDSHAKE);
     client.write_all(asking.as_bytes()).await.unwrap();
     client.flush().await.unwrap();
