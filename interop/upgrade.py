@@ -11,7 +11,7 @@ import websocket
 
 from oauth import Client
 from programs import ROOT, free_port
-from serving import running, serve
+from serving import Gateway, running, serve
 from tenant import PASSWORD, USERNAME
 
 LIMIT = 30
@@ -37,9 +37,9 @@ class Upgrade(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         port = free_port()
-        config = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory())) / "entrada.toml"
-        config.write_text(ROUTES.format(port=port))
-        cls.gateway = cls.enterClassContext(serve("upgrade-entrada", config=config))
+        cls.config = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory())) / "entrada.toml"
+        cls.config.write_text(ROUTES.format(port=port))
+        cls.gateway = cls.enterClassContext(serve("upgrade-entrada", config=cls.config))
         server = [sys.executable, ROOT / "interop" / "servers" / "python_websocket.py", port]
         cls.enterClassContext(running(server, "upgrade-server", port))
 
@@ -48,9 +48,9 @@ class Upgrade(unittest.TestCase):
         client.sign_in(USERNAME, PASSWORD)
         return client
 
-    def open(self, path: str, token: str | None, **more: object) -> websocket.WebSocket:
+    def open(self, path: str, token: str | None, gateway: Gateway | None = None, **more: object) -> websocket.WebSocket:
         header = [f"Authorization: Bearer {token}"] if token else []
-        url = f"ws://127.0.0.1:{self.gateway.port}{path}"
+        url = f"ws://127.0.0.1:{(gateway or self.gateway).port}{path}"
         opened = websocket.create_connection(url, header=header, timeout=LIMIT, suppress_origin=True, **more)
         self.addCleanup(opened.shutdown)
         return opened
@@ -111,11 +111,22 @@ class Upgrade(unittest.TestCase):
         opened.recv(), other.recv()
         began = time.monotonic()
         client.revoke()
-        with self.assertRaises((websocket.WebSocketConnectionClosedException, ConnectionResetError)):
-            opened.recv()
+        self.assertEqual(self.told(opened), 1008)
         self.assertLess(time.monotonic() - began, 20)
         other.send_binary(b"still here")
         self.assertEqual(other.recv(), b"still here")
+
+    def test_who_is_there_when_the_gateway_stops_is_told(self):
+        with serve("upgrade-stopping", config=self.config, drain_timeout="1s") as gateway:
+            opened = self.open("/echo", gateway.token("/echo"), gateway)
+            opened.recv()
+        self.assertEqual(self.told(opened), 1001)
+
+    def told(self, opened: websocket.WebSocket) -> int:
+        """The code of the Close frame that comes next."""
+        opcode, said = opened.recv_data(control_frame=True)
+        self.assertEqual(opcode, websocket.ABNF.OPCODE_CLOSE)
+        return int.from_bytes(said[:2])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 //! One line for each request, when its answer has ended.
 
+use std::future::pending;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use crate::called::Called;
 use crate::health;
 use crate::metrics::{self, Open};
 use crate::route::Routes;
-use crate::server::Afterwards;
+use crate::server::{Afterwards, UnderWay};
 use crate::traces::{TraceContext, Tracer};
 use crate::upstream::headers::is_event_stream;
 use crate::websocket::{Ending, Tunnel};
@@ -220,9 +221,16 @@ fn last(
     line.kind = Kind::WebSocket;
     line.stream = Some(Open::stream());
     let span = line.span.clone();
+    let cut_off = line.under_way.as_ref().map(UnderWay::cut_off);
     async move {
-        let ending = tunnel.run(|bytes| line.sent(bytes)).await;
-        line.ended = Some(Ended::from(&ending));
+        let stopping = async {
+            match cut_off {
+                Some(cut_off) => cut_off.await,
+                None => pending().await,
+            }
+        };
+        let ending = tunnel.run(stopping, |bytes| line.sent(bytes)).await;
+        line.ended = Ended::of(&ending);
         if let Ending::Refused(refusal) = ending {
             tracing::info!(reason = %refusal, "a websocket is ended");
             observer.audit_end(&line, &refusal);

@@ -20,7 +20,7 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::Service as _;
@@ -129,6 +129,7 @@ impl Server {
         let drained = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(drain_timeout, drained).await.is_err() {
             drop(cut);
+            requests.last_words().await;
             connections.shutdown().await;
             tracing::warn!("connections still open at the drain limit were closed");
         }
@@ -146,6 +147,11 @@ impl UnderWay {
     /// Whether the server itself ends the connection before the answer has.
     pub(crate) fn is_cut_off(&self) -> bool {
         self.cut.is_cancelled()
+    }
+
+    /// Ends when the server does so; what goes on after an answer has a moment then to say it.
+    pub(crate) fn cut_off(&self) -> WaitForCancellationFutureOwned {
+        self.cut.clone().cancelled_owned()
     }
 }
 
@@ -179,6 +185,8 @@ impl std::fmt::Debug for Afterwards {
 #[derive(Clone, Debug, Default)]
 struct Requests {
     counted: TaskTracker,
+    /// What goes on after they were answered.
+    afterwards: TaskTracker,
     cut: CancellationToken,
 }
 
@@ -188,6 +196,12 @@ impl Requests {
             cut: self.cut.clone(),
             _counted: self.counted.token(),
         }
+    }
+
+    /// Waits for what goes on after requests were answered, which was told to end, but not for long.
+    async fn last_words(&self) {
+        self.afterwards.close();
+        let _ = tokio::time::timeout(LAST_WORDS, self.afterwards.wait()).await;
     }
 
     fn announce_waiting(&self, limit: Duration) {
@@ -272,6 +286,7 @@ impl Connection {
         stop: CancellationToken,
     ) {
         let (spoke, afterwards) = (Arc::clone(&self.spoke), Arc::clone(&self.afterwards));
+        let goes_on = self.requests.afterwards.clone();
         let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), self);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
@@ -286,7 +301,7 @@ impl Connection {
             tracing::debug!(%error, "connection ended");
         }
         if let Some(rest) = afterwards.get() {
-            rest.clone().run().await;
+            goes_on.track_future(rest.clone().run()).await;
         }
     }
 }
@@ -367,5 +382,7 @@ const MAX_HEADER_BYTES: u32 = 64 << 10;
 const MAX_STREAMS: u32 = 128;
 /// How often a silent HTTP/2 peer is asked whether it is there, and how long it may take to say.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long what goes on after an answer has to end, once the time to drain is over.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long to wait before accepting again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);

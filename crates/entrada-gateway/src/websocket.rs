@@ -1,7 +1,9 @@
-//! WebSockets: their opening is read, and nothing of what follows (RFC 6455).
+//! WebSockets: their opening is read, and of what follows where frames end (RFC 6455).
 //!
 //! No revision of MCP speaks over one, but some servers do, and others have some besides.
 
+mod closing;
+mod frames;
 mod handshake;
 mod tunnel;
 

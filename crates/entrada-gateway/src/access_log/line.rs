@@ -65,12 +65,14 @@ pub(super) enum Ended {
     Refused,
 }
 
-impl From<&Ending> for Ended {
-    fn from(ending: &Ending) -> Self {
+impl Ended {
+    /// How a WebSocket ended, unless the whole server did.
+    pub(super) const fn of(ending: &Ending) -> Option<Self> {
         match ending {
-            Ending::Closed => Self::Whole,
-            Ending::BrokenOff => Self::CutOff,
-            Ending::Refused(_) => Self::Refused,
+            Ending::Closed => Some(Self::Whole),
+            Ending::BrokenOff => Some(Self::CutOff),
+            Ending::Refused(_) => Some(Self::Refused),
+            Ending::Stopped => None,
         }
     }
 }

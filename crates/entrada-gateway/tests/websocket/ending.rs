@@ -7,14 +7,14 @@ use tokio::net::TcpStream;
 use tokio::task::yield_now;
 
 use crate::log::Log;
-use crate::stage::{CONFIRMED, HANDSHAKE, Stage, expect, gone, head};
+use crate::stage::{CONFIRMED, HANDSHAKE, Stage, expect, gone, head, told};
 
 /// Passes something each way.
 async fn talk(client: &mut TcpStream, server: &mut TcpStream) {
-    client.write_all(b"ping").await.unwrap();
-    expect(server, b"ping").await;
-    server.write_all(b"pong").await.unwrap();
-    expect(client, b"pong").await;
+    client.write_all(b"\x82\x84\0\0\0\0ping").await.unwrap();
+    expect(server, b"\x82\x84\0\0\0\0ping").await;
+    server.write_all(b"\x82\x04pong").await.unwrap();
+    expect(client, b"\x82\x04pong").await;
 }
 
 #[tokio::test]
@@ -32,8 +32,9 @@ async fn one_whose_grant_is_revoked_ends_and_others_go_on() {
     stage.world.advance(Duration::from_secs(11));
     // Nothing is left to do but to let time pass.
     tokio::time::pause();
-    gone(&mut client).await;
+    told(&mut client, 1008).await;
     gone(&mut server).await;
+    drop(client);
     talk(&mut other, &mut others).await;
     while !log.text().contains("outcome=\"token ended\"") {
         yield_now().await;
@@ -54,7 +55,7 @@ async fn one_whose_token_expires_ends() {
     stage.session.refreshed().await;
     stage.world.advance(Duration::from_secs(3601));
     tokio::time::pause();
-    gone(&mut client).await;
+    told(&mut client, 1008).await;
     gone(&mut server).await;
 }
 
@@ -69,7 +70,7 @@ async fn one_that_a_server_opens_long_after_it_was_asked_for_begins_with_no_toke
     // No time goes by but what passes while nothing is left to do, and that is less than until it is looked again.
     let ended = tokio::time::timeout(Duration::from_secs(3), gone(&mut server));
     ended.await.unwrap();
-    gone(&mut client).await;
+    told(&mut client, 1008).await;
 }
 
 #[tokio::test]

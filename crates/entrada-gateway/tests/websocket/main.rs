@@ -18,6 +18,9 @@ mod log;
 #[path = "../../../entrada/tests/it/mcp_server.rs"]
 mod mcp_server;
 mod passing;
+#[expect(dead_code, reason = "shared with the scenarios of the library")]
+#[path = "../../../entrada/tests/it/prover.rs"]
+mod prover;
 mod refusing;
 mod stage;
 mod ways;

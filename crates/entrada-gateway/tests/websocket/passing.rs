@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::{JoinSet, yield_now};
 
 use crate::log::Log;
-use crate::stage::{CONFIRMED, HANDSHAKE, Stage, expect, gone, head};
+use crate::stage::{CONFIRMED, HANDSHAKE, Stage, expect, gone, head, told};
 
 /// Bytes that are neither text nor a frame.
 const BYTES: &[u8] = b"\x81\x05hello\0\xff\xfe\r\n\r\nGET / HTTP/1.1\r\n\r\n";
@@ -188,7 +188,7 @@ async fn it_is_in_the_log_once_at_its_end() {
 }
 
 #[tokio::test]
-async fn it_goes_on_while_the_gateway_stops_and_is_cut_at_the_limit() {
+async fn it_goes_on_while_the_gateway_stops_and_its_client_is_told_at_the_limit() {
     let mut stage = Stage::new().await;
     let (log, _guard) = Log::begin();
     let (mut client, mut server) = stage.open().await;
@@ -198,9 +198,10 @@ async fn it_goes_on_while_the_gateway_stops_and_is_cut_at_the_limit() {
     }
     client.write_all(b"still here").await.unwrap();
     expect(&mut server, b"still here").await;
-    stage.serving.join_next().await.unwrap().unwrap();
-    gone(&mut client).await;
+    told(&mut client, 1001).await;
     gone(&mut server).await;
+    drop(client);
+    stage.serving.join_next().await.unwrap().unwrap();
     let text = log.text();
     assert!(text.contains("waiting up to 200ms for 1 request"), "{text}");
     assert!(

@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use entrada_gateway::policy::{Pattern, Rule};
 use entrada_gateway::rate::Rate;
+use entrada_gateway::upstream::exchange::Exchange;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
+use crate::mcp_server::claims_of;
+use crate::prover::Prover;
 use crate::stage::{CONFIRMED, HANDSHAKE, Stage, expect, gone, head};
 
 #[tokio::test]
@@ -161,15 +165,28 @@ async fn what_follows_a_handshake_that_failed_is_a_request_like_any() {
     assert!(refused.starts_with("HTTP/1.1 401 "), "{refused}");
     // Nobody else's handshake goes where that was said, nor where all was in order.
     gone(&mut server).await;
-    let mut kept = Vec::new();
+    let mut before = None;
     for _ in 0..2 {
         let mut other = stage.client(&stage.asking("/mcp", HANDSHAKE)).await;
-        let (mut server, _) = stage.accept().await;
+        let (mut server, _) = tokio::select! {
+            accepted = stage.accept() => accepted,
+            () = asked_again(before) => panic!("it came on a connection that was another's"),
+        };
         server.write_all(answer.as_bytes()).await.unwrap();
         assert!(head(&mut other).await.starts_with("HTTP/1.1 200 "));
         expect(&mut other, b"ok").await;
-        kept.push(server);
+        before = Some(server);
     }
+}
+
+/// Waits until another request comes on a connection to the server, for ever if none does.
+async fn asked_again(connection: Option<TcpStream>) {
+    if let Some(mut connection) = connection
+        && connection.read_u8().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Nobody reads what is said in it, so whoever may call some things only would call all.
@@ -183,6 +200,72 @@ async fn no_rule_is_gone_round_by_a_websocket() {
     .await;
     let answer = stage.refused(&stage.asking("/mcp", HANDSHAKE)).await;
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+}
+
+/// What is asked by GET once, a thief of the token cannot ask.
+#[tokio::test]
+async fn one_is_opened_with_a_bound_token_by_a_proof_that_was_made_for_it_and_counts_once() {
+    let (stage, prover) = (Stage::new().await, Prover::new());
+    let token = prover.log_in(&stage.world, "alice").await.access_token;
+    let proof = |method: &str| {
+        let mut claims = Prover::claims_for_call(&stage.world, &token);
+        claims["htm"] = method.into();
+        prover.sign(&prover.header(), &claims)
+    };
+    let asking = |scheme: &str, proof: Option<&str>| {
+        let proof = proof.map_or(String::new(), |proof| format!("dpop: {proof}\r\n"));
+        format!(
+            "GET /mcp HTTP/1.1\r\nhost: mcp.example.com\r\nauthorization: {scheme} {token}\r\n{proof}{HANDSHAKE}\r\n"
+        )
+    };
+    let good = asking("DPoP", Some(&proof("GET")));
+    for request in [
+        asking("Bearer", None),
+        asking("DPoP", None),
+        asking("DPoP", Some(&proof("POST"))),
+        asking("Bearer", Some(&proof("GET"))),
+    ] {
+        let answer = stage.refused(&request).await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    }
+    let mut client = stage.client(&good).await;
+    let (mut server, asked) = stage.accept().await;
+    assert!(!asked.contains("\r\ndpop: "), "{asked}");
+    server.write_all(CONFIRMED.as_bytes()).await.unwrap();
+    assert!(head(&mut client).await.starts_with("HTTP/1.1 101 "));
+    let replayed = stage.refused(&good).await;
+    assert!(replayed.starts_with("HTTP/1.1 401 "), "{replayed}");
+    assert!(replayed.contains("invalid_dpop_proof"), "{replayed}");
+}
+
+/// As with any request: the server's own token, or none.
+#[tokio::test]
+async fn the_server_gets_a_token_for_itself_at_the_opening_and_never_the_callers() {
+    const USER_READ: &str = "https://graph.microsoft.com/User.Read";
+    let stage = Stage::with(|settings| {
+        settings.exchange = Some(Exchange::new(USER_READ).unwrap());
+    })
+    .await;
+    let _client = stage.client(&stage.asking("/mcp", HANDSHAKE)).await;
+    let (_server, asked) = stage.accept_as_it_is().await;
+    assert!(asked.contains("\r\nupgrade: websocket\r\n"), "{asked}");
+    let tokens: Vec<_> = asked
+        .lines()
+        .filter_map(|line| line.strip_prefix("authorization: Bearer "))
+        .collect();
+    let [token] = tokens[..] else {
+        panic!("{asked}");
+    };
+    assert_eq!(claims_of(token)["oid"], entra_emulator::builtin::ALICE_OID);
+    assert!(!asked.contains(&stage.session.access_token));
+    // Where there is none for the user, the server is not asked.
+    let none = Stage::with(|settings| {
+        settings.exchange =
+            Some(Exchange::new("https://graph.microsoft.com/Nothing.Read").unwrap());
+    })
+    .await;
+    let refused = none.refused(&none.asking("/mcp", HANDSHAKE)).await;
+    assert!(!refused.starts_with("HTTP/1.1 101 "), "{refused}");
 }
 
 #[tokio::test]

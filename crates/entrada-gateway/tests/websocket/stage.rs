@@ -99,8 +99,14 @@ impl Stage {
 
     /// A connection of the gateway to the server, and the request that came on it.
     pub(crate) async fn accept(&self) -> (TcpStream, String) {
+        let (stream, head) = self.accept_as_it_is().await;
+        (stream, plain(&head))
+    }
+
+    /// The same, with large letters.
+    pub(crate) async fn accept_as_it_is(&self) -> (TcpStream, String) {
         let (mut stream, _) = self.upstream.accept().await.unwrap();
-        let head = head(&mut stream).await;
+        let head = head_as_it_is(&mut stream).await;
         (stream, head)
     }
 
@@ -124,8 +130,12 @@ impl Stage {
     }
 }
 
-/// Reads up to the end of a head, and not a byte more.
+/// Reads up to the end of a head, and not a byte more; in small letters.
 pub(crate) async fn head(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    plain(&head_as_it_is(stream).await)
+}
+
+async fn head_as_it_is(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -133,10 +143,11 @@ pub(crate) async fn head(stream: &mut (impl AsyncRead + Unpin)) -> String {
             Err(_) => break,
         }
     }
-    String::from_utf8(head)
-        .unwrap()
-        .to_ascii_lowercase()
-        .replace("http/1.1", "HTTP/1.1")
+    String::from_utf8(head).unwrap()
+}
+
+fn plain(head: &str) -> String {
+    head.to_ascii_lowercase().replace("http/1.1", "HTTP/1.1")
 }
 
 /// Checks that `bytes` arrive next.
@@ -149,4 +160,16 @@ pub(crate) async fn expect(stream: &mut (impl AsyncRead + Unpin), bytes: &[u8]) 
 /// Waits until the other end is gone, however.
 pub(crate) async fn gone(stream: &mut (impl AsyncRead + Unpin)) {
     assert_eq!(stream.read_u8().await.ok(), None);
+}
+
+/// Waits until the client is told to go, by this code, and the connection ends.
+pub(crate) async fn told(client: &mut (impl AsyncRead + Unpin), code: u16) {
+    let mut frame = [0; 4];
+    client.read_exact(&mut frame).await.unwrap();
+    assert_eq!(frame[0], 0x88, "a Close frame, and nothing else");
+    assert_eq!(u16::from_be_bytes([frame[2], frame[3]]), code);
+    let mut reason = vec![0; usize::from(frame[1]) - 2];
+    client.read_exact(&mut reason).await.unwrap();
+    assert!(str::from_utf8(&reason).unwrap().is_ascii());
+    gone(client).await;
 }

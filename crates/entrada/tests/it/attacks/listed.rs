@@ -34,7 +34,7 @@ const ATTACKS: [&str; 24] = [
 ];
 
 /// Tests of the gateway, of tools, of credentials and of stores, some of which do.
-const ELSEWHERE: [&str; 51] = [
+const ELSEWHERE: [&str; 52] = [
     include_str!("../../../../entrada-gateway/src/acme/kept.rs"),
     include_str!("../../../../entrada-gateway/src/acme/order.rs"),
     include_str!("../../../../entrada-gateway/src/acme/tending/tests.rs"),
@@ -46,6 +46,7 @@ const ELSEWHERE: [&str; 51] = [
     include_str!("../../../../entrada-gateway/src/config/tests/tokens.rs"),
     include_str!("../../../../entrada-gateway/src/config/tests/websocket.rs"),
     include_str!("../../../../entrada-gateway/src/reload/tests.rs"),
+    include_str!("../../../../entrada-gateway/src/websocket/tunnel.rs"),
     include_str!("../credential.rs"),
     include_str!("../../store/moving.rs"),
     include_str!("../../store/postgres/login.rs"),
