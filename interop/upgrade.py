@@ -1,11 +1,13 @@
 """WebSockets through `entrada serve`: uvicorn's server with wsproto, and the client of websocket-client."""
 
+import contextlib
 import json
 import pathlib
 import sys
 import tempfile
 import time
 import unittest
+from collections.abc import Iterator
 
 import websocket
 
@@ -33,25 +35,43 @@ websocket = false
 """
 
 
+@contextlib.contextmanager
+def before_server(name: str, **more: object) -> Iterator[Gateway]:
+    """A gateway with the settings `more`, and the server behind it."""
+    port = free_port()
+    server = [sys.executable, ROOT / "interop" / "servers" / "python_websocket.py", port]
+    with tempfile.TemporaryDirectory() as folder, running(server, f"{name}-server", port):
+        config = pathlib.Path(folder) / "entrada.toml"
+        config.write_text(ROUTES.format(port=port))
+        with serve(f"{name}-entrada", config=config, **more) as gateway:
+            yield gateway
+
+
+def connect(gateway: Gateway, path: str, token: str | None, **more: object) -> websocket.WebSocket:
+    header = [f"Authorization: Bearer {token}"] if token else []
+    url = f"ws://127.0.0.1:{gateway.port}{path}"
+    return websocket.create_connection(url, header=header, timeout=LIMIT, suppress_origin=True, **more)
+
+
+def told(opened: websocket.WebSocket) -> int:
+    """The code of the Close frame that comes next."""
+    opcode, said = opened.recv_data(control_frame=True)
+    assert opcode == websocket.ABNF.OPCODE_CLOSE, (opcode, said)
+    return int.from_bytes(said[:2], "big")
+
+
 class Upgrade(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        port = free_port()
-        cls.config = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory())) / "entrada.toml"
-        cls.config.write_text(ROUTES.format(port=port))
-        cls.gateway = cls.enterClassContext(serve("upgrade-entrada", config=cls.config))
-        server = [sys.executable, ROOT / "interop" / "servers" / "python_websocket.py", port]
-        cls.enterClassContext(running(server, "upgrade-server", port))
+        cls.gateway = cls.enterClassContext(before_server("upgrade"))
 
     def signed_in(self, path: str) -> Client:
         client = Client(f"{self.gateway.base_url}{path}")
         client.sign_in(USERNAME, PASSWORD)
         return client
 
-    def open(self, path: str, token: str | None, gateway: Gateway | None = None, **more: object) -> websocket.WebSocket:
-        header = [f"Authorization: Bearer {token}"] if token else []
-        url = f"ws://127.0.0.1:{(gateway or self.gateway).port}{path}"
-        opened = websocket.create_connection(url, header=header, timeout=LIMIT, suppress_origin=True, **more)
+    def open(self, path: str, token: str | None, **more: object) -> websocket.WebSocket:
+        opened = connect(self.gateway, path, token, **more)
         self.addCleanup(opened.shutdown)
         return opened
 
@@ -111,22 +131,19 @@ class Upgrade(unittest.TestCase):
         opened.recv(), other.recv()
         began = time.monotonic()
         client.revoke()
-        self.assertEqual(self.told(opened), 1008)
+        self.assertEqual(told(opened), 1008)
         self.assertLess(time.monotonic() - began, 20)
         other.send_binary(b"still here")
         self.assertEqual(other.recv(), b"still here")
 
-    def test_who_is_there_when_the_gateway_stops_is_told(self):
-        with serve("upgrade-stopping", config=self.config, drain_timeout="1s") as gateway:
-            opened = self.open("/echo", gateway.token("/echo"), gateway)
-            opened.recv()
-        self.assertEqual(self.told(opened), 1001)
 
-    def told(self, opened: websocket.WebSocket) -> int:
-        """The code of the Close frame that comes next."""
-        opcode, said = opened.recv_data(control_frame=True)
-        self.assertEqual(opcode, websocket.ABNF.OPCODE_CLOSE)
-        return int.from_bytes(said[:2])
+class Stopping(unittest.TestCase):
+    def test_who_is_there_when_the_gateway_stops_is_told(self):
+        with before_server("stopping", drain_timeout="1s") as gateway:
+            opened = connect(gateway, "/echo", gateway.token("/echo"))
+            self.addCleanup(opened.shutdown)
+            opened.recv()
+        self.assertEqual(told(opened), 1001)
 
 
 if __name__ == "__main__":
