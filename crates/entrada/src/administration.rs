@@ -11,13 +11,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::audit::{Act, AuditSink, AuditUnavailable, Who};
-use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::{AuthorizationServer, PreregisteredClient, holder, is_held};
 use crate::grant::GrantId;
 use crate::jwt::jwks::Algorithm;
 use crate::keys::{Change, KeyFacts, Keys, KeysError};
 use crate::oauth::client::ClientId;
 use crate::platform::{Platform, Timestamp};
-use crate::store::{Collection, Cursor, Kept, SealedStore, StoreError};
+use crate::store::{Collection, Cursor, Kept, SealedStore, Store, StoreError};
 
 mod ending;
 mod facts;
@@ -44,7 +44,10 @@ const MOST_SEEN: usize = 20_000;
 /// It asks nobody who they are. Whoever can reach it can sign everybody out, and learns who uses what.
 #[derive(Clone, Debug)]
 pub struct Administration {
-    server: AuthorizationServer,
+    store: SealedStore,
+    /// The clients that stand in the configuration.
+    configured: Arc<HashMap<ClientId, ClientFacts>>,
+    audit: Option<Arc<dyn AuditSink>>,
     keys: Keys,
     signing_algorithm: Algorithm,
     platform: Platform,
@@ -94,12 +97,16 @@ const LONGEST_PAGE_TOKEN: usize = 64;
 
 impl Administration {
     pub(crate) fn new(
-        server: AuthorizationServer,
+        server: &AuthorizationServer,
         (keys, signing_algorithm): (Keys, Algorithm),
         platform: Platform,
     ) -> Self {
+        let clients = server.configured_clients().iter();
+        let clients = clients.map(|client| ClientFacts::of(client, ClientOrigin::Configured));
         Self {
-            server,
+            store: server.store().clone(),
+            configured: by_id(clients),
+            audit: server.audit(),
             keys,
             signing_algorithm,
             platform,
@@ -107,9 +114,33 @@ impl Administration {
         }
     }
 
+    /// What is kept in `store`, sealed with `keys`, for a program that stands beside a server and serves nobody.
+    /// Of the server's configuration it knows the `clients` alone, of which no secret is looked at.
+    pub fn of_store(
+        store: Arc<dyn Store>,
+        keys: Keys,
+        clients: &[PreregisteredClient],
+        platform: Platform,
+    ) -> Self {
+        let newest = keys
+            .current()
+            .facts()
+            .filter_map(|key| key.algorithm)
+            .last();
+        Self {
+            store: SealedStore::new(store, keys.clone(), Arc::clone(&platform.random)),
+            configured: by_id(clients.iter().filter_map(ClientFacts::as_given)),
+            audit: None,
+            keys,
+            signing_algorithm: newest.unwrap_or(Algorithm::Es256),
+            platform,
+            operator: None,
+        }
+    }
+
     /// Whether what operators do can be written down, where it must be.
     pub(crate) fn ready(&self) -> Result<(), AuditUnavailable> {
-        self.server.audit().map_or(Ok(()), AuditSink::ready)
+        self.audit.as_ref().map_or(Ok(()), |audit| audit.ready())
     }
 
     /// The same, whose acts are written to the audit log as those of `operator`.
@@ -165,7 +196,7 @@ impl Administration {
     /// [`StoreError`] if the store fails.
     pub async fn grant(&self, id: &GrantId) -> Result<Option<GrantFacts>, StoreError> {
         let now = self.now();
-        let grant = self.store().grant(id, now).await?;
+        let grant = self.store.grant(id, now).await?;
         let Some(grant) = grant.filter(|grant| grant.is_live(now)) else {
             return Ok(None);
         };
@@ -186,12 +217,7 @@ impl Administration {
     ) -> Result<Page<ClientFacts>, StoreError> {
         let mut items: Vec<_> = match after {
             Some(_) => Vec::new(),
-            None => self
-                .server
-                .configured_clients()
-                .iter()
-                .map(|client| ClientFacts::of(client, ClientOrigin::Configured))
-                .collect(),
+            None => self.configured.values().cloned().collect(),
         };
         items.sort_by(|one, other| one.id.as_str().cmp(other.id.as_str()));
         let (found, next) = self
@@ -239,10 +265,7 @@ impl Administration {
         let mut after = None;
         loop {
             let kinds = [Collection::Grants, Collection::Clients];
-            let page = self
-                .store()
-                .scan(&kinds, (after.as_ref(), PAGE), now)
-                .await?;
+            let page = self.store.scan(&kinds, (after.as_ref(), PAGE), now).await?;
             counts.add(&page.records, now);
             match page.next {
                 Some(next) => after = Some(next),
@@ -265,7 +288,7 @@ impl Administration {
         loop {
             let slots = most.clamp(1, PAGE);
             let page = self
-                .store()
+                .store
                 .scan(&[kind], (after.as_ref(), slots), now)
                 .await?;
             seen += page.seen;
@@ -279,17 +302,25 @@ impl Administration {
 
     /// What a client calls itself, as far as it is known here: nobody is asked.
     async fn name_of(&self, id: &ClientId, now: Timestamp) -> Result<Option<String>, StoreError> {
-        let client = self.server.known_client(id, now).await?;
+        if let Some(client) = self.configured.get(id) {
+            return Ok(client.name.clone());
+        }
+        let client = if is_held(id) {
+            holder(&self.store, id).await?
+        } else {
+            self.store.client(id, now).await?
+        };
         Ok(client.and_then(|client| client.metadata().unverified_name().map(str::to_owned)))
-    }
-
-    fn store(&self) -> &SealedStore {
-        self.server.store()
     }
 
     fn now(&self) -> Timestamp {
         self.platform.clock.now()
     }
+}
+
+fn by_id(clients: impl Iterator<Item = ClientFacts>) -> Arc<HashMap<ClientId, ClientFacts>> {
+    let clients = clients.map(|client| (client.id.clone(), client));
+    Arc::new(clients.collect())
 }
 
 #[cfg(test)]

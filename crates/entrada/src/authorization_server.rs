@@ -64,7 +64,7 @@ pub use clients::ClientError;
 pub use consent::ConsentError;
 pub use correlation::{CorrelationId, CorrelationIdError};
 pub use held_registration::ClientRegistrations;
-pub(crate) use held_registration::is_held;
+pub(crate) use held_registration::{holder, is_held};
 pub use issuer::{GRANT_CACHE_TTL, STORE_OUTAGE_GRACE};
 pub use limits::{LimitError, RateLimits};
 pub(crate) use preregistered::PreregisteredClients;
@@ -349,8 +349,8 @@ impl AuthorizationServer {
     }
 
     /// Who is told what is decided.
-    pub(crate) fn audit(&self) -> Option<&dyn AuditSink> {
-        self.0.config.audit.as_deref()
+    pub(crate) fn audit(&self) -> Option<Arc<dyn AuditSink>> {
+        self.0.config.audit.clone()
     }
 
     /// What people call the first server.

@@ -340,7 +340,7 @@ impl AzureProvider {
             ..
         } = &*self.0;
         let keys = (opened.keys.clone(), *signing_algorithm);
-        Administration::new(server.clone(), keys, platform.clone())
+        Administration::new(server, keys, platform.clone())
     }
 
     /// Pages and an API on which operators do so, for a listener of its own: users sign in with Entra and

@@ -78,7 +78,7 @@ impl Administration {
         selection: &Selection,
         told: impl FnMut(Ended) + Send,
     ) -> Result<Ended, StoreError> {
-        let run = Run::new(self.store().clone(), self.now());
+        let run = Run::new(self.store.clone(), self.now());
         run.end(selection, told).await
     }
 
@@ -102,16 +102,16 @@ impl Administration {
         id: &ClientId,
         told: impl FnMut(Ended) + Send,
     ) -> Result<Ended, RemoveClientError> {
-        if self.server.configured_clients().get(id).is_some() {
+        if self.configured.contains_key(id) {
             return Err(RemoveClientError::Configured);
         }
         if is_held(id) {
             return Err(RemoveClientError::Held);
         }
         let now = self.now();
-        let known = self.store().client(id, now).await?;
+        let known = self.store.client(id, now).await?;
         // First: whoever comes with a code from now on is no client of ours.
-        self.store().remove_client(id, now).await?;
+        self.store.remove_client(id, now).await?;
         let ended = self.end(&Selection::Client(id.clone()), told).await?;
         // Where its removal was interrupted its grants may be left.
         if known.is_none() && ended.grants == 0 && ended.codes == 0 {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::access_token::PrincipalKind;
+use crate::authorization_server::PreregisteredClient;
 use crate::grant::{Grant, GrantId};
 use crate::oauth::client::{Client, ClientAuthentication, ClientId};
 use crate::oauth::scope::Scope;
@@ -135,6 +136,19 @@ impl ClientFacts {
             registered_at: (origin != ClientOrigin::Configured).then(|| client.issued_at()),
             used_at: client.used_at(),
         }
+    }
+
+    /// Those of a client of a configuration, which nobody held against the rules: `None` if its id is none.
+    pub(super) fn as_given(client: &PreregisteredClient) -> Option<Self> {
+        Some(Self {
+            id: ClientId::parse(client.client_id()).ok()?,
+            name: client.called().map(str::to_owned),
+            origin: ClientOrigin::Configured,
+            redirect_uris: client.redirect_uris().to_vec(),
+            is_confidential: client.is_confidential(),
+            registered_at: None,
+            used_at: None,
+        })
     }
 }
 

@@ -44,9 +44,9 @@ impl<'a> Noted<'a> {
     fn tell(&mut self, decision: Decision) {
         self.is_told = true;
         let Administration {
-            server, operator, ..
+            audit, operator, ..
         } = self.administration;
-        let (Some(sink), Some(operator)) = (server.audit(), operator) else {
+        let (Some(sink), Some(operator)) = (audit, operator) else {
             return;
         };
         if let Err(error) = sink.ready() {

@@ -51,7 +51,8 @@ impl AuthorizationServer {
             return Ok(client.clone());
         }
         if held_registration::is_held(id) {
-            return self.holder(id).await?.ok_or(ClientError::Unknown);
+            let held = held_registration::holder(&self.0.store, id).await?;
+            return held.ok_or(ClientError::Unknown);
         }
         if !id.is_document_url() {
             let client = self.0.store.client(id, now).await?;
@@ -68,25 +69,6 @@ impl AuthorizationServer {
             self.supersede(&before, &found, now).await;
         }
         found.map_err(ClientError::Document)
-    }
-
-    /// The client called `id`, as far as it is known here: nobody is asked for its document.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if the store fails.
-    pub(crate) async fn known_client(
-        &self,
-        id: &ClientId,
-        now: Timestamp,
-    ) -> Result<Option<Client>, StoreError> {
-        if let Some(client) = self.0.config.clients.get(id) {
-            return Ok(Some(client.clone()));
-        }
-        if held_registration::is_held(id) {
-            return self.holder(id).await;
-        }
-        self.0.store.client(id, now).await
     }
 
     /// Keeps what a document says now in place of what it said `before`, or that it says nothing: what

@@ -4,7 +4,7 @@ use super::AuthorizationServer;
 use crate::keys::Purpose;
 use crate::oauth::client::{Client, ClientId, ClientMetadata, HeldRegistration};
 use crate::platform::Timestamp;
-use crate::store::StoreError;
+use crate::store::{SealedStore, StoreError};
 
 /// What such an id is sealed for.
 const HELD: Purpose<'static> = Purpose::new("held-registration", b"");
@@ -51,17 +51,20 @@ impl AuthorizationServer {
             None => Err(held.into_metadata()),
         }
     }
+}
 
-    /// The client whose registration `id` holds, if we sealed it.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] if nobody can tell now.
-    pub(super) async fn holder(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
-        let Some(sealed) = id.as_str().strip_prefix(PREFIX) else {
-            return Ok(None);
-        };
-        let held: Option<HeldRegistration> = self.0.store.open_for(HELD, sealed).await?;
-        Ok(held.map(|held| held.client(id.clone())))
-    }
+/// The client whose registration `id` holds, if one of the keys of `store` sealed it.
+///
+/// # Errors
+///
+/// [`StoreError`] if nobody can tell now.
+pub(crate) async fn holder(
+    store: &SealedStore,
+    id: &ClientId,
+) -> Result<Option<Client>, StoreError> {
+    let Some(sealed) = id.as_str().strip_prefix(PREFIX) else {
+        return Ok(None);
+    };
+    let held: Option<HeldRegistration> = store.open_for(HELD, sealed).await?;
+    Ok(held.map(|held| held.client(id.clone())))
 }

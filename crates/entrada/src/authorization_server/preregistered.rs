@@ -183,6 +183,21 @@ impl PreregisteredClient {
         &self.client_id
     }
 
+    /// What it is called, as it was given.
+    pub(crate) fn called(&self) -> Option<&str> {
+        self.metadata.client_name.as_deref()
+    }
+
+    /// Its redirect URIs, as they were given.
+    pub(crate) fn redirect_uris(&self) -> &[String] {
+        self.metadata.redirect_uris.as_deref().unwrap_or_default()
+    }
+
+    /// Whether it proves itself.
+    pub(crate) const fn is_confidential(&self) -> bool {
+        !matches!(self.credential, Credential::None)
+    }
+
     fn check(
         self,
         allowed: &AllowedRedirects,
