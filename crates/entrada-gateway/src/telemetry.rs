@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{IsTerminal as _, stderr};
 use std::str::FromStr;
 
+use entrada::causes::OnOneLine;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -14,6 +15,7 @@ use crate::telemetry::json_lines::JsonLines;
 use crate::traces::Collector;
 
 mod json_lines;
+mod text_lines;
 
 /// What is logged, and how.
 #[derive(Clone, Debug)]
@@ -90,7 +92,7 @@ impl FromStr for LogLevel {
     }
 }
 
-/// An error with all that led to it, on one line.
+/// An error with all that led to it, on one line, whatever a peer wrote in it.
 #[derive(Debug)]
 pub struct WithCauses<'a>(&'a dyn Error);
 
@@ -103,14 +105,14 @@ impl<'a> WithCauses<'a> {
 
 impl fmt::Display for WithCauses<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", OnOneLine(self.0))?;
         let mut said = self.0.to_string();
-        f.write_str(&said)?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
             let text = error.to_string();
             // Some errors say their source themselves.
             if !said.ends_with(&text) {
-                write!(f, ": {text}")?;
+                write!(f, ": {}", OnOneLine(&text))?;
             }
             said = text;
             cause = error.source();
@@ -163,7 +165,7 @@ pub(crate) fn init_with(settings: &LogSettings, collector: Option<Collector>) ->
             .with_span_list(false)
             .map_event_format(JsonLines::instead_of)
             .boxed(),
-        LogFormat::Text => lines.boxed(),
+        LogFormat::Text => lines.fmt_fields(text_lines::fields()).boxed(),
     };
     let spans = collector.map(|collector| {
         let wanted = filter_fn(Collector::wants).with_max_level_hint(LevelFilter::DEBUG);
@@ -198,6 +200,21 @@ mod tests {
     fn every_cause_is_said_once() {
         let error = Layer::Outer(Box::new(Layer::Middle(Box::new(Layer::Inner))));
         assert_eq!(WithCauses::of(&error).to_string(), "outer: middle: inner");
+    }
+
+    #[test]
+    fn a_peers_text_is_part_of_the_line_it_stands_in() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("a peer says {0}")]
+        struct Peer(&'static str);
+        let forged = Peer("no\n2026-12-01T00:00:00Z  INFO an operator signed in\u{1b}[2J");
+        let error = std::io::Error::other(forged);
+        let told = WithCauses::of(&error).to_string();
+        assert!(
+            told.contains(r"no\n2026") && told.ends_with(r"\u{1b}[2J"),
+            "{told}"
+        );
+        assert!(!told.contains(char::is_control), "{told:?}");
     }
 
     /// What is logged at each level.

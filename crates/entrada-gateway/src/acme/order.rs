@@ -70,13 +70,10 @@ impl OrderError {
         matches!(self, Self::Refused { kind, .. } if kind == problem)
     }
 
-    /// It with its causes, for a log: those may have what the authority wrote in them, too.
+    /// It with its causes, for a log: not at any length, for those may have what the authority wrote in them.
     pub(super) fn told(&self) -> String {
         let told = WithCauses::of(self).to_string();
-        let told = told
-            .chars()
-            .map(|of| if of.is_control() { ' ' } else { of });
-        told.take(3 * MOST_SAID).collect()
+        told.chars().take(3 * MOST_SAID).collect()
     }
 }
 
@@ -96,19 +93,19 @@ impl From<instant_acme::Error> for OrderError {
 /// The kind of a problem, without what all begin with.
 fn kind(problem: &instant_acme::Problem) -> String {
     let kind = problem.r#type.as_deref().unwrap_or("about:blank");
-    one_line(kind.rsplit(':').next().unwrap_or(kind))
+    shortened(kind.rsplit(':').next().unwrap_or(kind))
 }
 
 /// What an authority says about a problem, of the whole and of each name.
 fn said(problem: &instant_acme::Problem) -> String {
     let details = problem.subproblems.iter().map(|part| &part.detail);
     let details = std::iter::once(&problem.detail).chain(details).flatten();
-    one_line(&details.map(String::as_str).collect::<Vec<_>>().join("; "))
+    shortened(&details.map(String::as_str).collect::<Vec<_>>().join("; "))
 }
 
-/// A peer's text, for a log: on one line, and not at any length.
-fn one_line(text: &str) -> String {
-    text.escape_debug().take(MOST_SAID).collect()
+/// A peer's text, not at any length.
+fn shortened(text: &str) -> String {
+    text.chars().take(MOST_SAID).collect()
 }
 
 /// What was issued, in PEM. It has no `Debug`, for it has the key.
@@ -211,7 +208,7 @@ async fn unproven(order: &mut Order) -> Option<OrderError> {
         let mut challenges = state.challenges.iter();
         if let Some(problem) = challenges.find_map(|challenge| challenge.error.as_ref()) {
             return Some(OrderError::Unproven {
-                name: one_line(&state.identifier().to_string()),
+                name: shortened(&state.identifier().to_string()),
                 said: format!("{} ({})", said(problem), kind(problem)),
             });
         }
@@ -241,7 +238,7 @@ mod tests {
                 "subproblems": [{ "detail": "and\nthat" }],
             });
             let problem: instant_acme::Problem = serde_json::from_value(body).unwrap();
-            OrderError::from(instant_acme::Error::Api(problem)).to_string()
+            OrderError::from(instant_acme::Error::Api(problem)).told()
         };
         assert_eq!(
             problem("no\r\nsuch name"),

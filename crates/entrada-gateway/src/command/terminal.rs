@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
+use entrada::causes::is_plain;
 
 /// What is to be looked at first.
 pub const STRONG: Style = Style::new().bold();
@@ -25,12 +26,6 @@ pub fn printable(text: &str) -> String {
     text.chars()
         .map(|it| if is_plain(it) { it } else { '\u{fffd}' })
         .collect()
-}
-
-fn is_plain(it: char) -> bool {
-    let turns =
-        matches!(it, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    !it.is_control() && !turns && !matches!(it, '\u{2028}' | '\u{2029}')
 }
 
 /// How far something that takes long has come: one line on standard error, where that is a terminal.

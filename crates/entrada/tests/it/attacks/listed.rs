@@ -34,7 +34,7 @@ const ATTACKS: [&str; 24] = [
 ];
 
 /// Tests of the gateway, of tools, of credentials and of stores, some of which do.
-const ELSEWHERE: [&str; 52] = [
+const ELSEWHERE: [&str; 54] = [
     include_str!("../../../../entrada-gateway/src/acme/kept.rs"),
     include_str!("../../../../entrada-gateway/src/acme/order.rs"),
     include_str!("../../../../entrada-gateway/src/acme/tending/tests.rs"),
@@ -47,6 +47,8 @@ const ELSEWHERE: [&str; 52] = [
     include_str!("../../../../entrada-gateway/src/config/tests/websocket.rs"),
     include_str!("../../../../entrada-gateway/src/reload/tests.rs"),
     include_str!("../../../../entrada-gateway/src/websocket/tunnel.rs"),
+    include_str!("../../../../entrada-gateway/src/telemetry.rs"),
+    include_str!("../../../../entrada-gateway/src/telemetry/text_lines.rs"),
     include_str!("../credential.rs"),
     include_str!("../../store/moving.rs"),
     include_str!("../../store/postgres/login.rs"),
