@@ -33,6 +33,7 @@ use crate::route::Routes;
 use crate::server::{Afterwards, UnderWay};
 use crate::traces::{TraceContext, Tracer};
 use crate::upstream::headers::is_event_stream;
+use crate::upstream::http::OfServer;
 use crate::websocket::{Ending, Tunnel};
 
 /// The header a [`CorrelationId`] travels in.
@@ -195,6 +196,7 @@ async fn observe(State(observer): State<Observer>, mut request: Request, next: N
     }
     line.status = Some(response.status());
     line.user = response.extensions_mut().remove::<VerifiedToken>();
+    line.is_of_server = response.extensions_mut().remove::<OfServer>().is_some();
     observer.audit(&line, &response);
     if !health::is_probe(&line.path) {
         metrics::began(&line.route, line.began.elapsed());

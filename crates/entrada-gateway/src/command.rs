@@ -43,7 +43,7 @@ pub enum CommandError {
     #[error("{} cannot be used", .0.setting().unwrap_or("the upstream"))]
     Upstream(#[from] UpstreamError),
     /// The address cannot be listened on.
-    #[error("cannot listen on {address} (--{flag} names another; port 0 takes a free one)")]
+    #[error("cannot listen on {address} ({})", other_address(*address, flag, source.kind()))]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -204,6 +204,19 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// Why the keys in `directory` cannot be read or changed.
+    fn of_key_file(error: KeyFileError, directory: PathBuf) -> Self {
+        let is_of_no_file = matches!(
+            &error,
+            KeyFileError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound
+        );
+        if is_of_no_file {
+            let source = error;
+            return Self::NoKeys { directory, source };
+        }
+        error.into()
+    }
+
     /// Whether the command line or a setting must change, rather than what is there.
     pub fn is_configuration(&self) -> bool {
         if let Self::Config(error) = self {
@@ -217,5 +230,53 @@ impl CommandError {
                 | Self::NotConfirmed
                 | Self::Told
         )
+    }
+}
+
+/// What whoever cannot listen on `address` can do.
+fn other_address(address: SocketAddr, flag: &str, why: io::ErrorKind) -> String {
+    if why == io::ErrorKind::PermissionDenied && address.port() < 1024 {
+        return format!(
+            "the system keeps ports below 1024 to root: give the program CAP_NET_BIND_SERVICE, by \
+             AmbientCapabilities= in its systemd unit or by setcap, or lower \
+             net.ipv4.ip_unprivileged_port_start, or name another with --{flag}"
+        );
+    }
+    if why == io::ErrorKind::AddrNotAvailable {
+        return format!(
+            "this machine has no such address: name another with --{flag}; 0.0.0.0 and [::] are all it has"
+        );
+    }
+    format!("--{flag} names another; port 0 takes a free one")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_cannot_listen_is_told_what_helps() {
+        use io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+        for (address, kind, expected) in [
+            ("0.0.0.0:443", PermissionDenied, "CAP_NET_BIND_SERVICE"),
+            ("0.0.0.0:8443", PermissionDenied, "(--listen names another"),
+            ("192.0.2.1:8000", AddrNotAvailable, "no such address"),
+            ("127.0.0.1:443", AddrInUse, "(--listen names another"),
+        ] {
+            let error = CommandError::Listen {
+                address: address.parse().unwrap(),
+                flag: "listen",
+                source: kind.into(),
+            };
+            let told = error.to_string();
+            assert!(
+                told.starts_with(&format!("cannot listen on {address} (")),
+                "{told}"
+            );
+            assert!(
+                told.contains(expected) && told.contains("--listen"),
+                "{told}"
+            );
+        }
     }
 }

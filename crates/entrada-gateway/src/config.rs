@@ -12,6 +12,7 @@ mod environment;
 mod file;
 mod findings;
 mod flags;
+mod kept;
 mod keys;
 mod observing;
 mod ourselves;
@@ -27,6 +28,7 @@ mod store;
 mod table;
 mod tls;
 mod together;
+mod transport;
 mod upstream;
 mod value;
 mod websocket;
@@ -41,7 +43,8 @@ use url::Url;
 
 pub use crate::config::admin::AdminListener;
 pub use crate::config::environment::Environment;
-pub use crate::config::flags::Flags;
+pub use crate::config::flags::{Flags, refusing_secrets};
+pub(crate) use crate::config::kept::{GrantPlace, KeptSettings};
 pub use crate::config::keys::{KeyPlace, SharedPlace, SharedPlaceError, key_place};
 use crate::config::ourselves::Ourselves;
 pub use crate::config::policy::policies;
@@ -54,6 +57,7 @@ pub(crate) use crate::config::spelling::nearest_of;
 pub use crate::config::store::{OpenStore, StoreSettings};
 pub(crate) use crate::config::store::{ends_of_move, named as store_named};
 pub use crate::config::table::names;
+pub use crate::config::transport::Transport;
 pub(crate) use crate::config::value::{address, authorities, duration, signing_algorithm};
 
 use crate::acme::AcmeSettings;
@@ -68,7 +72,6 @@ use crate::upstream::exchange::Exchange;
 use crate::upstream::headers::HostHeader;
 use crate::upstream::identity::ForwardedIdentity;
 use crate::upstream::place::Place;
-use crate::upstream::stdio::StdioSettings;
 use crate::upstream::{SESSION_GRACE, TlsSettings};
 
 /// Everything `entrada serve` was told.
@@ -97,29 +100,6 @@ pub struct Settings {
     pub warnings: Vec<Problem>,
     /// What tells them from others.
     pub(crate) prints: Prints,
-}
-
-/// How an MCP server is reached.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Transport {
-    /// Over HTTP, at one of these places, which are replicas of one server.
-    Http(Vec<Place>),
-    /// As a child process, over its standard input and output.
-    Stdio(StdioSettings),
-}
-
-impl Transport {
-    /// What of it may stand in a log.
-    pub fn shown(&self) -> String {
-        match self {
-            Self::Http(places) => {
-                let places = places.iter().map(Place::shown);
-                places.collect::<Vec<_>>().join(", ")
-            }
-            Self::Stdio(stdio) => format!("command {}", stdio.command.program),
-        }
-    }
 }
 
 /// How requests are passed on.

@@ -3,13 +3,13 @@
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use entrada_gateway::command::CommandError;
 use entrada_gateway::command::demo::{self, demo};
 use entrada_gateway::command::serve::serve;
 use entrada_gateway::command::terminal::{WRONG, styled};
 use entrada_gateway::command::{clients, config, doctor, grants, keys, policy, shell, store};
-use entrada_gateway::config::{Environment, Flags};
+use entrada_gateway::config::{Environment, Flags, refusing_secrets};
 use entrada_gateway::telemetry::WithCauses;
 
 #[global_allocator]
@@ -65,14 +65,16 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = refusing_secrets(Arguments::command()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches);
+    let arguments = arguments.unwrap_or_else(|error| error.exit());
     match run(arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // When standard error is gone too there is nobody left to tell.
             if !is_told(&error) {
                 let name = styled("entrada:", WRONG);
-                let _ = writeln!(anstream::stderr(), "{name} {}", WithCauses::of(&error));
+                let _ = writeln!(anstream::stderr(), "{name} {}", told(&error));
             }
             ExitCode::from(exit_code(&error))
         }
@@ -100,6 +102,17 @@ fn run(command: Command) -> Result<(), CommandError> {
             Command::Man(options) => options.run(Arguments::command(), &mut out),
         }
     })
+}
+
+/// Why it ended: of what is wrong with a configuration, or with cases, each on a line.
+fn told(error: &CommandError) -> String {
+    if matches!(
+        error,
+        CommandError::Config(_) | CommandError::UnusableCases(_)
+    ) {
+        return error.to_string();
+    }
+    WithCauses::of(error).to_string()
 }
 
 /// Whether there is nothing to add: it was said, or whoever read what is said has enough of it.
@@ -221,7 +234,11 @@ Examples:
       Their tokens are good nowhere within ten seconds. Block them in Entra first, or they sign in
       anew.
   entrada grants list --json | jq -r 'select(.refreshed_at == null) | .id'
-      One JSON object a line; times are seconds since 1970.
+      One JSON object a line; times are seconds since 1970. docs/JSON.md says what each field is.
+
+Of the settings only those are needed that say where grants are kept (data_dir, store) and what opens
+them (base_url and the key-encryption key, where keys are in the store): no secret of the app
+registration.
 
 What is meant by a name a user signs in as is ended by their id, whatever they were called before.
 Consent that was remembered is taken back with the grants. Where the store is a file or the memory
@@ -239,6 +256,8 @@ Examples:
   entrada clients remove 0Rc0Yw6cTTyOjN0mTX6bVA
       It is no client any more, and its grants end. It may register again.
 
+Of the settings it needs those that `entrada grants` does. docs/JSON.md says what --json writes.
+
 Exit codes:
   0  it is done
   1  there is no such client, or it stands in the configuration; the store failed, or is in use; you
@@ -251,7 +270,8 @@ Examples:
   entrada config check --config entrada.toml --json | jq -r '.problems[].message'
 
 It takes what serve takes. Each problem says where it is, file and line, and what to change; in JSON
-its setting and its route, too.
+its file, line, setting and route are fields of their own (docs/JSON.md). A query of an upstream is
+not shown.
 
 Exit codes:
   0  the settings can be used; there may be warnings

@@ -156,6 +156,12 @@ impl Policy {
         }
     }
 
+    /// Whether a rule names this very method.
+    fn speaks_of(&self, method: &str) -> bool {
+        let mut named = self.rules.iter().flat_map(|rule| &rule.methods);
+        named.any(|pattern| pattern.is(method))
+    }
+
     /// Whether `caller` is to see `item` in a list.
     pub(crate) fn shows(&self, item: &Item, caller: &TokenFacts) -> bool {
         let call = Call {
@@ -312,6 +318,21 @@ impl<'a> Judged<'a> {
 fn is_plain(method: &str) -> bool {
     PLAIN.contains(&method) || method.starts_with("notifications/")
 }
+
+/// The methods of MCP's that clients call.
+fn methods() -> impl Iterator<Item = &'static str> {
+    PLAIN.into_iter().chain(NAMING)
+}
+
+/// Those that name what is called.
+const NAMING: [&str; 6] = [
+    "tools/call",
+    "prompts/get",
+    "resources/read",
+    "resources/subscribe",
+    "resources/unsubscribe",
+    "completion/complete",
+];
 
 const PLAIN: [&str; 16] = [
     "GET",

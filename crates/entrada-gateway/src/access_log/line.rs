@@ -34,6 +34,8 @@ pub(super) struct Line {
     pub(super) client: Option<IpAddr>,
     pub(super) began: Instant,
     pub(super) status: Option<StatusCode>,
+    /// Whether the MCP server says so, and not we.
+    pub(super) is_of_server: bool,
     pub(super) user: Option<VerifiedToken>,
     pub(super) under_way: Option<UnderWay>,
     pub(super) kind: Kind,
@@ -89,6 +91,7 @@ impl Line {
             client: None,
             began: Instant::now(),
             status: None,
+            is_of_server: false,
             user: None,
             under_way: None,
             kind: Kind::Answer,
@@ -162,8 +165,20 @@ impl Line {
             (Some(Ended::CutOff), Kind::WebSocket) => "websocket broke off",
             (Some(Ended::Whole), Kind::WebSocket) => "websocket closed",
             (Some(Ended::CutOff), Kind::Answer | Kind::Events) => "upstream broke off",
-            (Some(Ended::Whole), _) if status.is_server_error() => "failed",
-            (Some(Ended::Whole), _) if status.is_client_error() => "refused",
+            (Some(Ended::Whole), _) if status.is_server_error() => {
+                if self.is_of_server {
+                    "upstream failed"
+                } else {
+                    "failed"
+                }
+            }
+            (Some(Ended::Whole), _) if status.is_client_error() => {
+                if self.is_of_server {
+                    "upstream refused"
+                } else {
+                    "refused"
+                }
+            }
             (Some(Ended::Whole), Kind::Answer | Kind::Events) => "answered",
         }
     }

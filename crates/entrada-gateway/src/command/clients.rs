@@ -77,7 +77,7 @@ impl Options {
                     }
                     match page.next {
                         Some(next) => after = Some(next),
-                        None => return tell_none(seen.is_empty() && !self.json, out),
+                        None => return tell_none(seen.is_empty() && !self.json, &kept, out),
                     }
                 }
             }

@@ -50,8 +50,9 @@ struct Outcome {
 /// What is wrong, or may be meant.
 #[derive(Debug, Serialize)]
 pub(super) struct Told {
+    file: Option<String>,
+    line: Option<usize>,
     setting: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<String>,
     message: String,
 }
@@ -65,7 +66,15 @@ struct LeadsTo {
     admin_redirect_uri: Option<String>,
     issuer: String,
     listen: String,
+    /// The authority that issues the certificate, where one does.
+    acme: Option<Acme>,
     routes: Vec<Route>,
+}
+
+#[derive(Debug, Serialize)]
+struct Acme {
+    directory: String,
+    domains: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,7 +130,7 @@ fn look(flags: &Flags, environment: &Environment) -> Result<(LeadsTo, Vec<Proble
     let base = provider.base_url.trim_end_matches('/');
     let routes = settings.upstreams.iter().map(|server| Route {
         path: server.resource_path.clone(),
-        upstream: server.transport.shown(),
+        upstream: server.transport.whole(),
     });
     let routes: Vec<_> = routes.collect();
     let leads_to = LeadsTo {
@@ -133,6 +142,10 @@ fn look(flags: &Flags, environment: &Environment) -> Result<(LeadsTo, Vec<Proble
             .as_ref()
             .and_then(|admin| admin.settings().redirect_uri().ok()),
         listen: settings.server.listen.to_string(),
+        acme: settings.acme.as_ref().map(|acme| Acme {
+            directory: acme.directory.to_string(),
+            domains: acme.domains.clone(),
+        }),
         routes,
     };
     Ok((leads_to, settings.warnings))
@@ -162,6 +175,8 @@ pub(super) fn provider_of(settings: &Settings) -> Result<AzureProvider, ConfigEr
 impl Told {
     pub(super) fn of(problem: &Problem) -> Self {
         Self {
+            file: problem.file().map(str::to_owned),
+            line: problem.line(),
             setting: problem.setting().map(str::to_owned),
             route: problem.route().map(str::to_owned),
             message: problem.to_string(),
@@ -175,6 +190,10 @@ fn tell(leads_to: &LeadsTo, warnings: &[Problem], out: &mut (dyn Write + Send)) 
     }
     writeln!(out, "{}", styled("the configuration can be used", GOOD))?;
     writeln!(out, "  listens on    {}", leads_to.listen)?;
+    if let Some(Acme { directory, domains }) = &leads_to.acme {
+        let domains = domains.join(", ");
+        writeln!(out, "  certificate   for {domains}, from {directory}")?;
+    }
     for (route, url) in leads_to.routes.iter().zip(&leads_to.mcp_urls) {
         writeln!(
             out,

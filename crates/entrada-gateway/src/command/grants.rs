@@ -110,7 +110,7 @@ impl Options {
                     tell(grant, out)
                 });
                 told.await?;
-                tell_none(none && !self.json, out)
+                tell_none(none && !self.json, &kept, out)
             }
             Action::Revoke(revoke) => {
                 let selection = revoke.which.selection()?;
@@ -214,10 +214,15 @@ async fn each_grant(
     }
 }
 
-/// Says that nothing was told, if it was `none`: silence could be a wrong filter, too.
-pub(super) fn tell_none(none: bool, out: &mut (dyn Write + Send)) -> Result<(), CommandError> {
+/// Says that nothing was told, if it was `none`, and where was looked: silence could be a wrong filter or a wrong
+/// store, too.
+pub(super) fn tell_none(
+    none: bool,
+    kept: &Kept,
+    out: &mut (dyn Write + Send),
+) -> Result<(), CommandError> {
     if none {
-        writeln!(out, "There are none.").map_err(CommandError::Output)?;
+        writeln!(out, "There are none in {}.", kept.place).map_err(CommandError::Output)?;
     }
     Ok(())
 }

@@ -1,24 +1,33 @@
 //! What a gateway keeps, for a command beside it: opened, or asked for where the gateway runs and has it alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use entrada::administration::{
     Administration, ClientFacts, Ended, GrantFacts, GrantFilter, Selection,
 };
+use entrada::keys::{KeyFile, Keys};
 use entrada::oauth::client::ClientId;
-use entrada::store::{EmbeddedStore, OpenStoreError, StoreKind};
+use entrada::platform::Platform;
+use entrada::store::{EmbeddedStore, OpenStoreError, Store};
 #[cfg(unix)]
 use serde::de::DeserializeOwned;
 
 use crate::command::CommandError;
-use crate::config::{Environment, Flags, ProviderSettings, Settings};
+use crate::config::{Environment, GrantPlace, KeptSettings, KeyPlace, ProviderSettings};
 use crate::control::{self, Listed, PAGE};
 #[cfg(unix)]
 use crate::control::{Gateway, Order};
 
-/// What a gateway keeps.
-pub(super) enum Kept {
+/// What a gateway keeps, and where that is.
+pub(super) struct Kept {
+    access: Access,
+    /// Where, for people.
+    pub(super) place: String,
+}
+
+/// How one gets there.
+enum Access {
     /// Nobody else has it, or many may.
     Opened(Administration),
     /// A gateway on this machine has it.
@@ -36,42 +45,10 @@ impl Kept {
         config: Option<&str>,
         environment: &Environment,
     ) -> Result<Self, CommandError> {
-        let settings = Settings::read(&Flags::naming(config), environment)?;
-        let provider = settings.provider;
-        let store = match place(&provider) {
-            Place::Memory => return Self::at_gateway(&provider, CommandError::KeptInMemory).await,
-            Place::File(path) if !path.exists() => return Err(CommandError::NothingKept(path)),
-            Place::File(path) => match EmbeddedStore::open(&path) {
-                Ok(store) => Some(Arc::new(store) as _),
-                Err(OpenStoreError::InUse(path)) => {
-                    return Self::at_gateway(&provider, CommandError::HeldByGateway(path)).await;
-                }
-                // The library says what is wrong with it.
-                Err(_) => None,
-            },
-            Place::Elsewhere => provider.open_store()?.store,
-        };
-        let provider = provider.provider_on(store)?;
-        Ok(Self::Opened(provider.administration()))
-    }
-
-    #[cfg(unix)]
-    async fn at_gateway(
-        provider: &ProviderSettings,
-        otherwise: CommandError,
-    ) -> Result<Self, CommandError> {
-        let socket = control::path(&provider.data_dir);
-        let gateway = Gateway::at(&socket).await.ok_or(otherwise)?;
-        Ok(Self::AtGateway(gateway))
-    }
-
-    #[cfg(not(unix))]
-    #[expect(clippy::unused_async, reason = "elsewhere it waits")]
-    async fn at_gateway(
-        _: &ProviderSettings,
-        otherwise: CommandError,
-    ) -> Result<Self, CommandError> {
-        Err(otherwise)
+        let settings = KeptSettings::read(config, environment)?;
+        let place = settings.shown();
+        let access = Access::of(settings).await?;
+        Ok(Self { access, place })
     }
 
     /// Some of the grants that `filter` admits, after what the last of them called next.
@@ -84,14 +61,14 @@ impl Kept {
         filter: &GrantFilter,
         after: Option<String>,
     ) -> Result<Listed<GrantFacts>, CommandError> {
-        match self {
-            Self::Opened(administration) => {
+        match &self.access {
+            Access::Opened(administration) => {
                 let after = after.as_deref().and_then(|after| after.parse().ok());
                 let page = administration.grants(filter, after.as_ref(), PAGE).await;
                 page.map(Into::into).map_err(CommandError::Kept)
             }
             #[cfg(unix)]
-            Self::AtGateway(gateway) => {
+            Access::AtGateway(gateway) => {
                 let filter = filter.clone();
                 ask(gateway, &Order::Grants { filter, after }, drop).await
             }
@@ -107,14 +84,14 @@ impl Kept {
         &self,
         after: Option<String>,
     ) -> Result<Listed<ClientFacts>, CommandError> {
-        match self {
-            Self::Opened(administration) => {
+        match &self.access {
+            Access::Opened(administration) => {
                 let after = after.as_deref().and_then(|after| after.parse().ok());
                 let page = administration.clients(after.as_ref(), PAGE).await;
                 page.map(Into::into).map_err(CommandError::Kept)
             }
             #[cfg(unix)]
-            Self::AtGateway(gateway) => ask(gateway, &Order::Clients { after }, drop).await,
+            Access::AtGateway(gateway) => ask(gateway, &Order::Clients { after }, drop).await,
         }
     }
 
@@ -128,13 +105,13 @@ impl Kept {
         selection: Selection,
         told: impl FnMut(Ended) + Send,
     ) -> Result<Ended, CommandError> {
-        match self {
-            Self::Opened(administration) => {
+        match &self.access {
+            Access::Opened(administration) => {
                 let ended = administration.revoke(&selection, told).await;
                 ended.map_err(CommandError::Kept)
             }
             #[cfg(unix)]
-            Self::AtGateway(gateway) => ask(gateway, &Order::Revoke(selection), told).await,
+            Access::AtGateway(gateway) => ask(gateway, &Order::Revoke(selection), told).await,
         }
     }
 
@@ -148,15 +125,72 @@ impl Kept {
         id: &ClientId,
         told: impl FnMut(Ended) + Send,
     ) -> Result<Ended, CommandError> {
-        match self {
-            Self::Opened(administration) => {
+        match &self.access {
+            Access::Opened(administration) => {
                 let removed = administration.remove_client(id, told).await;
                 removed.map_err(CommandError::Client)
             }
             #[cfg(unix)]
-            Self::AtGateway(gateway) => ask(gateway, &Order::Remove(id.clone()), told).await,
+            Access::AtGateway(gateway) => ask(gateway, &Order::Remove(id.clone()), told).await,
         }
     }
+}
+
+impl Access {
+    async fn of(settings: KeptSettings) -> Result<Self, CommandError> {
+        match GrantPlace::of(&settings.stores, &settings.data_dir) {
+            GrantPlace::Memory => {
+                return at_gateway(&settings.data_dir, CommandError::KeptInMemory).await;
+            }
+            GrantPlace::File(path) if !path.exists() => {
+                let path = std::path::absolute(&path).unwrap_or(path);
+                return Err(CommandError::NothingKept(path));
+            }
+            GrantPlace::File(path) => match EmbeddedStore::open(&path) {
+                Ok(store) => return opened(settings, Arc::new(store)).await,
+                Err(OpenStoreError::InUse(path)) => {
+                    let otherwise = CommandError::HeldByGateway(path);
+                    return at_gateway(&settings.data_dir, otherwise).await;
+                }
+                Err(error) => return Err(CommandError::Store(error.into())),
+            },
+            GrantPlace::Elsewhere => {}
+        }
+        let store = settings.open()?;
+        opened(settings, store).await
+    }
+}
+
+/// What is in `store`, with the keys that open it: those are looked up, and not made.
+async fn opened(settings: KeptSettings, store: Arc<dyn Store>) -> Result<Access, CommandError> {
+    let platform = Platform::system()?;
+    let now = platform.clock.now();
+    let ring = match settings.keys {
+        KeyPlace::Directory(directory) => {
+            let ring = KeyFile::new(directory.join("keys.json")).load(now);
+            ring.map_err(|error| CommandError::of_key_file(error, directory))?
+        }
+        KeyPlace::Store(place) => {
+            let stored = place.in_store(Arc::clone(&store));
+            let stored = stored.update(now, |_| Ok(None)).await?;
+            stored.ok_or(CommandError::NoSharedKeys)?.ring
+        }
+    };
+    let (keys, clients) = (Keys::new(ring), &settings.clients);
+    let administration = Administration::of_store(store, keys, clients, platform);
+    Ok(Access::Opened(administration))
+}
+
+#[cfg(unix)]
+async fn at_gateway(data_dir: &Path, otherwise: CommandError) -> Result<Access, CommandError> {
+    let gateway = Gateway::at(&control::path(data_dir)).await;
+    gateway.map(Access::AtGateway).ok_or(otherwise)
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unused_async, reason = "elsewhere it waits")]
+async fn at_gateway(_: &Path, otherwise: CommandError) -> Result<Access, CommandError> {
+    Err(otherwise)
 }
 
 #[cfg(unix)]
@@ -173,33 +207,8 @@ async fn ask<T: DeserializeOwned>(
 
 /// Where a gateway answers commands, if what is kept is its alone while it runs.
 pub(super) fn control_socket(provider: &ProviderSettings) -> Option<PathBuf> {
-    match place(provider) {
-        Place::Memory | Place::File(_) => Some(control::path(&provider.data_dir)),
-        Place::Elsewhere => None,
-    }
-}
-
-/// Where things are kept.
-enum Place {
-    /// In the memory of a gateway.
-    Memory,
-    /// In a file that one process at a time can open.
-    File(PathBuf),
-    /// Where many can, or in two places at once.
-    Elsewhere,
-}
-
-fn place(provider: &ProviderSettings) -> Place {
-    let store = &provider.store;
-    if store.next.is_some() || store.before.is_some() {
-        return Place::Elsewhere;
-    }
-    match &store.url {
-        None => Place::File(provider.data_dir.join("grants.redb")),
-        Some(url) if url.kind() == StoreKind::Memory => Place::Memory,
-        Some(url) => match url.path() {
-            Some(path) => Place::File(path.to_owned()),
-            None => Place::Elsewhere,
-        },
+    match GrantPlace::of(&provider.store, &provider.data_dir) {
+        GrantPlace::Memory | GrantPlace::File(_) => Some(control::path(&provider.data_dir)),
+        GrantPlace::Elsewhere => None,
     }
 }

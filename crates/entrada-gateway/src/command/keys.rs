@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use entrada::jwt::jwks::Algorithm;
 use entrada::jwt::sign::SigningKeyError;
-use entrada::keys::{HONOUR_AFTER, KeyEncryptionKeys, KeyFacts, KeyFile, KeyFileError, KeyRing};
+use entrada::keys::{HONOUR_AFTER, KeyEncryptionKeys, KeyFacts, KeyFile, KeyRing};
 use entrada::platform::{Clock as _, SystemClock, SystemRandom, Timestamp};
 use entrada::store::{StoredKeyRing, StoredRing};
 
@@ -106,14 +106,7 @@ impl Options {
                 file.update(now, |ring| self.action.change(ring, now))
             }
         };
-        ring.map_err(|error| {
-            if is_of_no_file(&error) {
-                let source = error;
-                CommandError::NoKeys { directory, source }
-            } else {
-                error.into()
-            }
-        })
+        ring.map_err(|error| CommandError::of_key_file(error, directory))
     }
 
     async fn in_store(
@@ -180,10 +173,6 @@ impl New {
             .or(newest)
             .unwrap_or(Algorithm::Es256)
     }
-}
-
-fn is_of_no_file(error: &KeyFileError) -> bool {
-    matches!(error, KeyFileError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
 /// What is told of each key, for programs.

@@ -34,6 +34,11 @@ const REPLICAS: &str = "the store is one that replicas share, and an authority t
 const OTHER_PORT: &str = "base_url has another port than 443, and that is the one where the authority looks whether \
                           a name leads here: see that it does";
 
+/// What it means to listen where no authority comes.
+const LOOPBACK: &str = "this address is reached from this machine alone, and the authority that is to see that a name \
+                        leads here comes from elsewhere: write one that it reaches, such as \"[::]:443\", unless \
+                        something before the gateway passes TLS on to it as it comes";
+
 /// What certificate is wanted, if one is; a problem where it cannot be had.
 pub(super) fn read(sources: &mut Sources<'_>, provider: &ProviderSettings) -> Option<AcmeSettings> {
     for name in [
@@ -76,6 +81,12 @@ pub(super) fn read(sources: &mut Sources<'_>, provider: &ProviderSettings) -> Op
     if port.is_some_and(|port| port != 443) {
         sources.warn(DOMAINS, OTHER_PORT);
     }
+    let address = sources
+        .text("listen")
+        .and_then(|text| value::address(&text).ok());
+    if address.is_some_and(|address| address.ip().is_loopback()) {
+        sources.warn("listen", LOOPBACK);
+    }
     let domains = domains(sources, provider);
     Some(AcmeSettings {
         contact,
@@ -97,7 +108,7 @@ fn domains(sources: &mut Sources<'_>, provider: &ProviderSettings) -> Option<Vec
         match domain(name) {
             Ok(name) if domains.contains(&name) => {}
             Ok(name) => domains.push(name),
-            Err(what) => sources.refuse(DOMAINS, &what),
+            Err(what) => sources.refuse(DOMAINS, &format!("{name:?}: {what}")),
         }
     }
     if domains.len() < named.len() && domains.is_empty() {

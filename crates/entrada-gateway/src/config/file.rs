@@ -38,6 +38,14 @@ pub(super) type Values = BTreeMap<&'static str, Given>;
 /// A client, and the file and line where it begins.
 pub(super) type PlacedClient = (PreregisteredClient, String);
 
+/// What becomes of the secrets of clients, which stand in files of their own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Secrets {
+    Read,
+    /// Nobody needs them: the files need not be there, nor be readable.
+    LeftOut,
+}
+
 /// What a file says.
 #[derive(Default)]
 pub(super) struct Content {
@@ -64,7 +72,7 @@ pub(super) struct RouteTable {
     pub(super) path: Option<Given>,
     pub(super) values: Values,
     pub(super) rules: Vec<Rule>,
-    /// Whether some of it is wrong already.
+    /// Whether some of its settings are wrong already.
     pub(super) is_faulty: bool,
 }
 
@@ -73,19 +81,19 @@ pub(super) struct RouteTable {
 /// # Errors
 ///
 /// Why the file as such cannot be read.
-pub(super) fn read(path: &Path) -> Result<Content, Vec<Problem>> {
+pub(super) fn read(path: &Path, secrets: Secrets) -> Result<Content, Vec<Problem>> {
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
-        Ok(text) => parse(&name, &text),
+        Ok(text) => parse(&name, &text, secrets),
         Err(error) => {
-            let what = format!("{name}: the file cannot be read: {error}");
-            Err(vec![Problem::new(what)])
+            let what = format_args!("the file cannot be read: {error}");
+            Err(vec![Problem::at(&name, what)])
         }
     }
 }
 
 /// Reads `text`, the content of the file called `name`.
-fn parse(name: &str, text: &str) -> Result<Content, Vec<Problem>> {
+fn parse(name: &str, text: &str, secrets: Secrets) -> Result<Content, Vec<Problem>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let at = |start: usize| format!("{name}:{}", line(text, start));
     if !errors.is_empty() {
@@ -107,34 +115,31 @@ fn parse(name: &str, text: &str) -> Result<Content, Vec<Problem>> {
             content.read_routes(value.get_ref(), &place, &at);
             continue;
         }
-        if key.get_ref() == CLIENT {
-            let clients = client::read(value.get_ref(), &place, &at);
-            content.clients = clients.unwrap_or_else(|problems| {
-                content.problems.extend(problems);
-                Vec::new()
-            });
-            continue;
-        }
-        if key.get_ref() == TRUSTED_ISSUER {
-            let issuers = issuer::read(value.get_ref(), &place, &at);
-            content.trusted_issuers = issuers.unwrap_or_else(|problems| {
-                content.problems.extend(problems);
-                Vec::new()
-            });
-            continue;
-        }
-        if key.get_ref() == RULE {
-            let rules = rule::read(value.get_ref(), &place, &at);
-            content.rules = rules.unwrap_or_else(|problems| {
-                content.problems.extend(problems);
-                Vec::new()
-            });
-            continue;
-        }
-        match entry(key.get_ref(), value.get_ref(), place, &TABLES) {
-            Ok((name, given)) => drop(content.values.insert(name, given)),
-            Err(problem) => content.problems.push(problem),
-        }
+        let problems = match &**key.get_ref() {
+            CLIENT => {
+                let (clients, problems) = client::read(value.get_ref(), &place, (&at, secrets));
+                content.clients = clients;
+                problems
+            }
+            TRUSTED_ISSUER => {
+                let (issuers, problems) = issuer::read(value.get_ref(), &place, &at);
+                content.trusted_issuers = issuers;
+                problems
+            }
+            RULE => {
+                let (rules, problems) = rule::read(value.get_ref(), &place, &at);
+                content.rules = rules;
+                problems
+            }
+            key => match entry(key, value.get_ref(), place, &TABLES) {
+                Ok((name, given)) => {
+                    content.values.insert(name, given);
+                    continue;
+                }
+                Err(problem) => vec![problem],
+            },
+        };
+        content.problems.extend(problems);
     }
     Ok(content)
 }
@@ -169,15 +174,14 @@ impl RouteTable {
         for (key, value) in table {
             let place = at(key.span().start);
             if key.get_ref() == RULE {
-                match rule::read(value.get_ref(), &place, at) {
-                    Ok(rules) => route.rules = rules,
-                    Err(wrong) => problems.extend(wrong),
-                }
+                let (rules, wrong) = rule::read(value.get_ref(), &place, at);
+                route.rules = rules;
+                problems.extend(wrong);
             } else if let Err(problem) = route.set(key.get_ref(), value.get_ref(), place) {
+                route.is_faulty = true;
                 problems.push(problem);
             }
         }
-        route.is_faulty = !problems.is_empty();
         let name = route.name();
         let problems = problems.into_iter().map(|problem| problem.of_route(&name));
         (route, problems.collect())

@@ -117,24 +117,40 @@ fn of_route(url: &str, finding: &Finding, settings: &ProviderSettings) -> Proble
 }
 
 /// What is wrong with a client of the file; `text` says it without the place.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "what is wrong with no file is told as it is"
-)]
 fn of_client(
     client_id: &str,
     source: PreregisteredClientError,
     text: &str,
     settings: &ProviderSettings,
 ) -> Problem {
-    let key = match source {
-        PreregisteredClientError::Secret => "secret_file: ",
-        PreregisteredClientError::Keys => "jwks_file: ",
-        _ => "",
+    let key = key_of(source);
+    let told_with_key = [
+        PreregisteredClientError::Secret,
+        PreregisteredClientError::Keys,
+    ];
+    let text = if told_with_key.contains(&source) {
+        format!("{key}: {text}")
+    } else {
+        text.to_owned()
     };
-    match settings.origins.of_client(client_id) {
-        Some(place) => Problem::at(place, format_args!("{key}{text}")),
+    let problem = match settings.origins.of_client(client_id) {
+        Some(place) => Problem::at(place, text),
         None => Problem::new(text),
+    };
+    problem.naming(key)
+}
+
+/// What of a `[[client]]` is wrong.
+const fn key_of(source: PreregisteredClientError) -> &'static str {
+    match source {
+        PreregisteredClientError::Id | PreregisteredClientError::Twice => "client_id",
+        PreregisteredClientError::Secret | PreregisteredClientError::NoProof => "secret_file",
+        PreregisteredClientError::Keys => "jwks_file",
+        PreregisteredClientError::Roles => "app_roles",
+        PreregisteredClientError::Scopes => "client_credentials",
+        PreregisteredClientError::Dpop => "dpop_bound_access_tokens",
+        PreregisteredClientError::Metadata(_) => "redirect_uris",
+        _ => "client",
     }
 }
 

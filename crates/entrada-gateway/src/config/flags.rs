@@ -51,16 +51,26 @@ impl FromArgMatches for Flags {
 impl Args for Flags {
     fn augment_args(command: Command) -> Command {
         let command = command.args(settings().filter(|setting| has_flag(setting)).map(arg));
-        let secrets = settings().filter(|setting| !has_flag(setting));
-        command
-            .args(secrets.map(secret_flag))
-            .arg(command_line())
-            .next_line_help(true)
+        command.arg(command_line()).next_line_help(true)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
         Self::augment_args(command)
     }
+}
+
+/// The same command line, on which whoever passes a secret as a flag is told what to do instead. What writes
+/// completions and manuals does not know of those flags: nobody is to be offered them.
+#[must_use]
+pub fn refusing_secrets(command: Command) -> Command {
+    let is_of_settings = |arg: &Arg| arg.get_id() == COMMAND_LINE;
+    let command = if command.get_arguments().any(is_of_settings) {
+        let secrets = settings().filter(|setting| !has_flag(setting));
+        command.args(secrets.map(secret_flag))
+    } else {
+        command
+    };
+    command.mut_subcommands(refusing_secrets)
 }
 
 fn has_flag(setting: &Setting) -> bool {

@@ -9,6 +9,7 @@ use entrada::platform::SystemRandom;
 use entrada::store::{EmbeddedStore, OpenStoreError, Store, StoreKind, StoreUrl, StoredKeyRing};
 
 use crate::config::environment::Environment;
+use crate::config::file::Secrets;
 use crate::config::flags::Flags;
 use crate::config::problem::{ConfigError, Problem};
 use crate::config::source::Sources;
@@ -121,8 +122,13 @@ impl SharedPlace {
             Some(store) => store,
             None => Arc::new(EmbeddedStore::open(in_data_dir(&self.data_dir))?) as Arc<dyn Store>,
         };
+        Ok(self.in_store(store))
+    }
+
+    /// The ring in `store`, which is open.
+    pub(crate) fn in_store(&self, store: Arc<dyn Store>) -> StoredKeyRing {
         let (keys, random) = (self.sealed_with.clone(), Arc::new(SystemRandom::default()));
-        Ok(StoredKeyRing::new(store, &self.issuer, keys, random))
+        StoredKeyRing::new(store, &self.issuer, keys, random)
     }
 }
 
@@ -170,25 +176,28 @@ fn may_be_shared(store: &StoreUrl) -> bool {
 /// [`ConfigError`] if any of that is wrong: what is not understood may have named another place.
 pub fn key_place(config: Option<&str>, environment: &Environment) -> Result<KeyPlace, ConfigError> {
     let flags = Flags::naming(config);
-    let mut sources = Sources::open(&flags, environment).map_err(ConfigError::new)?;
+    let sources = Sources::open_with(&flags, environment, Secrets::LeftOut);
+    let mut sources = sources.map_err(ConfigError::new)?;
     let data_dir = PathBuf::from(sources.required("data_dir"));
     let stores = store::read(&mut sources);
-    let place = match read(&mut sources, &stores) {
-        None => Some(KeyPlace::Directory(data_dir)),
-        Some(sealed_with) => {
-            let issuer = issuer(&mut sources);
-            issuer.map(|issuer| {
-                KeyPlace::Store(SharedPlace {
-                    stores,
-                    data_dir,
-                    issuer,
-                    sealed_with,
-                })
-            })
-        }
+    let place = place(&mut sources, stores, data_dir);
+    sources.done(place)
+}
+
+/// Where the keys are of a gateway with these stores, if that can be told.
+pub(super) fn place(
+    sources: &mut Sources<'_>,
+    stores: StoreSettings,
+    data_dir: PathBuf,
+) -> Option<KeyPlace> {
+    let Some(sealed_with) = read(sources, &stores) else {
+        return Some(KeyPlace::Directory(data_dir));
     };
-    match (place, sources.into_problems()) {
-        (Some(place), problems) if problems.is_empty() => Ok(place),
-        (Some(_) | None, problems) => Err(ConfigError::new(problems)),
-    }
+    let issuer = issuer(sources)?;
+    Some(KeyPlace::Store(SharedPlace {
+        stores,
+        data_dir,
+        issuer,
+        sealed_with,
+    }))
 }

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use entrada::causes::OnOneLine;
+
 use crate::config::source::Origin;
 use crate::config::table::{Place, Setting};
 
@@ -46,7 +48,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// One thing to change. Its text never holds the value that was given.
+/// One thing to change. Its text never holds a value that could be a secret.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Problem {
     /// The setting it is about, where it is about one; or what stands in its place in a route or a rule.
@@ -126,10 +128,25 @@ impl Problem {
     }
 
     /// What sorts it: whether it stands nowhere, its file, its line.
-    fn position(&self) -> (bool, &str, usize) {
-        let place = self.place.as_deref().unwrap_or_default();
-        let (file, line) = place.rsplit_once(':').unwrap_or((place, ""));
-        (self.place.is_none(), file, line.parse().unwrap_or_default())
+    fn position(&self) -> (bool, Option<&str>, Option<usize>) {
+        (self.place.is_none(), self.file(), self.line())
+    }
+
+    /// The file it stands in, where it stands in one.
+    pub fn file(&self) -> Option<&str> {
+        self.file_and_line().map(|(file, _)| file)
+    }
+
+    /// The line of that file; none where the file as such is meant.
+    pub fn line(&self) -> Option<usize> {
+        self.file_and_line()?.1
+    }
+
+    fn file_and_line(&self) -> Option<(&str, Option<usize>)> {
+        let place = self.place.as_deref()?;
+        let parts = place.rsplit_once(':');
+        let parts = parts.and_then(|(file, line)| Some((file, Some(line.parse().ok()?))));
+        Some(parts.unwrap_or((place, None)))
     }
 
     /// The setting it is about, where it is about one; of a route or a rule it may be a key of those.
@@ -250,6 +267,6 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        OnOneLine(&self.text).fmt(f)
     }
 }

@@ -8,10 +8,10 @@ use entrada::authorization_server::PreregisteredClient;
 use entrada::secret::ClientSecret;
 
 use crate::config::environment::Environment;
-use crate::config::file::{self, Content, PlacedClient, RouteTable, Values};
+use crate::config::file::{self, Content, PlacedClient, RouteTable, Secrets, Values};
 use crate::config::flags::Flags;
 use crate::config::prints::{Print, Prints, is_of_server};
-use crate::config::problem::Problem;
+use crate::config::problem::{ConfigError, Problem};
 use crate::config::table::{OfRoute, Place, Setting, settings};
 use crate::config::value;
 use crate::policy::Rule;
@@ -81,6 +81,19 @@ impl<'a> Sources<'a> {
         flags: &'a Flags,
         environment: &'a Environment,
     ) -> Result<Self, Vec<Problem>> {
+        Self::open_with(flags, environment, Secrets::Read)
+    }
+
+    /// The same, for who needs the secrets of clients, or for who does not.
+    ///
+    /// # Errors
+    ///
+    /// Likewise.
+    pub(super) fn open_with(
+        flags: &'a Flags,
+        environment: &'a Environment,
+        secrets: Secrets,
+    ) -> Result<Self, Vec<Problem>> {
         let mut sources = Self {
             flags,
             environment,
@@ -95,7 +108,7 @@ impl<'a> Sources<'a> {
             prints: Prints::default(),
         };
         if let Some(config) = sources.given("config") {
-            match file::read(Path::new(&config.value)) {
+            match file::read(Path::new(&config.value), secrets) {
                 Ok(content) => sources.take_in(content),
                 Err(problems) => {
                     sources.problems.extend(problems);
@@ -416,6 +429,18 @@ impl<'a> Sources<'a> {
     pub(super) fn is_of_environment(&self, name: &str) -> bool {
         let given = self.given(name);
         given.is_some_and(|given| given.origin == Origin::Environment)
+    }
+
+    /// What was `read`, if nothing was wrong.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with everything that was.
+    pub(super) fn done<T>(self, read: Option<T>) -> Result<T, ConfigError> {
+        match (read, self.problems) {
+            (Some(read), problems) if problems.is_empty() => Ok(read),
+            (Some(_) | None, problems) => Err(ConfigError::new(problems)),
+        }
     }
 
     /// Everything that was wrong.

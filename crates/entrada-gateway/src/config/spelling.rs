@@ -11,10 +11,10 @@ pub(super) fn nearest(asked: &str, others: &[&'static str]) -> Option<&'static s
 }
 
 /// The one of `names` that is spelled most like `asked`, if any is close.
-pub(crate) fn nearest_of(
+pub(crate) fn nearest_of<'a>(
     asked: &str,
-    names: impl IntoIterator<Item = &'static str>,
-) -> Option<&'static str> {
+    names: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let distances = names.into_iter().map(|name| (distance(asked, name), name));
     let close = distances.filter(|(distance, _)| *distance <= 2).min();
     close.map(|(_, name)| name)

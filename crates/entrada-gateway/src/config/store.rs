@@ -7,6 +7,7 @@ use entrada::secret::ClientSecret;
 use entrada::store::{Moving, OpenStoreError, OpenUrlError, Store, StoreKind, StoreUrl};
 
 use crate::config::environment::Environment;
+use crate::config::file::Secrets;
 use crate::config::flags::Flags;
 use crate::config::problem::{ConfigError, Problem};
 use crate::config::source::Sources;
@@ -156,12 +157,10 @@ pub(crate) fn ends_of_move(
     environment: &Environment,
 ) -> Result<StoreSettings, ConfigError> {
     let flags = Flags::naming(config);
-    let mut sources = Sources::open(&flags, environment).map_err(ConfigError::new)?;
+    let sources = Sources::open_with(&flags, environment, Secrets::LeftOut);
+    let mut sources = sources.map_err(ConfigError::new)?;
     let settings = read(&mut sources);
-    match sources.into_problems() {
-        problems if problems.is_empty() => Ok(settings),
-        problems => Err(ConfigError::new(problems)),
-    }
+    sources.done(Some(settings))
 }
 
 /// A store that a flag names, with the password in `file`.

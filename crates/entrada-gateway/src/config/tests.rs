@@ -357,7 +357,8 @@ fn there_is_one_credential() {
 
 #[test]
 fn a_secret_is_never_a_flag() {
-    let mut command = Flags::augment_args(Command::new("serve").no_binary_name(true));
+    let command = Flags::augment_args(Command::new("serve").no_binary_name(true));
+    let mut command = refusing_secrets(command);
     let help = command.render_help().to_string();
     for name in ["client_secret", "client_certificate_password"] {
         let setting = Setting::named(name).unwrap();

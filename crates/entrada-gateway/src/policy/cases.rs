@@ -23,6 +23,7 @@ use entrada::platform::Timestamp;
 use serde::Serialize;
 
 use super::{Call, Outcome, Policy};
+use crate::config::nearest_of;
 use crate::message::{Item, ItemKind};
 use crate::policy::cases::file::{Caller, CaseTable, Content, Expected, Kind, WhichCaller};
 
@@ -101,11 +102,12 @@ impl Cases {
     ///
     /// # Errors
     ///
-    /// Which cases are for a server that is not there.
+    /// Which cases are for a server that is not there, or call what nobody means.
     pub fn run(&self, policies: &[Policy]) -> Result<Vec<Report>, Vec<String>> {
         let (mut reports, mut wrong) = (Vec::new(), Vec::new());
         for case in &self.cases {
-            match case.policy(policies) {
+            let policy = case.policy(policies);
+            match policy.and_then(|policy| case.is_spelled_for(policy).map(|()| policy)) {
                 Ok(policy) => reports.push(case.run(policy)),
                 Err(what) => wrong.push(format!("{}: {what}", case.place)),
             }
@@ -126,9 +128,9 @@ impl Case {
     ) -> Result<Self, String> {
         let caller = match &case.caller {
             WhichCaller::Described(caller) => caller,
-            WhichCaller::Named(name) => callers
-                .get(name)
-                .ok_or_else(|| format!("there is no [caller.{name}]"))?,
+            WhichCaller::Named(name) => {
+                callers.get(name).ok_or_else(|| no_caller(name, callers))?
+            }
         };
         let calls = case.calls.iter().map(|call| parse(call));
         let scopes = case.scopes.map(|scopes| Scope::parse(&scopes.join(" ")));
@@ -157,6 +159,14 @@ impl Case {
                 .find(|policy| policy.route == *route)
                 .ok_or_else(|| format!("there is no server at {route}")),
         }
+    }
+
+    /// Whether no method is misspelt. A rule may speak of one that is not MCP's and looks like one that is.
+    fn is_spelled_for(&self, policy: &Policy) -> Result<(), String> {
+        let methods = self.calls.iter().map(|(method, _)| method);
+        let mut others = methods.filter(|method| !policy.speaks_of(method));
+        let misspelt = others.find_map(|method| Some((method, meant_by(method)?)));
+        misspelt.map_or(Ok(()), |(method, meant)| Err(no_method(method, meant)))
     }
 
     fn run(&self, policy: &Policy) -> Report {
@@ -231,7 +241,12 @@ fn parse(call: &str) -> Result<(String, Option<Item>), String> {
         "completion/complete" if name.contains(':') => ItemKind::Resource,
         "prompts/get" | "completion/complete" => ItemKind::Prompt,
         _ if name.is_empty() => return Ok((method.to_owned(), None)),
-        _ => return Err(format!("{method:?} names nothing: write the method alone")),
+        _ => {
+            return Err(match meant_by(method) {
+                Some(meant) => no_method(method, meant),
+                None => format!("{method:?} names nothing: write the method alone"),
+            });
+        }
     };
     if name.is_empty() {
         return Err(format!(
@@ -239,6 +254,26 @@ fn parse(call: &str) -> Result<(String, Option<Item>), String> {
         ));
     }
     Ok((method.to_owned(), Some(Item::new(kind, name))))
+}
+
+/// The method of MCP's that is meant, where `method` is none and looks like one.
+fn meant_by(method: &str) -> Option<&'static str> {
+    let is_one = super::methods().any(|known| known == method);
+    if is_one {
+        None
+    } else {
+        nearest_of(method, super::methods())
+    }
+}
+
+fn no_method(method: &str, meant: &str) -> String {
+    format!("MCP has no method {method:?}: is {meant} meant?")
+}
+
+fn no_caller(name: &str, callers: &BTreeMap<String, Caller>) -> String {
+    let meant = nearest_of(name, callers.keys().map(String::as_str));
+    let meant = meant.map_or_else(String::new, |meant| format!(": is {meant} meant?"));
+    format!("there is no [caller.{name}]{meant}")
 }
 
 fn worded(what: Expected, scopes: Option<&Scope>) -> String {

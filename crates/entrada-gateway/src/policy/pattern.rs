@@ -36,6 +36,11 @@ impl Pattern {
         matches(&self.parts, name)
     }
 
+    /// Whether it is this name alone, without a star.
+    pub(super) fn is(&self, name: &str) -> bool {
+        matches!(&*self.parts, [only] if only == name)
+    }
+
     /// Whether it is but for its case. `small` is the name, folded.
     pub(super) fn resembles(&self, small: &str) -> bool {
         matches(&self.small, small)

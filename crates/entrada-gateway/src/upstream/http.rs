@@ -110,13 +110,20 @@ impl tower::Service<Request<Body>> for ReverseProxy {
         Box::pin(async move {
             let caller = request.extensions().get().cloned();
             let response = match shared.forward(request).await {
-                Ok(response) => response,
+                Ok(mut response) => {
+                    response.extensions_mut().insert(OfServer);
+                    response
+                }
                 Err(error) => error.into_response(Some(&shared.replicas.shown())),
             };
             Ok(with_caller(response, caller))
         })
     }
 }
+
+/// Marks a response as the MCP server's own, for the access log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OfServer;
 
 /// Lets the access log name the caller.
 pub(crate) fn with_caller(

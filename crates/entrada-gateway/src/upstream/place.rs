@@ -34,6 +34,14 @@ impl Place {
         }
     }
 
+    /// The same with its path; of a query, in which there may be a key, that there is one.
+    pub fn whole(&self) -> String {
+        let path = self.url.path();
+        let query = self.url.query().map_or("", |_| "?…");
+        let mark = if self.socket.is_some() { ":" } else { "" };
+        format!("{}{mark}{path}{query}", self.shown())
+    }
+
     /// A short name that every gateway gives it, however many others there are: FNV-1a of where it is.
     pub(super) fn mark(&self) -> String {
         let bytes = self.shown().into_bytes();
@@ -60,5 +68,15 @@ mod tests {
         let socket = Place::on("/run/mcp.sock", url.clone());
         assert_eq!(socket.shown(), "unix:/run/mcp.sock");
         assert_ne!(socket.mark(), Place::at(url).mark());
+    }
+
+    #[test]
+    fn a_query_is_shown_to_nobody() {
+        let place = Place::at("http://a:3000/mcp?key=hunter2".parse().unwrap());
+        assert_eq!(place.shown(), "http://a:3000");
+        assert_eq!(place.whole(), "http://a:3000/mcp?…");
+        let url = "http://localhost/mcp".parse().unwrap();
+        let socket = Place::on("/run/mcp.sock", url);
+        assert_eq!(socket.whole(), "unix:/run/mcp.sock:/mcp");
     }
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::world::{BASE_URL, World};
 
 /// A world at a time when what is given in it has not ended.
-async fn today() -> World {
+pub(crate) async fn today() -> World {
     let world = World::new().await;
     let behind = SystemClock::default().now().since(world.now());
     world.advance(behind);
@@ -22,7 +22,7 @@ async fn today() -> World {
 }
 
 /// A server that keeps keys and grants in `folder`.
-fn server(world: &World, folder: &Path) -> World {
+pub(crate) fn server(world: &World, folder: &Path) -> World {
     world.replica_with(|_| {
         AzureConfig::new(builtin::TENANT_ID, builtin::CLIENT_ID, BASE_URL)
             .client_secret(builtin::CLIENT_SECRET)
@@ -33,14 +33,18 @@ fn server(world: &World, folder: &Path) -> World {
 }
 
 /// What came of a command, and what it said to whom.
-struct Said {
+pub(crate) struct Said {
     code: Option<i32>,
-    out: String,
+    pub(crate) out: String,
     error: String,
 }
 
-fn entrada(folder: &Path, line: &[&str]) -> Said {
-    let output = command(folder, line).output().unwrap();
+pub(crate) fn entrada(folder: &Path, line: &[&str]) -> Said {
+    said(&mut command(folder, line))
+}
+
+fn said(command: &mut Command) -> Said {
+    let output = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Said {
         code: output.status.code(),
@@ -102,13 +106,13 @@ impl Drop for Gateway {
 
 impl Said {
     #[track_caller]
-    fn ok(self) -> String {
+    pub(crate) fn ok(self) -> String {
         assert_eq!((self.code, &*self.error), (Some(0), ""));
         self.out
     }
 
     #[track_caller]
-    fn json(self) -> Vec<Value> {
+    pub(crate) fn json(self) -> Vec<Value> {
         let out = self.ok();
         out.lines()
             .map(|line| serde_json::from_str(line).unwrap())
@@ -182,6 +186,57 @@ async fn grants_are_listed_and_ended_while_no_gateway_has_the_file() {
     }
 }
 
+/// What is told of an empty file: which one it is.
+fn none_in(folder: &Path) -> String {
+    format!(
+        "There are none in file:{}.\n",
+        folder.join("grants.redb").display()
+    )
+}
+
+#[tokio::test]
+async fn what_is_kept_is_seen_without_a_secret_of_the_gateways() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let file = folder.path().join("entrada.toml");
+    let settings = format!(
+        "data_dir = {data:?}\nclient_secret_file = \"/nowhere/secret\"\n\n[[client]]\nclient_id = \"agents\"\n\
+         client_name = \"Agents\"\nredirect_uris = \"https://agents.example/cb\"\nsecret_file = \"/nowhere/agents\"\n"
+    );
+    std::fs::write(&file, settings).unwrap();
+    let outside = today().await;
+    let world = server(&outside, &data);
+    let session = world.log_in("alice").await.at(&outside);
+    drop(world);
+    let run = |line: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_entrada"));
+        command.args(line).arg("--config").arg(&file);
+        said(command.env_clear().stdin(Stdio::null()))
+    };
+    let grants = run(&["grants", "list", "--json"]).json();
+    assert_eq!(grants[0]["client_id"], *session.client.id);
+    let clients = run(&["clients", "list", "--json"]).json();
+    assert_eq!(clients.len(), 2);
+    assert_eq!(
+        (&clients[0]["id"], &clients[0]["origin"]),
+        (&"agents".into(), &"configured".into())
+    );
+    assert_eq!(clients[0]["is_confidential"], true);
+    run(&["clients", "remove", "agents", "--yes"]).refused(1, "stands in the configuration");
+    assert_eq!(
+        run(&["grants", "revoke", "--all", "--json"]).json()[0]["grants"],
+        1
+    );
+    assert_eq!(run(&["grants", "list"]).ok(), none_in(&data));
+    // Looking makes no keys.
+    std::fs::remove_file(data.join("keys.json")).unwrap();
+    run(&["grants", "list"]).refused(1, "there are no keys in");
+    assert!(!data.join("keys.json").exists());
+    // What names another place must be understood.
+    std::fs::write(&file, "data_dirr = \"elsewhere\"\n").unwrap();
+    run(&["grants", "list"]).refused(2, "is data_dir meant?");
+}
+
 #[tokio::test]
 async fn clients_are_listed_and_removed_while_no_gateway_has_the_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -210,7 +265,7 @@ async fn clients_are_listed_and_removed_while_no_gateway_has_the_file() {
         entrada(folder, &["clients", "remove", id, "-y"]).refused(1, "there is no such client");
     }
     let grants = ["grants", "list", "--client", "-bcd"];
-    assert_eq!(entrada(folder, &grants).ok(), "There are none.\n");
+    assert_eq!(entrada(folder, &grants).ok(), none_in(folder));
     let grant = [
         "grants",
         "revoke",
@@ -219,10 +274,7 @@ async fn clients_are_listed_and_removed_while_no_gateway_has_the_file() {
         "-y",
     ];
     assert!(entrada(folder, &grant).ok().starts_with("0 grants ended"));
-    assert_eq!(
-        entrada(folder, &["clients", "list"]).ok(),
-        "There are none.\n"
-    );
+    assert_eq!(entrada(folder, &["clients", "list"]).ok(), none_in(folder));
     assert_eq!(entrada(folder, &["clients", "list", "--json"]).ok(), "");
     let session = session.at(&server(&outside, folder));
     session
@@ -282,7 +334,10 @@ fn a_gateway_tells_what_is_in_its_memory() {
     let file = folder.path().join("entrada.toml");
     std::fs::write(&file, "store = \"memory:\"\n").unwrap();
     let line = ["grants", "list", "--config", file.to_str().unwrap()];
-    assert_eq!(entrada(folder.path(), &line).ok(), "There are none.\n");
+    assert_eq!(
+        entrada(folder.path(), &line).ok(),
+        "There are none in memory:.\n"
+    );
     gateway.stop();
 }
 

@@ -13,6 +13,7 @@ mod browser;
 #[path = "../../../entrada/tests/it/client.rs"]
 mod client;
 mod command;
+mod json;
 #[path = "../../../entrada/tests/it/mcp_server.rs"]
 mod mcp_server;
 #[expect(dead_code, reason = "shared with the scenarios of the library")]

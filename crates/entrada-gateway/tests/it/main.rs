@@ -7,6 +7,7 @@
 
 #[cfg(feature = "cedar")]
 mod cedar;
+mod config_check;
 mod counted;
 mod doctor;
 mod endpoints;

@@ -8,6 +8,7 @@ use entrada_gateway::upstream::exchange::Exchange;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::log::Log;
 use crate::mcp_server::claims_of;
 use crate::prover::Prover;
 use crate::stage::{CONFIRMED, HANDSHAKE, Stage, expect, gone, head};
@@ -294,4 +295,49 @@ async fn over_http2_none_is_offered() {
     client.read_exact(&mut settings).await.unwrap();
     let enable_connect_protocol = |setting: &[u8]| setting[1] == 8;
     assert!(!settings.chunks(6).any(enable_connect_protocol));
+}
+
+/// Who looks for what went wrong must know where to look.
+#[tokio::test]
+async fn the_log_tells_a_refusal_of_the_servers_from_one_of_ours() {
+    let stage = Stage::new().await;
+    let (log, _guard) = Log::begin();
+    let without_key = HANDSHAKE.replace("dGhlIHNhbXBsZSBub25jZQ==", "short");
+    let ours = stage.asking("/mcp", &format!("x-correlation-id: ours\r\n{without_key}"));
+    assert!(stage.refused(&ours).await.starts_with("HTTP/1.1 400 "));
+    for (id, status) in [("theirs", "403 Forbidden"), ("broken", "500 Trouble")] {
+        let lines = format!("x-correlation-id: {id}\r\n{HANDSHAKE}");
+        let mut client = stage.client(&stage.asking("/mcp", &lines)).await;
+        let (mut server, _) = stage.accept().await;
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+        server.write_all(answer.as_bytes()).await.unwrap();
+        assert!(
+            head(&mut client)
+                .await
+                .contains(&status.to_ascii_lowercase())
+        );
+    }
+    let mut client = stage
+        .client(&stage.asking("/mcp", &format!("x-correlation-id: lost\r\n{HANDSHAKE}")))
+        .await;
+    drop(stage.accept().await);
+    assert!(head(&mut client).await.starts_with("HTTP/1.1 502 "));
+    for (id, outcome) in [
+        ("ours", "refused"),
+        ("theirs", "upstream refused"),
+        ("broken", "upstream failed"),
+        ("lost", "failed"),
+    ] {
+        let said = format!("outcome={outcome:?}");
+        loop {
+            let text = log.text();
+            let of_id = |line: &&str| line.contains(&format!("correlation_id={id} "));
+            let mut lines = text.lines().filter(of_id);
+            if let Some(line) = lines.find(|line| line.contains("outcome=")) {
+                assert!(line.contains(&said), "{line}");
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
 }

@@ -18,7 +18,7 @@ pub struct Issuer(String);
 #[non_exhaustive]
 pub enum IssuerError {
     /// It is not an absolute URL.
-    #[error("not an absolute URL")]
+    #[error("not an absolute URL, such as https://mcp.example.com")]
     NotAUrl,
     /// It is not `https`, nor `http` on a loopback host (RFC 8414 §2).
     #[error("must be https, or http on a loopback host")]

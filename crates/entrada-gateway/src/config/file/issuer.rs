@@ -11,46 +11,49 @@ const KEYS: [&str; 2] = ["issuer", "jwks_uri"];
 /// An issuer, and where its keys are.
 pub(super) type Issuer = (String, String);
 
-/// Reads the issuers; `place` is where the first stands, `at` names any other place.
+/// Reads the issuers, and what is wrong with them; `place` is where the first stands, `at` names any other place.
 pub(super) fn read(
     issuers: &DeValue<'_>,
     place: &str,
     at: &dyn Fn(usize) -> String,
-) -> Result<Vec<Issuer>, Vec<Problem>> {
+) -> (Vec<Issuer>, Vec<Problem>) {
     let Some(tables) = tables(issuers) else {
         let what = format_args!("write [[{TRUSTED_ISSUER}]] before what is said of each");
-        return Err(vec![Problem::at(place, what)]);
+        return (
+            Vec::new(),
+            vec![Problem::at(place, what).naming(TRUSTED_ISSUER)],
+        );
     };
     let (mut found, mut problems) = (Vec::new(), Vec::new());
     for (table, span) in tables {
-        match issuer(table, &at(span.start), at) {
-            Ok(issuer) => found.push(issuer),
-            Err(problem) => problems.push(problem),
-        }
+        found.extend(issuer(table, &at(span.start), at, &mut problems));
     }
-    if problems.is_empty() {
-        Ok(found)
-    } else {
-        Err(problems)
-    }
+    (found, problems)
 }
 
 fn issuer(
     table: &DeTable<'_>,
     place: &str,
     at: &dyn Fn(usize) -> String,
-) -> Result<Issuer, Problem> {
-    for (key, _) in table {
-        if !KEYS.contains(&&**key.get_ref()) {
-            let place = at(key.span().start);
-            let nearest = nearest_of(key.get_ref(), KEYS);
-            return Err(Problem::unknown(key.get_ref(), &place, nearest));
-        }
-    }
-    let required = |name: &str| {
+    problems: &mut Vec<Problem>,
+) -> Option<Issuer> {
+    let unknown = table
+        .iter()
+        .filter(|(key, _)| !KEYS.contains(&&**key.get_ref()));
+    problems.extend(unknown.map(|(key, _)| {
+        let nearest = nearest_of(key.get_ref(), KEYS);
+        Problem::unknown(key.get_ref(), &at(key.span().start), nearest)
+    }));
+    let [issuer, jwks_uri] = KEYS.map(|name| {
         let value = table.get(name).and_then(|value| value.get_ref().as_str());
-        let what = || Problem::at(place, format_args!("{name}: each issuer has one: write it"));
-        value.map(str::to_owned).ok_or_else(what)
-    };
-    Ok((required("issuer")?, required("jwks_uri")?))
+        if value.is_none() {
+            problems.push(Problem::of_key(
+                name,
+                place,
+                "each issuer has one: write it",
+            ));
+        }
+        value.map(str::to_owned)
+    });
+    issuer.zip(jwks_uri)
 }

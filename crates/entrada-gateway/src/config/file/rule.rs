@@ -34,34 +34,25 @@ const DENY: &str = "deny";
 /// Finds the place of what begins at an offset.
 type At<'a> = &'a dyn Fn(usize) -> String;
 
-/// Reads the rules; `place` is where the first stands, `at` names any other place.
-pub(super) fn read(
-    rules: &DeValue<'_>,
-    place: &str,
-    at: At<'_>,
-) -> Result<Vec<Rule>, Vec<Problem>> {
+/// Reads the rules, as far as they can be, and what is wrong with them; `place` is where the first stands, `at`
+/// names any other place.
+pub(super) fn read(rules: &DeValue<'_>, place: &str, at: At<'_>) -> (Vec<Rule>, Vec<Problem>) {
     let Some(tables) = tables(rules) else {
         let what = format_args!("write [[{RULE}]], or [[route.{RULE}]], before each");
-        return Err(vec![Problem::at(place, what).naming(RULE)]);
+        return (Vec::new(), vec![Problem::at(place, what).naming(RULE)]);
     };
     let (mut found, mut problems) = (Vec::new(), Vec::new());
     for (table, span) in tables {
-        match rule(table, &at(span.start), at) {
-            Ok(rule) => found.push(rule),
-            Err(wrong) => problems.extend(wrong),
-        }
+        // What else is said of a broken one is looked at, too.
+        found.push(rule(table, &at(span.start), at, &mut problems));
     }
-    if problems.is_empty() {
-        Ok(found)
-    } else {
-        Err(problems)
-    }
+    (found, problems)
 }
 
-fn rule(table: &DeTable<'_>, place: &str, at: At<'_>) -> Result<Rule, Vec<Problem>> {
+fn rule(table: &DeTable<'_>, place: &str, at: At<'_>, problems: &mut Vec<Problem>) -> Rule {
     let mut rule = Rule::new(place);
     rule.takes_roles_of_any_tenant = takes_roles_of_any_tenant(table);
-    let (mut required, mut problems) = (Vec::new(), Vec::new());
+    let (mut required, before) = (Vec::new(), problems.len());
     for (key, value) in table {
         let (key, place) = (&**key.get_ref(), at(key.span().start));
         let read = match key {
@@ -81,7 +72,7 @@ fn rule(table: &DeTable<'_>, place: &str, at: At<'_>) -> Result<Rule, Vec<Proble
         };
         problems.extend(read.err().map(|what| wrong(&place, key, &what)));
     }
-    if problems.is_empty() && rule.is_about_nothing() {
+    if problems.len() == before && rule.is_about_nothing() {
         let what = "the rule names nothing: write tools, prompts, resources or methods";
         problems.push(Problem::at(place, what).naming(RULE));
     }
@@ -89,13 +80,10 @@ fn rule(table: &DeTable<'_>, place: &str, at: At<'_>) -> Result<Rule, Vec<Proble
         let what = "nobody may, whatever they have: take deny away, or what callers must have";
         problems.push(wrong(place, DENY, what));
     }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
     if !required.is_empty() {
         rule.requirement = Requirement::all(required);
     }
-    Ok(rule)
+    rule
 }
 
 /// Whether a role of any tenant's is enough: each tenant gives its own.

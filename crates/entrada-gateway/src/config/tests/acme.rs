@@ -92,7 +92,7 @@ fn names_and_authorities_that_cannot_be_had_are_told() {
         (
             vec![domains("mcp.example.com *.example.com"), TERMS],
             "ENTRADA_ACME_DOMAINS",
-            "each name",
+            "\"*.example.com\": an authority issues nothing for *",
         ),
         (
             vec![domains("mcp.example.com 192.0.2.1"), TERMS],
@@ -102,7 +102,7 @@ fn names_and_authorities_that_cannot_be_had_are_told() {
         (
             vec![domains("mcp.example.com a:443"), TERMS],
             "ENTRADA_ACME_DOMAINS",
-            "write names",
+            "\"a:443\": write names",
         ),
         (
             vec![domains("mcp.example.com bücher.de"), TERMS],
@@ -234,4 +234,29 @@ fn another_port_than_443_is_warned_of() {
         let of_port = warnings.filter(|it| it.contains("another port than 443"));
         assert_eq!(of_port.count(), warned, "{base_url}");
     }
+}
+
+#[test]
+fn an_address_that_no_authority_reaches_is_warned_of_and_not_refused() {
+    let of = |listen| {
+        let more = [DOMAINS, TERMS, ("ENTRADA_LISTEN", listen)];
+        let settings = read(&[], &least_and(&more)).unwrap();
+        let told = settings.warnings.iter().map(ToString::to_string);
+        told.filter(|told| told.contains("passes TLS on"))
+            .collect::<Vec<_>>()
+    };
+    for listen in ["127.0.0.1:8443", "[::1]:443"] {
+        let told = of(listen);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].starts_with("ENTRADA_LISTEN: this address"),
+            "{told:?}"
+        );
+    }
+    for listen in ["0.0.0.0:443", "[::]:443", "192.0.2.7:443"] {
+        assert_eq!(of(listen), [""; 0], "{listen}");
+    }
+    let settings = read(&[], &least_and(&[DOMAINS, TERMS])).unwrap();
+    let told = settings.warnings[0].to_string();
+    assert!(told.starts_with("listen: this address"), "{told}");
 }

@@ -4,6 +4,7 @@ use entrada::authorization_server::PreregisteredClient;
 use entrada::jwt::jwks::Algorithm;
 use entrada::jwt::sign::SigningKey;
 
+use super::routes::of_file;
 use super::*;
 
 const SECRET: &str = "t8sG2zO0xS1nVn3l9yW7r4Qk6cJ5bH0d";
@@ -221,4 +222,43 @@ fn what_is_wrong_with_a_client_is_said_with_its_line() {
     );
     let absent = with_secret.replace("short", "absent");
     assert!(told(&folder, &absent)[0].contains("cannot be read"));
+}
+
+#[test]
+fn all_that_is_wrong_with_clients_is_told_at_once_with_its_key() {
+    let text = "\
+[[client]]
+client_name = 1.5
+app_roles = 1.5
+
+[[client]]
+client_id = \"b\"
+redirect_uris = \"https://b.example/cb\"
+secret_file = \"/nowhere/secret\"
+
+[[client]]
+client_id = \"c\"
+redirect_uris = \"http://c.example/cb\"
+";
+    let error = of_file(text, &LEAST).unwrap_err();
+    let found = error.problems().iter();
+    let found: Vec<_> = found
+        .map(|problem| (problem.line().unwrap(), problem.setting().unwrap()))
+        .collect();
+    let expected = [
+        (1, "client_id"),
+        (1, "redirect_uris"),
+        (2, "client_name"),
+        (3, "app_roles"),
+        (8, "secret_file"),
+        // What the library finds.
+        (10, "redirect_uris"),
+    ];
+    assert_eq!(found, expected, "{error}");
+    assert!(
+        error
+            .problems()
+            .iter()
+            .all(|problem| problem.file().is_some())
+    );
 }

@@ -286,3 +286,41 @@ fn roles_count_whichever_tenant_gave_them_and_that_is_warned_of() {
         );
     }
 }
+
+#[test]
+fn a_broken_rule_hides_nothing_that_comes_after_it() {
+    let text = "\
+without_rule = 'allow'
+
+[[rule]]
+tools = ''
+
+[[rule]]
+tools = ['a']
+scopes = ['orders.write']
+
+[[route]]
+path = '/mcp/mail'
+
+[[route.rule]]
+tools = 1
+scopes = ['mail.send']
+
+[[route.rule]]
+prompts = ['p']
+scopes = ['mail.read']
+";
+    let found = problems_of_file(text, &LEAST);
+    let begin = [
+        ":4: tools: write a list",
+        ":6: no client is given orders.write",
+        ":10: the route has no upstream",
+        ":13: no client is given mail.send",
+        ":14: tools: write a list",
+        ":17: no client is given mail.read",
+    ];
+    assert_eq!(found.len(), begin.len(), "{found:?}");
+    for (told, begin) in found.iter().zip(begin) {
+        assert!(told.starts_with(begin), "{told}: {begin}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::upstream::stdio::ChildMode;
+use crate::upstream::stdio::StdioSettings;
 
 /// The least one must say but for the upstream, with a program that is there.
 fn least<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {

@@ -122,6 +122,18 @@ fn what_is_wrong_with_cases_is_told_with_its_line() {
             "cases.toml:1: \"ping\" names nothing: write the method alone",
         ),
         (
+            "[[case]]\nroute = '/mcp'\ncaller = {}\ncall = 'tools/cal x'\nexpect = 'allow'",
+            "cases.toml:1: MCP has no method \"tools/cal\": is tools/call meant?",
+        ),
+        (
+            "[[case]]\nroute = '/mcp'\ncaller = {}\ncall = 'tools/lists'\nexpect = 'allow'",
+            "cases.toml:1: MCP has no method \"tools/lists\": is tools/list meant?",
+        ),
+        (
+            "[caller.reader]\n[[case]]\ncaller = 'raeder'\ncall = 'ping'\nexpect = 'allow'",
+            "cases.toml:2: there is no [caller.raeder]: is reader meant?",
+        ),
+        (
             "[[case]]\ncaller = {}\ncall = 'ping'\nexpect = 'allow'\nscopes = ['a']",
             "cases.toml:1: scopes are expected with expect = \"step-up\" alone",
         ),
@@ -181,4 +193,23 @@ expect = "allow"
     );
     let broken = run("[[case]]\ncaller = \n", &policies());
     assert!(broken[0].starts_with("cases.toml:2: "), "{broken:?}");
+}
+
+#[test]
+fn a_method_that_a_rule_names_is_no_slip_of_the_keyboard() {
+    let text = "[[case]]\nroute = '/mcp'\ncaller = {}\ncall = 'tool/list'\nexpect = 'allow'";
+    let told = |method: &str| {
+        let mut policies = policies();
+        let mut own = Rule::new("entrada.toml:9");
+        own.methods = vec![Pattern::parse(method).unwrap()];
+        policies[0].rules.push(own);
+        run(text, &policies)
+    };
+    assert_eq!(
+        told("tool/list"),
+        ["ok   cases.toml:1: \"tool/list\": allow"]
+    );
+    // A star says nothing of how it is spelled.
+    let slip = "cases.toml:1: MCP has no method \"tool/list\": is tools/list meant?";
+    assert_eq!(told("*"), [slip]);
 }
