@@ -40,16 +40,18 @@ fn names(value: &Value, place: &str, all: &mut Names) {
             names(value, &name, all);
         }
     } else if let Some(items) = value.as_array() {
-        items
-            .iter()
-            .for_each(|item| names(item, &format!("{place}[]"), all));
+        for item in items {
+            names(item, &format!("{place}[]"), all);
+        }
     }
 }
 
 /// The names in all of these lines.
 fn told(lines: &[Value]) -> Names {
     let mut all = Names::new();
-    lines.iter().for_each(|line| names(line, "", &mut all));
+    for line in lines {
+        names(line, "", &mut all);
+    }
     all
 }
 
@@ -126,6 +128,22 @@ fn every_field_of_what_is_looked_at_is_explained() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     assert_eq!(told(&lines), written("config check --json"), "{lines:?}");
+
+    let nowhere = ["authority-host", "base-url", "upstream", "message-limit"];
+    let values = [
+        "127.0.0.1:1",
+        "http://127.0.0.1:1",
+        "http://127.0.0.1:2/mcp",
+        "1mb",
+    ];
+    let settings = nowhere.iter().zip(values);
+    let settings: Vec<_> = settings
+        .map(|(name, value)| format!("--{name}={value}"))
+        .collect();
+    let settings = settings.iter().map(String::as_str);
+    let line: Vec<_> = ["doctor", "--json"].into_iter().chain(settings).collect();
+    let lines = [serde_json::from_str(&entrada(folder, &line).out).unwrap()];
+    assert_eq!(told(&lines), written("doctor --json"), "{lines:?}");
 
     let (config, cases) = (folder.join("rules.toml"), folder.join("cases.toml"));
     std::fs::write(&config, "[[rule]]\ntools = ['read']\n").unwrap();
