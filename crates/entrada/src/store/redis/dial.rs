@@ -141,6 +141,34 @@ impl Wire {
         let answer = self.connection().send_packed_command(command).await?;
         answer.extract_error()
     }
+
+    /// Has the server answer: the system takes connections for one that hangs, too.
+    async fn ping(&self, peer: &Peer) -> Result<(), Unreachable> {
+        let Err(error) = self.ask(&redis::cmd("PING")).await else {
+            return Ok(());
+        };
+        if error.code() == Some("NOAUTH") {
+            return Err(Unreachable::NoPassword(peer.clone()));
+        }
+        match unanswered(peer, error) {
+            Ok(unanswered) => Err(unanswered),
+            // An ACL may forbid it.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Takes a database.
+    async fn select(&self, peer: &Peer, db: i64) -> Result<(), Unreachable> {
+        let selected = self.ask(redis::cmd("SELECT").arg(db)).await;
+        selected.map(drop).map_err(|source| {
+            let peer = peer.clone();
+            unanswered(&peer, source).unwrap_or_else(|source| Unreachable::Database {
+                peer,
+                db,
+                source,
+            })
+        })
+    }
 }
 
 impl Dialler {
@@ -287,26 +315,9 @@ where
         running,
         _driver: tasks,
     };
-    // The system takes connections for a server that hangs: only an answer shows that it does not.
-    if let Err(error) = wire.ask(&redis::cmd("PING")).await {
-        if error.code() == Some("NOAUTH") {
-            return Err(Unreachable::NoPassword(peer.clone()));
-        }
-        // An ACL may forbid it.
-        if let Ok(unanswered) = unanswered(peer, error) {
-            return Err(unanswered);
-        }
-    }
+    wire.ping(peer).await?;
     if login.db != 0 {
-        let selected = wire.ask(redis::cmd("SELECT").arg(login.db)).await;
-        selected.map_err(|source| {
-            let (peer, db) = (peer.clone(), login.db);
-            unanswered(&peer, source).unwrap_or_else(|source| Unreachable::Database {
-                peer,
-                db,
-                source,
-            })
-        })?;
+        wire.select(peer, login.db).await?;
     }
     Ok(wire)
 }

@@ -53,7 +53,7 @@ impl Pooler {
             .stderr(Stdio::null())
             .spawn();
         let pooler = Self {
-            running: running.unwrap(),
+            running: running.expect("PgBouncer is installed"),
             port,
             _folder: folder,
         };

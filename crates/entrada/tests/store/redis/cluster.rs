@@ -27,7 +27,7 @@ pub(crate) struct Cluster {
 }
 
 fn node(family: Family, tls: Option<&Tls>) -> Server {
-    Server::start_as(family, Role::KeepsRecords, tls, |_| {
+    Server::start_as(family, Role::KeepsRecords, tls, || {
         let bus = free_port();
         format!(
             "save \"\"

@@ -37,7 +37,7 @@ impl Watched {
     fn start_as(family: Family, tls: Option<&Tls>) -> Self {
         let start = |lines: &str| {
             let config = format!("{DURABLE}{lines}");
-            Server::start_as(family, Role::KeepsRecords, tls, |_| config.clone())
+            Server::start_as(family, Role::KeepsRecords, tls, || config.clone())
         };
         let primary = start("");
         let port = primary.port();
@@ -46,7 +46,7 @@ impl Watched {
         let password = tls.map_or_else(String::new, |_| {
             format!("sentinel auth-pass main {OPERATOR}\n")
         });
-        let sentinel = Server::start_as(family, Role::WatchesPrimaries, tls, |_| {
+        let sentinel = Server::start_as(family, Role::WatchesPrimaries, tls, || {
             format!(
                 "sentinel monitor main 127.0.0.1 {port} 1
                 sentinel down-after-milliseconds main 300

@@ -92,14 +92,12 @@ impl Server {
     /// One more, set up by these lines too.
     pub(crate) fn start_with(family: Family, lines: &str) -> Self {
         let config = format!("{DURABLE}{lines}");
-        Self::start_as(family, Role::KeepsRecords, None, |_| config.clone())
+        Self::start_as(family, Role::KeepsRecords, None, || config.clone())
     }
 
     /// One that wants TLS, a certificate, and a user.
     pub(crate) fn start_with_tls(family: Family, tls: &Tls) -> Self {
-        Self::start_as(family, Role::KeepsRecords, Some(tls), |_| {
-            DURABLE.to_owned()
-        })
+        Self::start_as(family, Role::KeepsRecords, Some(tls), || DURABLE.to_owned())
     }
 
     /// A server that listens at a port, and is set up for the rest by `config`.
@@ -107,12 +105,12 @@ impl Server {
         family: Family,
         role: Role,
         tls: Option<&Tls>,
-        config: impl Fn(u16) -> String,
+        config: impl Fn() -> String,
     ) -> Self {
         for _ in 0..10 {
             let folder = tempfile::tempdir().unwrap();
             let port = free_port();
-            let lines = [listening(port, tls), logins(role, tls), config(port)];
+            let lines = [listening(port, tls), logins(role, tls), config()];
             fs::write(folder.path().join("redis.conf"), lines.concat()).unwrap();
             let mut server = Self {
                 child: run(family, role, folder.path()),
