@@ -179,7 +179,8 @@ impl OnBehalfOf {
         // To its end, even if whoever waits hangs up: the next would only have to ask again.
         let inner = Arc::clone(&self.0);
         let (wanted, from) = (key.clone(), source());
-        let obtaining = async move { inner.obtain(wanted, from).await };
+        // Boxed, or every request that may want a token makes room for an exchange, and moves it about.
+        let obtaining = Box::pin(async move { inner.obtain(wanted, from).await });
         let obtained = match Handle::try_current() {
             Ok(runtime) => {
                 let obtaining = tokio::time::timeout(DEADLINE, runtime.spawn(obtaining));

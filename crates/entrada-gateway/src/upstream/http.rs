@@ -354,3 +354,22 @@ const EVENTS: &str = "text/event-stream";
 fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use tower::Service as _;
+    use url::Url;
+
+    use super::*;
+
+    /// Every request makes room for it, and it is moved about.
+    #[test]
+    fn what_waits_for_an_answer_is_small() {
+        let url = Url::parse("http://127.0.0.1:9/mcp").unwrap();
+        let settings = UpstreamSettings::new(url.clone());
+        let mut proxy = ReverseProxy::new(&[Place::at(url)], &settings).unwrap();
+        let answering = proxy.call(Request::new(Body::empty()));
+        let bytes = size_of_val(&*answering);
+        assert!(bytes < 8 * 1024, "{bytes} bytes");
+    }
+}
