@@ -2,38 +2,36 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use entrada::AzureProvider;
 use entrada::platform::{Clock as _, SystemClock};
 use entrada::store::Moving;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::{Audit, AuditWriter};
+use crate::audit::Audit;
 use crate::command::CommandError;
 use crate::command::kept::control_socket;
 use crate::command::serve::certificate::Certificate;
+use crate::command::serve::observing::{Books, Logging};
 use crate::command::serve::probes::probes;
 use crate::config::{AdminListener, Environment, Flags, ServerSettings, Settings};
 #[cfg(unix)]
 use crate::control::ControlSocket;
 use crate::live::Live;
-use crate::metrics::{self, Numbers};
 use crate::reload::{InUse, Reloading, for_operators};
 use crate::route::Routes;
 use crate::server::{ConnectionLimits, Server};
-use crate::signals::{Hangups, StopSignals, on_hangup};
-use crate::telemetry::{self, WithCauses};
+use crate::signals::{Hangups, StopSignals};
+use crate::telemetry::WithCauses;
 use crate::tls::Certificates;
-use crate::traces::Traces;
 
 mod certificate;
+mod observing;
 mod probes;
 
 /// Serves with the settings in `flags` and in the environment, until a signal.
@@ -46,39 +44,18 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     let hangups = Hangups::listen().map_err(CommandError::Signals)?;
     let environment = Environment::of_process();
     let mut settings = Settings::read(flags, &environment)?;
-    let traces = settings.traces.take().map(Traces::new);
-    let begins_traces = traces.as_ref().map(Traces::tracer);
-    let collector = traces.as_ref().map(|traces| traces.collector.clone());
-    let level = telemetry::init_with(&settings.log, collector);
-    for warning in &settings.warnings {
-        tracing::warn!("{warning}");
-    }
+    let logging = Logging::begin(&mut settings);
     let signals = StopSignals::listen().map_err(CommandError::Signals)?;
     let certificate = Certificate::open(&settings)?;
     let opened = settings.provider.open_store()?;
-    let (metrics, counted) = counting(&settings).await?;
-    let numbers = counted.clone().map(Numbers::of);
-    settings.provider.numbers.clone_from(&numbers);
-    let audit_writer = settings.audit.as_ref().map(Audit::begin).transpose();
-    let audit_writer = audit_writer.map_err(CommandError::Audit)?;
-    let audit = audit_writer.as_ref().map(AuditWriter::audit);
-    settings.provider.audit = audit.clone().map(|audit| Arc::new(audit) as _);
+    let books = Books::open(&mut settings).await?;
     let provider = settings.provider.provider_on(opened.store)?;
-    let in_use = InUse {
-        routes: Routes::audited(&provider, &settings.upstreams, audit.as_ref())?,
-        provider: provider.clone(),
-        audit: audit.clone(),
-        numbers,
-        prints: settings.prints.clone(),
-        key_rotation: settings.server.key_rotation,
-    };
+    let in_use = in_use(&settings, &provider, books.audit())?;
     let listener = listen("listen", settings.server.listen).await?;
     let address = listener.local_addr().unwrap_or(settings.server.listen);
-    let router = in_use.router(begins_traces.clone());
     tell_what_is_where(&settings, &provider);
     tracing::info!(listen = %address, tls = certificate.is_some(), "listening");
-    let stop = CancellationToken::new();
-    let live = answering(router, &settings.server, &provider);
+    let live = answering(in_use.router(logging.tracer()), &settings.server, &provider);
     let server = Server::live(listener, live.clone());
     let operators = match &settings.admin {
         Some(admin) => Some(operators(&settings, &provider, admin).await?),
@@ -86,40 +63,42 @@ pub async fn serve(flags: &Flags) -> Result<(), CommandError> {
     };
     let (operators, live_operators) = operators.unzip();
     let read = (flags.clone(), environment);
-    let reloading = Reloading::new(read, in_use, (live, live_operators), begins_traces);
-    let reloading = reloading.logging(level);
+    let reloading = Reloading::new(read, in_use, (live, live_operators), logging.tracer());
+    let reloading = reloading.logging(logging.level.clone());
     let mut tending = JoinSet::new();
     let (server, certificates) = in_tls(server, certificate, &mut tending)?;
+    let stop = CancellationToken::new();
     let probes = probes(reloading.in_use(), certificates.clone());
-    tending.spawn(tell_metrics((metrics, counted), probes, stop.clone()));
+    let http = settings.provider.http()?;
+    let last = books.keep((logging, http), (probes, stop.clone()), &mut tending);
     let socket = control_socket(&settings.provider);
     tending.spawn(answer_commands(socket, reloading.in_use(), stop.clone()));
-    tend_to(
-        &mut tending,
-        &provider,
-        (address, certificates),
-        reloading.in_use(),
-    );
     if let Some(moving) = opened.to_move {
         tending.spawn(move_all(moving));
     }
-    if let Some(audit) = audit {
-        tending.spawn(on_hangup(move || audit.reopen()));
-    }
-    let export = match traces {
-        Some(traces) => Some(traces.export(settings.provider.http()?)),
-        None => None,
-    };
+    let reached = (address, certificates);
+    tend_to(&mut tending, &provider, reached, reloading.in_use());
     let serving = run((server, operators), (reloading, hangups), stop.clone());
     signals.govern(serving, stop).await;
-    if let Some(export) = export {
-        export.end().await;
-    }
-    if let Some(writer) = audit_writer {
-        writer.end().await;
-    }
+    last.told().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What is served by `settings`.
+fn in_use(
+    settings: &Settings,
+    provider: &AzureProvider,
+    audit: Option<Audit>,
+) -> Result<InUse, CommandError> {
+    Ok(InUse {
+        routes: Routes::audited(provider, &settings.upstreams, audit.as_ref())?,
+        provider: provider.clone(),
+        audit,
+        numbers: settings.provider.numbers.clone(),
+        prints: settings.prints.clone(),
+        key_rotation: settings.server.key_rotation,
+    })
 }
 
 /// What answers at the gateway's address, within its limits.
@@ -194,35 +173,6 @@ async fn operators(
     tracing::info!(listen = %address, url = format!("{}/admin", admin.base_url), role = admin.role, "operators are served");
     let live = Live::new(for_operators(site), settings.server.drain_timeout);
     Ok((Server::live(listener, live.clone()), live))
-}
-
-/// Begins to count, if anybody is told; and where `GET /metrics` is answered, if it is.
-async fn counting(
-    settings: &Settings,
-) -> Result<(Option<TcpListener>, Option<PrometheusHandle>), CommandError> {
-    let address = settings.server.metrics_listen;
-    if address.is_none() && settings.admin.is_none() {
-        return Ok((None, None));
-    }
-    let listener = match address {
-        Some(address) => Some(listen("metrics-listen", address).await?),
-        None => None,
-    };
-    Ok((listener, Some(metrics::install()?)))
-}
-
-/// Keeps what is counted in order until `stop`, if anything is, and answers `GET /metrics` and `probes` on the
-/// listener.
-async fn tell_metrics(
-    (listener, counted): (Option<TcpListener>, Option<PrometheusHandle>),
-    probes: Router,
-    stop: CancellationToken,
-) {
-    match (listener, counted) {
-        (Some(listener), Some(counted)) => metrics::serve(listener, probes, counted, stop).await,
-        (None, Some(counted)) => metrics::keep(counted, stop).await,
-        (_, None) => {}
-    }
 }
 
 /// Answers commands of this machine, which cannot open what is kept themselves.
