@@ -15,7 +15,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::error::{OpenPostgresError, PostgresError};
 use super::pace::Pace;
 use super::schema::{self, Standing};
-use super::session;
+use super::session::{self, Mark};
 use super::settings::PostgresSettings;
 use super::statements::Statements;
 use crate::causes::Causes;
@@ -185,28 +185,26 @@ impl Maker {
     async fn open(&self, permit: OwnedSemaphorePermit) -> Made {
         let (mut client, speaking) = self.connect().await?;
         let schema = &self.settings.schema;
-        let standing = self.in_time(async {
-            if self.settings.prepare {
-                session::set_up(&client, self.settings.timeout).await?;
+        let looked = self.in_time(async {
+            let mark = if self.settings.prepare {
+                Some(session::set_up(&client, self.settings.timeout).await?)
             } else {
                 session::look_over(&client).await?;
-            }
-            schema::standing(&client, schema).await
+                None
+            };
+            Ok((mark, schema::standing(&client, schema).await?))
         });
-        match standing.await? {
+        let (mark, standing) = looked.await?;
+        match standing {
             Standing::Ready => {}
             Standing::Behind(_) if self.settings.migrate => {
                 schema::migrate(&mut client, schema).await?;
             }
             Standing::Behind(found) => return Err(schema::outdated(found)),
         }
-        let statements = if self.settings.prepare {
-            // Large, for it prepares all at once, and rare.
-            let prepared = Box::pin(Statements::prepare(&client, schema));
-            self.in_time(async { prepared.await.map_err(PostgresError::of_statement) })
-                .await?
-        } else {
-            Statements::unprepared(schema)
+        let statements = match mark {
+            Some(mark) => self.prepared(&client, mark).await?,
+            None => Statements::unprepared(schema),
         };
         Ok(Connection {
             statements,
@@ -215,6 +213,18 @@ impl Maker {
             _permit: permit,
             _speaking: speaking,
         })
+    }
+
+    /// What each verb says, prepared in the session with `mark`.
+    async fn prepared(&self, client: &Client, mark: Mark) -> Result<Statements, PostgresError> {
+        // Large, for it prepares all at once, and rare.
+        let prepared = Box::pin(Statements::prepare(client, &self.settings.schema));
+        self.in_time(async {
+            let statements = prepared.await.map_err(PostgresError::of_statement)?;
+            session::look_again(client, &mark).await?;
+            Ok(statements)
+        })
+        .await
     }
 
     /// How long each step to a connection may take.
