@@ -140,7 +140,7 @@ impl Cluster {
         if !self.is_due() {
             return Ok(());
         }
-        let mut why = None;
+        let mut why: Option<Failure> = None;
         for node in self.whom_to_ask() {
             let soon = Instant::now() + self.plan.timeout / 4;
             match self.ask(&node, soon.min(deadline)).await {
@@ -148,7 +148,12 @@ impl Cluster {
                     self.replace(ranges);
                     return Ok(());
                 }
-                Err(failure) => why = Some(failure),
+                Err(failure) => {
+                    why = Some(match why {
+                        Some(before) => before.or(failure),
+                        None => failure,
+                    });
+                }
             }
         }
         self.known().asked_at = Some(Instant::now());

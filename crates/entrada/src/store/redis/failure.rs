@@ -198,6 +198,24 @@ impl Unreachable {
 }
 
 impl Failure {
+    /// Of this and what `another` node failed by, what says more: most of a cluster may be away, and what is wrong
+    /// with a node that is there is to be mended.
+    pub(super) fn or(self, another: Self) -> Self {
+        if another.is_of_nobody() {
+            self
+        } else {
+            another
+        }
+    }
+
+    /// Whether nobody answered at all.
+    fn is_of_nobody(&self) -> bool {
+        let Self::Unreachable(why) = self else {
+            return matches!(self, Self::NoAnswer(_));
+        };
+        matches!(**why, Unreachable::Io { .. } | Unreachable::TimedOut { .. })
+    }
+
     /// What may be done about it.
     #[expect(
         clippy::wildcard_enum_match_arm,
