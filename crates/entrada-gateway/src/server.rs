@@ -382,7 +382,8 @@ const MAX_HEADER_BYTES: u32 = 64 << 10;
 const MAX_STREAMS: u32 = 128;
 /// How often a silent HTTP/2 peer is asked whether it is there, and how long it may take to say.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// How long what goes on after an answer has to end, once the time to drain is over.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long what goes on after an answer has to end, once the time to drain is over: a WebSocket has a second for
+/// the end of a frame, and one for its client to go.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How long to wait before accepting again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);

@@ -129,7 +129,13 @@ where
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().client).poll_flush(context)
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.client).poll_flush(context))?;
+        if this.turn.is_over() && this.frames.is_at_end() {
+            // Or a server that says nothing more would be waited for.
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -157,6 +157,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
     use tokio::sync::oneshot;
     use tokio::task::{JoinSet, yield_now};
+    use tokio::time::{Duration, Instant};
 
     use super::*;
 
@@ -244,6 +245,17 @@ mod tests {
         stage.server.write_all(b" more\x82\x04next").await.unwrap();
         let rest = stage.rest().await;
         assert_eq!(rest, [b" is more", STOPPING].concat(), "{rest:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_says_nothing_after_its_frame_is_not_waited_for() {
+        let mut stage = Stage::new();
+        stage.said(b"\x82\x04wh").await;
+        stage.end().await;
+        let ended = Instant::now();
+        stage.server.write_all(b"at").await.unwrap();
+        assert_eq!(stage.rest().await, [b"at", STOPPING].concat());
+        assert_eq!(ended.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
