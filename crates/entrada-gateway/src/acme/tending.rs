@@ -230,10 +230,15 @@ impl Acme {
         }
         // Where both are over, somebody's clock is wrong, and it may be ours.
         let shown = self.certificates.validity();
-        if shown.is_some_and(|shown| is_good(shown, now)) && !is_good(leaf.validity, now) {
-            return Err(OrderError::Unfit(
-                "not good now, and the one in use is: is the clock right?",
-            ));
+        if let Some(shown) = shown.filter(|shown| is_good(*shown, now)) {
+            if !is_good(leaf.validity, now) {
+                return Err(OrderError::Unfit(
+                    "not good now, and the one in use is: is the clock right?",
+                ));
+            }
+            if leaf.validity.not_after < shown.not_after && self.would_be_due(leaf.validity, now) {
+                return Err(OrderError::Unfit(AT_ITS_END));
+            }
         }
         let directory = self.settings.directory.as_str();
         self.kept
@@ -244,6 +249,16 @@ impl Acme {
         self.held = self.kept.certificate();
         self.suggestion = Suggestion::default();
         Ok(())
+    }
+
+    /// Whether another would be ordered at once in the place of such a certificate.
+    fn would_be_due(&self, validity: Validity, now: Timestamp) -> bool {
+        let facts = Facts {
+            certificate: Some(validity),
+            suggested: None,
+            ..self.facts(false)
+        };
+        facts.is_due(now)
     }
 
     /// What is left to do once a new certificate is shown.
@@ -259,7 +274,7 @@ impl Acme {
         if self.facts(false).is_due(now) {
             // Or one after the other would be ordered.
             self.note(failed)?;
-            return Err(OrderError::Unfit("at its end already: is the clock right?"));
+            return Err(OrderError::Unfit(AT_ITS_END));
         }
         Ok(())
     }
@@ -327,6 +342,8 @@ impl fmt::Debug for Acme {
 fn is_good(validity: Validity, now: Timestamp) -> bool {
     validity.not_before <= now + SKEW && now < validity.not_after
 }
+
+const AT_ITS_END: &str = "at its end already: is the clock right?";
 
 /// How much clocks may differ.
 const SKEW: Duration = Duration::from_secs(60);

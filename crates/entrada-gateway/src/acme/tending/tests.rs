@@ -279,6 +279,7 @@ async fn a_certificate_that_is_good_is_replaced_by_none_that_is_not() {
     let mut replaced = vec![];
     for (what, wrong) in [
         ("over", issued(name, (2025, 10, 1), (2026, 1, 2))),
+        ("about to end", issued(name, (2025, 10, 1), (2026, 1, 3))),
         ("of days to come", issued(name, (2026, 1, 3), (2026, 4, 30))),
         ("never good", issued(name, (2026, 4, 30), (2026, 1, 1))),
         (
@@ -304,4 +305,6 @@ async fn of_two_certificates_that_are_over_the_new_one_is_shown() {
     let mut acme = stage.acme();
     let newer = issued("mcp.example.com", (2026, 3, 1), (2026, 6, 1));
     acme.take(&newer, acme.clock.now()).unwrap();
+    let leaf = Certificates::leaf_of(&newer.chain, &newer.key).unwrap();
+    assert_eq!(acme.certificates().validity(), Some(leaf.validity));
 }
