@@ -66,7 +66,7 @@ impl fmt::Write for Escaping<'_> {
 
 /// Whether a letter changes nothing about the letters beside it, nor about where they stand.
 pub fn is_plain(letter: char) -> bool {
-    let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns = matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     !letter.is_control() && !turns && !matches!(letter, '\u{2028}' | '\u{2029}')
 }
 
@@ -100,12 +100,16 @@ mod tests {
     }
     #[test]
     fn a_peers_words_end_no_line_and_move_no_cursor() {
-        let said = "no\r\n2026-12-01T00:00:00Z  INFO signed in\u{1b}[2J\u{202e}\u{2028}\u{9b}";
+        let said =
+            "no\r\n2026-12-01T00:00:00Z  INFO signed in\u{1b}[2J\u{202e}\u{61c}\u{2028}\u{9b}";
         let error = TransportError::new("h", TransportError::new("i\n", said));
         let told = Causes(&error).to_string();
         assert!(told.chars().all(is_plain), "{told:?}");
         assert!(told.contains(r"no\r\n2026-12-01T00:00:00Z"), "{told}");
-        assert!(told.ends_with(r"\u{1b}[2J\u{202e}\u{2028}\u{9b}"), "{told}");
+        assert!(
+            told.ends_with(r"\u{1b}[2J\u{202e}\u{61c}\u{2028}\u{9b}"),
+            "{told}"
+        );
         let words = "Café 😀 \"quoted\" C:\\path";
         assert_eq!(OnOneLine(words).to_string(), words);
     }
