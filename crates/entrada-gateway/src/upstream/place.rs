@@ -34,9 +34,18 @@ impl Place {
         }
     }
 
-    /// The same with its path; of a query, in which there may be a key, that there is one.
+    /// The same with its path; of a query, in which there may be a key, that there is one, and of a part of the
+    /// path that is as long as keys are.
     pub fn whole(&self) -> String {
-        let path = self.url.path();
+        let parts = self.url.path().split('/');
+        let parts = parts.map(|part| {
+            if part.len() > LONGEST_NAME {
+                "…"
+            } else {
+                part
+            }
+        });
+        let path = parts.collect::<Vec<_>>().join("/");
         let query = self.url.query().map_or("", |_| "?…");
         let mark = if self.socket.is_some() { ":" } else { "" };
         format!("{}{mark}{path}{query}", self.shown())
@@ -51,6 +60,9 @@ impl Place {
         format!("{hash:016x}")
     }
 }
+
+/// How long a part of a path is that may be no key.
+const LONGEST_NAME: usize = 20;
 
 #[cfg(test)]
 mod tests {
@@ -71,10 +83,12 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_shown_to_nobody() {
+    fn what_may_be_a_key_is_shown_to_nobody() {
         let place = Place::at("http://a:3000/mcp?key=hunter2".parse().unwrap());
         assert_eq!(place.shown(), "http://a:3000");
         assert_eq!(place.whole(), "http://a:3000/mcp?…");
+        let keyed = Place::at("http://a/s/0123456789abcdef01234567/mcp".parse().unwrap());
+        assert_eq!(keyed.whole(), "http://a/s/…/mcp");
         let url = "http://localhost/mcp".parse().unwrap();
         let socket = Place::on("/run/mcp.sock", url);
         assert_eq!(socket.whole(), "unix:/run/mcp.sock:/mcp");

@@ -6,6 +6,7 @@ use axum::body::Body;
 use http::{HeaderMap, Response, StatusCode};
 use tokio::time::Instant;
 
+use crate::upstream::http::OfServer;
 use crate::upstream::stdio::answer::{Asked, Awaited};
 use crate::upstream::stdio::channel::Destination;
 use crate::upstream::stdio::envelope::{Envelope, Kind};
@@ -83,6 +84,7 @@ async fn request(
     if let Some(message) = message {
         let code = std::str::from_utf8(&message).ok().and_then(error_code);
         *response.status_mut() = status_of(code);
+        response.extensions_mut().insert(OfServer);
     }
     Ok(response)
 }
