@@ -179,13 +179,8 @@ pub enum CommandError {
     #[error("nothing was changed")]
     SaidNo,
     /// What was looked at is not as it must be.
-    #[error("{wrong} of {of} are wrong")]
-    Unwell {
-        /// How much is wrong.
-        wrong: usize,
-        /// Of how much.
-        of: usize,
-    },
+    #[error("something is wrong")]
+    Unwell,
     /// It was said already.
     #[error("the configuration cannot be used")]
     Told,

@@ -120,7 +120,7 @@ fn is_told(error: &CommandError) -> bool {
     if let CommandError::Output(source) = error {
         return source.kind() == ErrorKind::BrokenPipe;
     }
-    matches!(error, CommandError::Told)
+    matches!(error, CommandError::Told | CommandError::Unwell)
 }
 
 fn exit_code(error: &CommandError) -> u8 {
@@ -236,8 +236,8 @@ Examples:
   entrada grants list --json | jq -r 'select(.refreshed_at == null) | .id'
       One JSON object a line; times are seconds since 1970. docs/JSON.md says what each field is.
 
-Of the settings only those are needed that say where grants are kept (data_dir, store) and what opens
-them (base_url and the key-encryption key, where keys are in the store): no secret of the app
+Of the settings only those are needed that say where grants are kept (data_dir, store) and what
+opens them (base_url and the key-encryption key, where keys are in the store): no secret of the app
 registration.
 
 What is meant by a name a user signs in as is ended by their id, whatever they were called before.
@@ -270,8 +270,8 @@ Examples:
   entrada config check --config entrada.toml --json | jq -r '.problems[].message'
 
 It takes what serve takes. Each problem says where it is, file and line, and what to change; in JSON
-its file, line, setting and route are fields of their own (docs/JSON.md). A query of an upstream is
-not shown.
+its file, line, setting and route are fields of their own (docs/JSON.md). Of an upstream no query is
+shown, nor a part of a path that may be a key.
 
 Exit codes:
   0  the settings can be used; there may be warnings
@@ -282,10 +282,11 @@ Examples:
   entrada doctor --config entrada.toml
   entrada doctor --config entrada.toml --json | jq -r '.seen[] | select(.state != \"good\")'
 
-It takes what serve takes, and changes nothing, at a gateway that runs neither. It asks Entra
+It takes what serve takes, and changes nothing, whether the gateway runs or not. It asks Entra
 whether it knows the tenant, takes the credential and would begin a login that comes back to the
-redirect URI; opens a session with each MCP server, a program among them, and ends it; and asks at base_url,
-as a client does, for metadata and for the challenge: run it where clients are to see what they see.
+redirect URI; opens a session with each MCP server, a program among them, and ends it; and asks at
+base_url, as a client does, for metadata, endpoints and the challenge: run it where clients are to
+see what they see, but that it trusts the authorities of --ca-file, and they do not.
 Entra's log has it as sign-ins of the application, for itself, and as one of nobody that failed.
 
 Exit codes:

@@ -127,7 +127,6 @@ fn look(flags: &Flags, environment: &Environment) -> Result<(LeadsTo, Vec<Proble
         .map(str::to_owned)
         .collect();
     let provider = &settings.provider;
-    let base = provider.base_url.trim_end_matches('/');
     let routes = settings.upstreams.iter().map(|server| Route {
         path: server.resource_path.clone(),
         upstream: server.transport.whole(),
@@ -135,7 +134,7 @@ fn look(flags: &Flags, environment: &Environment) -> Result<(LeadsTo, Vec<Proble
     let routes: Vec<_> = routes.collect();
     let leads_to = LeadsTo {
         mcp_urls,
-        redirect_uri: format!("{base}{}", provider.redirect_path),
+        redirect_uri: provider.callback(),
         issuer: provider.issuer(),
         admin_redirect_uri: settings
             .admin

@@ -88,23 +88,19 @@ impl Options {
         let settings = Settings::read(&self.flags, environment)?;
         let provider = provider_of(&settings)?;
         let seen = look(&settings, &provider).await?;
-        let wrong = |seen: &&Seen| matches!(seen.state, State::Wrong { .. });
-        let wrong = seen.iter().filter(wrong).count();
-        let of = seen.len();
+        let ok = !seen
+            .iter()
+            .any(|seen| matches!(seen.state, State::Wrong { .. }));
         let warnings = settings.warnings.iter();
         let told = if self.json {
             let warnings = warnings.map(Told::of).collect();
-            let ok = wrong == 0;
             json_line(&Outcome { ok, warnings, seen }, out)
         } else {
             let warnings: Vec<_> = warnings.map(ToString::to_string).collect();
             tell(&warnings, &seen, out)
         };
         told.map_err(CommandError::Output)?;
-        if wrong > 0 {
-            return Err(CommandError::Unwell { wrong, of });
-        }
-        Ok(())
+        ok.then_some(()).ok_or(CommandError::Unwell)
     }
 }
 
@@ -116,14 +112,17 @@ async fn look(settings: &Settings, provider: &AzureProvider) -> Result<Vec<Seen>
         .provider
         .issues()
         .then(|| settings.provider.issuer());
+    let callback = settings.provider.callback();
     let (entra, site) = tokio::join!(
         provider.examine(operators.as_ref()),
-        site::look(issuer.as_deref(), provider, &*http),
+        site::look((issuer.as_deref(), &callback), provider, &*http),
     );
     let mut seen: Vec<_> = entra.into_iter().map(of_entra).collect();
-    for server in &settings.upstreams {
-        let answers = greeted(server).await?;
-        seen.extend(answers.into_iter().map(of_server));
+    for (resource, server) in provider.resources().zip(&settings.upstreams) {
+        let Ok(uri) = resource.parse() else { continue };
+        let answers = greeted(server, &uri).await?;
+        let answers = answers.into_iter();
+        seen.extend(answers.map(|answer| of_server(resource, answer, server.websocket)));
     }
     seen.extend(site);
     Ok(seen)
@@ -160,33 +159,46 @@ fn of_entra(finding: Finding) -> Seen {
     Seen { at, what, state }
 }
 
-fn of_server((place, answer): (String, Result<Greeting, NoGreeting>)) -> Seen {
-    let name = answer.as_ref().ok().and_then(Greeting::name);
-    let what = match name {
-        Some(name) => format!("{place}, which is {:?}", shortened(&printable(name))),
-        None => place,
+fn of_server(
+    resource: &str,
+    (place, answer): (String, Result<Greeting, NoGreeting>),
+    websocket: bool,
+) -> Seen {
+    let said = answer.as_ref().ok().and_then(|greeting| {
+        let name = greeting.name().map(|name| ("is", name));
+        name.or_else(|| Some(("refuses a session:", greeting.refusal()?)))
+    });
+    let what = format!("{resource} leads to {place}");
+    let what = match said {
+        Some((how, said)) => format!("{what}, which {how} {:?}", shortened(&printable(said))),
+        None => what,
     };
     let state = match answer {
-        Ok(greeting) => of_greeting(&greeting),
+        Ok(greeting) => of_greeting(&greeting, websocket),
         Err(error) => State::wrong(WithCauses::of(&error).to_string(), NO_SERVER),
     };
     let at = Place::McpServer;
     Seen { at, what, state }
 }
 
-fn of_greeting(greeting: &Greeting) -> State {
+fn of_greeting(greeting: &Greeting, websocket: bool) -> State {
     if greeting.is_mcp() {
         return State::Good;
     }
     let status = greeting.status;
     let why = format!("it answers with status {status}, and no message of MCP");
     match status.as_u16() {
-        401 | 403 => State::unclear(format!("{why}: without a caller it tells no more")),
+        401 => State::unclear(format!("{why}: without a caller it tells no more")),
+        403 => State::unclear(format!("{why}: it wants a caller, or {OTHER_NAME}")),
+        421 => State::wrong(why, OTHER_NAME),
         // Servers of before 2025-03-26 are told nothing there.
         405 => State::unclear(why),
+        404 | 426 if websocket => {
+            State::unclear(format!("{why}: it may speak nothing but WebSocket there"))
+        }
         404 => State::wrong(
             why,
-            "let upstream end in the path of the MCP server, such as /mcp",
+            "let upstream end in the path that the MCP server has, such as /mcp or /sse",
         ),
         _ => State::wrong(why, NO_SERVER),
     }
@@ -195,9 +207,12 @@ fn of_greeting(greeting: &Greeting) -> State {
 const NO_SERVER: &str =
     "look whether the server runs, and whether upstream or command is what it is reached by";
 
+const OTHER_NAME: &str =
+    "it does not know the host name it is asked by: list that there, or see host_header";
+
 /// As much of what others chose as fits a line.
 fn shortened(text: &str) -> String {
-    text.chars().take(60).collect()
+    text.chars().take(100).collect()
 }
 
 fn tell(warnings: &[String], seen: &[Seen], out: &mut (dyn Write + Send)) -> io::Result<()> {
@@ -222,14 +237,18 @@ fn tell(warnings: &[String], seen: &[Seen], out: &mut (dyn Write + Send)) -> io:
             }
         }
     }
-    Ok(())
+    let count = |wanted: fn(&State) -> bool| seen.iter().filter(|it| wanted(&it.state)).count();
+    let wrong = count(|state| matches!(state, State::Wrong { .. }));
+    let unclear = count(|state| matches!(state, State::Unclear { .. }));
+    let good = count(|state| matches!(state, State::Good));
+    writeln!(out, "{wrong} wrong, {unclear} unclear, {good} good")
 }
 
 impl Place {
     const fn title(self) -> &'static str {
         match self {
             Self::Entra => "Entra",
-            Self::McpServer => "the MCP server",
+            Self::McpServer => "the MCP servers",
             Self::Gateway => "the gateway, as clients see it",
         }
     }
@@ -255,12 +274,18 @@ mod tests {
             (403, "", "unclear"),
             (405, "", "unclear"),
             (404, "", "wrong"),
+            (421, "", "wrong"),
             (200, "<html>", "wrong"),
             (302, "", "wrong"),
             (500, "", "wrong"),
         ] {
-            let state = serde_json::to_value(of_greeting(&greeting(status, message))).unwrap();
+            let state = of_greeting(&greeting(status, message), false);
+            let state = serde_json::to_value(state).unwrap();
             assert_eq!(state["state"], expected, "{status} {message}");
+        }
+        for status in [404, 426] {
+            let state = of_greeting(&greeting(status, ""), true);
+            assert!(matches!(state, State::Unclear { .. }), "{status}");
         }
     }
 
@@ -274,7 +299,11 @@ mod tests {
             status: StatusCode::OK,
             message: Some(message),
         };
-        let Seen { what, .. } = of_server(("http://server".to_owned(), Ok(greeting)));
-        assert!(!what.contains('\u{1b}') && what.len() < 120, "{what}");
+        let Seen { what, .. } = of_server(
+            "http://h",
+            ("http://server".to_owned(), Ok(greeting)),
+            false,
+        );
+        assert!(!what.contains('\u{1b}') && what.len() < 180, "{what}");
     }
 }

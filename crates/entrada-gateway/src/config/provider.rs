@@ -141,6 +141,12 @@ impl ProviderSettings {
         self.issuer_url.clone().unwrap_or_else(base)
     }
 
+    /// Where Entra sends people back to.
+    pub(crate) fn callback(&self) -> String {
+        let base = self.base_url.trim_end_matches('/');
+        format!("{base}{}", self.redirect_path)
+    }
+
     /// Whether tokens of ours are issued for any server.
     pub(crate) fn issues(&self) -> bool {
         let mut resources = self.resources.iter();

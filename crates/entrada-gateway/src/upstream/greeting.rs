@@ -11,13 +11,16 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
+use tokio::task::JoinSet;
 
 use crate::config::{Transport, UpstreamSettings};
 use crate::upstream::connections::Connections;
 use crate::upstream::content::RequestContent;
 use crate::upstream::error::ForwardError;
-use crate::upstream::headers::is_event_stream;
+use crate::upstream::headers::{clean_request, is_event_stream};
 use crate::upstream::lent::{Lender, Lent};
+use crate::upstream::place::Place;
 use crate::upstream::replicas::{MCP_SESSION_ID, Replicas};
 use crate::upstream::stdio::child::{ChildCommand, Pipes, Process};
 use crate::upstream::tls::UpstreamError;
@@ -39,6 +42,8 @@ pub(crate) enum NoGreeting {
     Start(#[source] io::Error),
     #[error("the program ended without an answer; the last it said was {said:?}")]
     Ended { said: String },
+    #[error("the program wrote {said:?} to standard output, where messages of MCP alone may stand")]
+    Chatter { said: String },
     #[error("the program does not answer")]
     Silent,
 }
@@ -52,26 +57,41 @@ impl Greeting {
             .as_str()
     }
 
-    /// Whether it speaks MCP, even if it said no.
+    /// What it said no with.
+    pub(crate) fn refusal(&self) -> Option<&str> {
+        self.message.as_ref()?.pointer("/error/message")?.as_str()
+    }
+
+    /// Whether it speaks MCP, even if it said no: what it was asked, it answers, and does not say it back.
     pub(crate) fn is_mcp(&self) -> bool {
-        let version = self
-            .message
-            .as_ref()
-            .and_then(|message| message.get("jsonrpc"));
-        version.is_some_and(|version| version == "2.0")
+        self.message.as_ref().is_some_and(|message| {
+            let has = |name: &str| message.get(name).is_some();
+            let is_rpc = message
+                .get("jsonrpc")
+                .is_some_and(|version| version == "2.0");
+            is_rpc && !has("method") && (has("result") || has("error"))
+        })
     }
 }
 
-/// What a server, or each of its replicas, answers, and where that is.
+/// What a server, or each of its replicas, answers, and where that is; it is called by the name that clients of
+/// `resource` would call it by.
 ///
 /// # Errors
 ///
 /// [`UpstreamError`] if it cannot be reached as the settings say.
 pub(crate) async fn greeted(
     settings: &UpstreamSettings,
+    resource: &Uri,
 ) -> Result<Vec<(String, Result<Greeting, NoGreeting>)>, UpstreamError> {
     Ok(match &settings.transport {
-        Transport::Http(places) => Replicas::new(places, settings)?.greeted().await,
+        Transport::Http(places) => {
+            let mut headers = HeaderMap::new();
+            clean_request(&mut headers, settings.host_header, resource.authority());
+            let replicas = Replicas::new(places, settings)?;
+            let greetings = replicas.greeted(&headers).await;
+            places.iter().map(Place::whole).zip(greetings).collect()
+        }
         Transport::Stdio(stdio) => {
             let greeting = greet_child(&stdio.command).await;
             vec![(settings.transport.shown(), greeting)]
@@ -84,8 +104,12 @@ pub(crate) async fn greeted(
 /// # Errors
 ///
 /// [`NoGreeting`] if there was no answer.
-pub(super) async fn greet(connections: &Connections, uri: &Uri) -> Result<Greeting, NoGreeting> {
-    let asked = ask(connections, uri);
+pub(super) async fn greet(
+    connections: &Connections,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Greeting, NoGreeting> {
+    let asked = ask(connections, uri, headers);
     let asked = tokio::time::timeout(PATIENCE, asked).await;
     Ok(asked.map_err(|_| ForwardError::TimedOut)??)
 }
@@ -97,17 +121,46 @@ pub(super) async fn greet(connections: &Connections, uri: &Uri) -> Result<Greeti
 /// [`NoGreeting`] if it cannot be started, or says nothing.
 async fn greet_child(command: &ChildCommand) -> Result<Greeting, NoGreeting> {
     let (mut child, pipes) = Process::start(command, &[]).map_err(NoGreeting::Start)?;
-    let asked = tokio::time::timeout(PATIENCE, ask_child(pipes)).await;
+    let Pipes {
+        stdin,
+        stdout,
+        stderr,
+    } = pipes;
+    // What is not read holds up whoever writes it.
+    let mut listening = JoinSet::new();
+    listening.spawn(last_line(stderr));
+    let asked = async {
+        match ask_child(stdin, stdout).await {
+            Ok(Some(greeting)) => Ok(greeting),
+            Err(said) => Err(NoGreeting::Chatter { said }),
+            Ok(None) => Err(NoGreeting::Ended {
+                said: listening
+                    .join_next()
+                    .await
+                    .and_then(Result::ok)
+                    .unwrap_or_default(),
+            }),
+        }
+    };
+    let asked = tokio::time::timeout(PATIENCE, asked).await;
     child.end().await;
     asked.map_err(|_| NoGreeting::Silent)?
 }
 
-async fn ask_child(pipes: Pipes) -> Result<Greeting, NoGreeting> {
-    let Pipes {
-        mut stdin,
-        stdout,
-        stderr,
-    } = pipes;
+/// The last that a program says on standard error before it ends.
+async fn last_line(stderr: ChildStderr) -> String {
+    let mut lines = BufReader::new(stderr).lines();
+    let mut last = String::new();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if !line.trim().is_empty() {
+            last = line.chars().take(LONGEST_SHOWN).collect();
+        }
+    }
+    last
+}
+
+/// What a program answers; nothing if it ends without, and what it says in the place of it.
+async fn ask_child(mut stdin: ChildStdin, stdout: ChildStdout) -> Result<Option<Greeting>, String> {
     let opening = [INITIALIZE, b"\n"].concat();
     // A program that reads nothing is seen by what it says.
     let _ = stdin.write_all(&opening).await;
@@ -118,23 +171,25 @@ async fn ask_child(pipes: Pipes) -> Result<Greeting, NoGreeting> {
             message: serde_json::from_str(&line).ok(),
         };
         if greeting.is_mcp() {
-            return Ok(greeting);
+            return Ok(Some(greeting));
+        }
+        // What it says of itself before it answers is a message, too.
+        let is_message = greeting
+            .message
+            .is_some_and(|message| message.get("method").is_some());
+        if !is_message || line == str::from_utf8(INITIALIZE).unwrap_or_default() {
+            return Err(line.chars().take(LONGEST_SHOWN).collect());
         }
     }
-    let mut said = String::new();
-    // What it cannot say in UTF-8 is not said.
-    let _ = stderr
-        .take(MOST_READ as u64)
-        .read_to_string(&mut said)
-        .await;
-    let last = said.lines().rfind(|line| !line.trim().is_empty());
-    Err(NoGreeting::Ended {
-        said: last.unwrap_or_default().chars().take(200).collect(),
-    })
+    Ok(None)
 }
 
-async fn ask(connections: &Connections, uri: &Uri) -> Result<Greeting, ForwardError> {
-    let opening = request(Method::POST, uri, Bytes::from_static(INITIALIZE));
+async fn ask(
+    connections: &Connections,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Greeting, ForwardError> {
+    let opening = request((Method::POST, uri, headers), Bytes::from_static(INITIALIZE));
     let (answer, _seat) = connections
         .request(opening)
         .await
@@ -142,10 +197,10 @@ async fn ask(connections: &Connections, uri: &Uri) -> Result<Greeting, ForwardEr
     let (head, body) = answer.into_parts();
     let message = first_message(body, &head.headers).await;
     if let Some(session) = head.headers.get(MCP_SESSION_ID) {
-        let mut end = request(Method::DELETE, uri, Bytes::new());
+        let mut end = request((Method::DELETE, uri, headers), Bytes::new());
         end.headers_mut().insert(MCP_SESSION_ID, session.clone());
         // A server need not let clients end sessions: this one is then left to its own time.
-        let _ = connections.request(end).await;
+        let _ = tokio::time::timeout(COURTESY, connections.request(end)).await;
     }
     Ok(Greeting {
         status: head.status,
@@ -153,12 +208,13 @@ async fn ask(connections: &Connections, uri: &Uri) -> Result<Greeting, ForwardEr
     })
 }
 
-fn request(method: Method, uri: &Uri, content: Bytes) -> Request<Lent> {
+fn request((method, uri, headers): (Method, &Uri, &HeaderMap), content: Bytes) -> Request<Lent> {
     let limit = content.len() as u64;
     let content = RequestContent::new(Body::from(content), limit);
     let mut request = Request::new(Lender::new(content).lend());
     *request.method_mut() = method;
     *request.uri_mut() = uri.clone();
+    request.headers_mut().clone_from(headers);
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let accepted = HeaderValue::from_static("application/json, text/event-stream");
@@ -194,6 +250,12 @@ const INITIALIZE: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"initialize","par
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long it may take to end a session, which nothing depends on.
+const COURTESY: Duration = Duration::from_secs(2);
+
+/// How much is shown of what a program says.
+const LONGEST_SHOWN: usize = 200;
+
 /// How much of an answer is read.
 const MOST_READ: usize = 64 * 1024;
 
@@ -227,9 +289,11 @@ mod tests {
         };
         let named = greeting(r#"{"jsonrpc":"2.0","result":{"serverInfo":{"name":"weather"}}}"#);
         assert_eq!((named.is_mcp(), named.name()), (true, Some("weather")));
-        let no = greeting(r#"{"jsonrpc":"2.0","error":{"code":-32600}}"#);
+        let no = greeting(r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"nope"}}"#);
         assert_eq!((no.is_mcp(), no.name()), (true, None));
-        for other in [r#"{"detail":"Not Found"}"#, "[]", "1", ""] {
+        assert_eq!(no.refusal(), Some("nope"));
+        let echo = str::from_utf8(INITIALIZE).unwrap();
+        for other in [r#"{"detail":"Not Found"}"#, "[]", "1", "", echo] {
             assert!(!greeting(other).is_mcp(), "{other}");
         }
     }

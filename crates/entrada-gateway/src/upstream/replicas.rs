@@ -196,12 +196,11 @@ impl Replicas {
         self.all.iter().map(|replica| replica.check(path))
     }
 
-    /// What each replica answers to whoever only looks, and where it is.
-    pub(super) async fn greeted(&self) -> Vec<(String, Result<Greeting, NoGreeting>)> {
-        let greeted = self.all.iter().map(async |replica| {
-            let greeting = greet(&replica.connections, replica.target.whole()).await;
-            (replica.target.origin().to_owned(), greeting)
-        });
+    /// What each replica answers to whoever only looks, with these `headers`.
+    pub(super) async fn greeted(&self, headers: &HeaderMap) -> Vec<Result<Greeting, NoGreeting>> {
+        let greeted = self.all.iter();
+        let greeted =
+            greeted.map(|replica| greet(&replica.connections, replica.target.whole(), headers));
         join_all(greeted).await
     }
 

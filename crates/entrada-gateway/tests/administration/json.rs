@@ -187,6 +187,7 @@ fn no_command_that_writes_json_is_left_out() {
         "clients remove",
         "config check",
         "demo",
+        "doctor",
         "grants list",
         "grants revoke",
         "keys list",

@@ -1,5 +1,8 @@
 //! The gateway, as clients come to see it: by its public URLs, through whatever stands before it.
 
+use std::error::Error;
+use std::io;
+
 use bytes::Bytes;
 use entrada::AzureProvider;
 use entrada::platform::HttpTransport;
@@ -9,13 +12,14 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::Value;
 use url::Url;
 
-use super::{Place, Seen, State};
+use super::{Place, Seen, State, shortened};
+use crate::access_log::CORRELATION_ID;
 use crate::telemetry::WithCauses;
 
-/// Looks where clients look: at the metadata of `issuer`, if there is one, and of each resource, and at the
-/// challenge of that. Where nothing answers, that is told once.
+/// Looks where clients look: at the metadata of `issuer`, if there is one, at its endpoints and at `callback`, at the
+/// metadata of each resource, and at the challenge of that. Where nothing answers, that is told once.
 pub(super) async fn look(
-    issuer: Option<&str>,
+    (issuer, callback): (Option<&str>, &str),
     provider: &AzureProvider,
     http: &dyn HttpTransport,
 ) -> Vec<Seen> {
@@ -23,10 +27,15 @@ pub(super) async fn look(
     if let Some((issuer, url)) = issuer.and_then(|issuer| Some((issuer, metadata_url(issuer)?))) {
         let answer = ask(http, Method::GET, &url).await;
         let is_there = answer.is_ok();
+        let endpoints = answer.as_ref().ok().map(endpoints_in);
         let state = of_document(answer, "issuer", issuer);
         seen.push(gateway(format!("metadata of the issuer, {url}"), state));
         if !is_there {
             return seen;
+        }
+        for endpoint in endpoints.into_iter().flatten().chain(callback.parse().ok()) {
+            let state = of_endpoint(ask(http, Method::GET, &endpoint).await);
+            seen.push(gateway(format!("endpoint {endpoint}"), state));
         }
     }
     for resource in provider.resources() {
@@ -60,7 +69,32 @@ fn metadata_url(issuer: &str) -> Option<Url> {
 }
 
 /// What came, or why nothing did.
-type Answer = Result<Response<Bytes>, String>;
+type Answer = Result<Response<Bytes>, Silence>;
+
+/// Why nothing came.
+#[derive(Clone, Debug)]
+enum Silence {
+    /// Nothing listens there.
+    Refused(String),
+    /// Something is in the way.
+    Other(String),
+}
+
+impl Silence {
+    fn of(error: &(dyn Error + 'static)) -> Self {
+        let told = WithCauses::of(error).to_string();
+        let mut causes = std::iter::successors(Some(error), |error| (**error).source());
+        let is_refused = causes.any(|cause| {
+            let io = cause.downcast_ref::<io::Error>();
+            io.is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused)
+        });
+        if is_refused {
+            Self::Refused(told)
+        } else {
+            Self::Other(told)
+        }
+    }
+}
 
 async fn ask(http: &dyn HttpTransport, method: Method, url: &Url) -> Answer {
     let mut request = Request::new(Bytes::new());
@@ -73,9 +107,9 @@ async fn ask(http: &dyn HttpTransport, method: Method, url: &Url) -> Answer {
     }
     *request.method_mut() = method;
     let uri = url.as_str().parse();
-    *request.uri_mut() = uri.map_err(|_| "it is no URL to ask".to_owned())?;
+    *request.uri_mut() = uri.map_err(|error: http::uri::InvalidUri| Silence::of(&error))?;
     let answer = http.send(request).await;
-    answer.map_err(|error| WithCauses::of(&error).to_string())
+    answer.map_err(|error| Silence::of(&error))
 }
 
 const PING: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
@@ -92,8 +126,32 @@ fn of_document(answer: Answer, member: &str, expected: &str) -> State {
     let document: Option<Value> = serde_json::from_slice(answer.body()).ok();
     match document.as_ref().and_then(|it| it[member].as_str()) {
         Some(said) if said == expected => State::Good,
-        Some(said) => State::wrong(format!("it says {said:?} of itself"), ANOTHER_URL),
+        Some(said) => State::wrong(
+            format!("it says {:?} of itself", shortened(said)),
+            ANOTHER_URL,
+        ),
         None => State::wrong("something else answers there", NOT_PASSED_ON),
+    }
+}
+
+/// The endpoints that metadata names (RFC 8414 §2).
+fn endpoints_in(answer: &Response<Bytes>) -> Vec<Url> {
+    let document: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+    let named = [
+        "authorization_endpoint",
+        "token_endpoint",
+        "registration_endpoint",
+    ];
+    let named = named.iter().filter_map(|name| document.get(name)?.as_str());
+    named.filter_map(|url| url.parse().ok()).collect()
+}
+
+/// Whether it is the gateway that answers, whatever it says to who asks for nothing.
+fn of_endpoint(answer: Answer) -> State {
+    match answer {
+        Err(silence) => of_silence(&silence),
+        Ok(answer) if answer.headers().contains_key(CORRELATION_ID) => State::Good,
+        Ok(answer) => of_another(&answer),
     }
 }
 
@@ -123,10 +181,13 @@ fn names(headers: &HeaderMap, metadata: &str) -> bool {
     challenges.any(|challenge| challenge.to_str().is_ok_and(|text| text.contains(&named)))
 }
 
-fn of_silence(why: &str) -> State {
-    State::unclear(format!(
-        "nothing answers ({why}): look again once the gateway runs, from where its name leads to it"
-    ))
+fn of_silence(silence: &Silence) -> State {
+    match silence {
+        Silence::Refused(why) => State::unclear(format!(
+            "nothing answers ({why}): look again once the gateway runs"
+        )),
+        Silence::Other(why) => State::wrong(why, NOT_LED_THERE),
+    }
 }
 
 /// What it means that something else than the gateway seems to answer.
@@ -134,6 +195,8 @@ fn of_another(answer: &Response<Bytes>) -> State {
     let status = answer.status();
     let why = format!("it answers with status {status}");
     if let Some(location) = answer.headers().get(LOCATION) {
+        let location = String::from_utf8_lossy(location.as_bytes());
+        let location = shortened(&location);
         return State::wrong(format!("{why}, and leads to {location:?}"), MOVED);
     }
     match status.as_u16() {
@@ -142,6 +205,9 @@ fn of_another(answer: &Response<Bytes>) -> State {
         _ => State::wrong(why, NOT_PASSED_ON),
     }
 }
+
+const NOT_LED_THERE: &str = "the name must lead to the gateway from here, by http or https as base_url says, and with a \
+                             certificate that is trusted, its chain whole";
 
 const ANOTHER_URL: &str =
     "base_url and issuer_url must be those of the gateway that answers there, letter for letter";
@@ -220,6 +286,22 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_is_the_gateways_if_the_answer_says_so() {
+        let of = |answer| of_endpoint(Ok(answer));
+        assert_eq!(of(with(400, "x-correlation-id", "1")), State::Good);
+        for (came, why) in [(answer(404, ""), "404"), (answer(200, "<html>"), "200")] {
+            let state = of(came);
+            let (told, text) = told(&state);
+            assert!(told == "wrong" && text.contains(why), "{state:?}");
+        }
+        let document =
+            r#"{"issuer":"https://h","token_endpoint":"https://h/token","jwks_uri":"https://h/j"}"#;
+        let endpoints = endpoints_in(&answer(200, document));
+        assert_eq!(endpoints, ["https://h/token".parse().unwrap()]);
+        assert_eq!(endpoints_in(&answer(200, "<html>")), []);
+    }
+
+    #[test]
     fn a_challenge_names_the_metadata() {
         let of = |answer| of_challenge(Ok(answer), "https://h/m");
         let ours = r#"Bearer error="x", resource_metadata="https://h/m""#;
@@ -237,9 +319,13 @@ mod tests {
         }
     }
 
+    #[derive(Debug, thiserror::Error)]
+    #[error("not sent")]
+    struct Unsent(#[source] io::Error);
+
     #[test]
     fn what_does_not_answer_may_not_have_been_started() {
-        let silent = || Err("connection refused".to_owned());
+        let silent = || Err(Silence::Refused("connection refused".to_owned()));
         for state in [
             of_document(silent(), "issuer", "https://h"),
             of_challenge(silent(), ""),
@@ -248,6 +334,21 @@ mod tests {
             assert!(
                 told == "unclear" && text.contains("connection refused"),
                 "{state:?}"
+            );
+        }
+        let untrusted = Err(Silence::Other("UnknownIssuer".to_owned()));
+        let state = of_challenge(untrusted, "");
+        assert_eq!(told(&state), ("wrong", "UnknownIssuer"));
+        // What stands in the way is told from what was not started by the system's own word.
+        for (kind, is_refused) in [
+            (io::ErrorKind::ConnectionRefused, true),
+            (io::ErrorKind::TimedOut, false),
+        ] {
+            let silence = Silence::of(&Unsent(io::Error::from(kind)));
+            assert_eq!(
+                matches!(silence, Silence::Refused(_)),
+                is_refused,
+                "{silence:?}"
             );
         }
     }
