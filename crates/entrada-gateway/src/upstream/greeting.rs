@@ -62,14 +62,14 @@ impl Greeting {
         self.message.as_ref()?.pointer("/error/message")?.as_str()
     }
 
-    /// Whether it speaks MCP, even if it said no: what it was asked, it answers, and does not say it back.
+    /// Whether it speaks MCP, even if it said no: it answers, and does not say back what it was asked.
     pub(crate) fn is_mcp(&self) -> bool {
         self.message.as_ref().is_some_and(|message| {
             let has = |name: &str| message.get(name).is_some();
             let is_rpc = message
                 .get("jsonrpc")
                 .is_some_and(|version| version == "2.0");
-            is_rpc && !has("method") && (has("result") || has("error"))
+            is_rpc && (has("result") || has("error"))
         })
     }
 }
