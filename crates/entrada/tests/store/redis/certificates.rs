@@ -2,7 +2,7 @@
 
 use entrada::store::{RedisSettings, RedisStore, Store as _};
 
-use super::cluster::{Cluster, id, owner_and_next};
+use super::cluster::{Cluster, give, owner_and_next};
 use super::replicas::Watched;
 use super::server::{Family, Server, Tls};
 use super::{entry, new_key, open, told, works_again};
@@ -33,13 +33,11 @@ async fn a_node_is_not_believed_without_a_certificate_for_its_name() {
         let slot = cluster.keyslot("x");
         let (from, to) = owner_and_next(&cluster, &slot);
         assert!(store.read(&new_key()).await.unwrap().is_none());
+        give(&slot, (from, to));
 
         for (certificate, key) in [other.certify("127.0.0.1"), tls.certify("elsewhere.example")] {
             to.show(&certificate, &key);
             // A redirection leads there, and so does the map of whoever reads it anew.
-            for server in [to, from] {
-                server.wait_for(&["CLUSTER", "SETSLOT", &slot, "NODE", &id(to)], "OK");
-            }
             for store in [&store, &open(&cluster.url("prefix=entrada:{x}"))] {
                 let refused = refusal(store).await;
                 assert!(refused.contains("certificate"), "{refused}");

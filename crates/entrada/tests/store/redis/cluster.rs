@@ -203,6 +203,15 @@ async fn a_slot_that_is_moving_and_one_that_moved_are_followed(family: Family) {
     assert_eq!(store.take(&taken).await.unwrap(), Taken::Spent(None));
 }
 
+/// Has a slot, in which there is nothing, change its node. One that takes it as a move says so with a new epoch, or
+/// what others heard before is believed.
+pub(super) fn give(slot: &str, (from, to): (&Server, &Server)) {
+    to.wait_for(&["CLUSTER", "SETSLOT", slot, "IMPORTING", &id(from)], "OK");
+    for server in [to, from] {
+        server.wait_for(&["CLUSTER", "SETSLOT", slot, "NODE", &id(to)], "OK");
+    }
+}
+
 /// The node that has a slot, and the one behind it.
 pub(super) fn owner_and_next<'a>(cluster: &'a Cluster, slot: &str) -> (&'a Server, &'a Server) {
     let number: u16 = slot.parse().unwrap();
@@ -222,9 +231,6 @@ async fn nodes_that_keep_their_addresses_to_themselves_are_where_they_were_asked
     let slot = cluster.keyslot("x");
     let (from, to) = owner_and_next(&cluster, &slot);
     assert!(store.read(&new_key()).await.unwrap().is_none());
-    for server in [to, from] {
-        let moved = ["CLUSTER", "SETSLOT", &slot, "NODE", &id(to)];
-        server.wait_for(&moved, "OK");
-    }
+    give(&slot, (from, to));
     store.put(&new_key(), entry("there")).await.unwrap();
 }
