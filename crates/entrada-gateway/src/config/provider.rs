@@ -17,12 +17,12 @@ use entrada::entra::cloud::Cloud;
 use entrada::entra::credential::ClientCredential;
 use entrada::entra::verifier::AppOnlyTokens;
 use entrada::jwt::jwks::Algorithm;
-use entrada::keys::{KeyEncryptionKeys, KeyRing, Keys};
+use entrada::keys::KeyEncryptionKeys;
 use entrada::platform::{HttpTransport, Platform, PublicWeb, PublicWebSettings, SystemHttpError};
 use entrada::provider::{
     AzureConfig, AzureProvider, ConfigError as Finding, ConfigErrors, GraphGroups,
 };
-use entrada::store::{MemoryStore, Store};
+use entrada::store::Store;
 use entrada::{AzureJwtConfig, AzureJwtVerifier};
 use url::Url;
 
@@ -34,6 +34,8 @@ use crate::config::source::Origins;
 use crate::config::store::{OpenStore, StoreSettings};
 use crate::config::table::Setting;
 use crate::telemetry::WithCauses;
+
+mod rehearsal;
 
 /// What the library is told. It checks most of the values itself, so they are as they were
 /// written.
@@ -360,35 +362,6 @@ impl ProviderSettings {
             config = config.insecure_http_authority();
         }
         config
-    }
-
-    /// What the library would find wrong besides what was `reported`, without anything written
-    /// to disk.
-    pub(crate) fn rehearse(&self, reported: &[Problem]) -> Vec<Problem> {
-        let Ok(platform) = self.platform() else {
-            return Vec::new();
-        };
-        let found = self.rehearsal(platform).err();
-        found.map_or_else(Vec::new, |found| problems(&found, reported, self))
-    }
-
-    /// Sets the library up to be asked, with nothing kept and nothing written to disk.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`] with everything the library finds wrong.
-    pub(crate) fn rehearsed(&self) -> Result<AzureProvider, ConfigError> {
-        let provider = self.rehearsal(self.usable_platform()?);
-        provider.map_err(|found| ConfigError::new(problems(&found, &[], self)))
-    }
-
-    fn rehearsal(&self, platform: Platform) -> Result<AzureProvider, Vec<Finding>> {
-        let now = platform.clock.now();
-        let ring = KeyRing::generate(Algorithm::EdDsa, &*platform.random, now);
-        let ring = ring.map_err(|_| Vec::new())?;
-        let config = self.azure_config().keys(Keys::new(ring));
-        let config = config.store(Arc::new(MemoryStore::default()));
-        self.assemble(config, platform, None)
     }
 
     /// A problem with the setting `name`, with where it was set.
