@@ -154,19 +154,25 @@ async fn an_order_is_noted_before_it_is_made() {
     assert_eq!(SEEN.lock().unwrap().len(), 2);
 }
 
+/// The directory of an authority at `origin`, and when it would have certificates renewed (RFC 9773 §4.2).
+fn suggesting(origin: &str) -> (Value, Value) {
+    let directory = json!({
+        "newNonce": format!("{origin}/nonce"),
+        "newAccount": format!("{origin}/account"),
+        "newOrder": format!("{origin}/order"),
+        "renewalInfo": format!("{origin}/info"),
+    });
+    let window = json!({ "suggestedWindow": {
+        "start": "2026-01-11T00:00:00Z",
+        "end": "2026-01-13T00:00:00Z",
+    }});
+    (directory, window)
+}
+
 #[tokio::test]
 async fn what_was_kept_is_used_and_renewed_when_the_authority_says() {
     let stage = Stage::with(|origin, _| {
-        let directory = json!({
-            "newNonce": format!("{origin}/nonce"),
-            "newAccount": format!("{origin}/account"),
-            "newOrder": format!("{origin}/order"),
-            "renewalInfo": format!("{origin}/info"),
-        });
-        let window = json!({ "suggestedWindow": {
-            "start": "2026-01-11T00:00:00Z",
-            "end": "2026-01-13T00:00:00Z",
-        }});
+        let (directory, window) = suggesting(origin);
         Router::new()
             .route("/dir", get(move || async { Json(directory) }))
             .route(
@@ -225,16 +231,7 @@ async fn an_authority_that_would_have_each_certificate_renewed_at_once_gets_no_o
 #[tokio::test]
 async fn an_authority_that_says_to_come_again_when_no_clock_goes_any_more_stops_nothing() {
     let stage = Stage::with(|origin, _| {
-        let directory = json!({
-            "newNonce": format!("{origin}/nonce"),
-            "newAccount": format!("{origin}/account"),
-            "newOrder": format!("{origin}/order"),
-            "renewalInfo": format!("{origin}/info"),
-        });
-        let window = json!({ "suggestedWindow": {
-            "start": "2026-01-11T00:00:00Z",
-            "end": "2026-01-13T00:00:00Z",
-        }});
+        let (directory, window) = suggesting(origin);
         let never = [(RETRY_AFTER, u64::MAX.to_string())];
         Router::new()
             .route("/dir", get(move || async { Json(directory) }))
